@@ -1,0 +1,118 @@
+"""Secrets: made once per target, kept in one 0600 file, masked in every stream."""
+from __future__ import annotations
+
+import base64
+import contextlib
+import fcntl
+import json
+import os
+import re
+import secrets as _random
+import urllib.parse
+from pathlib import Path
+
+from .errors import RunbookError
+from .paths import home
+
+MASK = "*****"
+
+
+class Secret:
+    """A named secret. Printing it never shows the value; `.reveal()` does, for a client library only."""
+
+    def __init__(self, name: str, value: str):
+        self.name, self._value = name, value
+
+    def reveal(self) -> str:
+        return self._value
+
+    def __repr__(self):
+        return "<secret {}>".format(self.name)
+
+    __str__ = __repr__
+
+    def __format__(self, spec):
+        # In text for a file, f"{secret}" leaves this mark; the value is put in as the file is sent.
+        return "{{secret:" + self.name + "}}"
+
+
+class SecretStore:
+    """The secrets of one target: HOME/secrets/<target>.json, or the environment.
+
+    A variable RUNBOOK_SECRET_<NAME> (upper case, - as _) wins over the file and is not stored.
+    """
+
+    def __init__(self, slug: str):
+        self.path = home("secrets") / (slug + ".json")
+
+    @contextlib.contextmanager
+    def _locked(self):
+        lock = home("locks") / (self.path.name + ".lock")
+        with open(lock, "w") as f:
+            fcntl.flock(f, fcntl.LOCK_EX)
+            yield
+
+    def _read(self) -> dict:
+        try:
+            return json.loads(self.path.read_text())
+        except FileNotFoundError:
+            return {}
+        except ValueError:
+            raise RunbookError(
+                "read the secrets of this target", saw="{} is not JSON".format(self.path),
+                do="Restore the file from a backup, or move it away and run `--mode remove`, then `up`.")
+
+    def _write(self, known: dict) -> None:
+        part = Path(str(self.path) + ".part")
+        fd = os.open(str(part), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(fd, "w") as f:
+            json.dump(known, f, indent=1, sort_keys=True)
+        os.replace(str(part), str(self.path))
+
+    def get(self, name: str) -> Secret:
+        """The secret of that name; 32 random URL-safe characters are made and stored when it is new."""
+        if not re.fullmatch(r"[a-z][a-z0-9-]*", name):
+            raise ValueError("a secret's name is lower case letters, digits and -: " + name)
+        given = os.environ.get("RUNBOOK_SECRET_" + name.upper().replace("-", "_"))
+        if given:
+            return Secret(name, given)
+        with self._locked():
+            known = self._read()
+            if name not in known:
+                known[name] = _random.token_hex(16)
+                self._write(known)
+        return Secret(name, known[name])
+
+    def forget(self, name: str) -> None:
+        with self._locked():
+            known = self._read()
+            if known.pop(name, None) is not None:
+                self._write(known)
+
+    def values(self):
+        """All values known for this target, stored ones and those in the environment."""
+        env = [v for k, v in os.environ.items() if k.startswith("RUNBOOK_SECRET_") and v]
+        return list(self._read().values()) + env
+
+
+class Masker:
+    """Replaces every known secret, also base64 and URL-quoted, in whatever leaves the program."""
+
+    def __init__(self, values=()):
+        self._forms = set()
+        for value in values:
+            self.add(value)
+
+    def add(self, value: str) -> None:
+        if value and len(value) >= 4:
+            raw = value.encode()
+            self._forms.update({value, base64.b64encode(raw).decode(), urllib.parse.quote(value, safe="")})
+
+    def mask(self, text: str) -> str:
+        for form in sorted(self._forms, key=len, reverse=True):
+            if form in text:
+                text = text.replace(form, MASK)
+        return text
+
+    def holds_secret(self, text: str) -> bool:
+        return any(form in text for form in self._forms)
