@@ -1,0 +1,79 @@
+"""What a cell shows, as text and as HTML. What may vary between runs stands between ‹ and › and is not compared."""
+from __future__ import annotations
+
+import html
+import re
+
+MARKS = {"ok": "✓", "failed": "✗", "warn": "!", "skipped": "-", "plan": "→"}
+COLOURS = {"ok": "#1a7f37", "failed": "#cf222e", "warn": "#9a6700", "skipped": "#57606a", "plan": "#0969da"}
+
+_SUSPECT = re.compile(r"error|fail|warn|denied|refused|unable|cannot", re.I)
+
+
+def varying(text):
+    """Mark a text as one that may differ from run to run."""
+    return "‹{}›".format(text)
+
+
+def emit(text, markup, handle=None, live=False):
+    """Show one output in the cell (update it when it has a handle). Returns the handle when `live`."""
+    from IPython import get_ipython
+    from IPython.display import display
+    if get_ipython() is None:
+        print(text)
+        return None
+    data = {"text/plain": text, "text/html": '<div class="runbook">{}</div>'.format(markup)}
+    if handle is not None:
+        handle.update(data, raw=True)
+        return handle
+    return display(data, raw=True, display_id=True) if live else display(data, raw=True)
+
+
+def line(state, title, note="", details=""):
+    """(text, html) of one line with its state; details is HTML that nobody compares."""
+    text = "{} {}{}".format(MARKS[state], title, " " + varying(note) if note else "")
+    markup = '<span style="color:{}">{}</span> {}{}{}'.format(
+        COLOURS[state], MARKS[state], html.escape(title),
+        ' <small style="color:#57606a">{}</small>'.format(html.escape(varying(note))) if note else "",
+        "<!--varies-->{}<!--/varies-->".format(details) if details else "")
+    return text, markup
+
+
+def log_details(commands, output):
+    """HTML: the commands that ran and what they printed, long output as head, tail and suspicious lines."""
+    if not commands and not output:
+        return ""
+    body = "\n".join("$ " + c for c in commands) + ("\n" if output else "") + summary(output)
+    return '<details><summary><small>what ran</small></summary><pre style="font-size:80%">{}</pre></details>'.format(html.escape(body))
+
+
+def summary(lines, head=6, tail=6, most=8):
+    """Long output in few lines: the first, the last, and those between that look like trouble."""
+    lines = list(lines)
+    if len(lines) <= head + tail + most:
+        return "\n".join(lines)
+    between = lines[head:-tail]
+    suspects = [l for l in between if _SUSPECT.search(l)][:most]
+    note = "... {} lines, the whole is in the log{}".format(len(between), ", among them:" if suspects else "")
+    return "\n".join(lines[:head] + [note] + suspects + lines[-tail:])
+
+
+def table(headers, rows, states=None):
+    """(text, html) of a table. states: one of ok, failed, warn, skipped a row, shown as a first column."""
+    rows = [[str(c) for c in r] for r in rows]
+    if states:
+        headers = [""] + list(headers)
+        rows = [[MARKS[s]] + r for s, r in zip(states, rows)]
+    widths = [max(len(l) for cell in column for l in cell.split("\n")) for column in zip(*([list(headers)] + rows))]
+    out = []
+    for r in [list(headers), ["-" * w for w in widths]] + rows:
+        parts = [c.split("\n") for c in r]
+        for n in range(max(len(p) for p in parts)):
+            out.append("  ".join((p[n] if n < len(p) else "").ljust(w) for p, w in zip(parts, widths)).rstrip())
+    def cell(text, n, row):
+        style = ' style="color:{}"'.format(COLOURS[states[row]]) if states and n == 0 else ""
+        return "<td{}>{}</td>".format(style, html.escape(text).replace("\n", "<br>"))
+    markup = "<table class=\"table\"><thead><tr>{}</tr></thead><tbody>{}</tbody></table>".format(
+        "".join("<th>{}</th>".format(html.escape(h)) for h in headers),
+        "".join("<tr>{}</tr>".format("".join(cell(c, n, i) for n, c in enumerate(r))) for i, r in enumerate(rows)))
+    return "\n".join(out), markup
