@@ -1,0 +1,113 @@
+"""The sandbox: a disposable host on this machine, and a mirror beside it made of package registries."""
+from __future__ import annotations
+
+import hashlib
+import re
+import subprocess
+import time
+from datetime import datetime, timezone
+from pathlib import Path
+
+from helpers.errors import BadInput, RunbookError
+from helpers.paths import home
+from . import boot, builds, mirror, processes, rootfs
+
+PORT = 22
+USER = "ubuntu"
+
+
+def _silent(_text: str) -> None:
+    pass
+
+
+class Sandbox:
+    """A Debian host with an address of its own, reached by SSH as `user` with `key`; its mirror is at `mirror_url`."""
+
+    def __init__(self, name: str = "sandbox"):
+        if not re.fullmatch(r"[a-z][a-z0-9-]{0,30}", name):
+            raise BadInput(f"a sandbox named {name!r}", saw="a name has small letters, digits and hyphens, and starts with a letter",
+                           do="for example sandbox:test")
+        self.name, self.user, self.port = name, USER, PORT
+        mark = hashlib.sha256(name.encode()).digest()
+        prefix = "10.99.0" if name == "sandbox" else f"10.99.{1 + mark[0] % 250}"
+        bridge = "rb-" + (name if len(name) <= 12 else mark.hex()[:8])  # a link's name has 15 characters at most
+        self.dir = home() / "sandbox" / name
+        self.address, self.gateway, self.network = prefix + ".2", prefix + ".1", prefix + ".0/24"
+        self.key, self.known_hosts = self.dir / "id", self.dir / "known_hosts"
+        self._net = boot.Network(bridge, prefix, self.dir)
+        self._guest = boot.Guest(self.dir, name, self.address, self._net)
+        self._mirror = mirror.Mirror(self.dir, self.gateway)
+        self.mirror_url = self._mirror.url
+
+    def missing(self) -> list:
+        """What this machine lacks for a sandbox, as doctor.Lack; empty when `up` can go ahead."""
+        from helpers import doctor
+        return doctor.sandbox_lacks(home(), space=not (self.dir / "root").is_dir())
+
+    def up(self, report=_silent, artifacts=None) -> None:
+        """Make the host, its network and its mirror, as far as they are missing.
+
+        artifacts: the substitutes to serve, all when None. RunbookError when this machine cannot do it, a build fails
+        or the host does not answer. A second call while another one runs waits for it.
+        """
+        recipes = builds.chosen(artifacts)
+        with rootfs.lock(f"sandbox-{self.name}", report, f"sandbox {self.name}"):
+            content = self._mirror.content(recipes)
+            if self._guest.running() and self._mirror.serves(content) and self._guest.answers():
+                report(f"sandbox {self.name}: running at {self.address}")
+                return
+            lacks = self.missing()
+            if lacks:
+                raise RunbookError("make a sandbox on this machine", saw="\n".join(f"{x.what}: {x.why}" for x in lacks),
+                                   do="\n".join(dict.fromkeys(x.mend for x in lacks)))
+            self.dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+            builder = rootfs.builder(report)
+            built = {name: builds.build(name, report) for name in recipes}
+            rootfs.guest(self._guest.root, report)
+            self._net.up(self._guest.root)
+            self._mirror.fill(content, built)
+            self._mirror.start(builder, images=any((p / "out/images").is_dir() for p in built.values()))
+            if not (self._guest.running() and self._guest.answers()):
+                report("host: booting")
+                self._guest.boot()
+                self._guest.wait(report)
+            report(f"sandbox {self.name}: running at {self.address}")
+
+    def down(self, wipe: bool = False, report=_silent) -> None:
+        """Stop the host and the mirror and remove what they left on this machine; wipe: remove the host's disk too."""
+        with rootfs.lock(f"sandbox-{self.name}", report, f"sandbox {self.name}"):
+            if self._guest.running():
+                report("host: stopping")
+            self._guest.halt()
+            self._mirror.stop()
+            root = self._guest.root if self._guest.root.is_dir() else None
+            self._net.down(root)
+            if wipe:
+                report("host: removing its disk")
+                rootfs.remove(self.dir)
+            report(f"sandbox {self.name}: {'removed' if wipe else 'stopped'}")
+
+    def reboot(self, report=_silent) -> None:
+        """Reboot the host from inside and wait until it answers again."""
+        before = self._guest.wait(report)
+        report("host: rebooting")
+        self._guest.run("sudo systemctl reboot")
+        self._guest.wait(report, other_than=before)
+        report(f"sandbox {self.name}: running at {self.address}")
+
+    def status(self) -> dict:
+        """state (running, stopped, absent), address, mirror (its URL, empty when it does not answer), since (ISO 8601), disk (bytes)."""
+        root = self._guest.root
+        began = processes.since(self._guest.supervisor)
+        state = "running" if began else "stopped" if root.is_dir() else "absent"
+        disk = subprocess.run(["du", "-sxk", str(self.dir)], capture_output=True, text=True).stdout.split()
+        return {
+            "name": self.name, "state": state, "address": self.address,
+            "mirror": self.mirror_url if self._mirror.answers() else "",
+            "since": datetime.fromtimestamp(began, timezone.utc).isoformat(timespec="seconds") if began else "",
+            "disk": int(disk[0]) * 1024 if disk else 0,
+        }
+
+    def ssh(self, *command: str) -> list[str]:
+        """The command line that logs in, or runs a command there."""
+        return self._guest.ssh(*command)

@@ -1,0 +1,256 @@
+"""The sandbox host's life: its network, its cgroups, its keys, boot, reboot and stop."""
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+from helpers.errors import RunbookError
+from . import machine, processes, rootfs
+
+SHARED = Path("/run/mlops-runbook")  # as short-lived as the kernel settings it remembers
+FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
+# One signal asks the guest to power off, a second makes systemd-nspawn end it.
+STOP = ((signal.SIGTERM, 15), (signal.SIGTERM, 5), (signal.SIGKILL, 5))
+
+
+def ip(*args: str, check: bool = True) -> str:
+    """Run ip(8)."""
+    done = subprocess.run(["ip", *args], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    if check and done.returncode:
+        raise RunbookError("ip " + " ".join(args), host="this machine", saw=done.stderr, do="./runbook doctor")
+    return done.stdout
+
+
+class Network:
+    """A bridge with NAT. The bridge, not the guest's link, holds the address: it outlives a reboot of the guest."""
+
+    def __init__(self, bridge: str, prefix: str, owner: Path):
+        self.bridge, self.gateway, self.cidr, self.owner = bridge, prefix + ".1", prefix + ".0/24", str(owner)
+
+    def _rules(self) -> list[list[str]]:
+        return [
+            ["nat", "POSTROUTING", "-s", self.cidr, "!", "-d", self.cidr, "-j", "MASQUERADE"],
+            ["filter", "FORWARD", "-i", self.bridge, "-j", "ACCEPT"],
+            ["filter", "FORWARD", "-o", self.bridge, "-j", "ACCEPT"],
+        ]
+
+    def _iptables(self, root: Path, action: str, rule: list[str]) -> bool:
+        table, chain, *rest = rule
+        argv = ["chroot", str(root), "/usr/sbin/iptables", "-w", "-t", table, action, chain, *rest]
+        return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True).returncode == 0
+
+    def exists(self) -> bool:
+        return Path("/sys/class/net", self.bridge).exists()
+
+    def check(self) -> None:
+        """Refuse an address range or a bridge that belongs to something else."""
+        if self.exists():
+            owner = Path("/sys/class/net", self.bridge, "ifalias").read_text().strip()
+            if owner and owner != self.owner:
+                raise RunbookError(f"use the bridge {self.bridge}", host="this machine", saw=f"it belongs to the sandbox in {owner}",
+                                   do="stop that sandbox first, or give this one another name")
+            return
+        first = self.cidr.rpartition(".")[0] + "."
+        for line in ip("-4", "-o", "addr", "show").splitlines() + ip("-4", "route", "show").splitlines():
+            if re.search(r"(^| )" + re.escape(first), line) and self.bridge not in line:
+                raise RunbookError(f"use the network {self.cidr}", host="this machine", saw="already in use: " + line.strip(),
+                                   do="give the sandbox another name: sandbox:NAME has a network of its own")
+
+    def up(self, root: Path) -> None:
+        """Make what is missing of it, with root's iptables."""
+        self.check()
+        if not self.exists():
+            ip("link", "add", self.bridge, "type", "bridge")
+        ip("link", "set", self.bridge, "alias", self.owner)
+        ip("addr", "replace", self.gateway + "/24", "dev", self.bridge)
+        ip("link", "set", self.bridge, "up")
+        with _shared():
+            if FORWARD.read_text().strip() != "1":
+                (SHARED / "ip_forward").write_text(FORWARD.read_text())
+                FORWARD.write_text("1\n")
+        for rule in self._rules():
+            if not self._iptables(root, "-C", rule) and not self._iptables(root, "-A", rule):
+                raise RunbookError("add the sandbox's network rule", host="this machine", saw=" ".join(rule), do="./runbook doctor")
+
+    def down(self, root: Path | None) -> None:
+        """Remove it; the last sandbox to go puts IP forwarding back as it was."""
+        for rule in self._rules() if root else []:
+            while self._iptables(root, "-D", rule):
+                pass
+        if self.exists():
+            ip("link", "del", self.bridge)
+        with _shared():
+            others = [p for p in Path("/sys/class/net").glob("rb-*") if (p / "bridge").is_dir()]
+            before = SHARED / "ip_forward"
+            if not others and before.is_file():
+                FORWARD.write_text(before.read_text())
+                before.unlink()
+        if not others:
+            with contextlib.suppress(OSError):
+                (SHARED / "lock").unlink()
+                SHARED.rmdir()
+
+
+@contextlib.contextmanager
+def _shared():
+    import fcntl
+    SHARED.mkdir(mode=0o700, exist_ok=True)
+    with open(SHARED / "lock", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def cgroups(name: str) -> list[Path]:
+    """Make a group of this name below our own in every hierarchy, and return them.
+
+    Where cgroup v1 controllers are, the machine's limits on us (a container's, say) hold for the guest as well. In
+    cgroup v2 only the root may hold processes and groups with controllers together, so there the group is at the top.
+    """
+    where = {}
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        head, _, tail = line.partition(" - ")
+        kind, _, options = tail.split()
+        if kind == "cgroup2":
+            where[""] = Path(head.split()[4])
+        elif kind == "cgroup":
+            for option in options.split(","):
+                where[option] = Path(head.split()[4])
+    made = []
+    # Read once: the answer changes as a process moves.
+    for line in Path("/proc/self/cgroup").read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        mount = where.get(controllers.split(",")[0])
+        if mount is None:
+            continue
+        group = mount / path.strip("/") / name if controllers else mount / name
+        group.mkdir(exist_ok=True)
+        if "cpuset" in controllers.split(","):
+            for file in ("cpuset.cpus", "cpuset.mems"):  # empty in a new group, and then no process may enter
+                (group / file).write_text((group.parent / file).read_text())
+        if not controllers:
+            enabled = (mount / "cgroup.controllers").read_text().split()
+            with contextlib.suppress(OSError):
+                (mount / "cgroup.subtree_control").write_text(" ".join("+" + c for c in enabled))
+        made.append(group)
+    return made
+
+
+def remove_cgroups(listing: Path) -> None:
+    """Remove the groups named in listing, those below first."""
+    if not listing.is_file():
+        return
+    for group in map(Path, listing.read_text().split()):
+        for folder, _, _ in os.walk(group, topdown=False):
+            with contextlib.suppress(OSError):
+                os.rmdir(folder)
+    listing.unlink()
+
+
+def key(path: Path, comment: str) -> str:
+    """An SSH key pair at path, made when missing; returns the public line."""
+    if not path.with_suffix(".pub").is_file():
+        path.unlink(missing_ok=True)
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", str(path)], check=True, stdin=subprocess.DEVNULL)
+    return path.with_suffix(".pub").read_text().strip()
+
+
+class Guest:
+    """The host inside systemd-nspawn."""
+
+    def __init__(self, folder: Path, name: str, address: str, network: Network):
+        self.dir, self.name, self.address, self.network = folder, name, address, network
+        self.root = folder / "root"
+        self.supervisor, self.nspawn, self.groups = folder / "pids/supervisor", folder / "pids/nspawn", folder / "pids/cgroups"
+
+    def configure(self) -> None:
+        """Names, keys and network of the guest, before it boots."""
+        root, ours = self.root, self.dir
+        login, host = key(ours / "id", f"sandbox-{self.name}"), key(ours / "host_key", self.name)
+        machine.write(root / "etc/ssh/ssh_host_ed25519_key", (ours / "host_key").read_text(), 0o600)
+        machine.write(root / "etc/ssh/ssh_host_ed25519_key.pub", host + "\n")
+        machine.write(ours / "known_hosts", f"{self.address} {' '.join(host.split()[:2])}\n", 0o600)
+        machine.write(root / "home/ubuntu/.ssh/authorized_keys", login + "\n", 0o600)
+        owner = (root / "home/ubuntu").stat()
+        for path in (root / "home/ubuntu/.ssh", root / "home/ubuntu/.ssh/authorized_keys"):
+            os.chown(path, owner.st_uid, owner.st_gid)
+        (root / "home/ubuntu/.ssh").chmod(0o700)
+        machine.write(root / "etc/hostname", self.name + "\n")
+        hosts = root / "etc/hosts"
+        if not hosts.is_file() or self.address not in hosts.read_text():
+            machine.write(hosts, f"127.0.0.1 localhost\n::1 localhost\n{self.address} {self.name}\n")
+        # Without LinkLocalAddressing=no networkd may pick 169.254.x first.
+        machine.write(root / "etc/systemd/network/10-host0.network",
+                      f"[Match]\nName=host0\n\n[Network]\nAddress={self.address}/24\nGateway={self.network.gateway}\n"
+                      "LinkLocalAddressing=no\nIPv6AcceptRA=no\n")
+        machine.apply(root)
+
+    def running(self) -> bool:
+        return processes.alive(self.supervisor) is not None
+
+    def boot(self) -> None:
+        """Start the guest; it may take seconds until SSH answers."""
+        self.halt()  # what a kill -9 left: a guest without its supervisor, groups
+        self.configure()
+        groups = cgroups(self.network.bridge)
+        self.groups.parent.mkdir(exist_ok=True)
+        self.groups.write_text("".join(f"{g}\n" for g in groups))
+        log = self.dir / "logs/host.log"
+        # SYSTEMD_SECCOMP=0: else runc in the guest fails on keyctl.
+        processes.start(
+            self.supervisor,
+            ["unshare", "--mount", "bash", rootfs.HERE / "launch.sh", self.nspawn, self.groups,
+             "--quiet", "--register=no", "--keep-unit", f"--directory={self.root}", f"--machine={self.network.bridge}",
+             f"--network-bridge={self.network.bridge}", "--capability=all", "--resolv-conf=off", "--timezone=off",
+             "--link-journal=no", "--boot"],
+            log, env={"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "SYSTEMD_SECCOMP": "0", "LANG": "C.UTF-8"},
+        )
+
+    def halt(self) -> bool:
+        """End the guest in order, and its groups; True when it ran."""
+        ran = processes.stop(self.supervisor, STOP)
+        ran = processes.stop(self.nspawn, STOP) or ran
+        remove_cgroups(self.groups)
+        return ran
+
+    def ssh(self, *command: str) -> list[str]:
+        """The ssh command line; the host's key is ours, so another one is refused."""
+        return ["ssh", "-F", "/dev/null", "-i", str(self.dir / "id"), "-o", "IdentitiesOnly=yes", "-o", "StrictHostKeyChecking=yes",
+                "-o", f"UserKnownHostsFile={self.dir / 'known_hosts'}", "-o", "GlobalKnownHostsFile=/dev/null", "-o", "BatchMode=yes",
+                "-o", "LogLevel=ERROR", "-o", "ConnectTimeout=5", f"ubuntu@{self.address}", *command]
+
+    def answers(self) -> bool:
+        """Does its SSH server greet?"""
+        try:
+            with socket.create_connection((self.address, 22), timeout=1) as link:
+                return link.recv(4) == b"SSH-"
+        except OSError:
+            return False
+
+    def run(self, *command: str, timeout: float = 30) -> subprocess.CompletedProcess:
+        """One short command in the guest, as ubuntu."""
+        return subprocess.run(self.ssh(*command), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout)
+
+    def wait(self, report, seconds: float = 60, other_than: str = "") -> str:
+        """Wait until a login works, in a boot other than the named one; returns the boot's id."""
+        began = told = time.monotonic()
+        saw = "no answer on port 22"
+        while time.monotonic() - began < seconds:
+            if not self.running():
+                saw = "it ended: " + " / ".join((self.dir / "logs/host.log").read_text(errors="replace").split("\n")[-6:])
+                break
+            if self.answers():
+                done = self.run("cat /proc/sys/kernel/random/boot_id")
+                if done.returncode == 0 and done.stdout != other_than:
+                    return done.stdout
+                saw = done.stderr.strip() or "still the old boot"
+            if time.monotonic() - told >= 5:
+                told = time.monotonic()
+                report(f"host: waiting for SSH at {self.address} … {told - began:.0f} s")
+            time.sleep(0.1)
+        raise RunbookError("boot the sandbox host", host=self.address, saw=saw, do=f"see {self.dir / 'logs/host.log'}")

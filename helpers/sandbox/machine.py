@@ -1,0 +1,113 @@
+"""What a root file system takes over from this machine's own configuration: registries, certificates, names."""
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+SUITE = "bookworm"
+BUNDLE = "etc/ssl/certs/ca-certificates.crt"
+_CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.S)
+
+# Settings of package clients and proxies that programs read from the environment.
+_ENVIRONMENT = re.compile(r"^(https?_proxy|no_proxy|all_proxy|GOPROXY|GOSUMDB|GONOSUMDB|GONOPROXY|GOPRIVATE|GOINSECURE|GOAUTH"
+                          r"|PIP_\w+|npm_config_\w+|CARGO_\w+)$", re.I)
+
+
+def output(*argv: str) -> str:
+    """What a program prints, empty when it is missing or fails."""
+    try:
+        return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+
+
+def apt_sources() -> list[str]:
+    """This machine's Debian archives as `deb` lines for SUITE; empty where it has none (then mmdebstrap knows its own)."""
+    form = "$(CREATED_BY)|$(ORIGIN)|$(REPO_URI)|$(CODENAME)|$(COMPONENT)"
+    found: dict[tuple[str, str], list[str]] = {}
+    for line in output("apt-get", "indextargets", "--format", form).splitlines():
+        kind, origin, uri, codename, component = line.split("|")
+        if kind == "Packages" and origin == "Debian" and codename:
+            name, _, pocket = codename.partition("-")
+            if pocket not in ("", "updates", "security"):
+                continue
+            components = found.setdefault((uri, SUITE + ("-" + pocket if pocket else "")), [])
+            if component not in components:
+                components.append(component)
+    return [f"deb {uri} {suite} {' '.join(components)}" for (uri, suite), components in found.items()]
+
+
+def apt_config() -> str:
+    """How this machine's apt fetches: proxies, checks, retries."""
+    skip = re.compile(r"^Acquire::(IndexTargets|cdrom|CompressionTypes|Changelogs|Languages|Gzip|Send-URI)|^Acquire \"")
+    return "".join(line + "\n" for line in output("apt-config", "dump", "Acquire").splitlines() if not skip.match(line))
+
+
+def environment() -> dict[str, str]:
+    """Variables for package clients, with the Go settings kept in a file as well."""
+    found = {}
+    config = Path(os.environ.get("GOENV") or Path.home() / ".config/go/env")
+    if config.is_file():
+        found.update(line.split("=", 1) for line in config.read_text().splitlines() if "=" in line)
+    found.update(os.environ)
+    return {k: v for k, v in found.items() if _ENVIRONMENT.match(k)}
+
+
+def pip_config(root: Path) -> str:
+    """pip's merged configuration as an ini file; a path that does not exist in root is left out."""
+    sections: dict[str, dict[str, str]] = {}
+    for line in output(sys.executable, "-m", "pip", "config", "list").splitlines():
+        match = re.match(r"^(?::env:|(\w+))\.([\w-]+)='(.*)'$", line)
+        if match and not (match[3].startswith("/") and not (root / match[3][1:]).exists()):
+            sections.setdefault(match[1] or "global", {})[match[2]] = match[3].replace("\\n", "\n    ")
+    return "".join(f"[{name}]\n" + "".join(f"{k} = {v}\n" for k, v in keys.items()) for name, keys in sections.items())
+
+
+def write(path: Path, text: str, mode: int = 0o644) -> None:
+    """Write a file of a root file system, making its folders."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_symlink():
+        path.unlink()
+    path.write_text(text)
+    path.chmod(mode)
+
+
+def apply(root: Path) -> None:
+    """Give root this machine's registries, proxies, certificates and name servers. Safe to repeat."""
+    sources = apt_sources()
+    if sources:
+        write(root / "etc/apt/sources.list", "\n".join(sources) + "\n")
+    write(root / "etc/apt/apt.conf.d/90machine", apt_config())
+    for name in ("auth.conf", "auth.conf.d"):
+        source, target = Path("/etc/apt", name), root / "etc/apt" / name
+        if source.is_dir():
+            shutil.copytree(source, target, dirs_exist_ok=True)
+        elif source.is_file():
+            shutil.copy2(source, target)
+    write(root / "etc/resolv.conf", Path("/etc/resolv.conf").read_text())
+    _certificates(root)
+    write(root / "etc/pip.conf", pip_config(root))
+
+
+def _certificates(root: Path) -> None:
+    """Make root trust what this machine trusts."""
+    bundle, mark = Path("/", BUNDLE), root / "var/lib/sandbox/certificates"
+    if not bundle.is_file():
+        return
+    digest = hashlib.sha256(bundle.read_bytes()).hexdigest()
+    if mark.is_file() and mark.read_text() == digest:
+        return
+    known = set(_CERTIFICATE.findall((root / BUNDLE).read_bytes()))
+    extra = [c for c in _CERTIFICATE.findall(bundle.read_bytes()) if c not in known]
+    for number, certificate in enumerate(extra):
+        target = root / f"usr/local/share/ca-certificates/machine-{number}.crt"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(certificate + b"\n")
+    if extra:
+        subprocess.run(["chroot", root, "update-ca-certificates"], check=True, capture_output=True, timeout=120)
+    write(mark, digest)

@@ -1,0 +1,198 @@
+"""The mirror: nginx and a Docker registry on the sandbox's gateway address, serving the catalogue's artifacts."""
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import shutil
+import tomllib
+from pathlib import Path
+
+from helpers.errors import RunbookError
+from helpers.paths import SETUP, home
+from . import builds, processes, rootfs
+
+PORT, REGISTRY_PORT = 8088, 5000
+MINIMAL = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
+
+NGINX = """worker_processes 1;
+pid /run/nginx.pid;
+error_log /srv/logs/mirror-error.log;
+events { worker_connections 256; }
+http {
+  access_log /srv/logs/mirror-access.log;
+  include /etc/nginx/mime.types;
+  default_type application/octet-stream;
+  sendfile on;
+  server {
+    listen %(address)s:%(port)d;
+    root /srv/mirror/current;
+  }
+}
+"""
+
+REGISTRY = """version: 0.1
+log: {level: warn}
+storage:
+  filesystem: {rootdirectory: /srv/registry}
+  delete: {enabled: true}
+http: {addr: "%(address)s:%(port)d"}
+"""
+
+
+def _toml(path: Path) -> dict:
+    try:
+        return tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    except tomllib.TOMLDecodeError as error:
+        raise RunbookError(f"read {path}", saw=str(error), do="mend the file") from None
+
+
+def bundle() -> Path:
+    """The folder of real artifacts that someone put there."""
+    return Path(os.environ.get("RUNBOOK_BUNDLE") or home() / "bundle")
+
+
+def _sum(path: Path, sums: dict) -> str:
+    """The SHA-256 of a bundle's file, remembered while its size and times stay."""
+    stat = path.stat()
+    key = f"{path}|{stat.st_size}|{stat.st_mtime_ns}|{stat.st_ino}"
+    if key not in sums:
+        sums[key] = builds.sha256(path)
+    return sums[key]
+
+
+def _link(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:  # another file system
+        shutil.copyfile(source, target)
+    if not target.stat().st_mode & 0o004:
+        target.chmod(target.stat().st_mode | 0o444)
+
+
+class Mirror:
+    """One sandbox's mirror. Everything below folder is made anew from the caches."""
+
+    def __init__(self, folder: Path, address: str):
+        self.dir, self.address = folder, address
+        self.url = f"http://{address}:{PORT}"
+        self.files, self.logs = folder / "mirror", folder / "logs"
+        self.nginx, self.registry = folder / "pids/nginx", folder / "pids/registry"
+        self.store = home("cache") / "registry"
+
+    def content(self, artifacts: dict[str, Path]) -> str:
+        """A hash of what the mirror should serve: recipes, bundle and catalogue."""
+        folder = bundle()
+        real = [(str(p.relative_to(folder)), p.stat().st_size, p.stat().st_mtime_ns)
+                for p in sorted(folder.rglob("*")) if p.is_file()] if folder.is_dir() else []
+        texts = [p.read_text() for p in (SETUP / "catalogue.toml", SETUP / "sandbox/fidelity.toml") if p.is_file()]
+        return rootfs.digest({name: builds.recipe_hash(path) for name, path in artifacts.items()}, real, texts)
+
+    def serves(self, content: str) -> bool:
+        """Does it answer, with this content?"""
+        current = self.files / "current"
+        return current.is_symlink() and os.readlink(current) == content and self.answers()
+
+    def answers(self) -> bool:
+        return processes.alive(self.nginx) is not None and _get(self.address, PORT, "/index.json") == 200
+
+    def fill(self, content: str, built: dict[str, Path]) -> None:
+        """Lay out files and index.json in a new folder and switch to it in one step."""
+        new = self.files / f"{content}.new"
+        rootfs.remove(new)
+        new.mkdir(parents=True)
+        for path in (self.files, new):
+            path.chmod(0o755)
+        catalogue, fidelity = _toml(SETUP / "catalogue.toml"), _toml(SETUP / "sandbox/fidelity.toml")
+        index = {}
+        for artifact, folder in built.items():
+            files = {n: f for n, f in json.loads((folder / "meta.json").read_text())["files"].items() if not n.startswith("images/")}
+            for name in files:
+                _link(folder / "out" / name, new / name)
+            if artifact not in fidelity:
+                raise RunbookError(f"serve {artifact} in the sandbox", saw="its fidelity is stated nowhere",
+                                   do=f"add [{artifact}] to {SETUP / 'sandbox/fidelity.toml'}")
+            entry = catalogue.get(artifact, {})
+            path = entry.get("url", "").partition("://")[2]
+            index[artifact] = {**fidelity[artifact], "version": entry.get("version", ""), "from": "substitute",
+                               "sha256": files.get(path, {}).get("sha256", ""), "files": sorted(files)}
+        self._bundle(new, catalogue, index)
+        (new / "index.json").write_text(json.dumps({"artifacts": dict(sorted(index.items()))}, indent=1) + "\n")
+        final = self.files / content
+        rootfs.remove(final)
+        os.replace(new, final)
+        link = self.files / "current.new"
+        link.unlink(missing_ok=True)
+        link.symlink_to(content)
+        os.replace(link, self.files / "current")
+        for old in self.files.iterdir():
+            if old.is_dir() and not old.is_symlink() and old.name != content:
+                rootfs.remove(old)
+
+    def _bundle(self, new: Path, catalogue: dict, index: dict) -> None:
+        folder = bundle()
+        if not folder.is_dir():
+            return
+        remembered = home("cache") / "bundle.json"
+        sums = json.loads(remembered.read_text()) if remembered.is_file() else {}
+        for file in sorted(p for p in folder.rglob("*") if p.is_file()):
+            _link(file, new / file.relative_to(folder))
+        for artifact, entry in catalogue.items():
+            path = entry.get("url", "").partition("://")[2]
+            if path and (folder / path).is_file():
+                index[artifact] = {"fidelity": "original", "program": f"{artifact} {entry.get('version', '')}".strip(), "differs": [],
+                                   "version": entry.get("version", ""), "from": "bundle", "sha256": _sum(folder / path, sums), "files": [path]}
+        machine_text = json.dumps(sums)
+        rootfs.machine.write(remembered, machine_text, 0o600)
+
+    def start(self, builder: Path, images: bool) -> None:
+        """Start what does not run: nginx, and the registry where there are images."""
+        place = {"address": self.address}
+        binds = {self.files: "/srv/mirror", self.logs: "/srv/logs"}
+        self.logs.mkdir(exist_ok=True)
+        if not self.answers():
+            processes.stop(self.nginx, processes.KILL)
+            rootfs.machine.write(self.files / "nginx.conf", NGINX % {**place, "port": PORT})
+            processes.start(self.nginx, rootfs.entered(builder, ["nginx", "-e", "stderr", "-c", "/srv/mirror/nginx.conf", "-g", "daemon off;"], binds),
+                            self.logs / "mirror.log", env=MINIMAL)
+            _wait("the mirror", self.nginx, self.answers, self.logs / "mirror.log")
+        if images and not self.registry_answers():
+            processes.stop(self.registry, processes.KILL)
+            self.store.mkdir(exist_ok=True)
+            rootfs.machine.write(self.files / "registry.yml", REGISTRY % {**place, "port": REGISTRY_PORT})
+            processes.start(self.registry, rootfs.entered(builder, ["docker-registry", "serve", "/srv/mirror/registry.yml"], {**binds, self.store: "/srv/registry"}),
+                            self.logs / "registry.log", env=MINIMAL)
+            _wait("the registry", self.registry, self.registry_answers, self.logs / "registry.log")
+
+    def registry_answers(self) -> bool:
+        return processes.alive(self.registry) is not None and _get(self.address, REGISTRY_PORT, "/v2/") == 200
+
+    def stop(self) -> bool:
+        """End both; True when one ran. They hold no state that a kill could tear."""
+        return any([processes.stop(self.nginx, processes.KILL), processes.stop(self.registry, processes.KILL)])
+
+
+def _get(address: str, port: int, path: str) -> int:
+    """The HTTP status of a GET, 0 without an answer. Never through a proxy."""
+    link = http.client.HTTPConnection(address, port, timeout=2)
+    try:
+        link.request("GET", path)
+        return link.getresponse().status
+    except (OSError, http.client.HTTPException):
+        return 0
+    finally:
+        link.close()
+
+
+def _wait(what: str, pidfile: Path, ready, log: Path, seconds: float = 10) -> None:
+    import time
+    limit = time.monotonic() + seconds
+    time.sleep(0.1)
+    while not ready():
+        if time.monotonic() > limit:
+            raise RunbookError(f"start {what}", saw=log.read_text(errors="replace")[-800:] or "no answer", do=f"see {log}")
+        time.sleep(0.1)

@@ -1,0 +1,82 @@
+"""The sandbox's background processes: started with a pid file, known by pid and start time, ended one by one."""
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+# For processes that ignore SIGTERM (unshare does) and hold no state.
+KILL = ((signal.SIGKILL, 5),)
+
+# The process writes its own pid file before it becomes the program: no moment in which it runs unknown.
+# The start time (field 22 of /proc/PID/stat, clock ticks since boot) tells it from a later one with the same pid.
+_SELF = 'f=$1; shift; read -r s < /proc/$$/stat; echo $$ $(set -- $s; echo ${22}) > "$f"; exec "$@"'
+
+
+def start(pidfile: Path, argv: list[str], log: Path, env: dict | None = None) -> subprocess.Popen:
+    """Start argv in a session of its own, with its output appended to log."""
+    pidfile.parent.mkdir(parents=True, exist_ok=True)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    pidfile.unlink(missing_ok=True)
+    with open(log, "ab") as out:
+        process = subprocess.Popen(
+            ["sh", "-c", _SELF, "start", str(pidfile), *map(str, argv)],
+            stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=env, start_new_session=True, cwd="/",
+        )
+    while process.poll() is None and not (pidfile.is_file() and pidfile.read_text().endswith("\n")):
+        time.sleep(0.005)
+    return process
+
+
+def _stat(pid: int) -> tuple[str, int] | None:
+    """(state letter, start time in ticks) of a process, None when there is none."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return fields[0], int(fields[19])
+
+
+def alive(pidfile: Path) -> int | None:
+    """The pid when the process that wrote pidfile still runs."""
+    try:
+        pid, began = map(int, pidfile.read_text().split())
+    except (OSError, ValueError):
+        return None
+    try:
+        os.waitpid(pid, os.WNOHANG)  # a child of ours that ended would stay as a zombie
+    except ChildProcessError:
+        pass
+    now = _stat(pid)
+    return pid if now and now[0] != "Z" and now[1] == began else None
+
+
+def since(pidfile: Path) -> float | None:
+    """When the process of pidfile started, in seconds since the epoch."""
+    if alive(pidfile) is None:
+        return None
+    ticks = int(pidfile.read_text().split()[1])
+    boot = next(int(line.split()[1]) for line in Path("/proc/stat").read_text().splitlines() if line.startswith("btime"))
+    return boot + ticks / os.sysconf("SC_CLK_TCK")
+
+
+def stop(pidfile: Path, steps=((signal.SIGTERM, 10), (signal.SIGKILL, 5))) -> bool:
+    """Send each (signal, seconds to wait) until the process of pidfile has ended; True when it had to be ended."""
+    ended = False
+    for number, seconds in steps:
+        pid = alive(pidfile)
+        if pid is None:
+            break
+        ended = True
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            break
+        limit = time.monotonic() + seconds
+        while alive(pidfile) is not None and time.monotonic() < limit:
+            time.sleep(0.05)
+    if alive(pidfile) is None:
+        pidfile.unlink(missing_ok=True)
+    return ended

