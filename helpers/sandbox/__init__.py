@@ -56,10 +56,12 @@ class Sandbox:
             if self._guest.running() and self._mirror.serves(content) and self._guest.answers():
                 report(f"sandbox {self.name}: running at {self.address}")
                 return
+            mirror.fidelity(recipes)
             lacks = self.missing()
             if lacks:
                 raise RunbookError("make a sandbox on this machine", saw="\n".join(f"{x.what}: {x.why}" for x in lacks),
                                    do="\n".join(dict.fromkeys(x.mend for x in lacks)))
+            self._net.check()
             self.dir.mkdir(parents=True, exist_ok=True, mode=0o700)
             builder = rootfs.builder(report)
             built = {name: builds.build(name, report) for name in recipes}
@@ -67,11 +69,20 @@ class Sandbox:
             self._net.up(self._guest.root)
             self._mirror.fill(content, built)
             self._mirror.start(builder, images=any((p / "out/images").is_dir() for p in built.values()))
-            if not (self._guest.running() and self._guest.answers()):
+            if not self._answers_soon(report):
                 report("host: booting")
                 self._guest.boot()
                 self._guest.wait(report)
             report(f"sandbox {self.name}: running at {self.address}")
+
+    def _answers_soon(self, report) -> bool:
+        """A running guest may be in the middle of a reboot: give it time before it is booted by force."""
+        if not self._guest.running():
+            return False
+        try:
+            return bool(self._guest.wait(report, seconds=20))
+        except RunbookError:
+            return False
 
     def down(self, wipe: bool = False, report=_silent) -> None:
         """Stop the host and the mirror and remove what they left on this machine; wipe: remove the host's disk too."""

@@ -54,6 +54,16 @@ def bundle() -> Path:
     return Path(os.environ.get("RUNBOOK_BUNDLE") or home() / "bundle")
 
 
+def fidelity(artifacts) -> dict:
+    """What each substitute says of its fidelity; RunbookError for one that says nothing."""
+    file = SETUP / "sandbox/fidelity.toml"
+    stated = _toml(file)
+    silent = [name for name in artifacts if not {"fidelity", "program", "differs"} <= stated.get(name, {}).keys()]
+    if silent:
+        raise RunbookError(f"serve {', '.join(silent)} in the sandbox", saw="fidelity, program or differs is not stated", do=f"add them to {file}")
+    return stated
+
+
 def _sum(path: Path, sums: dict) -> str:
     """The SHA-256 of a bundle's file, remembered while its size and times stay."""
     stat = path.stat()
@@ -107,18 +117,15 @@ class Mirror:
         new.mkdir(parents=True)
         for path in (self.files, new):
             path.chmod(0o755)
-        catalogue, fidelity = _toml(SETUP / "catalogue.toml"), _toml(SETUP / "sandbox/fidelity.toml")
+        catalogue, stated = _toml(SETUP / "catalogue.toml"), fidelity(built)
         index = {}
         for artifact, folder in built.items():
             files = {n: f for n, f in json.loads((folder / "meta.json").read_text())["files"].items() if not n.startswith("images/")}
             for name in files:
                 _link(folder / "out" / name, new / name)
-            if artifact not in fidelity:
-                raise RunbookError(f"serve {artifact} in the sandbox", saw="its fidelity is stated nowhere",
-                                   do=f"add [{artifact}] to {SETUP / 'sandbox/fidelity.toml'}")
             entry = catalogue.get(artifact, {})
             path = entry.get("url", "").partition("://")[2]
-            index[artifact] = {**fidelity[artifact], "version": entry.get("version", ""), "from": "substitute",
+            index[artifact] = {**stated[artifact], "version": entry.get("version", ""), "from": "substitute",
                                "sha256": files.get(path, {}).get("sha256", ""), "files": sorted(files)}
         self._bundle(new, catalogue, index)
         (new / "index.json").write_text(json.dumps({"artifacts": dict(sorted(index.items()))}, indent=1) + "\n")

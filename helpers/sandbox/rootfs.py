@@ -64,6 +64,7 @@ WantedBy=multi-user.target
     "etc/systemd/system.conf.d/stop.conf": ("[Manager]\nDefaultTimeoutStopSec=5s\n", 0o644),
     "etc/ssh/sshd_config.d/10-sandbox.conf": (
         "PermitRootLogin no\nPasswordAuthentication no\nUseDNS no\nHostKey /etc/ssh/ssh_host_ed25519_key\n", 0o644),
+    "etc/default/locale": ("LANG=C.UTF-8\n", 0o644),
     "etc/sudoers.d/90-ubuntu": ("ubuntu ALL=(ALL) NOPASSWD:ALL\n", 0o440),
 }
 
