@@ -70,6 +70,17 @@ class Host:
     def name(self):
         return str(self.target)
 
+    @property
+    def address(self):
+        """The address at which the operator's machine reaches the host directly (an alias of ~/.ssh/config is looked up)."""
+        options, where = self._endpoint() if self.target.kind != "local" else ([], "")
+        if not where:
+            return "127.0.0.1"
+        for line in self._execute(["ssh", "-G"] + options + [where], None, 10, None).out.splitlines():
+            if line.startswith("hostname "):
+                return line.split()[1]
+        return where.split("@")[-1]
+
     def _endpoint(self):
         """(ssh options, destination) of this target."""
         t = self.target
@@ -230,7 +241,7 @@ class Host:
         self.connect()
         if sudo:
             self.require_root()
-        command = " ".join((self.sudo if sudo else []) + ["bash", "-euo", "pipefail", "-c", shlex.quote(_PRELUDE + script)])
+        command = " ".join((self.sudo if sudo else []) + ["bash", "--norc", "-euo", "pipefail", "-c", shlex.quote(_PRELUDE + script)])
         what = what or "run: " + _short(script)
         try:
             done = self._execute(self._wrap(command), stdin, timeout, on_line or self.on_line)
@@ -282,8 +293,11 @@ class Host:
         """Write a file on the host, whole or not at all. content: str or bytes; it travels on stdin."""
         data = content.encode() if isinstance(content, str) else content
         q = shlex.quote(path)
-        self.run("umask 077; mkdir -p \"$(dirname {0})\"; cat > {0}.part; chown {1} {0}.part; chmod {2} {0}.part; mv -f {0}.part {0}".format(
-            q, shlex.quote(owner), shlex.quote(mode)), stdin=data, what="write {} on the host".format(path))
+        # The checksum: when the connection ends, cat sees an end of file and would leave a half.
+        self.run(("umask 077; part={0}.part.$$; trap 'rm -f $part' EXIT; mkdir -p \"$(dirname {0})\"; cat > $part\n"
+                  "echo \"{3}  $part\" | sha256sum -c --quiet -; chown {1} $part; chmod {2} $part; mv -f $part {0}").format(
+            q, shlex.quote(owner), shlex.quote(mode), hashlib.sha256(data).hexdigest()), stdin=data,
+            what="write {} on the host".format(path))
 
     def get(self, path):
         """The content of a file on the host, as bytes."""

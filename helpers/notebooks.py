@@ -90,10 +90,7 @@ def check_parameters(notebook, given):
     Types are those of the example values in the parameters cell. By name: *port is 1 to 65535, *cidr a network
     like 10.1.0.0/16 (or empty), mode one of install, verify, plan, remove.
     """
-    for name in given:
-        if name not in notebook.parameters:
-            raise BadInput("set the parameter {!r} of chapter {}".format(name, notebook.id), saw="it has no such parameter",
-                           do=_nearest(name, list(notebook.parameters)) or "It has: " + ", ".join(notebook.parameters))
+    check_names(given, notebook.parameters, "chapter " + notebook.id)
     values = {}
     for name, parameter in notebook.parameters.items():
         value = given.get(name, parameter.default)
@@ -103,6 +100,14 @@ def check_parameters(notebook, given):
                            do="For example: {} = {!r}{}".format(name, parameter.default, "  # " + parameter.help if parameter.help else ""))
         values[name] = value
     return values
+
+
+def check_names(given, known, where):
+    """BadInput, with the nearest name, when a given parameter is not among the known ones."""
+    for name in given:
+        if name not in known:
+            raise BadInput("set the parameter {!r} of {}".format(name, where), saw="there is no such parameter",
+                           do=_nearest(name, list(known)) or "There are: " + ", ".join(known))
 
 
 def _problem(name, value, example):

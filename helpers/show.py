@@ -4,8 +4,9 @@ from __future__ import annotations
 import html
 import re
 
-MARKS = {"ok": "✓", "failed": "✗", "warn": "!", "skipped": "-", "plan": "→"}
-COLOURS = {"ok": "#1a7f37", "failed": "#cf222e", "warn": "#9a6700", "skipped": "#57606a", "plan": "#0969da"}
+# proved, left out: checks that change the target, in install and in verify; that mark varies.
+MARKS = {"ok": "✓", "failed": "✗", "warn": "!", "skipped": "-", "plan": "→", "proved": "‹✓›", "left out": "‹-›"}
+COLOURS = {"ok": "#1a7f37", "failed": "#cf222e", "warn": "#9a6700", "plan": "#0969da"}
 
 _SUSPECT = re.compile(r"error|fail|warn|denied|refused|unable|cannot", re.I)
 
@@ -32,11 +33,15 @@ def emit(text, markup, handle=None, live=False):
 def line(state, title, note="", details=""):
     """(text, html) of one line with its state; details is HTML that nobody compares."""
     text = "{} {}{}".format(MARKS[state], title, " " + varying(note) if note else "")
-    markup = '<span style="color:{}">{}</span> {}{}{}'.format(
-        COLOURS[state], MARKS[state], html.escape(title),
+    markup = "{} {}{}{}".format(
+        _mark(state), html.escape(title),
         ' <small style="color:#57606a">{}</small>'.format(html.escape(varying(note))) if note else "",
         "<!--varies-->{}<!--/varies-->".format(details) if details else "")
     return text, markup
+
+
+def _mark(state):
+    return '<span style="color:{}">{}</span>'.format(COLOURS.get(state, "#57606a"), MARKS[state])
 
 
 def log_details(commands, output):
@@ -71,8 +76,8 @@ def table(headers, rows, states=None):
         for n in range(max(len(p) for p in parts)):
             out.append("  ".join((p[n] if n < len(p) else "").ljust(w) for p, w in zip(parts, widths)).rstrip())
     def cell(text, n, row):
-        style = ' style="color:{}"'.format(COLOURS[states[row]]) if states and n == 0 else ""
-        return "<td{}>{}</td>".format(style, html.escape(text).replace("\n", "<br>"))
+        text = html.escape(text).replace("\n", "<br>")
+        return "<td>{}</td>".format(_mark(states[row]) if states and n == 0 else text)
     markup = "<table class=\"table\"><thead><tr>{}</tr></thead><tbody>{}</tbody></table>".format(
         "".join("<th>{}</th>".format(html.escape(h)) for h in headers),
         "".join("<tr>{}</tr>".format("".join(cell(c, n, i) for n, c in enumerate(r))) for i, r in enumerate(rows)))

@@ -8,6 +8,7 @@ import time
 from datetime import datetime, timezone
 from pathlib import Path
 
+from helpers import doctor
 from helpers.errors import BadInput, RunbookError
 from helpers.paths import home
 from . import boot, builds, mirror, processes, rootfs
@@ -24,8 +25,8 @@ class Sandbox:
     """A Debian host with an address of its own, reached by SSH as `user` with `key`; its mirror is at `mirror_url`."""
 
     def __init__(self, name: str = "sandbox"):
-        if not re.fullmatch(r"[a-z][a-z0-9-]{0,30}", name):
-            raise BadInput(f"a sandbox named {name!r}", saw="a name has small letters, digits and hyphens, and starts with a letter",
+        if not re.fullmatch(r"[a-z][a-z0-9]{0,15}", name):
+            raise BadInput(f"use a sandbox named {name!r}", saw="a name is up to 16 lower case letters and digits, a letter first",
                            do="for example sandbox:test")
         self.name, self.user, self.port = name, USER, PORT
         mark = hashlib.sha256(name.encode()).digest()
@@ -41,8 +42,8 @@ class Sandbox:
 
     def missing(self) -> list:
         """What this machine lacks for a sandbox, as doctor.Lack; empty when `up` can go ahead."""
-        from helpers import doctor
-        return doctor.sandbox_lacks(home(), space=not (self.dir / "root").is_dir())
+        there = (self.dir / "root").is_dir()
+        return doctor.sandbox_lacks(self.dir, doctor.RESTART_DISK if there else doctor.SANDBOX_DISK)
 
     def up(self, report=_silent, artifacts=None) -> None:
         """Make the host, its network and its mirror, as far as they are missing.

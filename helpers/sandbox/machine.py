@@ -42,6 +42,15 @@ def apt_sources() -> list[str]:
     return [f"deb {uri} {suite} {' '.join(components)}" for (uri, suite), components in found.items()]
 
 
+def known_sources() -> list[str]:
+    """apt_sources(), with apt's lists fetched first where this machine has none."""
+    found = apt_sources()
+    if not found and not output("apt-get", "indextargets"):
+        output("apt-get", "-q", "update")
+        found = apt_sources()
+    return found
+
+
 def apt_config() -> str:
     """How this machine's apt fetches: proxies, checks, retries."""
     skip = re.compile(r"^Acquire::(IndexTargets|cdrom|CompressionTypes|Changelogs|Languages|Gzip|Send-URI)|^Acquire \"")

@@ -183,7 +183,7 @@ def base(report) -> Path:
         config = home("cache") / "apt.conf"
         config.write_text(machine.apt_config())
         config.chmod(0o644)
-        sources = machine.apt_sources()
+        sources = machine.known_sources()
         command = Command("Debian base", report, home("cache", "logs") / "base.log")
         command.run(
             ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc",

@@ -1,0 +1,103 @@
+"""What a step does: a probe that says whether it is so, and the ways to make it so and to undo it."""
+from __future__ import annotations
+
+import hashlib
+import re
+import shlex
+
+from .catalogue import FETCH
+
+
+class Action:
+    """One thing that a step makes true.
+
+    shown: lines for a reader, the commands.  done: a bash probe (exit 0: it is so) or a callable that returns
+    None when it is so and says why not otherwise.  apply, undo: a bash script or a callable; undo None: nothing
+    to undo.  gone: a probe that holds after undo (the opposite of done when not given).
+    follows: applied again whenever an action before it in the same step was (a service after its settings).
+    """
+
+    def __init__(self, shown, done, apply, undo=None, gone=None, follows=False):
+        self.shown = [shown] if isinstance(shown, str) else list(shown)
+        self.done, self.apply, self.undo, self.follows = done, apply, undo, follows
+        self.gone = gone or ("! {{ {}\n}}".format(done) if isinstance(done, str) else None)
+
+
+def commands(lines, done, undo=None):
+    """Plain commands with a probe of their own."""
+    lines = [lines] if isinstance(lines, str) else list(lines)
+    return Action(lines, done, "\n".join(lines), undo)
+
+
+class File(Action):
+    """A file on the host with exactly this content, owner and mode. Secrets in it are written as f"{secret}"."""
+
+    def __init__(self, content, path, mode, owner, fill, put):
+        data = fill(content).encode()
+        q = shlex.quote(path)
+        done = ("set -- $(sha256sum {0}); [ \"$1\" = {1} ] || {{ echo \"{2}: content differs from what we write\"; exit 1; }}\n"
+                "[ \"$(stat -c '%a %U:%G' {0})\" = '{3} {4}' ] || {{ stat -c '%n: %a %U:%G instead of {3} {4}' {0}; exit 1; }}").format(
+                    q, hashlib.sha256(data).hexdigest(), path, mode.lstrip("0") or "0", owner)
+        Action.__init__(self, "write {} ({} {})".format(path, mode, owner), done, lambda: put(data, path, mode, owner),
+                        "rm -f {}".format(q), "[ ! -e {} ]".format(q))
+        self.path = path
+
+
+def packages(names):
+    """Debian packages, from the host's own apt sources."""
+    names = " ".join(shlex.quote(n) for n in names)
+    apt = "apt-get -qy -o DPkg::Lock::Timeout=300 "
+    return Action(
+        "apt-get install " + names,
+        "for p in {}; do dpkg-query -W -f '${{Status}}\\n' $p | grep -qx 'install ok installed' || {{ echo \"$p is not installed\"; exit 1; }}; done".format(names),
+        # An install that was cut off leaves dpkg half-configured: finish that first.
+        "dpkg --configure -a\nflock /run/lock/runbook-apt {0}update\n{0}--no-install-recommends install {1}".format(apt, names),
+        "dpkg --configure -a; {0}purge {1}; {0}autoremove --purge".format(apt, names),
+        "for p in {}; do ! dpkg-query -W -f '${{Status}}\\n' $p 2>/dev/null | grep -q ' installed$' || {{ echo \"$p is installed\"; exit 1; }}; done".format(names))
+
+
+def artifact_file(artifact, path):
+    """A single-file artifact at a path, mode 0755, checked against its checksum while it is still a temporary file."""
+    q, sha = shlex.quote(path), artifact.sha256
+    if re.fullmatch("[0-9a-f]{64}", sha):
+        done = "echo '{}  '{} | sha256sum -c --quiet -".format(sha, q)
+        check = "echo \"{}  $part\" | sha256sum -c --quiet -\n".format(sha)
+    else:
+        raise ValueError("no checksum is known for {}: refuse to install it".format(artifact.name))
+    return Action(
+        ["fetch {}".format(artifact.path), "sha256sum -c, install {} (0755 root:root)".format(path)], done,
+        FETCH + "part={0}.part.$$; trap 'rm -f $part' EXIT\nfetch {1} > $part\n{2}chmod 0755 $part\nmv -f $part {0}".format(
+            q, shlex.quote(artifact.url), check),
+        "rm -f {0} {0}.part.*".format(q), "[ ! -e {} ]".format(q))
+
+
+def _runs(unit, enabled_by, watched):
+    """A probe: the unit is active, starts at boot, and was started after the last change of the watched files."""
+    return """state=$(systemctl is-active {q} || true); [ "$state" = active ] || {{ echo "{unit} is $state"; exit 1; }}
+systemctl is-enabled -q {enabled} || {{ echo "{unit} does not start at boot"; exit 1; }}
+since=$(date -d "$(systemctl show -p ActiveEnterTimestamp {q} | cut -d= -f2-)" +%s)
+for f in {watched}; do [ "$(stat -c %Y "$f")" -le "$since" ] || {{ echo "{unit} runs with settings older than $f"; exit 1; }}; done""".format(
+        q=shlex.quote(unit), unit=unit, enabled=shlex.quote(enabled_by),
+        watched=" ".join(shlex.quote(f if isinstance(f, str) else f.path) for f in watched))
+
+
+def running(unit, after, enabled_by):
+    """A unit that a package brought, restarted when one of the files `after` is newer than its start."""
+    return Action("systemctl enable {1}; systemctl restart {0}".format(unit, enabled_by), _runs(unit, enabled_by, after),
+                  "systemctl enable -q {1}; systemctl restart {0}".format(shlex.quote(unit), shlex.quote(enabled_by)), follows=True)
+
+
+class Service(Action):
+    """A systemd service: its unit as written here, enabled, and started after the last change of its files."""
+
+    def __init__(self, name, unit, after, put):
+        q, path = shlex.quote(name), "/etc/systemd/system/{}.service".format(name)
+        file = File(unit, path, "0644", "root:root", lambda text: text, put)
+
+        def apply(run):
+            file.apply()
+            run("systemctl daemon-reload; systemctl reset-failed {0} 2>/dev/null || true; systemctl enable -q {0}; systemctl restart {0}".format(q))
+        Action.__init__(self, file.shown + ["systemctl daemon-reload; systemctl enable --now {}".format(name)],
+                        file.done + "\n" + _runs(name, name, [path] + list(after)), apply,
+                        "systemctl disable -q --now {0} 2>/dev/null || true; rm -f {1}; systemctl daemon-reload; systemctl reset-failed {0} 2>/dev/null || true".format(q, path),
+                        "[ ! -e {} ] && ! systemctl is-active -q {}".format(path, q), follows=True)

@@ -1,0 +1,83 @@
+"""What a person sees while chapters run: a live table on a terminal, plain lines elsewhere."""
+from __future__ import annotations
+
+import threading
+import time
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+COLOURS = {"ok": "green", "skipped": "green", "failed": "red", "interrupted": "yellow", "running": "cyan",
+           "waiting": "dim", "planned": "blue", "removed": "green", "not run": "yellow"}
+
+
+class Progress:
+    """Told of every event of every chapter. `with Progress(console) as p: p.event("05 minio", event)`."""
+
+    def __init__(self, console=None):
+        self.console = console or Console(highlight=False)
+        self._rows, self._lock, self._live = {}, threading.Lock(), None
+
+    def __enter__(self):
+        if self.console.is_terminal:
+            self._live = Live(get_renderable=self._table, console=self.console, refresh_per_second=4, transient=True)
+            self._live.__enter__()
+        return self
+
+    def __exit__(self, *exc):
+        if self._live:
+            self._live.__exit__(*exc)
+
+    def say(self, text):
+        """One plain line, above the live table."""
+        self.console.print(text, markup=False, soft_wrap=True)
+
+    def state(self, label, state, note=""):
+        with self._lock:
+            row = self._rows.setdefault(label, {"since": time.monotonic(), "step": ""})
+            row.update(state=state, note=note)
+            if state == "running":
+                row["since"] = time.monotonic()
+        if not self._live or state not in ("running", "waiting"):
+            if state != "waiting":
+                self.say("{:<18} {}{}".format(label, state, ": " + note if note else ""))
+
+    def event(self, label, event):
+        kind = event["kind"]
+        if kind == "step":
+            with self._lock:
+                self._rows[label].update(step=event["title"], note="" if event["state"] == "begin" else event.get("note", ""))
+            if event["state"] != "begin" and not self._live:
+                self.say("{:<18}   {} ({})".format(label, event["title"], event.get("note") or event["state"]))
+        elif kind == "check" and not self._live:
+            self.say("{:<18}   check: {}: {}".format(label, event["title"], event["state"]))
+        elif kind == "wait":
+            with self._lock:
+                self._rows[label]["note"] = event["text"]
+
+    def _table(self):
+        table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+        with self._lock:
+            for label, row in self._rows.items():
+                busy = row["state"] == "running"
+                table.add_row(label, "[{}]{}[/]".format(COLOURS.get(row["state"], "white"), row["state"]),
+                              "{:.0f} s".format(time.monotonic() - row["since"]) if busy else "",
+                              row["step"] if busy else "", ("[dim]" + row["note"].replace("[", "\\[")[:70] + "[/]") if row["note"] else "")
+        return table
+
+
+def closing(console, run):
+    """The closing table of a run."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for head in ("chapter", "state", "steps", "checks", "fidelity", "seconds", ""):
+        table.add_column(head, overflow="fold")
+    for c in run.chapters.values():
+        done = [s for s in c.steps if s.note.startswith("already")]
+        good = [k for k in c.checks if k.state in ("ok", "proved")]
+        table.add_row("{} {}".format(c.number, c.id), "[{}]{}[/]".format(COLOURS.get(c.state, "white"), c.state),
+                      "{} ({} already so)".format(len(c.steps), len(done)) if c.steps else "",
+                      "{} of {}".format(len(good), len(c.checks)) if c.checks else "",
+                      ", ".join(sorted({a.fidelity for a in c.artifacts})), "{:.1f}".format(c.seconds),
+                      (c.reason or "").replace("[", "\\[").split("\n")[0][:90])
+    console.print(table)
