@@ -28,6 +28,8 @@ SANDBOX_PROGRAMS = {
     "tar": ("tar", "unpacks the sandbox's Debian"),
 }
 
+BREW = {"venv": "python@3.11", "ssh": "openssh", "ssh-keygen": "openssh", "kubectl": "kubernetes-cli"}
+
 
 @dataclass(frozen=True)
 class Lack:
@@ -51,13 +53,13 @@ def is_debian(release: Path = Path("/etc/os-release")) -> bool:
 
 
 def _install_command(*packages: str) -> str:
-    if platform.system() == "Darwin":
-        return "brew install " + " ".join(packages)
     sudo = "" if os.geteuid() == 0 else "sudo "
     return f"{sudo}apt-get install -y --no-install-recommends {' '.join(packages)}"
 
 
 def _from_debian(what: str, why: str, part: str, *packages: str) -> Lack:
+    if platform.system() == "Darwin":
+        return Lack(what, why, f"brew install {BREW[what]}", part)
     command = _install_command(*packages)
     if not is_debian():
         command = f"install {what} with this system's package manager; on Debian or Ubuntu: {command}"
@@ -91,7 +93,7 @@ def later_lacks() -> list[Lack]:
     if not shutil.which("kubectl"):
         found.append(_from_debian("kubectl", "to use the cluster from this machine (1.17 to 1.21)", "later", "kubernetes-client"))
     if not shutil.which("helm"):
-        found.append(Lack("helm", "to install charts from this machine (3.5 or newer)", "see helm.sh/docs/intro/install", "later"))
+        found.append(Lack("helm", "to install charts from this machine (3.5 or newer)", "brew install helm" if platform.system() == "Darwin" else "see helm.sh/docs/intro/install", "later"))
     return found
 
 
