@@ -11,7 +11,7 @@ from pathlib import Path
 from helpers import doctor
 from helpers.errors import BadInput, RunbookError
 from helpers.paths import home
-from . import boot, builds, mirror, processes, rootfs
+from . import boot, builds, mirror, processes, registry, rootfs
 
 PORT = 22
 USER = "ubuntu"
@@ -38,7 +38,8 @@ class Sandbox:
         self._net = boot.Network(bridge, prefix, self.dir)
         self._guest = boot.Guest(self.dir, name, self.address, self._net)
         self._mirror = mirror.Mirror(self.dir, self.gateway)
-        self.mirror_url = self._mirror.url
+        self._registry = registry.Registry(self.dir, self.gateway)
+        self.mirror_url, self.registry_url = self._mirror.url, self._registry.url
 
     def missing(self) -> list:
         """What this machine lacks for a sandbox, as doctor.Lack; empty when `up` can go ahead."""
@@ -54,7 +55,7 @@ class Sandbox:
         recipes = builds.chosen(artifacts)
         with rootfs.lock(f"sandbox-{self.name}", report, f"sandbox {self.name}"):
             content = self._mirror.content(recipes)
-            if self._guest.running() and self._mirror.serves(content) and self._guest.answers():
+            if self._guest.running() and self._mirror.serves(content) and self._registry_stands() and self._guest.answers():
                 report(f"sandbox {self.name}: running at {self.address}")
                 return
             mirror.fidelity(recipes)
@@ -69,12 +70,25 @@ class Sandbox:
             rootfs.guest(self._guest.root, report)
             self._net.up(self._guest.root)
             self._mirror.fill(content, built)
-            self._mirror.start(builder, images=any((p / "out/images").is_dir() for p in built.values()))
+            self._mirror.start(builder)
+            self._serve_images(builder, {f"{name}-{folder.name}": folder / "out" for name, folder in built.items()}, report)
             if not self._answers_soon(report):
                 report("host: booting")
                 self._guest.boot()
                 self._guest.wait(report)
             report(f"sandbox {self.name}: running at {self.address}")
+
+    def _registry_stands(self) -> bool:
+        return not self._registry.config.is_file() or self._registry.answers()
+
+    def _serve_images(self, builder: Path, folders: dict[str, Path], report) -> None:
+        """Start the registry where a substitute or the bundle has images, and push those that are not there yet."""
+        listing = mirror.bundle() / "images.txt"
+        if listing.is_file():  # last: the real image goes before a substitute of the same name
+            folders["bundle-" + builds.sha256(listing)[:16]] = listing.parent
+        if any(map(registry.images, folders.values())):
+            self._registry.start(builder)
+            self._registry.push(builder, folders, report)
 
     def _answers_soon(self, report) -> bool:
         """A running guest may be in the middle of a reboot: give it time before it is booted by force."""
@@ -92,6 +106,7 @@ class Sandbox:
                 report("host: stopping")
             self._guest.halt()
             self._mirror.stop()
+            self._registry.stop()
             root = self._guest.root if self._guest.root.is_dir() else None
             self._net.down(root)
             if wipe:

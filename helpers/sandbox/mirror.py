@@ -1,7 +1,6 @@
-"""The mirror: nginx and a Docker registry on the sandbox's gateway address, serving the catalogue's artifacts."""
+"""The mirror: nginx on the sandbox's gateway address, serving the catalogue's artifacts under their upstream names."""
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import shutil
@@ -10,10 +9,9 @@ from pathlib import Path
 
 from helpers.errors import RunbookError
 from helpers.paths import SETUP, home
-from . import builds, processes, rootfs
+from . import builds, machine, processes, rootfs
 
-PORT, REGISTRY_PORT = 8088, 5000
-MINIMAL = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
+PORT = 8088
 
 NGINX = """worker_processes 1;
 pid /run/nginx.pid;
@@ -29,14 +27,6 @@ http {
     root /srv/mirror/current;
   }
 }
-"""
-
-REGISTRY = """version: 0.1
-log: {level: warn}
-storage:
-  filesystem: {rootdirectory: /srv/registry}
-  delete: {enabled: true}
-http: {addr: "%(address)s:%(port)d"}
 """
 
 
@@ -91,8 +81,7 @@ class Mirror:
         self.dir, self.address = folder, address
         self.url = f"http://{address}:{PORT}"
         self.files, self.logs = folder / "mirror", folder / "logs"
-        self.nginx, self.registry = folder / "pids/nginx", folder / "pids/registry"
-        self.store = home("cache") / "registry"
+        self.pid = folder / "pids/nginx"
 
     def content(self, artifacts: dict[str, Path]) -> str:
         """A hash of what the mirror should serve: recipes, bundle and catalogue."""
@@ -108,7 +97,7 @@ class Mirror:
         return current.is_symlink() and os.readlink(current) == content and self.answers()
 
     def answers(self) -> bool:
-        return processes.alive(self.nginx) is not None and _get(self.address, PORT, "/index.json") == 200
+        return processes.answers(self.pid, self.address, PORT, "/index.json")
 
     def fill(self, content: str, built: dict[str, Path]) -> None:
         """Lay out files and index.json in a new folder and switch to it in one step."""
@@ -120,7 +109,7 @@ class Mirror:
         catalogue, stated = _toml(SETUP / "catalogue.toml"), fidelity(built)
         index = {}
         for artifact, folder in built.items():
-            files = {n: f for n, f in json.loads((folder / "meta.json").read_text())["files"].items() if not n.startswith("images/")}
+            files = {n: f for n, f in json.loads((folder / "meta.json").read_text())["files"].items() if not n.startswith("images")}
             for name in files:
                 _link(folder / "out" / name, new / name)
             entry = catalogue.get(artifact, {})
@@ -153,53 +142,20 @@ class Mirror:
             if path and (folder / path).is_file():
                 index[artifact] = {"fidelity": "original", "program": f"{artifact} {entry.get('version', '')}".strip(), "differs": [],
                                    "version": entry.get("version", ""), "from": "bundle", "sha256": _sum(folder / path, sums), "files": [path]}
-        machine_text = json.dumps(sums)
-        rootfs.machine.write(remembered, machine_text, 0o600)
+        machine.write(remembered, json.dumps(sums))
 
-    def start(self, builder: Path, images: bool) -> None:
-        """Start what does not run: nginx, and the registry where there are images."""
-        place = {"address": self.address}
-        binds = {self.files: "/srv/mirror", self.logs: "/srv/logs"}
+    def start(self, builder: Path) -> None:
+        """Start it when it does not answer."""
+        if self.answers():
+            return
+        processes.stop(self.pid, processes.KILL)
         self.logs.mkdir(exist_ok=True)
-        if not self.answers():
-            processes.stop(self.nginx, processes.KILL)
-            rootfs.machine.write(self.files / "nginx.conf", NGINX % {**place, "port": PORT})
-            processes.start(self.nginx, rootfs.entered(builder, ["nginx", "-e", "stderr", "-c", "/srv/mirror/nginx.conf", "-g", "daemon off;"], binds),
-                            self.logs / "mirror.log", env=MINIMAL)
-            _wait("the mirror", self.nginx, self.answers, self.logs / "mirror.log")
-        if images and not self.registry_answers():
-            processes.stop(self.registry, processes.KILL)
-            self.store.mkdir(exist_ok=True)
-            rootfs.machine.write(self.files / "registry.yml", REGISTRY % {**place, "port": REGISTRY_PORT})
-            processes.start(self.registry, rootfs.entered(builder, ["docker-registry", "serve", "/srv/mirror/registry.yml"], {**binds, self.store: "/srv/registry"}),
-                            self.logs / "registry.log", env=MINIMAL)
-            _wait("the registry", self.registry, self.registry_answers, self.logs / "registry.log")
-
-    def registry_answers(self) -> bool:
-        return processes.alive(self.registry) is not None and _get(self.address, REGISTRY_PORT, "/v2/") == 200
+        machine.write(self.files / "nginx.conf", NGINX % {"address": self.address, "port": PORT})
+        argv = rootfs.entered(builder, ["nginx", "-e", "stderr", "-c", "/srv/mirror/nginx.conf", "-g", "daemon off;"],
+                              {self.files: "/srv/mirror", self.logs: "/srv/logs"})
+        log = self.logs / "mirror.log"
+        processes.start(self.pid, argv, log, env=processes.MINIMAL)
+        processes.wait("the sandbox's mirror", self.answers, log)
 
     def stop(self) -> bool:
-        """End both; True when one ran. They hold no state that a kill could tear."""
-        return any([processes.stop(self.nginx, processes.KILL), processes.stop(self.registry, processes.KILL)])
-
-
-def _get(address: str, port: int, path: str) -> int:
-    """The HTTP status of a GET, 0 without an answer. Never through a proxy."""
-    link = http.client.HTTPConnection(address, port, timeout=2)
-    try:
-        link.request("GET", path)
-        return link.getresponse().status
-    except (OSError, http.client.HTTPException):
-        return 0
-    finally:
-        link.close()
-
-
-def _wait(what: str, pidfile: Path, ready, log: Path, seconds: float = 10) -> None:
-    import time
-    limit = time.monotonic() + seconds
-    time.sleep(0.1)
-    while not ready():
-        if time.monotonic() > limit:
-            raise RunbookError(f"start {what}", saw=log.read_text(errors="replace")[-800:] or "no answer", do=f"see {log}")
-        time.sleep(0.1)
+        return processes.stop(self.pid, processes.KILL)

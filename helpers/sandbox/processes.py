@@ -1,11 +1,16 @@
 """The sandbox's background processes: started with a pid file, known by pid and start time, ended one by one."""
 from __future__ import annotations
 
+import http.client
 import os
 import signal
 import subprocess
 import time
 from pathlib import Path
+
+from helpers.errors import RunbookError
+
+MINIMAL = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
 
 # For processes that ignore SIGTERM (unshare does) and hold no state.
 KILL = ((signal.SIGKILL, 5),)
@@ -80,3 +85,26 @@ def stop(pidfile: Path, steps=((signal.SIGTERM, 10), (signal.SIGKILL, 5))) -> bo
     if alive(pidfile) is None:
         pidfile.unlink(missing_ok=True)
     return ended
+
+
+def answers(pidfile: Path, address: str, port: int, path: str) -> bool:
+    """Does the process of pidfile answer a GET with 200? Asked directly, never through a proxy."""
+    if alive(pidfile) is None:
+        return False
+    link = http.client.HTTPConnection(address, port, timeout=2)
+    try:
+        link.request("GET", path)
+        return link.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        link.close()
+
+
+def wait(what: str, ready, log: Path, seconds: float = 10) -> None:
+    """Wait until ready(); RunbookError with the log's end after that many seconds."""
+    limit = time.monotonic() + seconds
+    while not ready():
+        if time.monotonic() > limit:
+            raise RunbookError(f"start {what}", saw=log.read_text(errors="replace")[-800:] or "no answer", do=f"see {log}")
+        time.sleep(0.05)
