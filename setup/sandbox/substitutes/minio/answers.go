@@ -6,9 +6,11 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/gofiber/fiber/v3"
+	"github.com/valyala/fasthttp"
 )
 
 // server is what the Server header says. It does not claim to be MinIO.
@@ -39,6 +41,25 @@ var messages = map[string]string{
 	"NotImplemented":     "A header you provided implies functionality that is not implemented",
 }
 
+// younger are headers that this MinIO does not know; a client that saw them would expect more of it. A "-" at the end: any such.
+var younger = []string{
+	"x-amz-access-point-alias", "x-amz-bucket-arn", "x-amz-bucket-region", "x-amz-checksum-", "x-amz-id-2", "x-amz-object-size", "x-amz-storage-class",
+}
+
+func dropYounger(header *fasthttp.ResponseHeader) {
+	header.DisableNormalizing() // as versitygw does: names come in both spellings
+	var found []string
+	for key := range header.All() {
+		name := strings.ToLower(string(key))
+		if slices.ContainsFunc(younger, func(y string) bool { return name == y || strings.HasSuffix(y, "-") && strings.HasPrefix(name, y) }) {
+			found = append(found, string(key))
+		}
+	}
+	for _, key := range found {
+		header.Del(key)
+	}
+}
+
 // answerLikeMinio answers what lies outside S3 itself and gives every other answer MinIO's headers and error form.
 func answerLikeMinio(ctx fiber.Ctx) error {
 	path, err := url.PathUnescape(string(ctx.Request().URI().PathOriginal()))
@@ -57,6 +78,7 @@ func answerLikeMinio(ctx fiber.Ctx) error {
 		}
 	}
 	header := &ctx.Response().Header
+	dropYounger(header)
 	header.Set("Server", server)
 	header.Set("Accept-Ranges", "bytes")
 	header.Set("Vary", "Origin")
@@ -146,11 +168,8 @@ func (r request) reshapeError() {
 }
 
 func (r request) fail(status int, code, message string) {
-	r.send(status, apiError{
-		Code: code, Message: message,
-		RequestID: string(r.Response().Header.Peek("X-Amz-Request-Id")),
-		HostID:    string(r.Response().Header.Peek("X-Amz-Id-2")),
-	})
+	// MinIO has no request's id in these either.
+	r.send(status, apiError{Code: code, Message: message, HostID: string(r.Response().Header.Peek("X-Amz-Id-2"))})
 }
 
 func (r request) send(status int, e apiError) {

@@ -5,7 +5,7 @@ set -eu
 
 name=minio.RELEASE.2021-04-22T15-44-28Z
 folder=$OUT/dl.min.io/server/minio/release/linux-amd64/archive
-export GOCACHE="$CACHE/go-build" GOMODCACHE="$CACHE/go-mod" GOTOOLCHAIN=local GOFLAGS=-mod=readonly
+export GOCACHE="${GOCACHE:-$CACHE/go-build}" GOMODCACHE="${GOMODCACHE:-$CACHE/go-mod}" GOTOOLCHAIN=local GOFLAGS=-mod=readonly
 export CGO_ENABLED=0 GOOS=linux GOARCH=amd64
 mkdir -p "$folder" "$GOCACHE" "$GOMODCACHE"
 

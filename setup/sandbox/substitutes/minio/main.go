@@ -16,7 +16,9 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -35,6 +37,7 @@ const (
 
 	reserved    = "minio"      // the name MinIO keeps for itself in URLs
 	metaFolder  = ".minio.sys" // and in the data directory
+	largestCopy = 5 << 30      // bytes in one call, S3's limit; the library's own default is none at all
 	stopSeconds = 3
 )
 
@@ -135,8 +138,8 @@ func parse(args []string) (opts options, ok bool) {
 
 // credentials gives the root user's, and whether they are MinIO's well-known default.
 // MINIO_ROOT_* is looked at second and wins; half a pair counts as a bad pair (cmd/common-main.go of the release).
-func credentials() (user, password string, isDefault bool) {
-	user, password, isDefault = "minioadmin", "minioadmin", true
+func credentials() (name, password string, isDefault bool) {
+	name, password, isDefault = "minioadmin", "minioadmin", true
 	for _, names := range [][2]string{{"MINIO_ACCESS_KEY", "MINIO_SECRET_KEY"}, {"MINIO_ROOT_USER", "MINIO_ROOT_PASSWORD"}} {
 		u, uSet := os.LookupEnv(names[0])
 		p, pSet := os.LookupEnv(names[1])
@@ -149,9 +152,9 @@ func credentials() (user, password string, isDefault bool) {
 				"HINT:",
 				"  Access key length should be at least 3, and secret key length at least 8 characters")
 		}
-		user, password, isDefault = u, p, false
+		name, password, isDefault = u, p, false
 	}
-	return user, password, isDefault
+	return name, password, isDefault
 }
 
 // openDirectory makes dir when it is missing and refuses one that could not hold objects.
@@ -175,7 +178,7 @@ func openDirectory(dir string) *posix.Posix {
 		fatal("Unable to initialize backend: "+dir+" takes no extended attributes: "+err.Error(),
 			"> This is "+substitute+", which keeps content types and ETags in them: use a directory on ext4 or XFS")
 	}
-	backend, err := posix.New(dir, store, posix.PosixOpts{})
+	backend, err := posix.New(dir, store, posix.PosixOpts{CopyObjectThreshold: largestCopy})
 	if err != nil {
 		fatal("Unable to initialize backend: " + err.Error())
 	}
@@ -183,12 +186,11 @@ func openDirectory(dir string) *posix.Posix {
 }
 
 func userName() string {
-	for _, name := range []string{"USER", "LOGNAME"} {
-		if value := os.Getenv(name); value != "" {
-			return value
-		}
+	id := strconv.Itoa(os.Geteuid())
+	if found, err := user.LookupId(id); err == nil {
+		return found.Username
 	}
-	return fmt.Sprint(os.Geteuid())
+	return id
 }
 
 // checkAddress ends the program when nothing can listen there: the library would only say so much later.
@@ -230,12 +232,12 @@ func serve(opts options) {
 		fatal("config-dir option must be provided: Invalid arguments specified")
 	}
 	host, port := checkAddress(opts.address)
-	user, password, isDefault := credentials()
+	name, password, isDefault := credentials()
 	backend := openDirectory(opts.dir)
 
 	scheme := "http"
 	config := embedgw.Config{
-		RootUserAccess: user, RootUserSecret: password,
+		RootUserAccess: name, RootUserSecret: password,
 		IAMService: rootOnly{auth.NewIAMServiceSingle(auth.Account{})},
 		Region:     os.Getenv("MINIO_REGION_NAME"),
 		Ports:      []string{opts.address},
