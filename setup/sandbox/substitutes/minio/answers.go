@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"slices"
 	"strings"
 
 	"github.com/gofiber/fiber/v3"
@@ -41,17 +40,17 @@ var messages = map[string]string{
 	"NotImplemented":     "A header you provided implies functionality that is not implemented",
 }
 
-// younger are headers that this MinIO does not know; a client that saw them would expect more of it. A "-" at the end: any such.
-var younger = []string{
-	"x-amz-access-point-alias", "x-amz-bucket-arn", "x-amz-bucket-region", "x-amz-checksum-", "x-amz-id-2", "x-amz-object-size", "x-amz-storage-class",
+// younger headers than this MinIO has. The checksums stay: a client that sent one must see it to finish a large upload.
+var younger = map[string]bool{
+	"x-amz-access-point-alias": true, "x-amz-bucket-arn": true, "x-amz-bucket-region": true, "x-amz-id-2": true,
+	"x-amz-object-size": true, "x-amz-storage-class": true,
 }
 
 func dropYounger(header *fasthttp.ResponseHeader) {
 	header.DisableNormalizing() // as versitygw does: names come in both spellings
 	var found []string
 	for key := range header.All() {
-		name := strings.ToLower(string(key))
-		if slices.ContainsFunc(younger, func(y string) bool { return name == y || strings.HasSuffix(y, "-") && strings.HasPrefix(name, y) }) {
+		if younger[strings.ToLower(string(key))] {
 			found = append(found, string(key))
 		}
 	}
@@ -129,6 +128,8 @@ func (r request) answerItself() bool {
 		// Checksum trailers are younger than this MinIO: it takes the word for a wrong checksum (pkg/hash/reader.go).
 		r.fail(http.StatusBadRequest, "XAmzContentSHA256Mismatch",
 			"The provided 'x-amz-content-sha256' header does not match what was computed.")
+	case r.Method() == fiber.MethodPost && r.Request().URI().QueryArgs().Has("delete") && r.Get("Content-Md5") == "":
+		r.fail(http.StatusBadRequest, "MissingContentMD5", "Missing required header for this request: Content-Md5.")
 	default:
 		return false
 	}
