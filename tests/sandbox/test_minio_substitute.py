@@ -243,7 +243,7 @@ SAID = [
     *(("HEAD", path, {}, {"status": 200, "body": ""}) for path in HEALTH),
     ("POST", "/minio/health/live", {}, {"status": 400, "Code": "BadRequest"}),
     ("GET", "/", BROWSER, {"status": 307, "location": "/minio/", "type": "text/html"}),
-    ("GET", "/some-bucket", BROWSER, {"status": 307, "location": "/minio/some-bucket"}),
+    ("GET", "/some-bucket", BROWSER, {"status": 307, "location": "/minio/some-bucket", "body": ""}),
     *(("GET", path, BROWSER, PAGE) for path in ("/minio/", "/minio/login", "/minio/health/nosuch", "/minio/prometheus/metrics", "/minio/admin/v3/info")),
     ("GET", "/", {}, {"status": 403, "Code": "AccessDenied", "Message": "Access Denied."}),
     ("GET", "/nosuch", {}, {"status": 403, "Code": "AccessDenied", "BucketName": "nosuch"}),

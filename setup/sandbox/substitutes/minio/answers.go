@@ -105,7 +105,7 @@ func (r request) browser() bool {
 func (r request) answerItself() bool {
 	reading := r.Method() == fiber.MethodGet || r.Method() == fiber.MethodHead
 	switch {
-	case strings.HasPrefix(r.path, "/minio/health/") && healthy[r.path]:
+	case healthy[r.path]:
 		if !reading {
 			r.fail(http.StatusBadRequest, "BadRequest", "400 BadRequest")
 		} else {
@@ -117,10 +117,6 @@ func (r request) answerItself() bool {
 		_ = r.SendString(page)
 	case r.bucket == reserved || r.bucket == metaFolder:
 		r.fail(http.StatusForbidden, "AllAccessDisabled", "All access to this bucket has been disabled.")
-	case r.browser() && r.Method() == fiber.MethodGet && r.key == "":
-		r.Set("Location", "/minio"+strings.TrimSuffix("/"+r.bucket, "/")+map[bool]string{true: "/"}[r.bucket == ""])
-		r.Type("html", "utf-8")
-		r.Status(http.StatusTemporaryRedirect)
 	case r.Method() == fiber.MethodPatch:
 		// versitygw's own admin calls; MinIO has none there.
 		r.fail(http.StatusMethodNotAllowed, "MethodNotAllowed", "The specified method is not allowed against this resource.")
@@ -144,7 +140,7 @@ const page = `<!DOCTYPE html><html><head><meta charset="utf-8"><title>` + substi
 <body><h1>No MinIO Browser here</h1><p>This is ` + substitute + `. It has no web pages: use an S3 client on this address.</p></body></html>
 `
 
-// reshapeError rewrites versitygw's error as MinIO would have written it.
+// reshapeError rewrites versitygw's error as MinIO would have written it. A browser that is denied goes to the web pages.
 func (r request) reshapeError() {
 	var e apiError
 	status := r.Response().StatusCode()
@@ -157,6 +153,13 @@ func (r request) reshapeError() {
 	}
 	if e.Code == "VersioningNotConfigured" {
 		status, e.Code = http.StatusNotImplemented, "NotImplemented"
+	}
+	if e.Code == "AccessDenied" && r.browser() {
+		r.Response().ResetBody()
+		r.Set("Location", "/"+reserved+r.path)
+		r.Type("html", "utf-8")
+		r.Status(http.StatusTemporaryRedirect)
+		return
 	}
 	if text, ok := messages[e.Code]; ok {
 		e.Message = text

@@ -38,6 +38,7 @@ const (
 	reserved    = "minio"      // the name MinIO keeps for itself in URLs
 	metaFolder  = ".minio.sys" // and in the data directory
 	largestCopy = 5 << 30      // bytes in one call, S3's limit; the library's own default is none at all
+	connections = 4096
 	stopSeconds = 3
 )
 
@@ -231,6 +232,9 @@ func serve(opts options) {
 	if os.Getenv("HOME") == "" {
 		fatal("config-dir option must be provided: Invalid arguments specified")
 	}
+	if certs, err := filepath.Abs(opts.certs); err == nil { // the backend changes the working directory
+		opts.certs = certs
+	}
 	host, port := checkAddress(opts.address)
 	name, password, isDefault := credentials()
 	backend := openDirectory(opts.dir)
@@ -242,7 +246,7 @@ func serve(opts options) {
 		Region:     os.Getenv("MINIO_REGION_NAME"),
 		Ports:      []string{opts.address},
 		Quiet:      true, KeepAlive: true,
-		MaxConnections: 4096, MaxRequests: 4096, MultipartMaxParts: 10000,
+		MaxConnections: connections, MaxRequests: connections, MultipartMaxParts: 10000,
 	}
 	cert, key := filepath.Join(opts.certs, "public.crt"), filepath.Join(opts.certs, "private.key")
 	if exists(cert) && exists(key) {
