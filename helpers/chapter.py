@@ -105,12 +105,12 @@ class Chapter:
         done: a bash probe, or a callable that returns None when it holds and says why not otherwise.
         """
         if self.mode not in modes:
-            show.emit(*show.line("skipped", title, "asked in " + " and ".join(modes)))
+            show.emit(*show.line("left out", title, "asked in " + " and ".join(modes)))
             return
         ok, seen = self._ask([done])[0]
         if not ok:
             raise BadInput("start chapter {}: {}".format(self.notebook.id, title), self.host.name, seen, do)
-        show.emit(*show.line("ok", title))
+        show.emit(*show.line("proved", title))
 
     def write(self, path, content, mode="0644", owner="root:root"):
         """Action: a file on the host with this content."""

@@ -138,11 +138,19 @@ def _disk_lacks(folder: Path, need: int) -> list[Lack]:
     place = folder
     while not place.exists():
         place = place.parent
+    found = []
+    if os.statvfs(place).f_flag & (os.ST_NOSUID | os.ST_NODEV | os.ST_NOEXEC):
+        found.append(Lack("a disk for programs", f"{place} is mounted nosuid, nodev or noexec: a host on it has no sudo",
+                          f"put the runbook's files elsewhere: RUNBOOK_HOME=/other/disk ./runbook up. {ELSEWHERE}", "sandbox"))
     free = shutil.disk_usage(place).free
-    if free >= need:
-        return []
-    return [Lack("disk space", f"the sandbox needs {_size(need)} below {folder}, and {_size(free)} are free",
-                 f"free some, or put the runbook's files elsewhere: RUNBOOK_HOME=/other/disk ./runbook up. {ELSEWHERE}", "sandbox")]
+    if free < need:
+        found.append(_no_space(folder, need, free))
+    return found
+
+
+def _no_space(folder: Path, need: int, free: int) -> Lack:
+    return Lack("disk space", f"the sandbox needs {_size(need)} below {folder}, and {_size(free)} are free",
+                 f"free some, or put the runbook's files elsewhere: RUNBOOK_HOME=/other/disk ./runbook up. {ELSEWHERE}", "sandbox")
 
 
 def _size(count: int) -> str:

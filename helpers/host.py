@@ -73,7 +73,7 @@ class Host:
     @property
     def address(self):
         """The address at which the operator's machine reaches the host directly (an alias of ~/.ssh/config is looked up)."""
-        options, where = self._endpoint() if self.target.kind != "local" else ([], "")
+        options, where = self.endpoint() if self.target.kind != "local" else ([], "")
         if not where:
             return "127.0.0.1"
         for line in self._execute(["ssh", "-G"] + options + [where], None, 10, None).out.splitlines():
@@ -81,7 +81,7 @@ class Host:
                 return line.split()[1]
         return where.split("@")[-1]
 
-    def _endpoint(self):
+    def endpoint(self):
         """(ssh options, destination) of this target."""
         t = self.target
         options = ["-o", "BatchMode=yes", "-o", "ConnectTimeout={}".format(CONNECT_TIMEOUT),
@@ -103,7 +103,7 @@ class Host:
     @property
     def _control(self):
         """Path of the multiplexing socket; short, since a socket's path has 104 characters at most."""
-        options, where = self._endpoint()
+        options, where = self.endpoint()
         tag = hashlib.sha256(" ".join(options + [where]).encode()).hexdigest()[:10]
         path = str(home("ssh") / tag)
         if len(path) > 75:
@@ -114,7 +114,7 @@ class Host:
 
     def ssh_command(self):
         """The argv of `ssh` to this host up to and with the destination, as a person could use it."""
-        options, where = self._endpoint()
+        options, where = self.endpoint()
         return ["ssh"] + options + ["-o", "ControlPath=" + self._control, where]
 
     def connect(self):
@@ -156,7 +156,7 @@ class Host:
         raise RunbookError("become root with sudo", self.name, self._sudo_refusal, do)
 
     def _open_master(self):
-        options, where = self._endpoint()
+        options, where = self.endpoint()
         control = self._control
         with open(control + ".lock", "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -191,7 +191,7 @@ class Host:
     def close(self):
         """End the shared connection. Others that use it reconnect by themselves."""
         if self.target.kind != "local" and self._connected and os.path.exists(self._control):
-            options, where = self._endpoint()
+            options, where = self.endpoint()
             self._ssh("-O", "exit", "-o", "ControlPath=" + self._control, *options, where)
         self._connected = False
 
@@ -200,7 +200,7 @@ class Host:
     def _wrap(self, command):
         if self.target.kind == "local":
             return ["sh", "-c", command]
-        options, where = self._endpoint()
+        options, where = self.endpoint()
         return ["ssh"] + options + ["-o", "ControlPath=" + self._control, "-o", "ControlMaster=no", where, command]
 
     def _execute(self, argv, stdin, timeout, on_line):
@@ -264,7 +264,7 @@ class Host:
     def _alive(self, err):
         if "mux_client" in err or "closed by remote host" in err or "Broken pipe" in err:
             return False
-        options, where = self._endpoint()
+        options, where = self.endpoint()
         return self._ssh("-O", "check", "-o", "ControlPath=" + self._control, *options, where).code == 0
 
     def probe(self, scripts, timeout=60):
@@ -336,7 +336,7 @@ class Host:
             self._mux("cancel", spec, check=False)
 
     def _mux(self, verb, spec, check=True):
-        options, where = self._endpoint()
+        options, where = self.endpoint()
         done = self._ssh("-O", verb, *spec, "-o", "ControlPath=" + self._control, *options, where)
         if check and done.code != 0:
             raise RunbookError("{} {}".format(verb, " ".join(spec)), self.name, _tail(done.err, 3),

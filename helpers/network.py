@@ -40,7 +40,7 @@ class Way:
     # -- steps ---------------------------------------------------------------------------------
 
     def _text(self):
-        options, where = self.ch.host._endpoint() if self.ch.host.target.kind != "local" else ([], "localhost")
+        options, where = self.ch.host.endpoint() if self.ch.host.target.kind != "local" else ([], "localhost")
         user, _, address = where.rpartition("@")
         lines = ["Host " + self.alias, "    HostName " + address] + (["    User " + user] if user else [])
         for flag, value in zip(options[0::2], options[1::2]):

@@ -12,11 +12,17 @@ COLOURS = {"ok": "green", "skipped": "green", "failed": "red", "interrupted": "y
            "waiting": "dim", "planned": "blue", "removed": "green", "not run": "yellow"}
 
 
+def new_console(**kw):
+    """A console; where no terminal tells its width, lines are long enough for a table."""
+    console = Console(highlight=False, **kw)
+    return console if console.is_terminal else Console(highlight=False, width=140, **kw)
+
+
 class Progress:
     """Told of every event of every chapter. `with Progress(console) as p: p.event("05 minio", event)`."""
 
     def __init__(self, console=None):
-        self.console = console or Console(highlight=False)
+        self.console = console or new_console()
         self._rows, self._lock, self._live = {}, threading.Lock(), None
 
     def __enter__(self):
@@ -67,6 +73,14 @@ class Progress:
         return table
 
 
+def checks_held(c):
+    good = len([k for k in c.checks if k.state in ("ok", "proved")])
+    left = len([k for k in c.checks if k.state == "left out"])
+    if not c.checks:
+        return ""
+    return "{} of {}{}".format(good, len(c.checks) - left, ", {} left out".format(left) if left else "")
+
+
 def closing(console, run):
     """The closing table of a run."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
@@ -74,10 +88,9 @@ def closing(console, run):
         table.add_column(head, overflow="fold")
     for c in run.chapters.values():
         done = [s for s in c.steps if s.note.startswith("already")]
-        good = [k for k in c.checks if k.state in ("ok", "proved")]
         table.add_row("{} {}".format(c.number, c.id), "[{}]{}[/]".format(COLOURS.get(c.state, "white"), c.state),
                       "{} ({} already so)".format(len(c.steps), len(done)) if c.steps else "",
-                      "{} of {}".format(len(good), len(c.checks)) if c.checks else "",
+                      checks_held(c),
                       ", ".join(sorted({a.fidelity for a in c.artifacts})), "{:.1f}".format(c.seconds),
                       (c.reason or "").replace("[", "\\[").split("\n")[0][:90])
     console.print(table)

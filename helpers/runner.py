@@ -32,7 +32,8 @@ class _Engine(NBClientEngine):
 
     @classmethod
     def execute_managed_notebook(cls, nb_man, kernel_name, env=None, holds=None, start_timeout=60, **_):
-        client = PapermillNotebookClient(nb_man, kernel_name=kernel_name, startup_timeout=start_timeout, timeout=None)
+        client = PapermillNotebookClient(nb_man, kernel_name=kernel_name, startup_timeout=start_timeout, timeout=None,
+                                         extra_arguments=["--log-level=50"])    # a kernel's own chatter is no news
         holds.append(client)
         return client.execute(env=env)
 
@@ -47,7 +48,7 @@ class Plan:
     """
 
     def __init__(self, target, mode="install", only=(), first=None, last=None, given=None, everywhere=None):
-        known = notebooks.load_all()
+        known = self.known = notebooks.load_all()
         if mode not in notebooks.MODES:
             raise BadInput("run in the mode {!r}".format(mode), saw="there is no such mode", do="Modes: " + ", ".join(notebooks.MODES))
         self.target, self.mode = target, mode
@@ -110,8 +111,8 @@ def target_lock(slug, what):
 class Runner:
     """Runs a Plan. `run()` returns the record; chapters that failed are in it, nothing is raised for them."""
 
-    def __init__(self, plan, jobs, progress):
-        self.plan, self.jobs, self.progress = plan, jobs, progress
+    def __init__(self, plan, jobs, progress, force=False):
+        self.plan, self.jobs, self.progress, self.force = plan, jobs, progress, force
         self.before = record.latest(plan.target)
         self.stopping = threading.Event()
         self._clients, self._save = {}, threading.Lock()
@@ -119,7 +120,7 @@ class Runner:
     def run(self):
         started = time.monotonic()
         run = self.current = record.new(self.plan.target, self.plan.mode)
-        for n in notebooks.load_all().values():     # the latest record is the whole picture of its target
+        for n in self.plan.known.values():     # the latest record is the whole picture of its target
             old = self.before.chapters.get(n.id) if self.before else None
             if old:
                 run.chapters[n.id] = self._carry(old)
@@ -219,12 +220,11 @@ class Runner:
         self._record()
         old = self.before.chapters.get(n.id) if self.before else None
         mode = self.plan.mode
-        if mode == "install" and old and old.state in ("ok", "skipped") and old.key == c.key and old.notebook:
+        if mode == "install" and not self.force and old and old.state in ("ok", "skipped") and old.key == c.key and old.notebook:
             if self._execute(n, c, "verify"):
                 self._carry(old)
                 c.notebook, c.state = old.notebook, "skipped"
-                c.reason = "unchanged since run {}: {} steps already so, {} checks hold".format(
-                    old.run, len(c.steps), len([k for k in c.checks if k.state == "ok"]))
+                c.reason = "unchanged, and verified: every step already so"
                 c.run, c.verified = self.current.id, record.now()
             elif not self.stopping.is_set():
                 self.progress.say("{:<18} no longer as it was: {}".format(n.label, (c.error.splitlines() or [""])[0]))

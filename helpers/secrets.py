@@ -89,6 +89,16 @@ class SecretStore:
             if known.pop(name, None) is not None:
                 self._write(known)
 
+    def forget_all(self) -> None:
+        """For a target that is no more."""
+        with self._locked():
+            if self.path.exists():
+                self.path.unlink()
+
+    def names(self):
+        """Names of the stored secrets, sorted."""
+        return sorted(self._read())
+
     def values(self):
         """All values known for this target, stored ones and those in the environment."""
         env = [v for k, v in os.environ.items() if k.startswith("RUNBOOK_SECRET_") and v]

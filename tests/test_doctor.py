@@ -142,3 +142,9 @@ def test_install_elsewhere_only_prints_the_commands(machine, monkeypatch, root, 
 def test_install_with_nothing_to_do_does_nothing(machine):
     program(machine, "apt-get", "exit 99")
     doctor.install(doctor.lacks(), pytest.fail)
+
+
+def test_a_disk_that_allows_no_sudo(machine, tmp_path, monkeypatch):
+    mounted = type("Statvfs", (), {"f_flag": os.ST_NOSUID, "f_bavail": 1, "f_blocks": 1, "f_bfree": 1, "f_frsize": 1})()
+    monkeypatch.setattr(os, "statvfs", lambda path: mounted)
+    assert "no sudo" in named(doctor.sandbox_lacks(tmp_path, need=0))["a disk for programs"].why

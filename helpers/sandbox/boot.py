@@ -166,6 +166,10 @@ class Guest:
     def __init__(self, folder: Path, name: str, address: str, network: Network):
         self.dir, self.name, self.address, self.network = folder, name, address, network
         self.root = folder / "root"
+        self.place = f"--directory={self.root}"
+        # systemd-nspawn names the link after the machine, cut at 15 characters.
+        self.machine = network.bridge.removeprefix("rb-")
+        self.link = "vb-" + self.machine
         self.supervisor, self.nspawn, self.groups = folder / "pids/supervisor", folder / "pids/nspawn", folder / "pids/cgroups"
 
     def configure(self) -> None:
@@ -201,20 +205,25 @@ class Guest:
         self.groups.parent.mkdir(exist_ok=True)
         self.groups.write_text("".join(f"{g}\n" for g in groups))
         log = self.dir / "logs/host.log"
-        # SYSTEMD_SECCOMP=0: else runc in the guest fails on keyctl.
+        log.unlink(missing_ok=True)
+        # SYSTEMD_SECCOMP=0: else runc in the guest fails on keyctl. SYSTEMD_NSPAWN_TMPFS_TMP=0: /tmp on disk, as on a VM.
         processes.start(
             self.supervisor,
             ["unshare", "--mount", "bash", rootfs.HERE / "launch.sh", self.nspawn, self.groups,
-             "--quiet", "--register=no", "--keep-unit", f"--directory={self.root}", f"--machine={self.network.bridge}",
+             "--quiet", "--register=no", "--keep-unit", self.place, f"--machine={self.machine}",
              f"--network-bridge={self.network.bridge}", "--capability=all", "--resolv-conf=off", "--timezone=off",
              "--link-journal=no", "--boot"],
-            log, env={"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "SYSTEMD_SECCOMP": "0", "LANG": "C.UTF-8"},
+            log, env={**processes.MINIMAL, "SYSTEMD_SECCOMP": "0", "SYSTEMD_NSPAWN_TMPFS_TMP": "0"},
         )
 
     def halt(self) -> bool:
         """End the guest in order, and its groups; True when it ran."""
         ran = processes.stop(self.supervisor, STOP)
         ran = processes.stop(self.nspawn, STOP) or ran
+        while processes.adopt(self.place, self.nspawn):
+            ran = processes.stop(self.nspawn, STOP) or ran
+        if Path("/sys/class/net", self.link).exists():  # the kernel removes a killed guest's link only after a while
+            ip("link", "del", self.link, check=False)
         remove_cgroups(self.groups)
         return ran
 

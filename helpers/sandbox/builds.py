@@ -77,7 +77,7 @@ def _build(artifact: str, final: Path, builder: Path, report) -> None:
     log.unlink(missing_ok=True)
     report(f"{artifact}: building, log in {log}")
     command = rootfs.Command(artifact, report, log)
-    env = rootfs.build_environment()
+    env = rootfs.build_environment(builder)
     rootfs.machine.apply(builder)
     _packages(recipe, builder, command, env)
     cache = home("cache", "build")

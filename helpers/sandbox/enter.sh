@@ -7,8 +7,9 @@ mount -t proc proc "$root/proc"
 mount --rbind /dev "$root/dev"
 mount -t tmpfs -o mode=755 tmpfs "$root/run"
 while [ "$1" != -- ]; do
-  mkdir -p "$root/${1#*:}"
-  mount --bind "${1%%:*}" "$root/${1#*:}"
+  source=${1%%:*} target=$root${1#*:}
+  if [ -d "$source" ]; then mkdir -p "$target"; else touch "$target"; fi
+  mount --bind "$source" "$target"
   shift
 done
 shift

@@ -57,14 +57,18 @@ def apt_config() -> str:
     return "".join(line + "\n" for line in output("apt-config", "dump", "Acquire").splitlines() if not skip.match(line))
 
 
-def environment() -> dict[str, str]:
-    """Variables for package clients, with the Go settings kept in a file as well."""
+def environment(root: Path) -> dict[str, str]:
+    """Variables for package clients in root, with the Go settings kept in a file as well; no path that root lacks."""
     found = {}
     config = Path(os.environ.get("GOENV") or Path.home() / ".config/go/env")
     if config.is_file():
         found.update(line.split("=", 1) for line in config.read_text().splitlines() if "=" in line)
     found.update(os.environ)
-    return {k: v for k, v in found.items() if _ENVIRONMENT.match(k)}
+    return {k: v for k, v in found.items() if _ENVIRONMENT.match(k) and _exists(root, v)}
+
+
+def _exists(root: Path, value: str) -> bool:
+    return not value.startswith("/") or (root / value[1:]).exists()
 
 
 def pip_config(root: Path) -> str:
@@ -72,9 +76,19 @@ def pip_config(root: Path) -> str:
     sections: dict[str, dict[str, str]] = {}
     for line in output(sys.executable, "-m", "pip", "config", "list").splitlines():
         match = re.match(r"^(?::env:|(\w+))\.([\w-]+)='(.*)'$", line)
-        if match and not (match[3].startswith("/") and not (root / match[3][1:]).exists()):
+        if match and _exists(root, match[3]):
             sections.setdefault(match[1] or "global", {})[match[2]] = match[3].replace("\\n", "\n    ")
     return "".join(f"[{name}]\n" + "".join(f"{k} = {v}\n" for k, v in keys.items()) for name, keys in sections.items())
+
+
+def name_servers() -> str:
+    """resolv.conf(5) for a host of its own: where this machine asks a server on its loopback, that server's own list."""
+    text = Path("/etc/resolv.conf").read_text()
+    behind = Path("/run/systemd/resolve/resolv.conf")
+    servers = re.findall(r"^nameserver\s+(\S+)", text, re.M)
+    if all(s.startswith("127.") or s == "::1" for s in servers) and behind.is_file():
+        text = behind.read_text()
+    return text
 
 
 def write(path: Path, text: str, mode: int = 0o644) -> None:
@@ -98,7 +112,7 @@ def apply(root: Path) -> None:
             shutil.copytree(source, target, dirs_exist_ok=True)
         elif source.is_file():
             shutil.copy2(source, target)
-    write(root / "etc/resolv.conf", Path("/etc/resolv.conf").read_text())
+    write(root / "etc/resolv.conf", name_servers())
     _certificates(root)
     write(root / "etc/pip.conf", pip_config(root))
 

@@ -12,6 +12,7 @@ from helpers.paths import SETUP, home
 from . import builds, machine, processes, rootfs
 
 PORT = 8088
+CATALOGUE, FIDELITY = SETUP / "catalogue.toml", SETUP / "sandbox/fidelity.toml"
 
 NGINX = """worker_processes 1;
 pid /run/nginx.pid;
@@ -46,11 +47,10 @@ def bundle() -> Path:
 
 def fidelity(artifacts) -> dict:
     """What each substitute says of its fidelity; RunbookError for one that says nothing."""
-    file = SETUP / "sandbox/fidelity.toml"
-    stated = _toml(file)
+    stated = _toml(FIDELITY)
     silent = [name for name in artifacts if not {"fidelity", "program", "differs"} <= stated.get(name, {}).keys()]
     if silent:
-        raise RunbookError(f"serve {', '.join(silent)} in the sandbox", saw="fidelity, program or differs is not stated", do=f"add them to {file}")
+        raise RunbookError(f"serve {', '.join(silent)} in the sandbox", saw="fidelity, program or differs is not stated", do=f"add them to {FIDELITY}")
     return stated
 
 
@@ -88,7 +88,7 @@ class Mirror:
         folder = bundle()
         real = [(str(p.relative_to(folder)), p.stat().st_size, p.stat().st_mtime_ns)
                 for p in sorted(folder.rglob("*")) if p.is_file()] if folder.is_dir() else []
-        texts = [p.read_text() for p in (SETUP / "catalogue.toml", SETUP / "sandbox/fidelity.toml") if p.is_file()]
+        texts = [p.read_text() for p in (CATALOGUE, FIDELITY) if p.is_file()]
         return rootfs.digest({name: builds.recipe_hash(path) for name, path in artifacts.items()}, real, texts)
 
     def serves(self, content: str) -> bool:
@@ -106,7 +106,7 @@ class Mirror:
         new.mkdir(parents=True)
         for path in (self.files, new):
             path.chmod(0o755)
-        catalogue, stated = _toml(SETUP / "catalogue.toml"), fidelity(built)
+        catalogue, stated = _toml(CATALOGUE), fidelity(built)
         index = {}
         for artifact, folder in built.items():
             files = {n: f for n, f in json.loads((folder / "meta.json").read_text())["files"].items() if not n.startswith("images")}

@@ -58,6 +58,21 @@ def alive(pidfile: Path) -> int | None:
     return pid if now and now[0] != "Z" and now[1] == began else None
 
 
+def adopt(argument: str, pidfile: Path) -> bool:
+    """Find a process that has exactly this argument and write its pid file, for one that lost its own."""
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        now = _stat(int(entry.name))
+        if argument.encode() in words and now and now[0] != "Z":
+            pidfile.parent.mkdir(parents=True, exist_ok=True)
+            pidfile.write_text(f"{entry.name} {now[1]}\n")
+            return True
+    return False
+
+
 def since(pidfile: Path) -> float | None:
     """When the process of pidfile started, in seconds since the epoch."""
     if alive(pidfile) is None:

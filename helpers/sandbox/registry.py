@@ -69,7 +69,6 @@ class Registry:
             return
         processes.stop(self.pid, processes.KILL)
         machine.write(self.config, CONFIG % {"address": self.address, "port": PORT})
-        (builder / "srv/registry.yml").touch()
         argv = rootfs.entered(builder, ["docker-registry", "serve", "/srv/registry.yml"],
                               {self.config: "/srv/registry.yml", home("cache", "registry"): "/srv/registry"})
         processes.start(self.pid, argv, self.log, env=processes.MINIMAL)

@@ -6,7 +6,6 @@ import fcntl
 import hashlib
 import json
 import os
-import shutil
 import subprocess
 import threading
 import time
@@ -178,6 +177,9 @@ def base(report) -> Path:
             return tar
         for stale in tar.parent.glob("base-*.tar*"):
             stale.unlink()
+        scratch = tar.parent / "base.tmp"
+        remove(scratch)
+        scratch.mkdir()
         report(f"Debian base: making it from {machine.SUITE}'s packages (about 30 s)")
         new = tar.with_suffix(".tar.new")
         config = home("cache") / "apt.conf"
@@ -190,9 +192,10 @@ def base(report) -> Path:
              "mmdebstrap", "--mode=root", "--format=tar", "--variant=minbase", f"--include={','.join(BASE)}",
              f"--aptopt={config}", '--aptopt=APT::Install-Recommends "false"', *THIN, machine.SUITE, str(new),
              *(["-"] if sources else [])],
-            stdin="\n".join(sources) + "\n", doing="mmdebstrap",
+            env={**os.environ, "TMPDIR": str(scratch)}, stdin="\n".join(sources) + "\n", doing="mmdebstrap",
         )
         os.replace(new, tar)
+        remove(scratch)
         report(f"Debian base: ready, {tar.stat().st_size >> 20} MiB, {time.monotonic() - command.began:.0f} s")
     return tar
 
@@ -225,32 +228,47 @@ def builder(report) -> Path:
         unpack(tar, new)
         machine.write(new / "usr/sbin/policy-rc.d", "#!/bin/sh\nexit 101\n", 0o755)  # start no service in it
         command = Command("builder", report, home("cache", "logs") / "builder.log")
-        env = build_environment()
+        env = build_environment(new)
         command.run(entered(new, ["sh", "-ec", "apt-get -q update; apt-get -qy install --no-install-recommends " + " ".join(BUILDER)]),
                     env=env, doing="installing Debian packages")
         command.run(entered(new, ["python3", "-m", "pip", "--quiet", "install", "--no-compile", "--target", "/opt/go", GO]),
                     env=env, doing="installing the Go toolchain")
         command.run(entered(new, [GO_PATH + "/go", "version"]), env=env, doing="go version")
         os.replace(new, root)
+        for old in root.parent.glob("builder-*"):
+            if old != root and not _in_use(old):
+                remove(old)
         report(f"builder: ready, {time.monotonic() - command.began:.0f} s")
     return root
 
 
-def build_environment() -> dict[str, str]:
-    """The environment of everything that runs in the builder."""
+def _in_use(root: Path) -> bool:
+    """Does a process run inside root (another sandbox's mirror, say)?"""
+    for link in Path("/proc").glob("[0-9]*/root"):
+        with contextlib.suppress(OSError):
+            if os.readlink(link) == str(root):
+                return True
+    return False
+
+
+def build_environment(root: Path) -> dict[str, str]:
+    """The environment of everything that runs in the builder at root."""
     bundle = "/" + machine.BUNDLE
     return {
         "PATH": GO_PATH + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C.UTF-8",
         "DEBIAN_FRONTEND": "noninteractive", "SSL_CERT_FILE": bundle, "REQUESTS_CA_BUNDLE": bundle, "CURL_CA_BUNDLE": bundle,
         "GIT_SSL_CAINFO": bundle, "NODE_EXTRA_CA_CERTS": bundle,
-        **machine.environment(),
+        **machine.environment(root),
         "GOTOOLCHAIN": "local", "GOFLAGS": "-buildvcs=false -modcacherw", "PIP_ROOT_USER_ACTION": "ignore",
     }
 
 
 def guest(root: Path, report) -> None:
     """The sandbox host's root file system, made when missing."""
+    made_as, recipe = root.with_name("recipe"), digest(machine.SUITE, BASE, THIN, FILES, SET_UP)
     if root.is_dir():
+        if not made_as.is_file() or made_as.read_text() != recipe:
+            report("host: made by an older runbook; './runbook sandbox down --wipe', then up, renews it")
         return
     tar = base(report)
     report("host: unpacking its root file system")
@@ -261,4 +279,5 @@ def guest(root: Path, report) -> None:
     done = subprocess.run(["chroot", str(new), "sh", "-c", SET_UP], stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if done.returncode:
         raise RunbookError("set up the sandbox host's root file system", saw=done.stderr, do="./runbook sandbox down --wipe, then up again")
+    made_as.write_text(recipe)
     os.replace(new, root)

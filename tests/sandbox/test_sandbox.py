@@ -1,0 +1,431 @@
+"""The sandbox itself: made, used, rebooted, killed at bad moments, and gone without a trace. Needs root and real registries."""
+import hashlib
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from helpers import doctor
+from helpers.errors import BadInput, RunbookError
+from helpers.paths import REPO, home
+from helpers.sandbox import Sandbox, boot, builds, mirror, processes, rootfs
+
+pytestmark = pytest.mark.skipif(bool(doctor.sandbox_lacks()), reason="this machine cannot host a sandbox: ./runbook doctor")
+
+
+@pytest.fixture(scope="module")
+def box():
+    """A running sandbox that serves nothing."""
+    box = Sandbox("selftest")
+    box.down(wipe=True)
+    box.up(artifacts=[])
+    yield box
+    box.down(wipe=True)
+
+
+def ask(box, *command, check=True):
+    done = subprocess.run(box.ssh(*command), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
+    assert not check or done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def fetch(box, path, port=mirror.PORT):
+    link = http.client.HTTPConnection(box.gateway, port, timeout=5)
+    link.request("GET", path)
+    answer = link.getresponse()
+    return answer.status, answer.read()
+
+
+def read(path):
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
+def traces(box):
+    """What this sandbox has on the machine outside its folder."""
+    bridge = box._net.bridge
+    links = [p.name for p in Path("/sys/class/net").iterdir() if bridge in p.name]
+    groups = [folder for folder, _, _ in os.walk("/sys/fs/cgroup") if folder.endswith("/" + bridge)]
+    mounts = [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(box.dir) in line]
+    running = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        if str(box.dir).encode() in read(entry / "cmdline"):
+            running.append(entry.name)
+    builder = home("cache") / rootfs.builder_name()
+    rules = subprocess.run(["chroot", str(builder), "/usr/sbin/iptables-save"], capture_output=True, text=True).stdout.splitlines()
+    rules = [r for r in rules if bridge in r or box.network in r]
+    return {"links": links, "cgroups": groups, "mounts": mounts, "processes": running, "rules": rules}
+
+
+def hosts(box):
+    """The systemd-nspawn processes of this sandbox."""
+    return [p for p in traces(box)["processes"] if read(Path("/proc", p, "cmdline")).startswith(b"systemd-nspawn\0")]
+
+
+def nothing(found):
+    return not any(found.values())
+
+
+def machine_state():
+    """The machine's mounts, zombies of ours, and IP forwarding."""
+    zombies = [p.name for p in Path("/proc").glob("[0-9]*") if (processes._stat(int(p.name)) or "?")[0] == "Z"]
+    return {"mounts": Path("/proc/self/mountinfo").read_text(), "zombies": zombies, "forward": boot.FORWARD.read_text()}
+
+
+def up_in_a_process(box, die_at=None, recipes=None):
+    """`up` in a process of its own, which is killed by SIGKILL when it reports a line with die_at."""
+    script = f"""
+import os, signal, pathlib
+from helpers.sandbox import Sandbox, builds, mirror
+die_at, recipes = {die_at!r}, {str(recipes) if recipes else None!r}
+if recipes:
+    builds.RECIPES, mirror.FIDELITY = pathlib.Path(recipes), pathlib.Path(recipes) / "fidelity.toml"
+def report(text):
+    print(text, flush=True)
+    if die_at and die_at in text:
+        os.kill(os.getpid(), signal.SIGKILL)
+Sandbox({box.name!r}).up(report, None if recipes else [])
+"""
+    return subprocess.Popen([sys.executable, "-c", script], cwd=REPO, stdout=subprocess.PIPE, text=True)
+
+
+@pytest.fixture
+def recipes(tmp_path, monkeypatch):
+    """A folder of recipes in place of the project's; returns a function that writes one."""
+    monkeypatch.setattr(builds, "RECIPES", tmp_path)
+    monkeypatch.setattr(mirror, "FIDELITY", tmp_path / "fidelity.toml")
+    made = []
+
+    def write(name, script):
+        folder = tmp_path / name
+        folder.mkdir(exist_ok=True)
+        (folder / "build.sh").write_text("set -eu\n" + script)
+        (tmp_path / "fidelity.toml").write_text(f'[{name}]\nfidelity = "double"\nprogram = "none"\ndiffers = []\n')
+        made.append(name)
+        return folder
+
+    yield write
+    for name in made:
+        rootfs.remove(home("cache", "substitutes") / name)
+
+
+# --- a host like a cloud image
+
+
+def test_the_host_is_reached_as_ubuntu_who_may_sudo(box):
+    assert ask(box, "id -un; sudo -n id -un; hostname").split() == ["ubuntu", "root", "selftest"]
+    assert ask(box, "systemctl is-system-running") == "running"
+
+
+def test_root_and_passwords_do_not_log_in(box):
+    argv = [a.replace("ubuntu@", "root@") for a in box.ssh("true")]
+    assert "Permission denied (publickey)" in subprocess.run(argv, capture_output=True, text=True).stderr
+
+
+def test_only_the_hosts_own_key_is_accepted(box, tmp_path):
+    other = boot.key(tmp_path / "other", "other")
+    false = tmp_path / "known_hosts"
+    false.write_text(f"{box.address} {' '.join(other.split()[:2])}\n")
+    argv = [a.replace(str(box.known_hosts), str(false)) for a in box.ssh("true")]
+    assert "Host key verification failed" in subprocess.run(argv, capture_output=True, text=True).stderr
+
+
+def test_registries_answer_from_inside(box):
+    ask(box, "sudo apt-get -q update && sudo apt-get -qy install hello && hello")
+    ask(box, "python3 -m venv /tmp/venv && /tmp/venv/bin/pip --quiet download --no-deps --dest /tmp six")
+
+
+def test_the_mirror_answers_from_inside_and_only_on_the_sandboxs_network(box):
+    assert json.loads(ask(box, f"curl -sf {box.mirror_url}/index.json")) == {"artifacts": {}}
+    listening = subprocess.run(["ss", "-Hltn", "sport", "=", f":{mirror.PORT}"], capture_output=True, text=True).stdout
+    assert f"{box.gateway}:{mirror.PORT}" in listening and f"0.0.0.0:{mirror.PORT}" not in listening
+
+
+def test_containers_find_what_they_need(box):
+    assert ask(box, "sudo mkdir /sys/fs/cgroup/pids/probe 2>/dev/null || sudo mkdir /sys/fs/cgroup/probe; sudo sysctl -w net.ipv4.ip_forward=1; ls /dev/kmsg")
+    assert "shared" in ask(box, "findmnt -no PROPAGATION /")
+    kubepods = "/sys/fs/cgroup/pids/kubepods" if Path("/sys/fs/cgroup/pids").is_dir() else "/sys/fs/cgroup/kubepods"
+    ask(box, f"sudo mkdir -p {kubepods}/pod1")
+    assert not Path(kubepods).exists(), "the guest's groups must not land in the machine's"
+    box.reboot()
+    assert ask(box, f"test -e {kubepods}/pod1 || echo gone") == "gone"
+
+
+# --- again, reboot, status
+
+
+def test_a_second_up_changes_nothing_and_is_quick(box):
+    before, said = box.status()["since"], []
+    began = time.monotonic()
+    box.up(said.append, artifacts=[])
+    assert time.monotonic() - began < 1 and said == [f"sandbox selftest: running at {box.address}"]
+    assert box.status()["since"] == before
+
+
+def test_the_host_comes_back_after_a_reboot(box):
+    ask(box, "echo kept | sudo tee /etc/kept")
+    boot_id = ask(box, "cat /proc/sys/kernel/random/boot_id")
+    subprocess.run(box.ssh("sudo systemctl reboot"), capture_output=True)
+    box.reboot()  # also when one is under way
+    assert ask(box, "cat /proc/sys/kernel/random/boot_id") != boot_id
+    assert ask(box, "cat /etc/kept") == "kept" and fetch(box, "/index.json")[0] == 200
+
+
+def test_stopped_and_started_it_keeps_its_disk_and_key(box):
+    key = box.known_hosts.read_text()
+    ask(box, "echo kept > ~/kept")
+    box.down()
+    assert box.status()["state"] == "stopped" and nothing(traces(box))
+    began = time.monotonic()
+    box.up(artifacts=[])
+    assert time.monotonic() - began < 10
+    assert ask(box, "cat ~/kept") == "kept" and box.known_hosts.read_text() == key
+    status = box.status()
+    assert status["state"] == "running" and status["mirror"] == box.mirror_url and status["disk"] > 100 << 20
+
+
+# --- killed at bad moments
+
+
+@pytest.mark.parametrize("moment", ["unpacking", "booting", "running at"])
+def test_up_killed_in_the_middle_then_up(box, moment):
+    box.down(wipe=moment == "unpacking")
+    killed = up_in_a_process(box, die_at=moment)
+    assert killed.wait(60) == -signal.SIGKILL
+    box.up(artifacts=[])
+    assert ask(box, "id -un") == "ubuntu"
+
+
+@pytest.mark.parametrize("what", ["supervisor", "nspawn", "nginx"])
+def test_a_part_killed_then_up(box, what):
+    file = box.dir / "pids" / what
+    os.kill(processes.alive(file), signal.SIGKILL)
+    while processes.alive(file):
+        time.sleep(0.01)
+    box.up(artifacts=[])
+    assert ask(box, "id -un") == "ubuntu" and fetch(box, "/index.json")[0] == 200
+    assert len(hosts(box)) == 1
+
+
+def test_a_pid_file_of_another_process_is_not_believed(box):
+    box.down()
+    file = box.dir / "pids/supervisor"
+    file.write_text(f"{os.getpid()} 1\n")  # our pid, another start time
+    assert box.status()["state"] == "stopped"
+    box.down()
+    box.up(artifacts=[])
+    assert box.status()["state"] == "running"
+
+
+def test_two_ups_at_once_make_one_host(box):
+    box.down()
+    both = [up_in_a_process(box), up_in_a_process(box)]
+    assert [p.wait(90) for p in both] == [0, 0]
+    assert len(hosts(box)) == 1
+
+
+# --- gone without a trace
+
+
+def test_down_leaves_the_machine_as_it_was(box):
+    box.down(wipe=True)
+    alone = not list(Path("/sys/class/net").glob("rb-*"))
+    before = machine_state()
+    assert nothing(traces(box))
+    box.up(artifacts=[])
+    box.down(wipe=True)
+    assert nothing(traces(box)) and not box.dir.exists()
+    after = machine_state()
+    if not alone:  # others may set or end forwarding meanwhile
+        before["forward"] = after["forward"]
+    assert after == before
+    assert box.status()["state"] == "absent"
+    box.up(artifacts=[])
+
+
+def test_wipe_never_removes_through_a_mount(box, tmp_path):
+    (tmp_path / "precious").write_text("kept")
+    inside = box.dir / "root/mnt"
+    subprocess.run(["mount", "--bind", str(tmp_path), str(inside)], check=True)
+    try:
+        with pytest.raises(RunbookError) as error:
+            box.down(wipe=True)
+        assert str(inside) in error.value.saw and (inside / "precious").read_text() == "kept"
+    finally:
+        subprocess.run(["umount", str(inside)], check=True)
+    box.up(artifacts=[])
+
+
+# --- refused before anything is touched
+
+
+def refused(box, **kw):
+    with pytest.raises(RunbookError) as error:
+        box.up(**{"artifacts": [], **kw})
+    assert nothing(traces(box)) and not box.dir.exists()
+    return error.value
+
+
+def test_no_space_is_refused_before_anything_is_touched(box, monkeypatch):
+    monkeypatch.setattr(doctor, "SANDBOX_DISK", 1 << 60)
+    error = refused(Sandbox("selftest2"))
+    assert "disk space" in error.saw and "--target ssh://" in error.do
+
+
+def test_an_unknown_artifact_is_refused(box):
+    assert "no recipe" in refused(Sandbox("selftest2"), artifacts=["minioo"]).saw
+
+
+@pytest.mark.parametrize("name", ["", "A", "../x", "a b", "a" * 17, "1a"])
+def test_a_bad_name_is_refused(name):
+    with pytest.raises(BadInput):
+        Sandbox(name)
+
+
+def test_a_network_that_is_in_use_is_refused(box):
+    other = Sandbox("selftest2")
+    subprocess.run(["ip", "link", "add", "rbprobe", "type", "bridge"], check=True)
+    try:
+        subprocess.run(["ip", "addr", "add", other.gateway + "/24", "dev", "rbprobe"], check=True)
+        assert "already in use" in refused(other).saw
+    finally:
+        subprocess.run(["ip", "link", "del", "rbprobe"], check=True)
+
+
+# --- substitutes and the mirror
+
+
+def test_a_substitute_is_built_once_and_served_under_its_upstream_name(box, recipes):
+    folder = recipes("selfprobe", 'mkdir -p $OUT/example.org/a; echo one > $OUT/example.org/a/b; echo "from $(cat /etc/debian_version)"')
+    said = []
+    box.up(said.append)
+    assert any(line.startswith("selfprobe: from 12") for line in said)
+    assert fetch(box, "/example.org/a/b") == (200, b"one\n")
+    entry = json.loads(fetch(box, "/index.json")[1])["artifacts"]["selfprobe"]
+    assert entry["fidelity"] == "double" and entry["from"] == "substitute" and entry["files"] == ["example.org/a/b"]
+    box.down()
+    said.clear()
+    box.up(said.append)
+    assert not any("building" in line for line in said) and fetch(box, "/example.org/a/b")[0] == 200
+    (folder / "build.sh").write_text("mkdir -p $OUT/example.org/a; echo two > $OUT/example.org/a/b")
+    box.up()
+    assert fetch(box, "/example.org/a/b") == (200, b"two\n")
+
+
+def test_a_failed_build_shows_its_last_lines_and_its_log(box, recipes):
+    recipes("selfprobe", "echo first; echo the reason >&2; exit 3")
+    with pytest.raises(RunbookError) as error:
+        box.up()
+    assert "exit code 3" in error.value.saw and "the reason" in error.value.saw
+    log = Path(error.value.do.split(": ")[1])
+    assert "the reason" in log.read_text()
+    assert not builds.place("selfprobe").exists()
+    recipes("selfprobe", "mkdir -p $OUT/example.org; echo mended > $OUT/example.org/c")
+    box.up()
+    assert fetch(box, "/example.org/c") == (200, b"mended\n")
+
+
+def test_a_build_dies_with_the_runbook(box, recipes):
+    folder = recipes("selfprobe", "echo begun; sleep 4711; exit 1")
+    killed = up_in_a_process(box, die_at="begun", recipes=folder.parent)
+    assert killed.wait(60) == -signal.SIGKILL
+    limit = time.monotonic() + 5
+    while (left := [p for p in Path("/proc").glob("[0-9]*/cmdline") if b"4711" in read(p)]) and time.monotonic() < limit:
+        time.sleep(0.1)
+    assert not left
+    recipes("selfprobe", "mkdir -p $OUT/example.org; echo built > $OUT/example.org/c")
+    box.up()
+    assert fetch(box, "/example.org/c") == (200, b"built\n")
+
+
+def test_a_recipe_gets_the_debian_packages_it_names(box, recipes):
+    folder = recipes("selfprobe", "mkdir -p $OUT/example.org; hello > $OUT/example.org/hello; go version > $OUT/example.org/go")
+    (folder / "packages.txt").write_text("hello  # prints a greeting\n")
+    box.up()
+    assert b"Hello" in fetch(box, "/example.org/hello")[1] and b"go1.26.6" in fetch(box, "/example.org/go")[1]
+
+
+def test_a_substitute_that_hides_its_fidelity_is_refused(box, recipes, tmp_path):
+    recipes("selfprobe", "exit 1")
+    (tmp_path / "fidelity.toml").write_text("")
+    with pytest.raises(RunbookError, match="selfprobe"):
+        box.up()
+
+
+def test_the_bundle_goes_before_a_substitute(box, recipes, tmp_path, monkeypatch):
+    recipes("selfprobe", "mkdir -p $OUT/example.org; echo substitute > $OUT/example.org/probe-1")
+    monkeypatch.setattr(mirror, "CATALOGUE", tmp_path / "catalogue.toml")
+    mirror.CATALOGUE.write_text('[selfprobe]\nkind = "file"\nversion = "1"\nurl = "https://example.org/probe-1"\n')
+    box.up()
+    assert fetch(box, "/example.org/probe-1") == (200, b"substitute\n")
+    real = tmp_path / "bundle/example.org/probe-1"
+    real.parent.mkdir(parents=True)
+    real.write_bytes(b"original\n")
+    monkeypatch.setenv("RUNBOOK_BUNDLE", str(tmp_path / "bundle"))
+    box.up()
+    assert fetch(box, "/example.org/probe-1") == (200, b"original\n")
+    entry = json.loads(fetch(box, "/index.json")[1])["artifacts"]["selfprobe"]
+    assert entry["fidelity"] == "original" and entry["from"] == "bundle" and entry["sha256"] == hashlib.sha256(b"original\n").hexdigest()
+
+
+IMAGE = """python3 - <<'END'
+import hashlib, io, json, os, tarfile
+out = os.environ["OUT"]
+os.makedirs(out + "/images")
+def member(tar, name, data):
+    info = tarfile.TarInfo(name)
+    info.size = len(data)
+    tar.addfile(info, io.BytesIO(data))
+layer = io.BytesIO()
+with tarfile.open(fileobj=layer, mode="w") as tar:
+    member(tar, "hello", b"hello")
+layer = layer.getvalue()
+name = hashlib.sha256(layer).hexdigest()
+config = json.dumps({"architecture": "amd64", "os": "linux", "config": {}, "rootfs": {"type": "layers", "diff_ids": ["sha256:" + name]}}).encode()
+with tarfile.open(out + "/images/probe.tar", "w") as tar:
+    member(tar, name + "/layer.tar", layer)
+    member(tar, "config.json", config)
+    member(tar, "manifest.json", json.dumps([{"Config": "config.json", "RepoTags": ["probe:1"], "Layers": [name + "/layer.tar"]}]).encode())
+open(out + "/images.txt", "w").write("probe.tar example.org/self/probe:1\\n")
+END
+"""
+
+
+def test_images_are_in_the_registry_under_their_public_names(box, recipes):
+    recipes("selfprobe", IMAGE)
+    box.up()
+    status, body = fetch(box, "/v2/example.org/self/probe/manifests/1", port=5000)
+    assert status == 200 and json.loads(body)["schemaVersion"]
+    assert ask(box, f"curl -s -o /dev/null -w '%{{http_code}}' {box.registry_url}/v2/") == "200"
+    said = []
+    box.down()
+    box.up(said.append)
+    assert not any(line.startswith("images:") for line in said), "pushed once"
+    assert fetch(box, "/v2/", port=5000)[0] == 200
+    box.down()
+    assert nothing(traces(box))
+
+
+@pytest.mark.parametrize("name, there", [
+    ("python:3.11-slim", "docker.io/library/python:3.11-slim"), ("pachyderm/pachd:1.13.2", "docker.io/pachyderm/pachd:1.13.2"),
+    ("k8s.gcr.io/pause:3.2", "k8s.gcr.io/pause:3.2"), ("docker.io/redis", "docker.io/library/redis:latest"),
+    ("localhost:32000/x:1", "localhost:32000/x:1"),
+])
+def test_an_images_name_in_the_registry(name, there):
+    from helpers.sandbox.registry import repository
+    assert repository(name) == there
+
+
+def test_every_recipe_is_in_the_catalogue_and_states_its_fidelity():
+    names = builds.recipes()
+    assert names and mirror.fidelity(names)
+    catalogue = mirror._toml(mirror.CATALOGUE)
+    assert set(names) <= set(catalogue)
