@@ -141,15 +141,37 @@ def cgroups(name: str) -> list[Path]:
     return made
 
 
-def remove_cgroups(listing: Path) -> None:
-    """Remove the groups named in listing, those below first."""
+def remove_cgroups(listing: Path) -> bool:
+    """End what still runs in the groups named in listing and remove them; True when something ran.
+
+    A guest outlives its systemd-nspawn when that is killed, and only its groups tell that it is ours.
+    """
     if not listing.is_file():
-        return
-    for group in map(Path, listing.read_text().split()):
+        return False
+    groups = [Path(line) for line in listing.read_text().split()]
+    limit, ran = time.monotonic() + 10, False
+    while (members := _members(groups)) and time.monotonic() < limit:
+        ran = True
+        for pid in members:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.05)
+    for group in groups:
         for folder, _, _ in os.walk(group, topdown=False):
             with contextlib.suppress(OSError):
                 os.rmdir(folder)
     listing.unlink()
+    return ran
+
+
+def _members(groups: list[Path]) -> set[int]:
+    """The processes in these groups and below."""
+    found = set()
+    for group in groups:
+        for folder, _, _ in os.walk(group):
+            with contextlib.suppress(OSError):
+                found.update(map(int, Path(folder, "cgroup.procs").read_text().split()))
+    return found
 
 
 def key(path: Path, comment: str) -> str:
@@ -222,9 +244,9 @@ class Guest:
         ran = processes.stop(self.nspawn, STOP) or ran
         while processes.adopt(self.place, self.nspawn):
             ran = processes.stop(self.nspawn, STOP) or ran
+        ran = remove_cgroups(self.groups) or ran
         if Path("/sys/class/net", self.link).exists():  # the kernel removes a killed guest's link only after a while
             ip("link", "del", self.link, check=False)
-        remove_cgroups(self.groups)
         return ran
 
     def ssh(self, *command: str) -> list[str]:

@@ -37,7 +37,7 @@ def ask(box, *command, check=True):
 
 def fetch(box, path, port=mirror.PORT):
     link = http.client.HTTPConnection(box.gateway, port, timeout=5)
-    link.request("GET", path)
+    link.request("GET", path, headers={"Accept": "application/vnd.docker.distribution.manifest.v2+json, */*"})
     answer = link.getresponse()
     return answer.status, answer.read()
 
@@ -70,13 +70,20 @@ def hosts(box):
     return [p for p in traces(box)["processes"] if read(Path("/proc", p, "cmdline")).startswith(b"systemd-nspawn\0")]
 
 
+def guests(box):
+    """The first processes of the guests in this sandbox's groups."""
+    pids = boot._members([Path(line) for line in (box.dir / "pids/cgroups").read_text().split()])
+    return [p for p in pids if "/systemd/systemd\0" in read(Path("/proc", str(p), "cmdline")).decode() and "--user" not in read(Path("/proc", str(p), "cmdline")).decode()]
+
+
 def nothing(found):
     return not any(found.values())
 
 
 def machine_state():
-    """The machine's mounts, zombies of ours, and IP forwarding."""
-    zombies = [p.name for p in Path("/proc").glob("[0-9]*") if (processes._stat(int(p.name)) or "?")[0] == "Z"]
+    """The machine's mounts, zombies among our children, and IP forwarding."""
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    zombies = [pid for pid in children if (processes._stat(int(pid)) or "?")[0] == "Z"]
     return {"mounts": Path("/proc/self/mountinfo").read_text(), "zombies": zombies, "forward": boot.FORWARD.read_text()}
 
 
@@ -206,6 +213,7 @@ def test_up_killed_in_the_middle_then_up(box, moment):
 
 @pytest.mark.parametrize("what", ["supervisor", "nspawn", "nginx"])
 def test_a_part_killed_then_up(box, what):
+    before = guests(box)
     file = box.dir / "pids" / what
     os.kill(processes.alive(file), signal.SIGKILL)
     while processes.alive(file):
