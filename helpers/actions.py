@@ -20,7 +20,7 @@ class Action:
     def __init__(self, shown, done, apply, undo=None, gone=None, follows=False):
         self.shown = [shown] if isinstance(shown, str) else list(shown)
         self.done, self.apply, self.undo, self.follows = done, apply, undo, follows
-        self.gone = gone or ("! {{ {}\n}}".format(done) if isinstance(done, str) else None)
+        self.gone = gone or ("! bash -euo pipefail -c " + shlex.quote(done) if isinstance(done, str) else None)
 
 
 def commands(lines, done, undo=None):
@@ -43,17 +43,30 @@ class File(Action):
         self.path = path
 
 
-def packages(names):
-    """Debian packages, from the host's own apt sources."""
-    names = " ".join(shlex.quote(n) for n in names)
-    apt = "apt-get -qy -o DPkg::Lock::Timeout=300 "
+# apt waits for its lock when told to, dpkg does not; and an install that was cut off leaves packages half-configured.
+APT = r"""apt() { apt-get -qy -o DPkg::Lock::Timeout=300 "$@"; }
+settle() { for n in $(seq 100); do said=$(dpkg --configure -a 2>&1) && return 0; case $said in *lock*) sleep 3;; *) break;; esac; done; echo "$said" >&2; return 1; }
+settle
+"""
+
+
+def packages(names, purge=None, paths=(), users=()):
+    """Debian packages, from the host's own apt sources.
+
+    For remove: purge, package names or apt patterns (the names themselves when None), and the paths and users
+    that the packages made and a purge leaves behind.
+    """
+    def words(texts):
+        return " ".join(shlex.quote(t) for t in texts)
+    installed = "dpkg-query -W -f '${db:Status-Abbrev}\\n' $p 2>/dev/null | grep -q '^ii'"
     return Action(
-        "apt-get install " + names,
-        "for p in {}; do dpkg-query -W -f '${{Status}}\\n' $p | grep -qx 'install ok installed' || {{ echo \"$p is not installed\"; exit 1; }}; done".format(names),
-        # An install that was cut off leaves dpkg half-configured: finish that first.
-        "dpkg --configure -a\nflock /run/lock/runbook-apt {0}update\n{0}--no-install-recommends install {1}".format(apt, names),
-        "dpkg --configure -a; {0}purge {1}; {0}autoremove --purge".format(apt, names),
-        "for p in {}; do ! dpkg-query -W -f '${{Status}}\\n' $p 2>/dev/null | grep -q ' installed$' || {{ echo \"$p is installed\"; exit 1; }}; done".format(names))
+        "apt-get install " + words(names),
+        "for p in {}; do {} || {{ echo \"$p is not installed\"; exit 1; }}; done".format(words(names), installed),
+        APT + "flock /run/lock/runbook-apt apt-get -qy update\napt --no-install-recommends install " + words(names),
+        APT + "apt purge {}\napt autoremove --purge\nrm -rf --one-file-system {}\nfor u in {}; do ! id $u >/dev/null 2>&1 || userdel $u; done".format(
+            words(purge or names), words(paths), words(users)),
+        "for p in {}; do ! {} || {{ echo \"$p is installed\"; exit 1; }}; done\nfor f in {}; do [ ! -e $f ]; done\nfor u in {}; do ! id $u >/dev/null 2>&1; done".format(
+            words(names), installed, words(paths), words(users)))
 
 
 def artifact_file(artifact, path):

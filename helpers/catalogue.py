@@ -63,6 +63,17 @@ def load(path=None):
     return found
 
 
+def with_needs(names):
+    """The named artifacts and all that they need in turn (an entry's `needs`), each once."""
+    known, found, todo = load(), [], list(names)
+    while todo:
+        name = todo.pop(0)
+        if name not in found:
+            found.append(name)
+            todo.extend(known[name].entry.get("needs", []) if name in known else [])
+    return found
+
+
 class Origin:
     """Where artifacts come from: `upstream`, or a mirror's URL; `auto` is the sandbox's own mirror there, upstream elsewhere."""
 

@@ -120,9 +120,9 @@ class Chapter:
         """Action: the artifact's file at this path, its checksum verified."""
         return actions.artifact_file(artifact, path)
 
-    def packages(self, *names):
-        """Action: Debian packages from the host's apt sources."""
-        return actions.packages(names)
+    def packages(self, *names, **left):
+        """Action: Debian packages from the host's apt sources; see actions.packages for what remove takes away."""
+        return actions.packages(names, **left)
 
     def service(self, name, unit, after=()):
         """Action: a systemd service with this unit text, restarted when one of the files `after` is newer than it."""
@@ -366,10 +366,13 @@ class Chapter:
 
     def _failure(self, result):
         _, kind, title, expected, seen, entry = result
-        text = "✗ {}\n    expected: {}\n    saw: {}".format(title, expected, (seen or "nothing").replace("\n", "\n         "))
+        text = "✗ " + title + ("\n    expected: " + expected if expected != title else "")
+        text += "\n    saw: " + (seen or "nothing").replace("\n", "\n         ")
         found = self.notebook.entries.get(entry)
         return text + ("\n    because: {} ({})".format(found.because, found.id) if found else "")
 
     def _mend(self, failed):
         mends = [self.notebook.entries[r[5]].do for r in failed if r[5] in self.notebook.entries]
-        return "\n".join(dict.fromkeys(mends)) or "Run again with mode=install: it makes what is missing. Then see the chapter's Troubleshooting."
+        if self.mode == "verify" and len(mends) < len(failed):
+            mends.append("Run again with mode=install: it makes what is missing.")
+        return "\n".join(dict.fromkeys(mends)) or "See the chapter's Troubleshooting, and ./runbook logs " + self.notebook.id

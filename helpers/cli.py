@@ -11,7 +11,7 @@ import click
 import yaml
 from rich.console import Console
 
-from . import notebooks, progress, record
+from . import catalogue, notebooks, progress, record
 from .errors import BadInput, RunbookError
 from .paths import REPO, runs
 from .runner import Plan, Runner, check_reachable, target_lock
@@ -174,12 +174,13 @@ def up(target, only, first, last, mode, jobs, file, pairs, force, no_book, yes):
 
 def _sandbox_up(name):
     from . import doctor
-    from .sandbox import Sandbox
+    from .sandbox import Sandbox, builds
     box = Sandbox(name)
     say = lambda text: console.print(text, markup=False, soft_wrap=True)  # noqa: E731
-    doctor.install([l for l in box.missing()], say)
-    box.up(say)
-    return box
+    doctor.install(box.missing(), say)
+    # Only what the chapters ask for is built: a substitute can take minutes.
+    wanted = [a for n in notebooks.load_all().values() for a in n.artifacts]
+    box.up(say, [a for a in catalogue.with_needs(wanted) if a in builds.recipes()])
 
 
 @main.command(epilog=_examples("./runbook status\n./runbook status --target ssh://ubuntu@10.0.0.5"))

@@ -52,6 +52,11 @@ class Notebook:
                         yield Parameter(node.targets[0].id, ast.literal_eval(node.value), comments.get(node.lineno, ""))
 
     @property
+    def artifacts(self):
+        """Names of the catalogue's artifacts that the chapter asks for."""
+        return [name for _, source in self._cells("code") for name in re.findall(r'\bch\.artifact\("([^"]+)"\)', source)]
+
+    @property
     def entries(self):
         """The rows of the troubleshooting table (`| entry | you see | because | do |`), by id."""
         found = collections.OrderedDict()

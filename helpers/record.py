@@ -139,6 +139,6 @@ def latest(target: Optional[str] = None) -> Optional[Run]:
     for folder in sorted((p for p in runs().iterdir() if p.is_dir() and not p.is_symlink()), reverse=True):
         if (folder / "run.json").exists():
             found = read(folder)
-            if found.target == target and found.mode != "plan":
+            if found.target == target and found.mode != "plan" and found.state != "running":
                 return found
     return None

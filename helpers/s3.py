@@ -38,7 +38,10 @@ class S3:
                                            failed=lambda: self.ch.unit_failure(unit), timeout=60))
 
     def _unhealthy(self):
-        status = self.http.request("GET", "http://{}/minio/health/live".format(self.endpoint)).status
+        try:
+            status = self.http.request("GET", "http://{}/minio/health/live".format(self.endpoint)).status
+        except urllib3.exceptions.HTTPError as e:
+            return "no answer on its port: {}".format(type(e).__name__)
         return None if status == 200 else "GET /minio/health/live answered {}".format(status)
 
     def bucket(self, name):

@@ -68,6 +68,7 @@ class Sandbox:
             builder = rootfs.builder(report)
             built = {name: builds.build(name, report) for name in recipes}
             rootfs.guest(self._guest.root, report)
+            self._install(recipes)
             self._net.up(self._guest.root)
             self._mirror.fill(content, built)
             self._mirror.start(builder)
@@ -77,6 +78,14 @@ class Sandbox:
                 self._guest.boot()
                 self._guest.wait(report)
             report(f"sandbox {self.name}: running at {self.address}")
+
+    def _install(self, recipes: dict) -> None:
+        """Give the host what substitutes need there before anything is installed: each recipe's guest/ folder, and the mirror's address."""
+        root = self._guest.root
+        for folder in (path / "guest" for path in recipes.values()):
+            for file in (p for p in folder.rglob("*") if p.is_file()):
+                rootfs.machine.write(root / file.relative_to(folder), file.read_text(), 0o755 if file.stat().st_mode & 0o100 else 0o644)
+        rootfs.machine.write(root / "etc/runbook-mirror", self.mirror_url + "\n")
 
     def _registry_stands(self) -> bool:
         return not self._registry.config.is_file() or self._registry.answers()

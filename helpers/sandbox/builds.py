@@ -14,6 +14,7 @@ from helpers.paths import SETUP, home
 from . import rootfs
 
 RECIPES = SETUP / "sandbox/substitutes"
+TOOLS = SETUP / "sandbox/tools"  # what several recipes use, at /tools in the builder
 
 
 def recipes() -> dict[str, Path]:
@@ -40,10 +41,12 @@ def sha256(path: Path) -> str:
 
 
 def recipe_hash(folder: Path) -> str:
-    """Over the recipe's files and the builder's identity."""
+    """Over the recipe's files, the tools that its build.sh names, and the builder's identity."""
     files = [p for p in sorted(folder.rglob("*")) if p.is_file() and "__pycache__" not in p.parts]
+    script = (folder / "build.sh").read_text()
+    tools = [sha256(p) for p in sorted(TOOLS.glob("*")) if f"/tools/{p.name}" in script]
     return rootfs.digest(rootfs.builder_name(), [
-        (str(p.relative_to(folder)), bool(p.stat().st_mode & 0o100), sha256(p)) for p in files])
+        (str(p.relative_to(folder)), bool(p.stat().st_mode & 0o100), sha256(p)) for p in files], *([tools] if tools else []))
 
 
 def place(artifact: str) -> Path:
@@ -81,7 +84,7 @@ def _build(artifact: str, final: Path, builder: Path, report) -> None:
     rootfs.machine.apply(builder)
     _packages(recipe, builder, command, env)
     cache = home("cache", "build")
-    binds = {new / "work": "/work", new / "out": "/out", new / "tmp": "/tmp", cache: "/cache"}
+    binds = {new / "work": "/work", new / "out": "/out", new / "tmp": "/tmp", cache: "/cache", TOOLS: "/tools"}
     command.run(
         ["nice", *rootfs.entered(builder, ["sh", "-c", "cd /work && exec bash ./build.sh"], binds)],
         env={**env, "OUT": "/out", "CACHE": "/cache", "GOCACHE": "/cache/go-build", "GOMODCACHE": "/cache/go-mod",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from helpers.errors import RunbookError
 from helpers.paths import SETUP, home
-from . import builds, machine, processes, rootfs
+from . import builds, machine, processes, registry, rootfs
 
 PORT = 8088
 CATALOGUE, FIDELITY = SETUP / "catalogue.toml", SETUP / "sandbox/fidelity.toml"
@@ -26,7 +26,14 @@ http {
   server {
     listen %(address)s:%(port)d;
     root /srv/mirror/current;
+    # A container runtime that uses this mirror for every registry names the registry it means in ?ns=.
+    location /v2/ {
+      rewrite ^/v2/(.+)$ /v2/$prefix$1 break;
+      proxy_pass http://%(address)s:%(registry)d;
+      proxy_buffering off;
+    }
   }
+  map $arg_ns $prefix { "" ""; default $arg_ns/; }
 }
 """
 
@@ -150,7 +157,7 @@ class Mirror:
             return
         processes.stop(self.pid, processes.KILL)
         self.logs.mkdir(exist_ok=True)
-        machine.write(self.files / "nginx.conf", NGINX % {"address": self.address, "port": PORT})
+        machine.write(self.files / "nginx.conf", NGINX % {"address": self.address, "port": PORT, "registry": registry.PORT})
         argv = rootfs.entered(builder, ["nginx", "-e", "stderr", "-c", "/srv/mirror/nginx.conf", "-g", "daemon off;"],
                               {self.files: "/srv/mirror", self.logs: "/srv/logs"})
         log = self.logs / "mirror.log"
