@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from helpers.errors import RunbookError
-from . import machine, processes, rootfs
+from . import machine, processes
 
 SHARED = Path("/run/mlops-runbook")  # as short-lived as the kernel settings it remembers
 FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
@@ -231,7 +231,7 @@ class Guest:
         # SYSTEMD_SECCOMP=0: else runc in the guest fails on keyctl. SYSTEMD_NSPAWN_TMPFS_TMP=0: /tmp on disk, as on a VM.
         processes.start(
             self.supervisor,
-            ["unshare", "--mount", "bash", rootfs.HERE / "launch.sh", self.nspawn, self.groups,
+            ["unshare", "--mount", "bash", processes.HERE / "launch.sh", self.nspawn, self.groups,
              "--quiet", "--register=no", "--keep-unit", self.place, f"--machine={self.machine}",
              f"--network-bridge={self.network.bridge}", "--capability=all", "--resolv-conf=off", "--timezone=off",
              "--link-journal=no", "--boot"],

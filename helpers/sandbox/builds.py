@@ -11,7 +11,7 @@ from pathlib import Path
 
 from helpers.errors import BadInput
 from helpers.paths import SETUP, home
-from . import rootfs
+from . import machine, processes, rootfs
 
 RECIPES = SETUP / "sandbox/substitutes"
 TOOLS = SETUP / "sandbox/tools"  # what several recipes use, at /tools in the builder
@@ -81,12 +81,12 @@ def _build(artifact: str, final: Path, builder: Path, report) -> None:
     report(f"{artifact}: building, log in {log}")
     command = rootfs.Command(artifact, report, log)
     env = rootfs.build_environment(builder)
-    rootfs.machine.apply(builder)
+    machine.apply(builder)
     _packages(recipe, builder, command, env)
     cache = home("cache", "build")
     binds = {new / "work": "/work", new / "out": "/out", new / "tmp": "/tmp", cache: "/cache", TOOLS: "/tools"}
     command.run(
-        ["nice", *rootfs.entered(builder, ["sh", "-c", "cd /work && exec bash ./build.sh"], binds)],
+        ["nice", *processes.entered(builder, ["sh", "-c", "cd /work && exec bash ./build.sh"], binds)],
         env={**env, "OUT": "/out", "CACHE": "/cache", "GOCACHE": "/cache/go-build", "GOMODCACHE": "/cache/go-mod",
              "PIP_CACHE_DIR": "/cache/pip"},
         tell_lines=True, doing="building",
@@ -114,7 +114,7 @@ def _packages(recipe: Path, builder: Path, command: rootfs.Command, env: dict) -
     missing = [n for n in names if f"{n} installed" not in have]
     if missing:
         script = "dpkg --configure -a; apt-get -q update; apt-get -qy install --no-install-recommends " + " ".join(missing)
-        command.run(rootfs.entered(builder, ["sh", "-ec", script]), env=env, doing="installing " + " ".join(missing))
+        command.run(processes.entered(builder, ["sh", "-ec", script]), env=env, doing="installing " + " ".join(missing))
 
 
 def _prune(final: Path) -> None:

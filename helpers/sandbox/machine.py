@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from . import processes
+
 SUITE = "bookworm"
 BUNDLE = "etc/ssl/certs/ca-certificates.crt"
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.S)
@@ -132,5 +134,6 @@ def _certificates(root: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(certificate + b"\n")
     if extra:
-        subprocess.run(["chroot", root, "update-ca-certificates"], check=True, capture_output=True, timeout=120)
+        processes.run(f"add this machine's certificates to {root}", processes.entered(root, ["update-ca-certificates"]),
+                      do="is each certificate of this machine's bundle valid?")
     write(mark, digest)

@@ -158,7 +158,7 @@ class Mirror:
         processes.stop(self.pid, processes.KILL)
         self.logs.mkdir(exist_ok=True)
         machine.write(self.files / "nginx.conf", NGINX % {"address": self.address, "port": PORT, "registry": registry.PORT})
-        argv = rootfs.entered(builder, ["nginx", "-e", "stderr", "-c", "/srv/mirror/nginx.conf", "-g", "daemon off;"],
+        argv = processes.entered(builder, ["nginx", "-e", "stderr", "-c", "/srv/mirror/nginx.conf", "-g", "daemon off;"],
                               {self.files: "/srv/mirror", self.logs: "/srv/logs"})
         log = self.logs / "mirror.log"
         processes.start(self.pid, argv, log, env=processes.MINIMAL)

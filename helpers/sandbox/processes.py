@@ -12,6 +12,11 @@ from helpers.errors import RunbookError
 
 MINIMAL = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
 
+HERE = Path(__file__).resolve().parent
+
+# Dies with the runbook, also when that is killed.
+TIED = ["setpriv", "--pdeathsig", "KILL"]
+
 # For processes that ignore SIGTERM (unshare does) and hold no state.
 KILL = ((signal.SIGKILL, 5),)
 
@@ -100,6 +105,19 @@ def stop(pidfile: Path, steps=((signal.SIGTERM, 10), (signal.SIGKILL, 5))) -> bo
     if alive(pidfile) is None:
         pidfile.unlink(missing_ok=True)
     return ended
+
+
+def entered(root: Path, argv: list[str], binds: dict[Path, str] | None = None) -> list[str]:
+    """The command that runs argv inside root, in namespaces of its own: nothing is left behind when it ends."""
+    pairs = [f"{source}:{target}" for source, target in (binds or {}).items()]
+    return ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", str(HERE / "enter.sh"), str(root), *pairs, "--", *argv]
+
+
+def run(what: str, argv: list[str], do: str) -> None:
+    """Run a short command that dies with this process; RunbookError with what it said when it fails."""
+    done = subprocess.run([*TIED, *argv], stdin=subprocess.DEVNULL, capture_output=True, text=True, cwd="/")
+    if done.returncode:
+        raise RunbookError(what, host="this machine", saw=(done.stderr or done.stdout)[-800:] or f"exit code {done.returncode}", do=do)
 
 
 def answers(pidfile: Path, address: str, port: int, path: str) -> bool:

@@ -69,7 +69,7 @@ class Registry:
             return
         processes.stop(self.pid, processes.KILL)
         machine.write(self.config, CONFIG % {"address": self.address, "port": PORT})
-        argv = rootfs.entered(builder, ["docker-registry", "serve", "/srv/registry.yml"],
+        argv = processes.entered(builder, ["docker-registry", "serve", "/srv/registry.yml"],
                               {self.config: "/srv/registry.yml", home("cache", "registry"): "/srv/registry"})
         processes.start(self.pid, argv, self.log, env=processes.MINIMAL)
         processes.wait("the sandbox's Docker registry", self.answers, self.log)
@@ -95,7 +95,7 @@ class Registry:
                     kind = "docker-archive" if "manifest.json" in tar.getnames() else "oci-archive"
                 argv = ["skopeo", "copy", "--quiet", "--insecure-policy", "--dest-tls-verify=false", "--dest-compress-level=1",
                         f"{kind}:/srv/images/{archive.name}", f"docker://{self.address}:{PORT}/{name}"]
-                command.run(rootfs.entered(builder, argv, {archive.parent: "/srv/images"}),
+                command.run(processes.entered(builder, argv, {archive.parent: "/srv/images"}),
                             env={**processes.MINIMAL, "HOME": "/root"}, doing=f"pushing {name}")
                 held[name] = source
                 new = held_file.with_suffix(".new")

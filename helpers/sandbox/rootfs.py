@@ -13,9 +13,7 @@ from pathlib import Path
 
 from helpers.errors import RunbookError
 from helpers.paths import home
-from . import machine
-
-HERE = Path(__file__).resolve().parent
+from . import machine, processes
 
 # A cloud image's contents, as far as chapters rely on them.
 BASE = """systemd systemd-sysv dbus libpam-systemd openssh-server sudo ca-certificates curl iproute2 iptables iputils-ping
@@ -109,13 +107,7 @@ def remove(path: Path) -> None:
     if mounted:
         raise RunbookError(f"remove {path}", saw="mounted below it: " + ", ".join(mounted),
                            do=f"umount {mounted[-1]}, then the same command again")
-    subprocess.run(["rm", "-rf", "--one-file-system", str(path)], check=True)
-
-
-def entered(root: Path, argv: list[str], binds: dict[Path, str] | None = None) -> list[str]:
-    """The command that runs argv inside root, with nothing left behind when it ends."""
-    pairs = [f"{source}:{target}" for source, target in (binds or {}).items()]
-    return ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", str(HERE / "enter.sh"), str(root), *pairs, "--", *argv]
+    processes.run(f"remove {path}", ["rm", "-rf", "--one-file-system", str(path)], do="is a process writing there?")
 
 
 class Command:
@@ -134,7 +126,7 @@ class Command:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with open(self.log, "ab") as log:
             process = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "KILL", *map(str, argv)], stdin=subprocess.PIPE,
+                [*processes.TIED, *map(str, argv)], stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE, stderr=log, env=env, start_new_session=True, cwd="/",
             )
             reader = threading.Thread(target=self._read, args=(process.stdout, log, tell_lines), daemon=True)
@@ -204,7 +196,8 @@ def unpack(tar: Path, root: Path) -> None:
     """A fresh tree from the base, with this machine's configuration."""
     remove(root)
     root.mkdir(parents=True, mode=0o755)
-    subprocess.run(["tar", "-xpf", str(tar), "-C", str(root), "--numeric-owner", "--xattrs"], check=True, capture_output=True)
+    processes.run(f"unpack {tar.name}", ["tar", "-xpf", str(tar), "-C", str(root), "--numeric-owner", "--xattrs"],
+                  do=f"is the disk of {root} full? If {tar} is damaged, remove it; the next up makes it again")
     root.chmod(0o755)
     machine.apply(root)
 
@@ -229,11 +222,11 @@ def builder(report) -> Path:
         machine.write(new / "usr/sbin/policy-rc.d", "#!/bin/sh\nexit 101\n", 0o755)  # start no service in it
         command = Command("builder", report, home("cache", "logs") / "builder.log")
         env = build_environment(new)
-        command.run(entered(new, ["sh", "-ec", "apt-get -q update; apt-get -qy install --no-install-recommends " + " ".join(BUILDER)]),
+        command.run(processes.entered(new, ["sh", "-ec", "apt-get -q update; apt-get -qy install --no-install-recommends " + " ".join(BUILDER)]),
                     env=env, doing="installing Debian packages")
-        command.run(entered(new, ["python3", "-m", "pip", "--quiet", "install", "--no-compile", "--target", "/opt/go", GO]),
+        command.run(processes.entered(new, ["python3", "-m", "pip", "--quiet", "install", "--no-compile", "--target", "/opt/go", GO]),
                     env=env, doing="installing the Go toolchain")
-        command.run(entered(new, [GO_PATH + "/go", "version"]), env=env, doing="go version")
+        command.run(processes.entered(new, [GO_PATH + "/go", "version"]), env=env, doing="go version")
         os.replace(new, root)
         for old in root.parent.glob("builder-*"):
             if old != root and not _in_use(old):
@@ -276,8 +269,7 @@ def guest(root: Path, report) -> None:
     unpack(tar, new)
     for path, (text, mode) in FILES.items():
         machine.write(new / path, text, mode)
-    done = subprocess.run(["chroot", str(new), "sh", "-c", SET_UP], stdin=subprocess.DEVNULL, capture_output=True, text=True)
-    if done.returncode:
-        raise RunbookError("set up the sandbox host's root file system", saw=done.stderr, do="./runbook sandbox down --wipe, then up again")
+    processes.run("set up the sandbox host's root file system", processes.entered(new, ["sh", "-c", SET_UP]),
+                  do="./runbook sandbox down --wipe, then up again")
     made_as.write_text(recipe)
     os.replace(new, root)
