@@ -10,6 +10,7 @@ import os
 import shlex
 import socket
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -218,15 +219,21 @@ class Host:
         running = sh.Command(argv[0])(
             *argv[1:], _in=stdin if stdin is not None else "", _out=collect(out, "out"), _err=collect(err, "err"),
             _bg=True, _bg_exc=False, _tty_out=False, _tty_in=False, _ok_code=list(range(-64, 256)),
-            _timeout=timeout, _encoding="utf-8", _decode_errors="replace", _new_session=True)
+            _encoding="utf-8", _decode_errors="replace", _new_session=True)
+        # sh's own _timeout polls, which adds 0.1 s to every command.
+        late = threading.Event()
+        timer = threading.Timer(timeout, lambda: (late.set(), _kill(running)))
+        timer.daemon = True
+        timer.start()
         try:
             running.wait()
-        except sh.TimeoutException:
-            raise TimeoutError()
         except BaseException:   # Ctrl-C: nothing of ours goes on here
-            with contextlib.suppress(OSError):
-                running.kill()
+            _kill(running)
             raise
+        finally:
+            timer.cancel()
+        if late.is_set():
+            raise TimeoutError()
         return Result(running.exit_code, "".join(out), "".join(err), time.monotonic() - start)
 
     def run(self, script, sudo=True, stdin=None, timeout=600, check=True, on_line=None, what=None):
@@ -275,18 +282,21 @@ class Host:
         keys = list(scripts)
         if not keys:
             return {}
-        parts = []
-        for n, key in enumerate(keys):
-            quoted = shlex.quote("set -euo pipefail\n" + scripts[key])
-            parts.append("printf '\\n@@%d ' {0}; {{ bash -c {1} 2>&1 </dev/null; echo \"@@rc $?\"; }} | base64 -w0".format(n, quoted))
-        done = self.run("set +e\n" + "\n".join(parts) + "\ntrue", timeout=timeout, on_line=lambda *_: None,
-                        what="probe {} things in one round trip".format(len(keys)))
-        found = {}
+        mark = "@@" + os.urandom(8).hex()   # no probe prints that by chance
+        script = "set +e\n" + "".join("( set -euo pipefail; eval {} ) 2>&1 </dev/null; echo \"{} $?\"\n".format(
+            shlex.quote(scripts[key]), mark) for key in keys)
+        done = self.run(script, timeout=timeout, on_line=lambda *_: None, what="probe {} things in one round trip".format(len(keys)))
+        found, text = {}, []
         for line in done.out.splitlines():
-            if line.startswith("@@"):
-                n, _, body = line[2:].partition(" ")
-                text, _, code = base64.b64decode(body).decode("utf-8", "replace").rpartition("@@rc ")
-                found[keys[int(n)]] = Probe(code.strip() == "0", self.masker.mask(text.strip()))
+            before, marked, code = line.rpartition(mark + " ")
+            if not marked:
+                text.append(line)
+                continue
+            found[keys[len(found)]] = Probe(code == "0", "\n".join(text + [before]).strip())
+            text = []
+        if len(found) != len(keys):
+            raise RunbookError("probe {} things in one round trip".format(len(keys)), self.name,
+                               "{} answers came back".format(len(found)), "Run again; the log has what the host printed.")
         return found
 
     def put(self, content, path, mode="0644", owner="root:root"):
@@ -341,6 +351,11 @@ class Host:
         if check and done.code != 0:
             raise RunbookError("{} {}".format(verb, " ".join(spec)), self.name, _tail(done.err, 3),
                                "Is the local port in use? ss -ltn shows who listens.")
+
+
+def _kill(running):
+    with contextlib.suppress(OSError):
+        running.kill()
 
 
 def free_port():
