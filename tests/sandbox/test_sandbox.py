@@ -220,7 +220,8 @@ def test_a_part_killed_then_up(box, what):
         time.sleep(0.01)
     box.up(artifacts=[])
     assert ask(box, "id -un") == "ubuntu" and fetch(box, "/index.json")[0] == 200
-    assert len(hosts(box)) == 1
+    assert len(hosts(box)) == 1 and len(guests(box)) == 1
+    assert (guests(box) == before) is (what == "nginx")
 
 
 def test_a_pid_file_of_another_process_is_not_believed(box):
