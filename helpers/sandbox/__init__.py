@@ -115,8 +115,8 @@ class Sandbox:
             self._guest.halt()
             self._mirror.stop()
             self._registry.stop()
-            root = self._guest.root if self._guest.root.is_dir() else None
-            self._net.down(root)
+            roots = (self._guest.root, home("cache") / rootfs.builder_name())  # either has an iptables
+            self._net.down(next((root for root in roots if root.is_dir()), None))
             if wipe:
                 report("host: removing its disk")
                 rootfs.remove(self.dir)
