@@ -9,20 +9,17 @@ import subprocess
 import sys
 from pathlib import Path
 
-from . import catalogue, notebooks, record
+from . import catalogue, notebooks, paths, record
 from .errors import RunbookError
 from .paths import REPO, SETUP
 from .progress import checks_held
-
-BUILD = REPO / "_build"
-
 
 def build(say=lambda text: None) -> Path:
     """Stage and build; returns the site's index page. RunbookError with jupyter-book's last lines when it fails.
 
     Nothing is built again when nothing that the site shows has changed since the last time.
     """
-    stage, site = BUILD / "source", BUILD / "site"
+    stage, site = paths.build() / "source", paths.build() / "site"
     run = record.latest()
     _stage(stage, run)
     print_ = _fingerprint(stage)
@@ -33,10 +30,10 @@ def build(say=lambda text: None) -> Path:
         return index
     say("site: building")
     stamp.unlink(missing_ok=True)
-    log = BUILD / "book.log"
+    log = paths.build() / "book.log"
     with open(log, "w") as f:
         code = subprocess.call([str(Path(sys.executable).parent / "jupyter-book"), "build", "--warningiserror", "--keep-going", "--path-output", str(site), str(stage)],
-                               stdout=f, stderr=subprocess.STDOUT, cwd=str(BUILD))
+                               stdout=f, stderr=subprocess.STDOUT, cwd=str(paths.build()))
     if code != 0:
         lines = log.read_text(errors="replace").splitlines()
         wrong = [l for l in lines if re.search("WARNING|ERROR|Error", l)][:8] or lines[-8:]

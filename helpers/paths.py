@@ -15,6 +15,11 @@ def runs() -> Path:
     return Path(os.environ.get("RUNBOOK_RUNS") or REPO / "runs")
 
 
+def build() -> Path:
+    """What is made for the site: _build/, or below RUNBOOK_RUNS when that is set."""
+    return runs() / "_build" if os.environ.get("RUNBOOK_RUNS") else REPO / "_build"
+
+
 def home(*parts: str) -> Path:
     """A directory below the runbook's home (`RUNBOOK_HOME`, else ~/.mlops-runbook), made 0700 when missing.
 
