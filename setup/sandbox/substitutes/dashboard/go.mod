@@ -1,0 +1,3 @@
+module dashboard
+
+go 1.24
