@@ -1,0 +1,299 @@
+"""MicroK8s' stand-in on a real sandbox host: snap's refusals, MicroK8s 1.20's answers and quirks, add-ons, reboot, removal."""
+from __future__ import annotations
+
+import base64
+import json
+import re
+import ssl
+import subprocess
+import time
+import urllib.request
+
+import pytest
+
+from helpers import catalogue, doctor
+from helpers.sandbox import Sandbox
+
+pytestmark = pytest.mark.skipif(bool(doctor.sandbox_lacks()), reason="this machine cannot host a sandbox: ./runbook doctor")
+
+INSTALL = "sudo snap install microk8s --classic --channel=1.20/stable"
+
+
+class Host:
+    """A sandbox host and commands on it, each a login of its own."""
+
+    def __init__(self, box):
+        self.box = box
+        self.pool = box.address.rpartition(".")[0] + ".240"
+
+    def __call__(self, command, stdin="", timeout=120):
+        done = subprocess.run(self.box.ssh(command), input=stdin, capture_output=True, text=True, timeout=timeout)
+        done.all = done.stdout + done.stderr
+        return done
+
+    def ok(self, command, stdin="", timeout=120):
+        done = self(command, stdin, timeout)
+        assert done.returncode == 0, f"{command}\n{done.all}"
+        return done.stdout.strip()
+
+    def until(self, command, wanted, seconds=60, otherwise="true"):
+        """Repeat a command until its output has `wanted`; `otherwise` is a command whose output explains a failure."""
+        limit = time.monotonic() + seconds
+        while wanted not in (said := self(command).all):
+            assert time.monotonic() < limit, f"{command}: waited {seconds} s for {wanted!r}, last: {said[-600:]}\n{self(otherwise).all}"
+            time.sleep(0.3)
+        return said
+
+
+@pytest.fixture(scope="module")
+def host():
+    box = Sandbox("k8stest")
+    box.down(wipe=True)
+    box.up(artifacts=catalogue.with_needs(["microk8s", "busybox"]))
+    yield Host(box)
+    box.down(wipe=True)
+
+
+@pytest.fixture(scope="module")
+def node(host):
+    """The host with a Ready node, and ubuntu in the group microk8s."""
+    began = time.monotonic()
+    host.ok(INSTALL)
+    host.ok("sudo microk8s status --wait-ready --timeout 60")
+    assert time.monotonic() - began < 60
+    host.ok("sudo usermod -aG microk8s ubuntu")
+    return host
+
+
+@pytest.fixture(scope="module")
+def addons(node):
+    said = node.ok(f"microk8s enable dns:/etc/resolv.conf storage metallb:{node.pool}-{node.pool}")
+    assert "DNS is enabled" in said and "Storage will be available soon" in said and "MetalLB is enabled" in said
+    node.ok("microk8s kubectl wait --for=condition=available deploy --all -n kube-system --timeout=60s")
+    node.ok("microk8s kubectl rollout status ds/speaker -n metallb-system --timeout=60s")
+    return node
+
+
+# snap -------------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("command, said", [
+    ("snap install microk8s --classic --channel=1.20/stable", "error: access denied (try with sudo)"),
+    ("sudo snap install microk8s --classic --channel=1.99/stable", 'snap "microk8s" is not available on 1.99/stable but is available to'),
+    ("sudo snap install microk8s --classic", 'snap "microk8s" is not available on latest/stable'),
+    ("sudo snap install microk8s --classic --channel=1.20/stable/fix", 'requested a non-existing branch on 1.20/stable for snap "microk8s": fix'),
+    ("sudo snap install microk8s --channel=1.20", "If you understand and want to proceed repeat the command including --classic."),
+    ("sudo snap install no-such-snap", 'error: snap "no-such-snap" not found'),
+    ("snap list microk8s", "error: no matching snaps installed"),
+])
+def test_snap_refuses(host, command, said):
+    done = host(command)
+    assert done.returncode == 1 and said in re.sub(r"\s+", " ", done.stderr)
+    assert host("ls /snap /var/snap").stdout == ""
+
+
+def test_removing_what_is_not_there_is_no_error(host):
+    done = host("sudo snap remove --purge microk8s")
+    assert done.returncode == 0 and 'snap "microk8s" is not installed' in done.stderr
+
+
+def test_an_install_that_was_killed_is_made_good_by_the_next(host):
+    host("sudo timeout -s KILL 0.7 " + INSTALL.removeprefix("sudo "))
+    assert "microk8s" not in host("snap list").stdout
+    host.ok(INSTALL)
+    host.ok("sudo snap remove microk8s")
+
+
+# the node ---------------------------------------------------------------------------------------------------------
+
+def test_what_snap_says_of_it(node):
+    assert re.search(r"^microk8s +v1\.20\.2 +\d+ +1\.20/stable +\S+ +classic$", node.ok("snap list"), re.M)
+    assert "is already installed, see 'snap help refresh'" in node(INSTALL).stderr and node(INSTALL).returncode == 0
+    info = node.ok("snap info microk8s")
+    assert "tracking:     1.20/stable" in info and "microk8s.daemon-apiserver: simple, enabled, active" in info
+    assert node.ok("sudo snap alias microk8s.kubectl kubectl") == "Added:\n  - microk8s.kubectl as kubectl"
+    assert node.ok("sudo snap alias microk8s.kubectl kubectl") == ""
+    assert "v1.20.2" in node.ok("kubectl version --short")
+    assert node.ok("sudo snap unalias kubectl") == "Removed:\n  - microk8s.kubectl as kubectl"
+    assert node("kubectl version").returncode == 127
+
+
+def test_paths_ports_and_units(node):
+    node.ok("sudo test -f /var/snap/microk8s/current/credentials/client.config -a -f /var/snap/microk8s/current/credentials/known_tokens.csv "
+            "-a -d /var/snap/microk8s/common/run -a -x /snap/bin/microk8s.kubectl")
+    assert node.ok("sudo stat -c '%a %U:%G' /var/snap/microk8s/current/credentials/client.config") == "660 root:microk8s"
+    arguments = node.ok("pgrep -af bin/kube")
+    assert "--secure-port=16443" in arguments and "--service-cluster-ip-range=10.152.183.0/24" in arguments and "--cluster-cidr=10.1.0.0/16" in arguments
+    for daemon in "apiserver controller-manager scheduler kubelet proxy containerd etcd apiserver-kicker".split():
+        assert node.ok(f"systemctl is-active snap.microk8s.daemon-{daemon}") == "active"
+
+
+def test_only_the_group_may_use_it(node):
+    done = node("sudo useradd -m stranger; sudo -u stranger /snap/bin/microk8s status")
+    assert done.returncode == 1 and "Insufficient permissions to access MicroK8s." in done.stderr and "sudo usermod -a -G microk8s stranger" in done.stderr
+    done = node("sudo -u stranger /snap/bin/microk8s kubectl get node")
+    assert done.returncode == 1 and "Insufficient permissions" in done.stderr
+
+
+def test_status_says_when_it_is_not_ready_and_exits_0(node):
+    node.ok("sudo systemctl stop snap.microk8s.daemon-apiserver")
+    try:
+        done = node("microk8s status --wait-ready --timeout 2 --format yaml")
+        assert done.returncode == 0 and "running: False" in done.stdout and "addons" not in done.stdout
+    finally:
+        node.ok("sudo systemctl start snap.microk8s.daemon-apiserver")
+        node.ok("microk8s status --wait-ready --timeout 60")
+    node.ok("microk8s stop")
+    done = node("microk8s status")
+    assert (done.returncode, done.stdout) == (0, "microk8s is not running, try microk8s start\n")
+    assert node("microk8s kubectl get node").returncode == 1
+    node.ok("microk8s start")
+    assert "  running: True\n" in node.ok("microk8s status --wait-ready --timeout 60 --format yaml")
+
+
+def test_config_works_from_outside(node):
+    text = node.ok("microk8s config")
+    assert f"server: https://{node.box.address}:16443" in text and "server: https://127.0.0.1:16443" in node.ok("microk8s config -l")
+    authority = base64.b64decode(re.search("certificate-authority-data: (.*)", text)[1]).decode()
+    token = re.search("token: (.*)", text)[1]
+    request = urllib.request.Request(f"https://{node.box.address}:16443/api/v1/nodes", headers={"Authorization": "Bearer " + token})
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}),
+                                         urllib.request.HTTPSHandler(context=ssl.create_default_context(cadata=authority)))
+    nodes = json.load(opener.open(request, timeout=10))["items"]
+    assert [n["status"]["nodeInfo"]["kubeletVersion"] for n in nodes] == ["v1.20.2"]
+
+
+def test_a_new_name_in_the_certificate_template_is_served_soon(node):
+    node.ok("sudo sed -i 's/^#MOREIPS/DNS.6 = mlops.example\\n#MOREIPS/' /var/snap/microk8s/current/certs/csr.conf.template")
+    node.until("openssl s_client -connect 127.0.0.1:16443 < /dev/null 2>/dev/null | openssl x509 -noout -ext subjectAltName", "mlops.example", 30)
+    node.ok("microk8s status --wait-ready --timeout 60")
+
+
+def test_add_node_prints_how_to_join(node):
+    assert re.search(rf"^microk8s join {re.escape(node.box.address)}:25000/[0-9a-f]{{32}}$", node.ok("microk8s add-node"), re.M)
+
+
+# add-ons ----------------------------------------------------------------------------------------------------------
+
+def test_addons_show_as_enabled_and_stay_as_they_were_made(addons):
+    status = addons.ok("microk8s status --format short")
+    assert {"dns: enabled", "storage: enabled", "metallb: enabled", "gpu: disabled"} <= set(status.splitlines())
+    assert addons.ok("microk8s status -a dns") == "enabled" and addons.ok("microk8s status -a istio") == "disabled"
+    # A changed range is not applied, in either way of asking.
+    assert addons.ok("microk8s enable metallb:10.9.8.1-10.9.8.7") == "Addon metallb is already enabled."
+    assert "MetalLB already enabled." in addons.ok("microk8s enable storage metallb:10.9.8.1-10.9.8.7")
+    assert addons.pool in addons.ok("microk8s kubectl get cm config -n metallb-system -o jsonpath='{.data.config}'")
+    # A script that fails does not show in the exit code; an unknown name does.
+    done = addons("microk8s enable gpu")
+    assert done.returncode == 0 and "Aborting: NVIDIA kernel module not loaded." in done.stdout
+    done = addons("microk8s enable no-such-addon")
+    assert done.returncode == 1 and "Nothing to do for `no-such-addon`." in done.stderr
+
+
+def test_a_claim_binds_without_a_pod_and_its_data_outlives_pods(addons):
+    addons.ok("microk8s kubectl apply -f -", """
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: data}
+spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 10Mi}}}
+""")
+    addons.until("microk8s kubectl get pvc data -o jsonpath='{.status.phase}'", "Bound", 20)
+    pod = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      terminationGracePeriodSeconds: 0
+      containers:
+        - name: web
+          image: busybox:1.35.0
+          command: [sh, -c, "[ -s /data/index.html ] || echo kept > /data/index.html; exec httpd -f -p 8080 -h /data"]
+          volumeMounts: [{name: data, mountPath: /data}]
+      volumes: [{name: data, persistentVolumeClaim: {claimName: data}}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec: {type: LoadBalancer, selector: {app: web}, ports: [{port: 80, targetPort: 8080}]}
+"""
+    addons.ok("microk8s kubectl apply -f -", pod)
+    addons.ok("microk8s kubectl wait --for=condition=available deploy/web --timeout=60s")
+    folder = addons.ok("ls /var/snap/microk8s/common/default-storage")
+    assert folder.startswith("default-data-pvc-")
+    addons.ok(f"echo changed | sudo tee /var/snap/microk8s/common/default-storage/{folder}/index.html")
+    addons.ok("microk8s kubectl delete pod -l app=web")
+    addons.ok("microk8s kubectl wait --for=condition=available deploy/web --timeout=60s")
+    addons.until("microk8s kubectl exec deploy/web -- wget -qO- http://127.0.0.1:8080", "changed", 30)
+
+
+def answers(host, seconds=30):
+    """What the Service's address answers on this machine."""
+    limit = time.monotonic() + seconds
+    while True:
+        try:
+            return urllib.request.build_opener(urllib.request.ProxyHandler({})).open(f"http://{host.pool}", timeout=2).read().decode()
+        except OSError:
+            assert time.monotonic() < limit, host("microk8s kubectl get svc,pod -A").all
+            time.sleep(0.3)
+
+
+def test_names_services_and_an_address_from_the_pool(addons):
+    addons.until("microk8s kubectl exec deploy/web -- nslookup web.default.svc.cluster.local", "Address: 10.152.183.", 30)
+    assert addons.ok("microk8s kubectl exec deploy/web -- timeout 5 wget -qO- http://web") == "changed"  # its own Service: a hairpin
+    assert addons.pool in addons.ok("microk8s kubectl get svc web -o jsonpath='{.status.loadBalancer.ingress[0].ip}'")
+    assert answers(addons) == "changed\n"
+
+
+def test_enabled_is_only_a_word_in_a_list(addons):
+    addons.ok("microk8s kubectl scale deploy/coredns -n kube-system --replicas=0")
+    addons.until("microk8s status -a dns", "disabled", 30)
+    addons.ok("microk8s kubectl scale deploy/coredns -n kube-system --replicas=1")
+    addons.ok("microk8s kubectl set image deploy/coredns -n kube-system coredns=coredns/coredns:no-such-tag")
+    assert addons.ok("microk8s status -a dns") == "enabled"
+    addons.ok("microk8s kubectl rollout undo deploy/coredns -n kube-system")
+
+
+def test_an_image_that_nobody_has_is_named_soon(addons):
+    addons.ok("microk8s kubectl run missing --image=no-such/image:1 --restart=Never")
+    addons.until("microk8s kubectl get pod missing", "ErrImagePull", 20)
+    addons.ok("microk8s kubectl delete pod missing --force --grace-period=0")
+
+
+def test_dashboard_and_metrics(addons):
+    assert "dashboard" in addons.ok("microk8s enable dashboard")
+    addons.ok("microk8s kubectl wait --for=condition=available deploy --all -n kube-system --timeout=60s")
+    page = addons.ok("microk8s kubectl get --raw /api/v1/namespaces/kube-system/services/https:kubernetes-dashboard:/proxy/")
+    assert "<title>Kubernetes Dashboard</title>" in page and "stand-in" in page
+    addons.until("microk8s kubectl top node", "CPU(cores)", 60, "microk8s kubectl get apiservice v1beta1.metrics.k8s.io -o jsonpath='{.status}'; "
+                 "microk8s kubectl logs -n kube-system deploy/metrics-server --tail=15")
+
+
+def test_host_access_gives_pods_an_address_of_the_host(addons):
+    addons.ok("microk8s enable host-access:ip=10.0.1.7")
+    assert addons("microk8s kubectl exec deploy/web -- nc -w 3 10.0.1.7 22").stdout.startswith("SSH-")
+
+
+def test_everything_is_back_after_a_reboot(addons):
+    addons.box.reboot()
+    addons.ok("microk8s status --wait-ready --timeout 60")
+    assert answers(addons, 60) == "changed\n"
+    addons.until("microk8s kubectl exec deploy/web -- nslookup kubernetes.default.svc.cluster.local", "Address: 10.152.183.1", 60)
+    assert "lo:microk8s" in addons.ok("ip addr show lo")
+
+
+def test_remove_leaves_nothing(addons):
+    assert addons.ok("sudo snap remove microk8s") == "microk8s removed"
+    left = addons.ok("""
+ls /snap /snap/bin /var/snap /run/netns /run/containerd /var/lib/cni /etc/systemd/system 2> /dev/null | grep -i -e microk8s -e kube -e cni- -e '^s$'
+systemctl list-units --all --no-legend 'snap.*'
+grep -e microk8s -e cni- /proc/self/mountinfo
+find /sys/fs/cgroup -name 'kubepods*'
+sudo iptables-save | grep -e KUBE -e CNI -e MicroK8s
+ip -o link | grep -e veth -e cni
+ip addr show lo | grep microk8s
+pgrep -a 'kube|etcd|containerd|pause|coredns'
+true""")
+    assert left == ""
