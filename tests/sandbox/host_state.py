@@ -1,6 +1,8 @@
 """A target's state, for comparing before and after."""
 from __future__ import annotations
 
+import re
+
 # What a running system changes by itself, and the package manager's own bookkeeping.
 _FILES = r"""
 find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /tmp -o -path /var/tmp -o -path /var/log -o -path /var/cache \
@@ -26,3 +28,8 @@ def difference(before, after):
     """Lines that came or went, for an assertion's message."""
     gone, new = set(before) - set(after), set(after) - set(before)
     return sorted("- " + l for l in gone) + sorted("+ " + l for l in new)
+
+
+def without_times(lines):
+    """The same lines without the files' modification times, for comparing two disks made by the same recipe."""
+    return [re.sub(r"^(\w \d+ \S+ \d+) \d+\.\d+ ", r"\1 ", l) for l in lines]
