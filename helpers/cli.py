@@ -288,11 +288,14 @@ def sandbox_status(name):
     sys.exit(0 if found["state"] == "running" else 1)
 
 
-@main.command(epilog=_examples("./runbook book\n./runbook book --open"))
+@main.command(epilog=_examples("./runbook book\n./runbook book --open\n./runbook book --readme"))
 @click.option("--open", "open_it", is_flag=True, help="Show it in a browser.")
-def book(open_it):
+@click.option("--readme", is_flag=True, help="Write the README's table of chapters from the record, too.")
+def book(open_it, readme):
     """Build the site from the last run's executed notebooks."""
     from . import book as builder
+    if readme:
+        console.print("readme  " + ("written" if builder.refresh_readme() else "already so"), markup=False)
     site = builder.build(lambda text: console.print(text, markup=False))
     console.print("site    {}".format(site), markup=False, soft_wrap=True)
     if open_it:

@@ -63,7 +63,7 @@ class Notebook:
         for _, source in self._cells("markdown"):
             inside = False
             for line in source.splitlines():
-                cells = [c.strip() for c in line.strip().strip("|").split("|")]
+                cells = [c.strip().replace("\\|", "|") for c in re.split(r"(?<!\\)\|", line.strip().strip("|"))]
                 if not line.startswith("|") or len(cells) != 4:
                     inside = False
                 elif cells[0] == "entry":
