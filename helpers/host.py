@@ -24,8 +24,8 @@ from .target import Target
 Result = collections.namedtuple("Result", "code out err seconds")
 Probe = collections.namedtuple("Probe", "ok out")
 
-#: seconds that the SSH connection may take to open, and an idle one stays open
-CONNECT_TIMEOUT, IDLE = 10, 120
+#: seconds that the SSH connection may take to open, a login shell to answer, and that an idle connection stays open
+CONNECT_TIMEOUT, LOGIN_TIMEOUT, IDLE = 10, 30, 120
 
 # Every script runs so: stop at the first error, messages in English, no questions from apt.
 _PRELUDE = "export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive PATH=$PATH:/usr/sbin:/sbin:/snap/bin\n"
@@ -43,6 +43,8 @@ _SSH_ERRORS = [  # what OpenSSH writes, what it means, what to do
     ("timed out", "no answer within " + str(CONNECT_TIMEOUT) + " s", "Check the VPN, the firewall, and that the VM runs."),
     ("No route to host", "no route to the host", "Check the VPN and the address."),
     ("Network is unreachable", "no network to the host", "Check the VPN and the address."),
+    ("kex_exchange_identification", "what listens on port {port} is no SSH server, or it turned us away",
+     "Check the port; on the host's console: sudo journalctl -u ssh -n 20"),
     ("Permission denied", "the host refused the key (or the user name)",
      "ssh {where} must work without a password. Offer the right key: IdentityFile in ~/.ssh/config, or ssh-add."),
     ("Too many authentication failures", "too many keys were offered before the right one",
@@ -53,6 +55,8 @@ _SSH_ERRORS = [  # what OpenSSH writes, what it means, what to do
 class Host:
     """One machine that commands run on.
 
+    An ssh:// target uses the person's own OpenSSH settings: ~/.ssh/config, or the file that the variable
+    RUNBOOK_SSH_CONFIG names (as `ssh -F`). Whatever they say, a host key that is not known yet is refused.
     on_line(stream, text): called with every line of output, masked; stream is "out" or "err".
     """
 
@@ -97,6 +101,11 @@ class Host:
             user, address, port = box.user, box.address, box.port
             options += ["-F", "/dev/null", "-i", str(box.key), "-o", "IdentitiesOnly=yes",
                         "-o", "UserKnownHostsFile={}".format(box.known_hosts), "-o", "StrictHostKeyChecking=yes"]
+        else:
+            # A person's configuration may say accept-new or no; nobody would see it here.
+            options += ["-o", "StrictHostKeyChecking=yes"]
+            if os.environ.get("RUNBOOK_SSH_CONFIG"):
+                options += ["-F", os.environ["RUNBOOK_SSH_CONFIG"]]
         if port != 22:
             options += ["-p", str(port)]
         return options, "{}@{}".format(user, address) if user else address
@@ -125,21 +134,26 @@ class Host:
         if self.target.kind != "local":
             self._open_master()
         self._connected = True
-        script = 'echo "$(id -u) $(uname -s) $HOME"; command -v bash >/dev/null || echo nobash; [ "$(id -u)" = 0 ] || sudo -n true'
-        code, out, err, _ = self._execute(self._wrap("sh -c " + shlex.quote(script)), None, 30, None)
-        first = (out.splitlines() or [""])[0].split(" ", 2)
-        if len(first) != 3:
-            self._connected = False
-            raise RunbookError("ask the host who we are", self.name, (out + err) or "nothing",
-                               "The login shell must print nothing by itself: check ~/.bashrc on the host.")
-        uid, system, self.home = first
+        mark = "@@runbook"
+        script = ('echo "{} $(id -un) $(id -u) $(uname -s) $(command -v bash >/dev/null && echo bash || echo none) $HOME"; '
+                  '[ "$(id -u)" = 0 ] || sudo -n true').format(mark)
+        try:
+            code, out, err, _ = self._execute(self._wrap("sh -c " + shlex.quote(script)), None, LOGIN_TIMEOUT, None)
+        except TimeoutError:
+            code, out, err = 1, "", "no answer from its login shell within {} s".format(LOGIN_TIMEOUT)
+        before, marked, answer = out.partition(mark + " ")
+        if before or not marked:
+            self.close()
+            raise RunbookError("ask the host who we are", self.name, _tail(before + err, 6) or "nothing",
+                               "The login shell must print nothing and ask nothing by itself: check ~/.bashrc on the host.")
+        self._user, uid, system, bash, self.home = answer.splitlines()[0].split(" ", 4)
         if system != "Linux":
             raise BadInput("use this host as a target", self.name, "its system is {}".format(system),
                            "A target is a Linux host with systemd. Use ssh://user@host of one, or sandbox.")
-        if "nobash" in out:
+        if bash == "none":
             raise RunbookError("find bash on the host", self.name, "no bash", "Install bash on the host.")
         self.sudo = [] if uid == "0" else ["sudo", "-n", "--"]
-        self._sudo_refusal = err.strip() if code and uid != "0" else ""
+        self._sudo_refusal = (err.strip() or "sudo ended with exit code {}".format(code)) if code and uid != "0" else ""
         return self
 
     def require_root(self):
@@ -147,13 +161,13 @@ class Host:
         self.connect()
         if not self._sudo_refusal:
             return
-        if "password" in self._sudo_refusal:
-            do = ("Let this user use sudo without a password, on the host:\n"
-                  "  echo \"$USER ALL=(ALL) NOPASSWD:ALL\" | sudo tee /etc/sudoers.d/90-runbook")
-        elif "not found" in self._sudo_refusal:
+        if "not found" in self._sudo_refusal:
             do = "Install sudo on the host, or connect as root."
         else:
-            do = "Put the user into group sudo, on the host: usermod -aG sudo USER. Or connect as root."
+            # sudo says "a password is required" also to those who may not use it at all.
+            do = ("Let this user use sudo without a password. On the host, as one who can become root:\n"
+                  "  echo '{} ALL=(ALL) NOPASSWD:ALL' | sudo tee /etc/sudoers.d/90-runbook\n"
+                  "Or connect as root.").format(self._user)
         raise RunbookError("become root with sudo", self.name, self._sudo_refusal, do)
 
     def _open_master(self):
@@ -187,7 +201,11 @@ class Host:
                            "Try it by hand: ssh -v {}".format(where))
 
     def _ssh(self, *args, **kw):
-        return self._execute(["ssh"] + list(args), None, kw.get("timeout", 20), None)
+        timeout = kw.get("timeout", 20)
+        try:
+            return self._execute(["ssh"] + list(args), None, timeout, None)
+        except TimeoutError:
+            return Result(255, "", "ssh timed out after {} s".format(timeout), timeout)
 
     def close(self):
         """End the shared connection. Others that use it reconnect by themselves."""
@@ -304,8 +322,8 @@ class Host:
         data = content.encode() if isinstance(content, str) else content
         q = shlex.quote(path)
         # The checksum: when the connection ends, cat sees an end of file and would leave a half.
-        self.run(("umask 077; part={0}.part.$$; trap 'rm -f $part' EXIT; mkdir -p \"$(dirname {0})\"; cat > $part\n"
-                  "echo \"{3}  $part\" | sha256sum -c --quiet -; chown {1} $part; chmod {2} $part; mv -f $part {0}").format(
+        self.run(("umask 077; part={0}.part.$$; trap 'rm -f \"$part\"' EXIT; mkdir -p \"$(dirname {0})\"; cat > \"$part\"\n"
+                  "echo \"{3}  $part\" | sha256sum -c --quiet -; chown {1} \"$part\"; chmod {2} \"$part\"; mv -fT \"$part\" {0}").format(
             q, shlex.quote(owner), shlex.quote(mode), hashlib.sha256(data).hexdigest()), stdin=data,
             what="write {} on the host".format(path))
 
@@ -355,7 +373,7 @@ class Host:
 
 def _kill(running):
     with contextlib.suppress(OSError):
-        running.kill()
+        running.kill_group()     # of its own session: what it started ends too
 
 
 def free_port():

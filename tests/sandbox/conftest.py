@@ -1,0 +1,42 @@
+"""A sandbox of the tests' own: target sandbox:test, or sandbox:$RUNBOOK_TEST_SANDBOX where another one is wanted."""
+import os
+
+import pytest
+
+from helpers import doctor
+from helpers.host import Host
+from helpers.sandbox import Sandbox
+
+NAME = os.environ.get("RUNBOOK_TEST_SANDBOX", "test")
+
+
+@pytest.fixture(scope="session")
+def _stopped_at_the_end():
+    yield
+    if not os.environ.get("RUNBOOK_KEEP"):
+        Sandbox(NAME).down()
+
+
+@pytest.fixture(scope="module")
+def box(_stopped_at_the_end):
+    """The running sandbox. Asked for again by every module: one before may have stopped or wiped it."""
+    lacks = doctor.sandbox_lacks()
+    if lacks:
+        pytest.skip("this machine cannot host a sandbox: " + lacks[0].what)
+    box = Sandbox(NAME)
+    box.up(artifacts=["minio"])
+    return box
+
+
+@pytest.fixture(scope="session")
+def target():
+    """The target's text, for a command line."""
+    return "sandbox:" + NAME
+
+
+@pytest.fixture
+def host(box, target):
+    """The sandbox as a Host of this test's own connection."""
+    host = Host(target)
+    yield host
+    host.close()
