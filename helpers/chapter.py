@@ -186,6 +186,10 @@ class Chapter:
         if not quiet:
             show.emit(*show.line(state, title, seen))
 
+    def skip(self, title, reason):
+        """Say that something is left out on this target, and why."""
+        show.emit(*show.line("skipped", "{}: {}".format(title, reason)))
+
     def table(self, headers, rows, states=None):
         """Show a table; cells that vary between runs are made with show.varying()."""
         show.emit(*show.table(headers, rows, states))
@@ -197,6 +201,10 @@ class Chapter:
     def forward(self, port, address="127.0.0.1"):
         """A local port that leads to address:port of the host until the verdict."""
         return self._stack.enter_context(self.host.forward(port, address))
+
+    def cleanup(self, call):
+        """Call this at the verdict, whatever happened until then."""
+        self._stack.callback(call)
 
     def wait(self, what, ready, failed=None, timeout=60, do=None):
         """Wait for `ready()`, showing what is waited for; see waiting.wait."""

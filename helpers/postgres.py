@@ -29,19 +29,20 @@ class Postgres:
 
     def database(self, name):
         """Action: a database and its owner, a role of the same name whose password is the secret postgres-<name>."""
+        secret = self.ch.secret("postgres-" + name)     # named here, so that remove forgets it
+
         def done():
             with self.connect(name):
                 return None
 
         def apply():
-            password = self.ch.secret("postgres-" + name).reveal()
             # On stdin: neither the process list nor the shell's history sees it.
             self.ch.host.run("psql_as() { runuser -u postgres -- psql -p %d -qX -v ON_ERROR_STOP=1 \"$@\"; }\n"
                              "psql_as -f -\n"
                              "psql_as -Atc \"select 1 from pg_database where datname = '%s'\" | grep -q 1 || "
                              "runuser -u postgres -- createdb -p %d -O '%s' '%s'" % (self.port, name, self.port, name, name),
                              stdin="do $$ begin if not exists (select from pg_roles where rolname = '{0}') then create role \"{0}\" login; end if; end $$;\n"
-                                   "set password_encryption = 'scram-sha-256';\nalter role \"{0}\" login password '{1}';\n".format(name, password),
+                                   "set password_encryption = 'scram-sha-256';\nalter role \"{0}\" login password '{1}';\n".format(name, secret.reveal()),
                              what="make the role and the database " + name)
         return Action(["createuser {0}; createdb -O {0} {0}   (password: secret postgres-{0})".format(name)], done, apply)
 

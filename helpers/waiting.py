@@ -15,7 +15,7 @@ def wait(what, ready, failed=None, timeout=60, every=0.5, host=None, tell=None, 
 
     ready: returns a false value, or raises, while it is not ready.  failed: returns a reason once there is no
     hope, and RunbookError is raised at once.  timeout, every: seconds.  tell(text): told what is seen meanwhile.
-    TimedOut after `timeout`, with the last exception or the last text that `tell` got. Never a false success.
+    TimedOut after `timeout`, with the last thing seen. Never a false success.
     """
     deadline, last = time.monotonic() + timeout, ""
     while True:
@@ -23,8 +23,8 @@ def wait(what, ready, failed=None, timeout=60, every=0.5, host=None, tell=None, 
             got = ready()
             if got:
                 return got
-        except (RunbookError, OSError, ValueError, LookupError) as e:
-            last = str(e).split("\n")[0]
+        except Exception as e:  # whatever library asks: an error means that it is not ready yet
+            last = (getattr(e, "saw", None) or str(e) or type(e).__name__).strip().split("\n")[0]
         reason = failed() if failed else None
         if reason:
             raise RunbookError("wait for " + what, host, reason, do)
