@@ -50,10 +50,15 @@ class Artifact:
 def load(path=None):
     """The catalogue: {name: Artifact}. BadInput when an entry lacks what its kind needs."""
     path = path or SETUP / "catalogue.toml"
-    with open(str(path), "rb") as f:
-        entries = tomllib.load(f)
+    try:
+        with open(str(path), "rb") as f:
+            entries = tomllib.load(f)
+    except (OSError, ValueError) as e:
+        raise BadInput("read the catalogue", saw=str(e), do="Mend {}".format(path))
     found = {}
     for name, entry in entries.items():
+        if not isinstance(entry, dict):
+            raise BadInput("read the catalogue's entry {!r}".format(name), saw="it is no table", do="Mend {}".format(path))
         needs = {"kind", "version", "licence"} | ({"url"} if entry.get("kind") == "file" else set())
         if needs - set(entry) or entry["kind"] not in KINDS:
             raise BadInput("read the catalogue's entry [{}]".format(name),
@@ -83,7 +88,7 @@ class Origin:
             if target.kind == "sandbox":
                 from .sandbox import Sandbox
                 text = Sandbox(target.name).mirror_url
-        if text != "upstream" and urlsplit(text).scheme not in ("http", "https"):
+        if text != "upstream" and not (text.startswith(("http://", "https://")) and urlsplit(text).netloc):
             raise BadInput("read the origin {!r}".format(text), do="An origin is auto, upstream, or a mirror's http:// address.")
         self.text = text.rstrip("/")
         self._index = None

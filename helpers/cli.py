@@ -44,6 +44,11 @@ class _Group(click.Group):
         except click.ClickException as e:
             e.show()
             sys.exit(e.exit_code)
+        except OSError as e:    # the operator's own disk: full, read-only, another user's
+            if debug or not e.filename:
+                raise
+            click.echo("error  use {}\nsaw    {}\ndo     Check its owner, its mode, and df -h there.".format(e.filename, e.strerror), err=True)
+            sys.exit(1)
 
 
 def _examples(text):
@@ -101,7 +106,7 @@ def _platform_file(path):
     known = {"target", "mode", "chapters", "parameters"}
     if not isinstance(content, dict) or set(content) - known or not all(
             isinstance(content.get(k) or {}, dict) for k in ("chapters", "parameters")):
-        wrong = ", ".join(sorted(set(content) - known)) if isinstance(content, dict) else type(content).__name__
+        wrong = ", ".join(sorted(str(k) for k in set(content) - known)) if isinstance(content, dict) else type(content).__name__
         raise BadInput("read {}".format(path), saw="not known there: {}".format(wrong or "chapters and parameters must be maps"),
                        do="A platform file has: target, mode, parameters (for all chapters), chapters (by id).")
     chapters = content.get("chapters") or {}
@@ -124,7 +129,7 @@ def _platform_file(path):
 @click.option("--from", "first", metavar="CHAPTER", help="Start at this chapter.")
 @click.option("--until", "last", metavar="CHAPTER", help="Stop after this chapter.")
 @click.option("--mode", default=None, metavar="MODE", help="install, verify, plan or remove.  [default: install]")
-@click.option("--jobs", "-j", default=0, metavar="N", help="Chapters at the same time.  [default: as many as processors, 4 at most]")
+@click.option("--jobs", "-j", default=0, type=click.IntRange(0), metavar="N", help="Chapters at the same time.  [default: as many as processors, 4 at most]")
 @click.option("-f", "--file", "file", type=click.Path(exists=True, dir_okay=False), metavar="FILE", help="Parameters from a platform.yaml.")
 @click.option("-p", "pairs", multiple=True, metavar="K=V", help="A parameter: minio.port=9010, or port=... for all chapters that have it.")
 @click.option("--force", is_flag=True, help="Run the chapters that are unchanged, too.")
@@ -187,6 +192,8 @@ def _sandbox_up(name):
 @target_option
 def status(target):
     """What the last run found, from its record."""
+    if target:
+        Target.parse(target)
     run = record.latest(target)
     if run is None:
         raise RunbookError("show the last run", saw="there is none yet", do="./runbook up")
@@ -308,11 +315,14 @@ def book(open_it, readme):
 def regress(target, only):
     """Replay the last run's notebooks in verify mode and compare every output with what was recorded."""
     from . import regress as replayer
+    if target:
+        Target.parse(target)
+    chosen = [notebooks.find(n).id for n in only]
     run = record.latest(target)
     if run is None:
         raise RunbookError("replay the last run", saw="there is none yet", do="./runbook up")
     with target_lock(Target.parse(run.target).slug, "regress"):
-        sys.exit(replayer.replay(run, [notebooks.find(n).id for n in only]))
+        sys.exit(replayer.replay(run, chosen))
 
 
 @main.command(context_settings={"ignore_unknown_options": True}, epilog=_examples("./runbook test\n./runbook test -k minio"))
@@ -320,7 +330,8 @@ def regress(target, only):
 def test(pytest_arguments):
     """The project's own tests, the real sandbox included."""
     _install_missing()
-    sys.exit(subprocess.call([sys.executable, "-m", "pytest", *(pytest_arguments or ["tests"])], cwd=str(REPO)))
+    chosen = any((REPO / a.split("::")[0]).exists() for a in pytest_arguments if not a.startswith("-"))
+    sys.exit(subprocess.call([sys.executable, "-m", "pytest", *([] if chosen else ["tests"]), *pytest_arguments], cwd=str(REPO)))
 
 
 def _install_missing():

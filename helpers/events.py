@@ -43,5 +43,5 @@ def asked_before(target, chapter):
     try:
         record = json.loads((runs() / "latest" / "run.json").read_text())
         return record["chapters"][chapter]["probes"] if record["target"] == target else []
-    except (OSError, ValueError, LookupError):
+    except (OSError, ValueError, LookupError, TypeError):
         return []

@@ -92,8 +92,8 @@ def find(name, among=None):
 def check_parameters(notebook, given):
     """The chapter's parameters with `given` over its defaults. BadInput names the first one that does not fit.
 
-    Types are those of the example values in the parameters cell. By name: *port is 1 to 65535, *cidr a network
-    like 10.1.0.0/16 (or empty), mode one of install, verify, plan, remove.
+    Types are those of the example values in the parameters cell, also inside lists. By name: *port and *ports are 1 to
+    65535, *cidr a network like 10.1.0.0/16 (or empty), mode one of install, verify, plan, remove.
     """
     check_names(given, notebook.parameters, "chapter " + notebook.id)
     values = {}
@@ -120,13 +120,16 @@ def _problem(name, value, example):
     if isinstance(example, bool) != isinstance(value, bool) or not isinstance(
             value, (int, float) if isinstance(example, float) else type(example)):
         return "it must be {}, not {}".format(wanted.get(type(example), type(example).__name__), type(value).__name__)
-    for text in value if isinstance(value, list) else [value]:
-        # Parameters stand in commands of the chapters, so what a shell would interpret is refused at the door.
-        if isinstance(text, str) and re.search(r"[^\w./:@%+=,~*-]", text):
-            return "only letters, digits and . / : @ % + = , ~ * - _ are allowed"
+    items = value if isinstance(value, list) else [value]
+    for item in items:
+        if isinstance(value, list) and example and type(item) is not type(example[0]):
+            return "each must be {}, like {!r}".format(wanted[type(example[0])], example[0])
+        # Parameters stand in commands of the chapters, so what a shell or a program would interpret is refused at the door.
+        if isinstance(item, str) and (re.search(r"[^\w./:@%+=,-]", item) or item.startswith("-")):
+            return "only letters, digits and . / : @ % + = , - _ are allowed, and no - at the start"
     if name == "mode" and value not in MODES:
         return "there is no such mode. {}".format(_nearest(value, MODES) or "Modes: " + ", ".join(MODES))
-    if name.endswith("port") and not 1 <= value <= 65535:
+    if name.endswith(("port", "ports")) and not all(1 <= item <= 65535 for item in items):
         return "a port is 1 to 65535"
     if name.endswith("cidr") and value:
         try:

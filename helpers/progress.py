@@ -69,7 +69,7 @@ class Progress:
                 busy = row["state"] == "running"
                 table.add_row(label, "[{}]{}[/]".format(COLOURS.get(row["state"], "white"), row["state"]),
                               "{:.0f} s".format(time.monotonic() - row["since"]) if busy else "",
-                              row["step"] if busy else "", ("[dim]" + row["note"].replace("[", "\\[")[:70] + "[/]") if row["note"] else "")
+                              row["step"].replace("[", "\\[") if busy else "", ("[dim]" + row["note"].replace("[", "\\[")[:70] + "[/]") if row["note"] else "")
         return table
 
 

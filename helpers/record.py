@@ -118,7 +118,9 @@ def read(folder: Path) -> Run:
     path = folder / "run.json"
     try:
         content = json.loads(path.read_text())
-        if content.get("format", 0) > FORMAT:
+        if not isinstance(content, dict) or not isinstance(content.get("format"), int):
+            raise ValueError("it is no run record")
+        if content["format"] > FORMAT:
             raise BadInput("read the run record {}".format(path),
                            saw="its format is {}, this runbook knows up to {}".format(content["format"], FORMAT),
                            do="It was written by a newer runbook: update this one, or move runs/ away to start afresh.")
@@ -131,11 +133,12 @@ def read(folder: Path) -> Run:
 def latest(target: Optional[str] = None) -> Optional[Run]:
     """The latest published record, of that target when one is given; None when there is none."""
     link = runs() / "latest"
-    if not link.exists():
+    if link.exists():
+        run = read(link.resolve())
+        if target in (None, run.target):
+            return run
+    if target is None or not runs().is_dir():
         return None
-    run = read(link.resolve())
-    if target in (None, run.target):
-        return run
     for folder in sorted((p for p in runs().iterdir() if p.is_dir() and not p.is_symlink()), reverse=True):
         if (folder / "run.json").exists():
             found = read(folder)

@@ -52,19 +52,24 @@ class Plan:
         if mode not in notebooks.MODES:
             raise BadInput("run in the mode {!r}".format(mode), saw="there is no such mode", do="Modes: " + ", ".join(notebooks.MODES))
         self.target, self.mode = target, mode
+        for values in [everywhere or {}] + list((given or {}).values()):
+            for name in ("target", "mode"):
+                if name in values:
+                    raise BadInput("set the parameter {!r}".format(name), saw="it is the same for all chapters of a run",
+                                   do="Use --{0}, or `{0}:` at the top of the platform file.".format(name))
         chosen = {notebooks.find(name, known).id for name in only} or set(known)
         low = notebooks.find(first, known).number if first else "00"
         high = notebooks.find(last, known).number if last else "99"
         self.chapters = [n for n in known.values() if n.id in chosen and low <= n.number <= high]
         if not self.chapters:
             raise BadInput("choose chapters", saw="none is left", do="Chapters: " + ", ".join(n.label for n in known.values()))
-        for name in given or {}:
-            notebooks.find(name, known)
-        given = {notebooks.find(name, known).id: values for name, values in (given or {}).items()}
+        named = {}      # one chapter may be named in several ways: minio, 05
+        for name, values in (given or {}).items():
+            named.setdefault(notebooks.find(name, known).id, {}).update(values)
         self.parameters = {}
         for n in known.values():
             mine = {k: v for k, v in (everywhere or {}).items() if k in n.parameters}
-            mine.update(given.get(n.id, {}))
+            mine.update(named.get(n.id, {}))
             mine.update(target=target, mode=mode)
             self.parameters[n.id] = notebooks.check_parameters(n, mine)
         notebooks.check_names(everywhere or {}, {p: 1 for n in known.values() for p in n.parameters}, "any chapter")
@@ -75,6 +80,13 @@ class Plan:
             for need in n.requires:
                 if need not in known:
                     raise BadInput("read the chapter {}".format(n.id), saw="it requires {!r}, which is no chapter".format(need), do="Mend the notebook's metadata.")
+        left = dict(known)
+        while left:
+            free = [i for i, n in left.items() if not any(need in left for need in n.requires)]
+            if not free:
+                raise BadInput("put the chapters in order", saw="they require each other: " + ", ".join(left), do="Mend the notebooks' metadata.")
+            for i in free:
+                del left[i]
 
     def key(self, notebook):
         """Hash of all that a chapter's result depends on: its notebook, its parameters, the catalogue, the library."""

@@ -11,7 +11,7 @@ import secrets as _random
 import urllib.parse
 from pathlib import Path
 
-from .errors import RunbookError
+from .errors import BadInput, RunbookError
 from .paths import home
 
 MASK = "*****"
@@ -39,7 +39,8 @@ class Secret:
 class SecretStore:
     """The secrets of one target: HOME/secrets/<target>.json, or the environment.
 
-    A variable RUNBOOK_SECRET_<NAME> (upper case, - as _) wins over the file and is not stored.
+    A variable RUNBOOK_SECRET_<NAME> (upper case, - as _) wins over the file and is not stored. Such a value has 8
+    characters or more, none of which a shell, SQL or a settings file would interpret; BadInput otherwise.
     """
 
     def __init__(self, slug: str):
@@ -75,6 +76,10 @@ class SecretStore:
             raise ValueError("a secret's name is lower case letters, digits and -: " + name)
         given = os.environ.get("RUNBOOK_SECRET_" + name.upper().replace("-", "_"))
         if given:
+            if not re.fullmatch(r"[A-Za-z0-9!#%()*+,./:;=?@^_{|}~\[\]-]{8,}", given):
+                raise BadInput("take the secret {} from the environment".format(name),
+                               saw="it is shorter than 8 characters, or has a space, a quote, or one of $ & < > \\ `",
+                               do="Choose another value; openssl rand -hex 16 makes a good one.")
             return Secret(name, given)
         with self._locked():
             known = self._read()
@@ -106,7 +111,7 @@ class SecretStore:
 
 
 class Masker:
-    """Replaces every known secret, also base64 and URL-quoted, in whatever leaves the program."""
+    """Replaces every known secret, also base64 (inside of longer text, too) and URL-quoted, in whatever leaves the program."""
 
     def __init__(self, values=()):
         self._forms = set()
@@ -116,7 +121,14 @@ class Masker:
     def add(self, value: str) -> None:
         if value and len(value) >= 4:
             raw = value.encode()
-            self._forms.update({value, base64.b64encode(raw).decode(), urllib.parse.quote(value, safe="")})
+            self._forms.update({value, base64.b64encode(raw).decode(), urllib.parse.quote(value, safe=""), urllib.parse.quote(value)})
+            if len(raw) >= 8:
+                # In "user:secret" it starts at any of three places of a base64 group; its first and last characters
+                # mix with the neighbours', the ones between are its own.
+                for before in range(3):
+                    code = base64.b64encode(b"-" * before + raw).decode().rstrip("=")
+                    start, spare = (0, 2, 3)[before], (before + len(raw)) % 3
+                    self._forms.add(code[start:len(code) - (1 if spare else 0)])
 
     def mask(self, text: str) -> str:
         for form in sorted(self._forms, key=len, reverse=True):

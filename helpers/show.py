@@ -13,7 +13,7 @@ _SUSPECT = re.compile(r"error|fail|warn|denied|refused|unable|cannot", re.I)
 
 def varying(text):
     """Mark a text as one that may differ from run to run."""
-    return "‹{}›".format(text)
+    return "‹{}›".format(str(text).replace("‹", "<").replace("›", ">"))     # marks do not nest
 
 
 def emit(text, markup, handle=None, live=False):

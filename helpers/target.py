@@ -24,7 +24,10 @@ class Target:
 
     @property
     def slug(self):
-        return re.sub(r"[^a-z0-9.]+", "-", self.text.lower().replace("ssh://", "")).strip("-")
+        # Two hosts never share a name here: it leads to their secrets and to their lock.
+        if self.kind == "ssh":
+            return "ssh-{}{}{}".format(self.user + "@" if self.user else "", self.address, "" if self.port == 22 else "+{}".format(self.port))
+        return "sandbox-" + self.name if self.name not in (None, "sandbox") else self.kind
 
     @classmethod
     def parse(cls, text) -> "Target":
@@ -45,10 +48,10 @@ class Target:
     def _parse_ssh(cls, text):
         try:
             url = urlsplit(text)
-            port = url.port or 22
+            port = 22 if url.port is None else url.port
         except ValueError as e:
             raise BadInput("read the target {!r}".format(text), saw=str(e), do=FORMS)
-        if url.scheme != "ssh" or not url.hostname or url.path.strip("/") or url.query or url.fragment:
+        if port == 0 or url.scheme != "ssh" or not url.hostname or url.path.strip("/") or url.query or url.fragment:
             raise BadInput("read the target {!r}".format(text), do=FORMS)
         if url.password:
             raise BadInput("read the target", saw="a password in the address",
