@@ -5,6 +5,7 @@ import ast
 import hashlib
 import html
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -21,9 +22,9 @@ from .progress import checks_held
 #: the whole platform by chapter number: what it is, where it runs. Those without a notebook are planned.
 PARTS = {
     "01": ("Requirements", "looks at the host and at your machine"), "02": ("Network: SSH and SOCKS", "your machine"),
-    "03": ("Kubernetes: MicroK8s 1.20", "host"), "04": ("Add-ons: dns, storage, dashboard, gpu, metallb, host-access, knative", "cluster"),
+    "03": ("Kubernetes: MicroK8s 1.20", "host"), "04": ("Add-ons: dns, storage, dashboard, gpu, metallb, host-access", "cluster"),
     "05": ("MinIO: object storage", "host"), "06": ("PostgreSQL", "host"), "07": ("Pachyderm 1.13: data pipelines", "cluster"),
-    "08": ("Determined AI 0.15: training", "cluster"), "09": ("Seldon Core: model serving", "cluster"), "10": ("Label Studio: labelling", "host"),
+    "08": ("Determined AI 0.15: training", "cluster"), "09": ("Seldon Core: model serving, behind Knative's Istio", "cluster"), "10": ("Label Studio: labelling", "host"),
     "11": ("GitLab", "a host of its own, or the same"), "12": ("GitLab runner", "cluster"), "13": ("End to end: from data to a prediction", "all of it"),
 }
 README = REPO / "README.md"
@@ -48,9 +49,9 @@ def build(say=lambda text: None) -> Path:
     log = paths.build() / "book.log"
     with open(log, "w") as f:
         code = subprocess.call([str(Path(sys.executable).parent / "jupyter-book"), "build", "--warningiserror", "--keep-going", "--path-output", str(site), str(stage)],
-                               stdout=f, stderr=subprocess.STDOUT, cwd=str(paths.build()))
+                               stdout=f, stderr=subprocess.STDOUT, cwd=str(paths.build()), env=dict(os.environ, NO_COLOR="1"))
     if code != 0:
-        lines = log.read_text(errors="replace").splitlines()
+        lines = re.sub(r"\x1b\[[0-9;]*m", "", log.read_text(errors="replace")).splitlines()
         wrong = [l for l in lines if re.search("WARNING|ERROR|Error", l)][:8] or lines[-8:]
         raise RunbookError("build the site", saw="\n".join(wrong), do="Mend the page it names. The whole log: {}".format(log))
     stamp.write_text(print_)
@@ -80,7 +81,9 @@ def _stage(stage, run):
     (stage / "notebooks").mkdir()
     for n in known.values():
         c = run.chapters.get(n.id) if run else None
-        executed = run.folder / c.notebook if c and c.notebook else None
+        # What verify found wrong is news; what install left stays otherwise.
+        name = c and (c.verify_notebook if c.state == "failed" and c.parameters.get("mode") == "verify" else c.notebook)
+        executed = run.folder / name if name else None
         _page(n, executed if executed and executed.exists() else n.path, stage / "notebooks" / n.path.name, c, run)
     (stage / "book" / "status.md").write_text(status_page(run, known))
     (stage / "book" / "fidelity.md").write_text(fidelity_page())
@@ -90,8 +93,8 @@ def _stage(stage, run):
 def _fill(folder, known):
     """Put what the code knows into the prose: commands, parameters, the parts that exist."""
     there = {n.number: n for n in known.values()}
-    rows = [[number, where if number not in there else "[{}](../notebooks/{})".format(where, there[number].path.name), place, "yes" if number in there else "planned"]
-            for number, (where, place) in PARTS.items()]
+    rows = [[number, "[{}](../notebooks/{})".format(there[number].title, there[number].path.name) if number in there else title, place,
+             "yes" if number in there else "planned"] for number, (title, place) in PARTS.items()]
     for page, mark, text in (("architecture.md", "parts of the platform", _table(["chapter", "part", "where it runs", "today"], rows)),
                              ("reference.md", "commands", commands_reference()), ("reference.md", "parameters", parameters_reference(known))):
         path = folder / page
@@ -105,6 +108,8 @@ def _page(n, source, page, c, run):
     """An executed notebook as a page: what papermill noted about the run (times, paths) is left out."""
     content = json.loads(Path(source).read_text("utf-8"))
     content["metadata"].pop("papermill", None)
+    # papermill's own notes of an exception: the line below the title and the cell itself say it.
+    content["cells"] = [c for c in content["cells"] if "papermill-error-cell-tag" not in c["metadata"].get("tags", [])]
     used = {}
     for cell in content["cells"]:
         cell["metadata"].pop("papermill", None)
@@ -166,9 +171,11 @@ def _held(c):
 def _last_run(c, run):
     """The line below a chapter's title: how it went the last time."""
     kind, text = "none", "Not run yet: this page has no outputs."
-    if c is not None and c.state in ("failed", "interrupted", "not run"):
-        kind, text = "failed", "**{}** on `{}`: {}. [Status](../book/status.md) has the rest.".format(
-            c.state.capitalize(), run.target, (c.reason or "no reason is known").rstrip(".").replace("`", "'"))
+    if c is not None and c.state == "removed":
+        text = "Removed from `{}`: this page has no outputs.".format(run.target)
+    elif c is not None and c.state in ("failed", "interrupted", "not run"):
+        kind, text = "failed", "**{}** on `{}` in mode {}: {}. [Status](../book/status.md) has the rest.".format(
+            c.state.capitalize(), run.target, c.parameters.get("mode", run.mode), re.sub("^error +((install|verify|remove): )?", "", c.reason or "no reason is known").rstrip(".").replace("`", "'"))
     elif c is not None and c.notebook:
         stands = ["{}: {}".format(a.name, a.fidelity if a.program in ("", a.name) else "{} stands in, {}".format(a.program, a.fidelity)) for a in c.artifacts]
         kind, text = "ok", " · ".join(filter(None, [
@@ -293,7 +300,7 @@ def readme_block(run, known):
     for number, (title, _) in PARTS.items():
         n = there.get(number)
         c = run.chapters.get(n.id) if run and n else None
-        rows.append([number, "[{}](notebooks/{})".format(title, n.path.name) if n else title,
+        rows.append([number, "[{}](notebooks/{})".format(n.title, n.path.name) if n else title,
                      fidelity(c) if c else "", (c.verified[:10] if c else "not run") if n else "planned"])
     note = "\nFidelity is that of the run on `{}` that these dates are from; `./runbook book --readme` writes the table.\n".format(run.target) if run else ""
     return _table(["", "chapter", "fidelity", "last verified"], rows) + note

@@ -27,7 +27,7 @@ def test_every_row_of_a_chapters_troubleshooting_table_is_on_the_page(known):
     page = book.troubleshooting_page(known)
     for n in known.values():
         text = "".join("".join(c["source"]) + "\n" for c in n.content["cells"] if c["cell_type"] == "markdown")
-        rows = re.findall(r"^\| ([a-z]+-[a-z0-9-]+) \|", text, re.M)
+        rows = re.findall(r"^\| ([a-z0-9]+-[a-z0-9-]+) \|", text, re.M)
         assert rows and [r for r in rows if "`{}`".format(r) not in page] == []
 
 
