@@ -58,7 +58,7 @@ def packages(names, purge=None, paths=(), users=()):
     """
     def words(texts):
         return " ".join(shlex.quote(t) for t in texts)
-    installed = "dpkg-query -W -f '${db:Status-Abbrev}\\n' $p 2>/dev/null | grep -q '^ii'"
+    installed = "dpkg-query -W -f '${db:Status-Abbrev}\\n' $p 2>/dev/null | grep >/dev/null '^ii'"
     return Action(
         "apt-get install " + words(names),
         "for p in {}; do {} || {{ echo \"$p is not installed\"; exit 1; }}; done".format(words(names), installed),

@@ -254,11 +254,12 @@ class Host:
             raise TimeoutError()
         return Result(running.exit_code, "".join(out), "".join(err), time.monotonic() - start)
 
-    def run(self, script, sudo=True, stdin=None, timeout=600, check=True, on_line=None, what=None):
+    def run(self, script, sudo=True, stdin=None, timeout=600, check=True, on_line=None, what=None, raw=False):
         """Run a bash script on the host; Result(code, out, err, seconds), texts masked.
 
         sudo: as root (the default).  stdin: text or bytes for it; secrets travel here and only here.
         timeout: seconds.  check: CommandFailed when the exit code is not 0.  what: the sentence for the error.
+        raw: the output as it is, for a caller that reads a secret from it; it is streamed nowhere.
         ConnectionLost when the host goes away in the middle.
         """
         if self.masker.holds_secret(script):
@@ -269,11 +270,11 @@ class Host:
         command = " ".join((self.sudo if sudo else []) + ["bash", "--norc", "-euo", "pipefail", "-c", shlex.quote(_PRELUDE + script)])
         what = what or "run: " + _short(script)
         try:
-            done = self._execute(self._wrap(command), stdin, timeout, on_line or self.on_line)
+            done = self._execute(self._wrap(command), stdin, timeout, None if raw else on_line or self.on_line)
         except TimeoutError:
             raise RunbookError(what, self.name, "not finished after {} s; stopped waiting".format(timeout),
                                "See on the host what it does (ps, journalctl -e), then run again: finished steps are kept.")
-        done = done._replace(out=self.masker.mask(done.out), err=self.masker.mask(done.err))
+        done = done._replace(out=done.out if raw else self.masker.mask(done.out), err=self.masker.mask(done.err))
         if done.code == 255 and self.target.kind != "local" and not self._alive(done.err):
             self._connected = False
             raise ConnectionLost(what, self.name, "the connection was lost in the middle: " + (_tail(done.err, 2) or "no word from ssh"),

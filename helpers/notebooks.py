@@ -10,6 +10,7 @@ import json
 import re
 import tokenize
 
+from . import addresses
 from .errors import BadInput
 from .paths import NOTEBOOKS
 
@@ -136,6 +137,13 @@ def _problem(name, value, example):
             ipaddress.ip_network(value)
         except ValueError as e:
             return str(e)
+    if name.endswith("pool"):
+        try:
+            addresses.parse_ranges(value)
+        except ValueError as e:
+            return str(e)
+    if name == "channel" and not re.fullmatch(r"\d+\.\d+(/(stable|candidate|beta|edge))?", value):
+        return "a channel is a version and a risk level"
     return None
 
 

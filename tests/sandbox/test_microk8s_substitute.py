@@ -96,10 +96,12 @@ def test_removing_what_is_not_there_is_no_error(host):
     assert done.returncode == 0 and 'snap "microk8s" is not installed' in done.stderr
 
 
-def test_an_install_that_was_killed_is_made_good_by_the_next(host):
+def test_an_install_that_was_killed_is_made_good_by_the_next_and_two_at_once_are_refused(host):
     host("sudo timeout -s KILL 0.7 " + INSTALL.removeprefix("sudo "))
     assert "microk8s" not in host("snap list").stdout
-    host.ok(INSTALL)
+    done = host(f"{INSTALL} > /dev/null & sleep 0.4; {INSTALL}; echo code $?; wait")
+    assert 'error: snap "microk8s" has "install-snap" change in progress' in done.stderr and "code 1" in done.stdout
+    host.ok("snap list microk8s")
     host.ok("sudo snap remove microk8s")
 
 
