@@ -4,6 +4,7 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import fcntl
+import functools
 import hashlib
 import json
 import logging
@@ -13,32 +14,33 @@ import signal
 import threading
 import time
 
-import papermill
-from papermill.clientwrap import PapermillNotebookClient
-from papermill.engines import NBClientEngine, papermill_engines
-from papermill.exceptions import PapermillExecutionError
-
 from . import catalogue, events, notebooks, record
 from .errors import BadInput, RunbookError
 from .host import Host
 from .paths import REPO, home
 from .progress import Progress
 
-logging.getLogger("papermill").setLevel(logging.ERROR)
 
+@functools.lru_cache(None)
+def _papermill():
+    """papermill with an engine of ours. Its import takes more than a second: bad input is refused before that."""
+    import papermill
+    from papermill.clientwrap import PapermillNotebookClient
+    from papermill.engines import NBClientEngine, papermill_engines
 
-class _Engine(NBClientEngine):
-    """papermill's own engine, with an environment for the kernel and a hold on it for Ctrl-C."""
+    class Engine(NBClientEngine):
+        """papermill's own engine, with an environment for the kernel and a hold on it for Ctrl-C."""
 
-    @classmethod
-    def execute_managed_notebook(cls, nb_man, kernel_name, env=None, holds=None, start_timeout=60, **_):
-        client = PapermillNotebookClient(nb_man, kernel_name=kernel_name, startup_timeout=start_timeout, timeout=None,
-                                         extra_arguments=["--log-level=50"])    # a kernel's own chatter is no news
-        holds.append(client)
-        return client.execute(env=env)
+        @classmethod
+        def execute_managed_notebook(cls, nb_man, kernel_name, env=None, holds=None, start_timeout=60, **_):
+            client = PapermillNotebookClient(nb_man, kernel_name=kernel_name, startup_timeout=start_timeout, timeout=None,
+                                             extra_arguments=["--log-level=50"])    # a kernel's own chatter is no news
+            holds.append(client)
+            return client.execute(env=env)
 
-
-papermill_engines.register("runbook", _Engine)
+    logging.getLogger("papermill").setLevel(logging.ERROR)
+    papermill_engines.register("runbook", Engine)
+    return papermill
 
 
 class Plan:
@@ -256,6 +258,7 @@ class Runner:
         stem = n.path.stem + ("" if mode == "install" else "." + mode)
         out, told, log = folder / (stem + ".ipynb"), folder / "logs" / (stem + ".events"), folder / "logs" / (n.path.stem + ".log")
         c.log = str(log.relative_to(folder))
+        papermill = _papermill()
         env = dict(os.environ, RUNBOOK_EVENTS=str(told), RUNBOOK_LOG=str(log),
                    PYTHONPATH=os.pathsep.join(filter(None, [str(REPO), os.environ.get("PYTHONPATH")])))
         holds = self._clients[n.id] = []
@@ -266,7 +269,7 @@ class Runner:
         try:
             papermill.execute_notebook(str(n.path), str(out), parameters=dict(self.plan.parameters[n.id], mode=mode),
                                        engine_name="runbook", progress_bar=False, env=env, holds=holds)
-        except PapermillExecutionError as e:
+        except papermill.PapermillExecutionError as e:
             error = _reason(e)
         except Exception as e:  # a kernel that died or never started: it must not take the other chapters with it
             error = "the notebook's kernel ended: {}: {}".format(type(e).__name__, str(e).split("\n")[0])
