@@ -314,13 +314,13 @@ def book(open_it, readme):
 @click.option("--only", multiple=True, metavar="CHAPTER", help="Only this chapter (may be given again).")
 def regress(target, only):
     """Replay the last run's notebooks in verify mode and compare every output with what was recorded."""
-    from . import regress as replayer
     if target:
         Target.parse(target)
     chosen = [notebooks.find(n).id for n in only]
     run = record.latest(target)
     if run is None:
         raise RunbookError("replay the last run", saw="there is none yet", do="./runbook up")
+    from . import regress as replayer
     with target_lock(Target.parse(run.target).slug, "regress"):
         sys.exit(replayer.replay(run, chosen))
 
