@@ -243,8 +243,11 @@ class Host:
         timer = threading.Timer(timeout, lambda: (late.set(), _kill(running)))
         timer.daemon = True
         timer.start()
+        code = None
         try:
             running.wait()
+        except sh.ErrorReturnCode as e:     # sh 1.14 (Python 3.7): raised for an end by a signal, whatever _ok_code says
+            code = e.exit_code
         except BaseException:   # Ctrl-C: nothing of ours goes on here
             _kill(running)
             raise
@@ -252,7 +255,7 @@ class Host:
             timer.cancel()
         if late.is_set():
             raise TimeoutError()
-        return Result(running.exit_code, "".join(out), "".join(err), time.monotonic() - start)
+        return Result(running.exit_code if code is None else code, "".join(out), "".join(err), time.monotonic() - start)
 
     def run(self, script, sudo=True, stdin=None, timeout=600, check=True, on_line=None, what=None, raw=False):
         """Run a bash script on the host; Result(code, out, err, seconds), texts masked.

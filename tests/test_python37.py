@@ -1,0 +1,59 @@
+"""Chapters in an old Jupyter: what notebooks import loads and compiles on Python 3.7."""
+import ast
+import json
+import subprocess
+
+import pytest
+
+from helpers import notebooks
+from helpers.paths import REPO
+from python37 import environment, python37
+
+
+@pytest.fixture(scope="module")
+def old():
+    """Run a program text on Python 3.7; returns what it printed."""
+    python = python37()
+
+    def run(text, *arguments):
+        done = subprocess.run([python, "-c", text, *arguments], env=environment(), cwd=str(REPO), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+    return run
+
+
+def code_cells():
+    for n in notebooks.load_all().values():
+        for cell in n.content["cells"]:
+            if cell["cell_type"] == "code":
+                yield n, "".join(cell["source"])
+
+
+def test_what_notebooks_import_loads(old):
+    imports = sorted({ast.unparse(node) for _, source in code_cells() for node in ast.parse(source).body if isinstance(node, (ast.Import, ast.ImportFrom))})
+    assert any("Chapter" in i for i in imports)
+    loaded = old("\n".join(imports) + "\nimport sys; print(sys.version_info[:2], sorted(m for m in sys.modules if m.startswith('helpers')))")
+    assert loaded.startswith("(3, 7)") and "helpers.chapter" in loaded
+    assert not {"helpers.runner", "helpers.cli", "helpers.record"} & set(ast.literal_eval(loaded.split(" ", 2)[2])), "a chapter needs no part of the command line"
+
+
+def test_every_code_cell_compiles(old):
+    cells = [[n.path.name, source] for n, source in code_cells()]
+    old("import json, sys\nfor name, source in json.loads(sys.argv[1]): compile(source, name, 'exec')", json.dumps(cells))
+
+
+def test_the_library_works_there(old):
+    said = old("""
+from helpers import catalogue, notebooks
+from helpers.host import Host
+from helpers.target import Target
+from helpers.secrets import Masker
+assert len(notebooks.load_all()) >= 4 and catalogue.load()['minio'].url
+for n in notebooks.load_all().values(): notebooks.check_parameters(n, {})
+here = Host('local', Masker(['S3cretValue']))
+assert here.run('read -r x; echo "got $x"', stdin='S3cretValue\\n', sudo=False).out == 'got *****\\n'
+assert here.probe({1: 'true', 2: 'echo no; exit 3'}) == {1: (True, ''), 2: (False, 'no')}
+try: here.run('sleep 9', timeout=0.3, sudo=False)
+except Exception as e: print(type(e).__name__, e)
+""")
+    assert said.startswith("RunbookError") and "not finished after 0.3 s" in said
