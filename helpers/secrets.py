@@ -92,7 +92,10 @@ class SecretStore:
         with self._locked():
             known = self._read()
             if known.pop(name, None) is not None:
-                self._write(known)
+                if known:
+                    self._write(known)
+                else:
+                    self.path.unlink()
 
     def forget_all(self) -> None:
         """For a target that is no more."""

@@ -73,7 +73,7 @@ def test_forgotten_ones_are_made_anew(store):
     first = store.get("a").reveal()
     store.forget("a")
     store.forget("never-there")
-    assert store.names() == [] and store.get("a").reveal() != first
+    assert store.names() == [] and not store.path.exists() and store.get("a").reveal() != first
     store.forget_all()
     store.forget_all()
     assert not store.path.exists()
