@@ -25,7 +25,8 @@ Result = collections.namedtuple("Result", "code out err seconds")
 Probe = collections.namedtuple("Probe", "ok out")
 
 #: seconds that the SSH connection may take to open, a login shell to answer, and that an idle connection stays open
-CONNECT_TIMEOUT, LOGIN_TIMEOUT, IDLE = 10, 30, 120
+# (a person reads a chapter's next cell while its forwarded ports wait)
+CONNECT_TIMEOUT, LOGIN_TIMEOUT, IDLE = 10, 30, 3600
 
 # Every script runs so: stop at the first error, messages in English, no questions from apt.
 _PRELUDE = "export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive PATH=$PATH:/usr/sbin:/sbin:/snap/bin\n"
@@ -208,10 +209,10 @@ class Host:
             return Result(255, "", "ssh timed out after {} s".format(timeout), timeout)
 
     def close(self):
-        """End the shared connection. Others that use it reconnect by themselves."""
+        """Give up the shared connection. Commands of others that run on it end in peace; their next ones open a new one."""
         if self.target.kind != "local" and self._connected and os.path.exists(self._control):
             options, where = self.endpoint()
-            self._ssh("-O", "exit", "-o", "ControlPath=" + self._control, *options, where)
+            self._ssh("-O", "stop", "-o", "ControlPath=" + self._control, *options, where)
         self._connected = False
 
     # -- commands ------------------------------------------------------------------------------

@@ -28,6 +28,16 @@ print(s.server_port, flush=True)
 s.handle_request()
 """
 
+#: what `ssh -G` calls the settings that lead to a host, and what a configuration file does
+_WRITTEN = {k.lower(): k for k in ("HostName", "User", "Port", "IdentityFile", "IdentitiesOnly", "IdentityAgent", "CertificateFile", "ProxyJump", "ProxyCommand",
+                                   "UserKnownHostsFile", "GlobalKnownHostsFile", "HostKeyAlias", "StrictHostKeyChecking")}
+
+
+def _settings(arguments):
+    """OpenSSH's settings for a destination, as (name, value) pairs in ssh's order."""
+    done = subprocess.run(["ssh", "-G"] + arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=20)
+    return [tuple(line.split(" ", 1)) for line in done.stdout.decode().splitlines() if " " in line]
+
 
 class Way:
     """The way from this machine to the chapter's target. alias: in the SSH file; port: of the SOCKS proxy here."""
@@ -40,17 +50,15 @@ class Way:
     # -- steps ---------------------------------------------------------------------------------
 
     def _text(self):
-        options, where = self.ch.host.endpoint() if self.ch.host.target.kind != "local" else ([], "localhost")
-        user, _, address = where.rpartition("@")
-        lines = ["Host " + self.alias, "    HostName " + address] + (["    User " + user] if user else [])
-        for flag, value in zip(options[0::2], options[1::2]):
-            if flag == "-p":
-                lines.append("    Port " + value)
-            elif flag == "-i":
-                lines.append("    IdentityFile " + value)
-            elif flag == "-o" and value.split("=")[0] in ("UserKnownHostsFile", "IdentitiesOnly", "StrictHostKeyChecking"):
-                lines.append("    " + value.replace("=", " ", 1))
-        return "\n".join(lines + ["    DynamicForward 127.0.0.1:{}".format(self.port), ""])
+        host = self.ch.host
+        if host.target.kind == "local":
+            lines = ["    HostName 127.0.0.1"]
+        else:
+            # The entry stands alone, so all that the person's own settings say of the target (an alias, a jump host) goes into it.
+            options, where = host.endpoint()
+            ours, plain = _settings(options + [where]), _settings(["-F", "/dev/null", where.rpartition("@")[2]])
+            lines = ["    {} {}".format(_WRITTEN[key], value) for key, value in ours if key in _WRITTEN and (key == "hostname" or (key, value) not in plain)]
+        return "\n".join(["Host " + self.alias] + lines + ["    DynamicForward 127.0.0.1:{}".format(self.port), ""])
 
     def entry(self):
         """Action: the runbook's SSH file has the entry of this alias. Other aliases in it stay."""

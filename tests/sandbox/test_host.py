@@ -320,6 +320,17 @@ def test_the_connection_killed_here_is_told_the_same_way(host):
     assert host.run("echo back").out == "back\n"
 
 
+def test_closing_leaves_the_commands_of_others_alone(host, target):
+    other = Host(target)
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(other.run, "echo begun; sleep 1.5; echo done")
+        time.sleep(0.5)
+        host.connect().close()
+        assert running.result(10).out == "begun\ndone\n"
+    assert other.run("echo again").out == "again\n"
+    other.close()
+
+
 def test_an_idle_connection_that_died_is_opened_again(host):
     host.connect()
     cut(host)
