@@ -108,6 +108,11 @@ class Chapter:
             show.emit(*show.line("left out", title, "asked in " + " and ".join(modes)))
             return
         ok, seen = self._ask([done])[0]
+        if not ok and self.mode == "plan":   # an earlier chapter may yet make it so
+            self._note("plan", "precondition", title)
+            self.events.emit("step", title=title, state="plan", note="install would stop here now: {}. {}".format(seen, do))
+            show.emit(*show.line("warn", title, "install would stop here now: " + seen))
+            return
         if not ok:
             raise BadInput("start chapter {}: {}".format(self.notebook.id, title), self.host.name, seen, do)
         show.emit(*show.line("proved", title))
@@ -226,7 +231,7 @@ class Chapter:
         if self.mode == "remove":
             self._undo_all()
         self.events.emit("probes", scripts=self._probes_asked)
-        rows = [(kind, title, show.varying(seen.split("\n")[0][:70]) if kind == "check" and seen else "")
+        rows = [(kind, title, show.varying(show.shortened(seen)) if kind == "check" and seen else "")
                 for _, kind, title, _, seen, _ in self._results]
         failed = [r for r in self._results if r[0] == "failed"]
         if rows:

@@ -77,7 +77,7 @@ def runbook_lacks(version: tuple = tuple(sys.version_info)) -> list[Lack]:
     if tuple(version[:2]) < PYTHON:
         wanted = ".".join(map(str, PYTHON))
         mend = "brew install python@" + wanted if platform.system() == "Darwin" else \
-            f"install Python {wanted} or newer beside it (Debian 12: {_install_command('python3', 'python3-venv')}), then PYTHON=python{wanted} ./runbook doctor"
+            f"install Python {wanted} or newer beside it (Debian 12: {_install_command('python3', 'python3-venv')}), then RUNBOOK_PYTHON=python{wanted} ./runbook doctor"
         found.append(Lack(f"Python {wanted}", f"this is Python {version[0]}.{version[1]}", mend))
     if not (importlib.util.find_spec("venv") and importlib.util.find_spec("ensurepip")):
         found.append(_from_debian("venv", "the runbook installs its libraries in an environment of its own", "runbook", "python3-venv"))

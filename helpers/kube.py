@@ -98,6 +98,12 @@ class Kube:
 
     def node_from_outside(self, path, context):
         """What `kubectl describe node` asks, with the operator's kubeconfig: every node is Ready, and this target's among them."""
+        if self.ch.installing:      # a kubelet that just started says so a little later
+            self.ch.wait("the node, seen from here, to be Ready", lambda: self._node_from_outside(path, context) is None, timeout=90)
+        else:
+            self._node_from_outside(path, context)
+
+    def _node_from_outside(self, path, context):
         with outside(path, context) as api:
             nodes = api.list_node(_request_timeout=15).items
         seen = {n.status.node_info.machine_id or n.metadata.name: [c.status for c in n.status.conditions if c.type == "Ready"] for n in nodes}

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import html
 import re
+import textwrap
 
 # proved, left out: checks that change the target, in install and in verify; that mark varies.
 MARKS = {"ok": "✓", "failed": "✗", "warn": "!", "skipped": "-", "plan": "→", "proved": "‹✓›", "left out": "‹-›"}
@@ -14,6 +15,11 @@ _SUSPECT = re.compile(r"error|fail|warn|denied|refused|unable|cannot", re.I)
 def varying(text):
     """Mark a text as one that may differ from run to run."""
     return "‹{}›".format(str(text).replace("‹", "<").replace("›", ">"))     # marks do not nest
+
+
+def shortened(text, width=90):
+    """The first line of a text, cut at a word."""
+    return textwrap.shorten(text.split("\n")[0], width, placeholder=" ...")
 
 
 def emit(text, markup, handle=None, live=False):

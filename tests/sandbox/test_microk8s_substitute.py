@@ -251,8 +251,10 @@ def test_names_services_and_an_address_from_the_pool(addons):
 
 def test_enabled_is_only_a_word_in_a_list(addons):
     addons.ok("microk8s kubectl scale deploy/coredns -n kube-system --replicas=0")
-    addons.until("microk8s status -a dns", "disabled", 30)
-    addons.ok("microk8s kubectl scale deploy/coredns -n kube-system --replicas=1")
+    try:
+        addons.until("microk8s status -a dns", "disabled", 90)
+    finally:
+        addons.ok("microk8s kubectl scale deploy/coredns -n kube-system --replicas=1")
     addons.ok("microk8s kubectl set image deploy/coredns -n kube-system coredns=coredns/coredns:no-such-tag")
     assert addons.ok("microk8s status -a dns") == "enabled"
     addons.ok("microk8s kubectl rollout undo deploy/coredns -n kube-system")

@@ -14,12 +14,37 @@ from pathlib import Path
 import pytest
 
 from helpers.host import Host
+from helpers.kube import READY, available
 from helpers.paths import REPO, home
+from helpers.sandbox import Sandbox
 from helpers.secrets import SecretStore
+from helpers.waiting import wait
 from host_state import difference, state, without_times
 
-TARGET = "sandbox:test"
-CHAPTERS = ["requirements", "network", "minio", "postgres"]
+TARGET, SLUG = "sandbox:story", "sandbox-story"
+CHAPTERS = ["requirements", "network", "kubernetes", "addons", "minio", "postgres"]
+
+#: what the operator had before the runbook came
+KUBECONFIG = """# three clusters of mine
+apiVersion: v1
+kind: Config
+clusters:
+  - name: work     # do not touch
+    cluster: {server: 'https://work.example:6443'}
+  - name: home
+    cluster:
+      server: https://home:6443
+  - cluster: {server: https://lab:6443}
+    name: lab
+users:
+  - name: me
+    user: {token: abc}
+contexts:
+  - {name: work, context: {cluster: work, user: me}}
+  - {name: home, context: {cluster: home, user: me}}
+  - {name: lab, context: {cluster: lab, user: me}}
+current-context: home
+"""
 
 
 class Story:
@@ -27,7 +52,9 @@ class Story:
 
     def __init__(self, folder):
         self.runs, self.times, self.before = folder / "runs", {}, None
-        self.env = dict(os.environ, RUNBOOK_RUNS=str(self.runs), PYTHONPATH=str(REPO))
+        self.kubeconfig = folder / "kubeconfig"
+        self.kubeconfig.write_text(KUBECONFIG)
+        self.env = dict(os.environ, RUNBOOK_RUNS=str(self.runs), PYTHONPATH=str(REPO), KUBECONFIG=str(self.kubeconfig))
 
     def argv(self, *words):
         return [sys.executable, "-m", "helpers", *words]
@@ -39,7 +66,10 @@ class Story:
         return done.stdout
 
     def up(self, *words, code=0):
-        return self("up", "--target", TARGET, *words, code=code)
+        return self(*self.up_words, *words, code=code)
+
+    #: the alias in the runbook's SSH file is the tests' own, so that a person's sandbox keeps its entry
+    up_words = ("up", "--target", TARGET, "-p", "network.alias=story")
 
     def start(self, *words):
         """A command in the background, its output by lines."""
@@ -57,17 +87,17 @@ class Story:
         return self.runs / "_build" / "site" / "_build" / "html"
 
     def secrets(self):
-        return list(SecretStore("sandbox-test").values())
+        return list(SecretStore(SLUG).values())
 
 
 @pytest.fixture(scope="module")
 def story(tmp_path_factory):
     story = Story(tmp_path_factory.mktemp("story"))
-    story("sandbox", "up", "--name", "test")        # builds are done before any time is taken
-    story("sandbox", "down", "--name", "test", "--wipe")
+    story("sandbox", "up", "--name", "story")        # builds are done before any time is taken
+    story("sandbox", "down", "--name", "story", "--wipe")
     yield story
     if not os.environ.get("RUNBOOK_KEEP"):
-        story("sandbox", "down", "--name", "test")
+        story("sandbox", "down", "--name", "story")
 
 
 @pytest.fixture
@@ -90,14 +120,14 @@ def wait_for_line(process, text, seconds=120):
 
 
 def test_plan_shows_what_it_would_run_and_changes_nothing(story, host):
-    story("sandbox", "up", "--name", "test")
+    story("sandbox", "up", "--name", "story")
     before = story.before = state(host)
     said = story.up("--mode", "plan", "--no-book")
     assert "apt-get install postgresql" in said and "useradd --system" in said
     assert difference(before, state(host)) == []
     assert not (story.runs / "latest").exists(), "a plan is no run to show"
     host.close()
-    story("sandbox", "down", "--name", "test", "--wipe")
+    story("sandbox", "down", "--name", "story", "--wipe")
 
 
 def test_up_installs_and_proves_everything_and_builds_the_site(story):
@@ -123,7 +153,7 @@ def test_a_second_up_finds_everything_so_and_changes_nothing(story, host):
     before = state(host)
     host.close()
     begin = time.monotonic()
-    story.up()
+    said = story.up()
     seconds = time.monotonic() - begin
     assert story.states() == dict.fromkeys(CHAPTERS, "skipped")
     notes = [(c["id"], s["title"], s["note"]) for c in story.record["chapters"].values() for s in c["steps"]]
@@ -139,38 +169,62 @@ def test_verify_changes_nothing(story, host):
     assert difference(before, state(host)) == []
 
 
-def stop_minio(host):
+def stop_minio(story, host):
     host.run("systemctl stop minio")
 
 
-def delete_bucket(host):
+def delete_bucket(story, host):
     from minio import Minio
     with host.forward(9000) as port:
-        secret = SecretStore("sandbox-test").get("minio-root").reveal()
+        secret = SecretStore(SLUG).get("minio-root").reveal()
         Minio("127.0.0.1:{}".format(port), "runbook", secret, secure=False).remove_bucket("models")
 
 
-def open_pg_hba(host):
+def open_pg_hba(story, host):
     host.run("echo 'host all all 0.0.0.0/0 trust' >> /etc/postgresql/15/main/pg_hba.conf; systemctl reload postgresql@15-main")
+
+
+def stop_coredns(story, host):
+    host.run("microk8s kubectl scale deployment coredns -n kube-system --replicas=0; microk8s kubectl wait pod -n kube-system -l k8s-app=kube-dns --for=delete --timeout=60s")
+
+
+def delete_pool(story, host):
+    host.run("microk8s kubectl delete configmap config -n metallb-system")
+
+
+def no_default_class(story, host):
+    host.run("microk8s kubectl annotate storageclass microk8s-hostpath storageclass.kubernetes.io/is-default-class-")
+
+
+def stop_kubelet(story, host):
+    host.run("systemctl stop snap.microk8s.daemon-kubelet")
+
+
+def point_elsewhere(story, host):
+    story.kubeconfig.write_text(story.kubeconfig.read_text().replace("https://{}:16443".format(host.address), "https://192.0.2.7:16443"))
 
 
 @pytest.mark.parametrize("break_it, chapter, names", [
     (stop_minio, "minio", ["minio is inactive"]),
     (delete_bucket, "minio", ["bucket models does not exist"]),
     (open_pg_hba, "postgres", ["pg_hba.conf: content differs", "lets in 0.0.0.0"]),
-], ids=["minio stopped", "bucket deleted", "pg_hba changed"])
+    (stop_coredns, "addons", ["kube-system/coredns: 0 of 0 pods available"]),
+    (delete_pool, "addons", ["MetalLB has no configuration"]),
+    (no_default_class, "addons", ["StorageClass microk8s-hostpath is not the default"]),
+    (stop_kubelet, "kubernetes", ["snap.microk8s.daemon-kubelet is inactive"]),
+    (point_elsewhere, "kubernetes", ["points to https://192.0.2.7:16443"]),
+], ids=lambda v: v.__name__ if callable(v) else "")
 def test_verify_fails_exactly_the_broken_chapter_and_names_the_thing(story, host, break_it, chapter, names):
-    break_it(host)
+    break_it(story, host)
     said = story.up("--mode", "verify", "--no-book", code=1)
     assert story.states() == {c: "failed" if c == chapter else "ok" for c in CHAPTERS}
     for name in names:
         assert name in said
     if break_it is delete_bucket:
-        red = story("regress", "--target", TARGET, code=1)
+        red = story("regress", "--target", TARGET, "--only", "minio", code=1)
         assert "models" in red and "failed" in red
-    said = story.up("--no-book")
+    story.up("--only", chapter, "--no-book")
     assert story.states()[chapter] == "ok"
-    assert "no longer as it was" not in said or chapter in said
 
 
 def test_a_chapter_runs_alone_under_papermill(story, tmp_path):
@@ -181,33 +235,92 @@ def test_a_chapter_runs_alone_under_papermill(story, tmp_path):
     assert "chapter minio" in text and "installed and proved" in text
 
 
-def test_kill_9_in_the_middle_then_up(story):
+def test_a_changed_pool_is_applied_for_real(story, host):
+    pool = "10.64.140.60-10.64.140.61"
+    story.up("--only", "addons", "-p", "addons.metallb_pool=" + pool, "--no-book")
+    assert pool in host.run("microk8s kubectl get configmap config -n metallb-system -o jsonpath='{.data.config}'").out
+    proofs = {k["title"]: k["state"] for k in story.record["chapters"]["addons"]["checks"]}
+    assert proofs["a Service gets an address from the pool and answers here, through the proxy"] == "proved"
+
+
+@pytest.mark.parametrize("words, code, said", [
+    (["--only", "addons", "-p", "addons.metallb_pool=10.0.0.9-10.0.0.5"], 2, "reversed"),
+    (["--only", "addons", "-p", "addons.metallb_pool=10.0.0.5-10.0.0.9,10.0.0.9-10.0.0.12"], 2, "overlap"),
+    (["--only", "addons", "-p", "addons.metallb_pool=HOST-HOST"], 1, "contains the host's own address"),
+    (["--only", "addons", "-p", "addons.metallb_pool=10.152.183.200-10.152.183.210"], 1, "overlaps the cluster's network"),
+    (["--only", "kubernetes", "-p", "kubernetes.min_free_gib=100000"], 1, "GiB free at /var"),
+])
+def test_bad_input_is_refused_before_anything_is_touched(story, host, words, code, said):
+    before = host.run("microk8s kubectl get configmap config -n metallb-system -o yaml").out
+    out = story.up(*[w.replace("HOST", host.address) for w in words], "--no-book", code=code)
+    assert said in out and "Traceback" not in out
+    assert host.run("microk8s kubectl get configmap config -n metallb-system -o yaml").out == before
+
+
+def test_after_a_reboot_everything_is_back_by_itself(story):
+    Sandbox("story").reboot()
+    host = Host(TARGET)
+    wait("Kubernetes after the reboot", lambda: host.probe({0: READY})[0].ok, timeout=120)
+    pods = {name: available(space, kind, name) for space, kind, name in (
+        ("kube-system", "deployment", "coredns"), ("kube-system", "deployment", "metrics-server"), ("kube-system", "deployment", "kubernetes-dashboard"),
+        ("metallb-system", "deployment", "controller"), ("metallb-system", "daemonset", "speaker"))}
+    wait("its pods after the reboot", lambda: all(p.ok for p in host.probe(pods).values()), timeout=120)
+    host.close()
+    story.up("--mode", "verify", "--no-book", "-p", "addons.metallb_pool=10.64.140.60-10.64.140.61")
+    assert story.states() == dict.fromkeys(CHAPTERS, "ok")
+
+
+def test_remove_leaves_nothing(story, host):
     story.up("--mode", "remove", "--no-book")
-    for line in ("its settings are ours", "06 postgres        running"):
-        process = story.start("up", "--target", TARGET, "--no-book")
+    assert set(story.states().values()) == {"removed"}
+    came = [l for l in difference(without_times(story.before), without_times(state(host))) if l.startswith("+ ")]
+    assert [l for l in came if re.search(r"minio|postgres|microk8s|kube|runbook(?!-mirror)", l)] == []
+    # apt's autoremove keeps what an installed package suggests, here the C library its locales.
+    assert [l for l in came if re.search(r"^\+ ii (?!locales|libc-l10n)|\.service|\.timer|\.socket", l)] == [], "packages and units"
+    assert SecretStore(SLUG).names() == []
+    assert story.kubeconfig.read_text() == KUBECONFIG
+
+
+def test_a_channel_that_does_not_exist_and_a_taken_port_are_refused(story, host):
+    out = story.up("--only", "kubernetes", "-p", "kubernetes.channel=1.99/stable", "--no-book", code=1)
+    assert "the channel 1.99/stable exists" in out and "1.20/stable" in out
+    host.run("systemd-run -q --unit=squatter python3 -m http.server 16443")
+    try:
+        wait("the squatter", lambda: "16443" in host.run("ss -Hltn").out, timeout=10)
+        out = story.up("--only", "kubernetes", "--no-book", code=1)
+        assert "port 16443 is free" in out and "python3" in out
+    finally:
+        host.run("systemctl stop squatter")
+    assert host.run("ls /snap /var/snap", check=False).out.strip() == "", "nothing was touched"
+
+
+def test_kill_9_in_the_middle_then_up(story):
+    for line in ("its settings are ours", "06 postgres        running", "storage: the provisioner runs"):
+        process = story.start(*story.up_words, "--no-book")
         wait_for_line(process, line)
         process.kill()
         process.wait()
         process.stdout.close()
     story.up("--no-book")
     assert set(story.states().values()) <= {"ok", "skipped"}
+    merged = story.kubeconfig.read_text()
+    assert [l for l in merged.splitlines() if l in KUBECONFIG.splitlines()] == KUBECONFIG.splitlines(), "what was there stays, line by line"
+    assert "current-context: home" in merged and "mlops" in merged
+    assert story.kubeconfig.stat().st_mode & 0o777 == 0o600
 
 
-def test_ctrl_c_stops_cleanly_and_up_goes_on(story):
+def test_ctrl_c_stops_cleanly(story):
     story.up("--mode", "remove", "--no-book")
-    process = story.start("up", "--target", TARGET, "--no-book")
+    process = story.start(*story.up_words, "--no-book")
     wait_for_line(process, "its settings are ours")
     process.send_signal(signal.SIGINT)
     said = process.stdout.read()
     assert process.wait(30) == 130, said
     assert "Traceback" not in said
     assert story.record["state"] == "interrupted"
-    story.up("--no-book")
-    assert set(story.states().values()) <= {"ok", "skipped"}
 
 
-def test_no_secret_anywhere(story, host):
-    story.up("--mode", "remove", "--no-book")
+def test_up_goes_on_from_there_and_no_secret_shows_anywhere(story, host):
     seen, over = [], threading.Event()
 
     def watch():
@@ -223,28 +336,18 @@ def test_no_secret_anywhere(story, host):
     finally:
         over.set()
         thread.join()
-    secrets = story.secrets()
-    assert len(secrets) >= 2 and len(seen) > 20
-    assert any("createdb" in s or "apt-get" in s for s in seen), "the watch saw the install at work"
+    assert set(story.states().values()) <= {"ok", "skipped"}
+    token = re.search(r"token: *(\S+)", host.run("microk8s config", raw=True).out).group(1).strip('"')
+    secrets = [*SecretStore(SLUG).values(), token]
+    assert len(secrets) >= 3 and len(seen) > 20
+    assert any("apt-get" in text for text in seen), "the watch saw the install at work"
     for secret in secrets:
         assert not any(secret in text for text in seen), "in a process list"
         for folder in (story.runs, home("logs")):
             found = subprocess.run(["grep", "-rlF", secret, str(folder)], capture_output=True, text=True)
             assert found.stdout == ""
-        assert host.run("journalctl --no-pager -o cat; cat /var/log/postgresql/*", on_line=lambda *_: None).out.count(secret) == 0
+        assert host.run("journalctl --no-pager -o cat; cat /var/log/postgresql/*", raw=True).out.count(secret) == 0
         tracked = subprocess.run(["git", "grep", "-lF", secret], cwd=REPO, capture_output=True, text=True)
         assert tracked.stdout == ""
-    host.run("cat /etc/default/minio", on_line=lambda _, line: seen.append(line))
-    assert any("MINIO_ROOT_PASSWORD" in s for s in seen), "the settings file does hold it: the search could have found one"
-
-
-def test_remove_leaves_nothing_and_up_works_again(story, host):
-    story.up("--mode", "remove", "--no-book")
-    assert set(story.states().values()) == {"removed"}
-    came = [l for l in difference(without_times(story.before), without_times(state(host))) if l.startswith("+ ")]
-    assert [l for l in came if re.search(r"minio|postgres|runbook(?!-mirror)", l)] == []
-    # apt's autoremove keeps what an installed package suggests, here the C library its locales.
-    assert [l for l in came if re.search(r"^\+ ii (?!locales|libc-l10n)|\.service|\.timer|\.socket", l)] == [], "packages and units"
-    assert SecretStore("sandbox-test").names() == []
-    story.up("--no-book")
-    assert story.states() == dict.fromkeys(CHAPTERS, "ok")
+    settings = host.run("cat /etc/default/minio", raw=True).out
+    assert any(secret in settings for secret in secrets), "the settings file does hold it: the search could have found one"
