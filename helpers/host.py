@@ -26,7 +26,7 @@ Probe = collections.namedtuple("Probe", "ok out")
 
 #: seconds that the SSH connection may take to open, a login shell to answer, and that an idle connection stays open
 # (a person reads a chapter's next cell while its forwarded ports wait)
-CONNECT_TIMEOUT, LOGIN_TIMEOUT, IDLE = 10, 30, 3600
+CONNECT_TIMEOUT, LOGIN_TIMEOUT, IDLE = 10, 30, 1800
 
 # Every script runs so: stop at the first error, messages in English, no questions from apt.
 _PRELUDE = "export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive PATH=$PATH:/usr/sbin:/sbin:/snap/bin\n"
