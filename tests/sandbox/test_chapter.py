@@ -29,8 +29,8 @@ def opened(target, host, own_home, box, runs, tmp_path, monkeypatch):
     open.log = log
     open.files = lambda: host.run("cd {}; grep -r . . || true".format(FOLDER), on_line=lambda *_: None).out.splitlines()
     yield open
-    chapters[-1].host.close()
     host.run("rm -rf " + FOLDER)
+    chapters[-1].host.close()
 
 
 def mark(ch, name, title=None):
