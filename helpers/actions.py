@@ -69,6 +69,21 @@ def packages(names, purge=None, paths=(), users=()):
             words(names), installed, words(paths), words(users)))
 
 
+def snap(name, channel, then="true"):
+    """A classic snap from this channel; `then`: a script after its removal. A change that is under way (an install that was cut off) is waited for, up to 5 minutes."""
+    install = "snap install {} --classic --channel={}".format(name, channel)
+    return Action(
+        install,
+        "snap list {0} 2>/dev/null | grep >/dev/null ' {1} ' || {{ snap list {0} 2>&1 | tail -1; exit 1; }}".format(name, channel),
+        """for n in $(seq 100); do
+  if snap list {0} >/dev/null 2>&1; then said=$(snap refresh {0} --classic --channel={1} 2>&1) && break; else said=$({2} 2>&1) && break; fi
+  case $said in *"change in progress"*) sleep 3;; *) echo "$said" >&2; exit 1;; esac
+done
+echo "$said" """.format(name, channel, install),
+        "snap remove --purge {}\n{}".format(name, then),
+        "! snap list {} >/dev/null 2>&1".format(name))
+
+
 def artifact_file(artifact, path):
     """A single-file artifact at a path, mode 0755, checked against its checksum while it is still a temporary file."""
     q, sha = shlex.quote(path), artifact.sha256

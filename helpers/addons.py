@@ -68,8 +68,8 @@ class Addons:
         def apply():
             enable.apply()
             self.kube.kubectl("annotate storageclass microk8s-hostpath storageclass.kubernetes.io/is-default-class=true --overwrite")
-        # Without the answer "no" it would ask whether to delete the volumes' folder.
-        return Action(enable.shown, probe, apply, "printf 'Y\\n' | microk8s disable storage")
+        # Plain `disable storage` asks whether to delete the volumes; here that is said.
+        return Action(enable.shown, probe, apply, "microk8s disable storage:destroy-storage </dev/null")
 
     def dashboard(self):
         """Action: dashboard, its scraper and metrics-server."""

@@ -129,6 +129,10 @@ class Chapter:
         """Action: Debian packages from the host's apt sources; see actions.packages for what remove takes away."""
         return actions.packages(names, **left)
 
+    def snap(self, name, channel, then="true"):
+        """Action: a classic snap from this channel; `then`: a script after its removal."""
+        return actions.snap(name, channel, then)
+
     def service(self, name, unit, after=()):
         """Action: a systemd service with this unit text, restarted when one of the files `after` is newer than it."""
         return actions.Service(name, unit, after, self.host.put)
