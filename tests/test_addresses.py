@@ -2,29 +2,53 @@
 import pytest
 
 from helpers import addresses
+from helpers.errors import BadInput
+
+
+@pytest.mark.parametrize("text, ranges", [
+    ("10.64.140.43-10.64.140.49", [("10.64.140.43", "10.64.140.49")]),
+    ("10.0.0.0/28,10.0.1.5-10.0.1.9", [("10.0.0.0", "10.0.0.15"), ("10.0.1.5", "10.0.1.9")]),
+    ("10.0.0.5-10.0.0.5", [("10.0.0.5", "10.0.0.5")]), (" 10.0.0.5 - 10.0.0.6 ", [("10.0.0.5", "10.0.0.6")]),
+    ("10.0.0.5-10.0.0.9,10.0.0.10-10.0.0.12", [("10.0.0.5", "10.0.0.9"), ("10.0.0.10", "10.0.0.12")]),
+])
+def test_ranges(text, ranges):
+    assert [(str(a), str(b)) for a, b in addresses.parse_ranges(text)] == ranges
 
 
 @pytest.mark.parametrize("text, said", [
-    ("10.0.0.5", None), ("10.64.140.43-10.64.140.49", None), ("10.0.0.0/28,10.0.1.5-10.0.1.9", None),
-    ("10.0.0.9-10.0.0.5", "reversed"), ("10.0.0.5-10.0.0.9,10.0.0.9-10.0.0.12", "overlap"),
-    ("10.0.0.300-10.0.0.301", "300"), ("", ""), ("a-b", "a"), ("fd00::1-fd00::9", "fd00"),
+    ("", "it is empty"), (" , ", "it is empty"), ("10.0.0.1-10.0.0.2,", "a range is missing"),
+    ("10.0.0.300-10.0.0.301", "10.0.0.300-10.0.0.301 is no range"), ("a-b", "a-b is no range"), ("10.0.0.1-", "10.0.0.1- is no range"),
+    ("10.0.0.5", "for one address write 10.0.0.5-10.0.0.5"), ("192.168.1.240/24", "192.168.1.240/24 has host bits set"),
+    ("10.0.0.9-10.0.0.5", "reversed: 10.0.0.9 comes after 10.0.0.5"),
+    ("10.0.0.5-10.0.0.9,10.0.0.9-10.0.0.12", "10.0.0.5-10.0.0.9 and 10.0.0.9-10.0.0.12 overlap"),
+    ("10.0.0.0/24,10.0.0.7-10.0.0.8", "10.0.0.0/24 and 10.0.0.7-10.0.0.8 overlap"),
+    ("fd00::1-fd00::9", "is IPv6"), ("10.0.0.1-fd00::9", "is IPv6"), ("10.0.0.1-10.0.0.2-10.0.0.3", "is no range"),
 ])
-def test_ranges(text, said):
-    if said is None:
-        assert addresses.parse_ranges(text)
-    else:
-        with pytest.raises(ValueError, match=said):
-            addresses.parse_ranges(text)
+def test_what_is_refused(text, said):
+    with pytest.raises(BadInput) as e:
+        addresses.parse_ranges(text)
+    assert said in e.value.saw and repr(text) in e.value.what and addresses.EXAMPLE in e.value.do
 
 
-def test_inside():
+def test_inside_count_and_sample():
     assert addresses.inside("10.64.140.43", addresses.EXAMPLE) and not addresses.inside("10.64.140.50", addresses.EXAMPLE)
+    assert addresses.count(addresses.EXAMPLE + ",10.0.0.0/28") == 7 + 16 and addresses.sample(addresses.EXAMPLE) == "10.64.140.43"
 
 
 @pytest.mark.parametrize("pool, said", [
-    ("10.0.0.1-10.0.0.9", "contains the host's own address 10.0.0.5"), ("10.152.183.200-10.152.183.220", "overlaps the cluster's network 10.152.183.0/24"),
-    ("10.1.0.0/16", "overlaps"), ("192.168.7.1-192.168.7.9", None),
+    ("10.0.0.1-10.0.0.9", "the range 10.0.0.1-10.0.0.9 contains the host's own address 10.0.0.5"),
+    ("10.152.183.200-10.152.183.220", "overlaps the cluster's network 10.152.183.0/24"),
+    ("10.152.182.250-10.152.183.0", "overlaps"), ("10.152.183.255-10.152.184.1", "overlaps"), ("10.0.0.6-10.9.9.9", "overlaps the cluster's network 10.1.0.0/16"),
+    ("10.1.0.0/16", "overlaps"), ("192.168.7.1-192.168.7.9", None), ("10.0.0.6-10.0.0.9,10.0.0.1-10.0.0.4", None),
 ])
 def test_collisions(pool, said):
-    seen = addresses.collision(pool, ["10.0.0.5", "fd00::5"], ["10.152.183.0/24", "10.1.0.0/16"])
-    assert seen is None if said is None else said in seen
+    given = (pool, ["10.0.0.5", "fd00::5"], ["10.152.183.0/24", "10.1.0.0/16"])
+    seen = addresses.collision(*given)
+    if said is None:
+        assert seen is None
+        addresses.check_pool(*given)
+    else:
+        assert said in seen
+        with pytest.raises(BadInput) as e:
+            addresses.check_pool(*given)
+        assert e.value.saw == seen
