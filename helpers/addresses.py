@@ -3,31 +3,67 @@ from __future__ import annotations
 
 import ipaddress
 
+from .errors import BadInput
+
 EXAMPLE = "10.64.140.43-10.64.140.49"
 
 
+class BadPool(BadInput, ValueError):
+    """A pool that cannot be used; `.saw` says why."""
+
+    def __init__(self, text, saw):
+        BadInput.__init__(self, "use the address pool {!r}".format(text), saw=saw, do="For example: " + EXAMPLE)
+
+
 def parse_ranges(text):
-    """[(first, last)] of a pool. ValueError says what is wrong: no address, reversed, overlapping."""
+    """[(first, last)] of a pool. BadPool says what is wrong: no address, reversed, overlapping."""
     found = []
-    for part in text.split(","):
-        first, dash, last = part.strip().partition("-")
-        if dash:
-            low, high = ipaddress.IPv4Address(first.strip()), ipaddress.IPv4Address(last.strip())
-        else:
-            network = ipaddress.IPv4Network(part.strip())
-            low, high = network[0], network[-1]
-        if low > high:
-            raise ValueError("the range {} is reversed: {} comes after {}".format(part.strip(), low, high))
-        for a, b in found:
+    for part in (p.strip() for p in text.split(",")):
+        low, high = _range(text, part)
+        for a, b, other in found:
             if low <= b and a <= high:
-                raise ValueError("the ranges {}-{} and {} overlap".format(a, b, part.strip()))
-        found.append((low, high))
-    return found
+                raise BadPool(text, "the ranges {} and {} overlap".format(other, part))
+        found.append((low, high, part))
+    return [(low, high) for low, high, _ in found]
+
+
+def _range(text, part):
+    if not part:
+        raise BadPool(text, "a range is missing" if text.strip(" ,") else "it is empty")
+    if ":" in part:
+        raise BadPool(text, "{} is IPv6; a pool is IPv4".format(part))
+    first, dash, last = (p.strip() for p in part.partition("-"))
+    try:
+        if dash:
+            low, high = ipaddress.IPv4Address(first), ipaddress.IPv4Address(last)
+        elif "/" in part:
+            network = ipaddress.IPv4Network(part)
+            low, high = network[0], network[-1]
+        else:       # MicroK8s refuses a bare address, after it has begun
+            ipaddress.IPv4Address(part)
+            raise BadPool(text, "{0} is no range: for one address write {0}-{0}".format(part))
+    except BadPool:
+        raise
+    except ValueError as e:
+        raise BadPool(text, "{} is no range: {}".format(part, e)) from None
+    if low > high:
+        raise BadPool(text, "the range {} is reversed: {} comes after {}".format(part, low, high))
+    return low, high
 
 
 def inside(address, text):
     """Whether an address belongs to the pool."""
     return any(low <= ipaddress.IPv4Address(address) <= high for low, high in parse_ranges(text))
+
+
+def sample(text):
+    """An address of the pool: its first."""
+    return str(parse_ranges(text)[0][0])
+
+
+def count(text):
+    """How many addresses the pool has."""
+    return sum(int(high) - int(low) + 1 for low, high in parse_ranges(text))
 
 
 def collision(text, addresses=(), networks=()):
@@ -40,3 +76,10 @@ def collision(text, addresses=(), networks=()):
             if low <= network[-1] and network[0] <= high:
                 return "the range {}-{} overlaps the cluster's network {}".format(low, high, network)
     return None
+
+
+def check_pool(text, host_addresses=(), reserved=()):
+    """BadPool when the pool is none, or collides with one of the host's addresses or a reserved network."""
+    why = collision(text, host_addresses, reserved)
+    if why:
+        raise BadPool(text, why)

@@ -220,7 +220,7 @@ def _root(text):
             part.end = end if part.kind == "flow" else part.parts[-1].end
         elif isinstance(e, yaml.NodeEvent):
             open_parts[-1].parts.append(_Part("scalar", start, start + len(text[start:end].rstrip(" \r\n"))))
-    return open_parts[0].parts[0] if open_parts[0].parts else None
+    return next((p for p in open_parts[0].parts if p.kind != "scalar" or p.start != p.end), None)
 
 
 def _pair(text, key):

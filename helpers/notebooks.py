@@ -94,7 +94,8 @@ def check_parameters(notebook, given):
     """The chapter's parameters with `given` over its defaults. BadInput names the first one that does not fit.
 
     Types are those of the example values in the parameters cell, also inside lists. By name: *port and *ports are 1 to
-    65535, *cidr a network like 10.1.0.0/16 (or empty), mode one of install, verify, plan, remove.
+    65535, *cidr a network like 10.1.0.0/16 (or empty), *pool ranges of addresses for MetalLB, *_servers IP addresses,
+    channel a version and a risk level, mode one of install, verify, plan, remove.
     """
     check_names(given, notebook.parameters, "chapter " + notebook.id)
     values = {}
@@ -140,10 +141,15 @@ def _problem(name, value, example):
     if name.endswith("pool"):
         try:
             addresses.parse_ranges(value)
+        except BadInput as e:
+            return e.saw
+    if name.endswith("_servers"):
+        try:
+            list(map(ipaddress.ip_address, map(str, items)))
         except ValueError as e:
             return str(e)
-    if name == "channel" and not re.fullmatch(r"\d+\.\d+(/(stable|candidate|beta|edge))?", value):
-        return "a channel is a version and a risk level"
+    if name == "channel" and not re.fullmatch(r"[0-9]+\.[0-9]+(/(stable|candidate|beta|edge))?", value):
+        return "a channel is a version and a risk level, like 1.20/stable"
     return None
 
 

@@ -1,7 +1,7 @@
 """Address pools: what is refused, and what a pool collides with."""
 import pytest
 
-from helpers import addresses
+from helpers import addresses, notebooks
 from helpers.errors import BadInput
 
 
@@ -52,3 +52,14 @@ def test_collisions(pool, said):
         with pytest.raises(BadInput) as e:
             addresses.check_pool(*given)
         assert e.value.saw == seen
+
+
+@pytest.mark.parametrize("chapter, given, said", [
+    ("addons", {"metallb_pool": "10.0.0.9-10.0.0.5"}, "reversed"), ("addons", {"metallb_pool": ""}, "it is empty"),
+    ("addons", {"dns_servers": ["8.8.8.8", "dns.example"]}, "'dns.example' does not appear"), ("addons", {"dns_servers": [8]}, "'8' does not appear"),
+    ("kubernetes", {"channel": "latest/stable"}, "like 1.20/stable"), ("kubernetes", {"channel": "1.20/safe"}, "like 1.20/stable"),
+])
+def test_a_chapter_refuses_it_as_a_parameter(chapter, given, said):
+    with pytest.raises(BadInput) as e:
+        notebooks.check_parameters(notebooks.find(chapter), given)
+    assert said in e.value.saw and "For example" in e.value.do

@@ -65,6 +65,27 @@ FORMS = {
     "keys missing": "apiVersion: v1\nkind: Config\ncurrent-context: other\n",
     "carriage returns": THREE.replace("\n", "\r\n"),
     "no current context": "apiVersion: v1\nkind: Config\nclusters:\n- name: a\n  cluster: {server: 'https://a'}\n",
+    "null lists": "apiVersion: v1\nclusters: null\ncontexts:\nusers: ~\ncurrent-context: x\n",
+    "lists for nothing, with comments": "clusters:   # none yet\ncontexts: [ ]  # none\nusers: [\n]\nkind: Config\n",
+    "no newline at the end": "apiVersion: v1\nkind: Config",
+    "document marks": "%YAML 1.1\n---\nkind: Config\n...\n",
+    "everything indented": "  kind: Config\n  clusters:\n    - name: a\n      cluster: {}\n",
+    "a byte order mark": "\ufeffkind: Config\n",
+    "one line of json": '{"kind":"Config","clusters":[],"users":null,"current-context":""}',
+    "json on many lines": '{\n    "kind": "Config",\n    "clusters": [\n        {\n            "name": "a",\n            "cluster": {}\n        }\n    ],\n    "users": []\n}\n',
+    "nothing but braces": "{}\n",
+    "a dash on its own line": "users:\n-\n  # mine\n  name: a\n  user: {}\n",
+    "long texts": "users:\n- name: a\n  user:\n    token: |\n      abc\n      - def\nx: |+\n  abc\n\n",
+    "a long text without a newline": "clusters: []\nx: |\n  abc",
+    "aliases": "x-base: &base\n  name: a\n  cluster: {server: 'https://a'}\nclusters:\n- *base\nusers: [&u {name: a, user: {}}]\n",
+    "other letters": "# Gr\u00f6\u00dfe \U0001F600\nclusters:\n- name: \u00e4\n  cluster: {}\n",
+    "an empty current context": "clusters: []\ncurrent-context: ''  # none\n",
+    "a current context of nothing": "clusters: []\ncurrent-context:\n",
+    "a null current context": "clusters: []\ncurrent-context: null\n",
+    "only comments": "# hello",
+    "only a mark": "---\n",
+    "blank lines": "\n\n",
+    "empty": "",
 }
 
 
@@ -85,6 +106,19 @@ def test_merge_then_remove_gives_the_identical_bytes(path, text):
     assert kubeconfig.differs(path, INCOMING, "mlops") is None
     assert kubeconfig.remove(path, "mlops") is True
     assert path.read_bytes() == text.encode()
+
+
+def test_nothing_else_changes(path, text):
+    kubeconfig.merge(path, INCOMING, "mlops", use=True)
+    new, old = yaml.safe_load(path.read_text("utf-8")), yaml.safe_load(text) or {}
+    assert new["current-context"] == "mlops"
+    for key in "clusters", "contexts", "users":
+        assert [i for i in new[key] if i["name"] != "mlops"] == (old.get(key) or [])
+    assert {k: new[k] for k in old if k not in ("clusters", "contexts", "users", "current-context")} == \
+        {k: v for k, v in old.items() if k not in ("clusters", "contexts", "users", "current-context")}
+    assert "&" in text or all(line.strip() in path.read_text("utf-8") for line in text.splitlines() if line.lstrip().startswith("#"))
+    kubeconfig.remove(path, "mlops")
+    assert not (yaml.safe_load(path.read_text("utf-8")) or {}).get("current-context")
 
 
 def test_merge_twice_changes_nothing(path):
@@ -154,15 +188,148 @@ def test_a_file_that_others_may_read_is_named_and_mended(tmp_path):
     path = tmp_path / "config"
     kubeconfig.merge(path, INCOMING, "mlops")
     path.chmod(0o644)
-    assert "644" in kubeconfig.differs(path, INCOMING, "mlops")
+    assert "its mode is 0644" in kubeconfig.differs(path, INCOMING, "mlops")
     kubeconfig.merge(path, INCOMING, "mlops")
     assert kubeconfig.differs(path, INCOMING, "mlops") is None
 
 
-@pytest.mark.parametrize("content", ["a: [", "- a list\n", "clusters: text\n"])
-def test_what_is_no_kubeconfig_is_refused_and_kept(tmp_path, content):
+@pytest.mark.parametrize("content, saw", [
+    (b"a: [", "it is not YAML"), (b"- a list\n", "no kubeconfig"), (b"[]\n", "no kubeconfig"), (b"hello\n", "no kubeconfig"), (b"clusters: text\n", "clusters is not a list"),
+    (b"users: [1]\n", "users is not a list of entries"), (b"a: 1\n---\nb: 1\n", "it is not YAML"), (b"# \xe4\n", "not UTF-8"), (b"kind:\tConfig\n\tx: 1\n", "it is not YAML"),
+    (b"users: [{name: a}]\nusers: [{name: b}]\n", "users stands twice"), (b"x: &x {users: []}\n<<: *x\n", "unusual way"),
+    (b"clusters: &c\n- name: a\n", "clusters has an anchor"), (b"users: [&m {name: mlops, user: {}}]\nx: *m\n", "unusual way"),
+])
+def test_what_cannot_be_edited_is_refused_and_kept(tmp_path, content, saw):
     path = tmp_path / "config"
-    path.write_text(content)
-    with pytest.raises(RunbookError):
+    path.write_bytes(content)
+    with pytest.raises(RunbookError) as e:
         kubeconfig.merge(path, INCOMING, "mlops")
-    assert path.read_text() == content
+    assert saw in e.value.saw and "KUBECONFIG" in e.value.do and "Nothing was changed" in e.value.do
+    assert path.read_bytes() == content and os.listdir(str(tmp_path)) == ["config"]
+
+
+def test_an_error_never_quotes_the_file(tmp_path):
+    path = tmp_path / "config"
+    path.write_text("users:\n- name: a\n  user:\n    token: hidden: x\n")
+    with pytest.raises(RunbookError) as e:
+        kubeconfig.merge(path, INCOMING, "mlops")
+    assert "line 4" in str(e.value) and "hidden" not in str(e.value) and e.value.__suppress_context__
+
+
+@pytest.mark.parametrize("incoming", ["", "microk8s is not running", "a: [", "clusters: []\ncurrent-context: x\n"])
+def test_what_is_no_answer_of_microk8s_is_refused(tmp_path, incoming):
+    for ask in kubeconfig.merge, kubeconfig.differs:
+        with pytest.raises(RunbookError, match="microk8s config"):
+            ask(tmp_path / "config", incoming, "mlops")
+    assert os.listdir(str(tmp_path)) == []
+
+
+def test_a_folder_is_refused(tmp_path):
+    with pytest.raises(RunbookError) as e:
+        kubeconfig.merge(tmp_path, INCOMING, "mlops")
+    assert e.value.saw == "Is a directory"
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+    path = tmp_path / "config"
+    path.write_text(THREE)
+    monkeypatch.setattr(os, "fsync", lambda fd: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(RunbookError) as e:
+        kubeconfig.merge(path, INCOMING, "mlops")
+    assert e.value.saw == "No space left on device"
+    assert path.read_text() == THREE and os.listdir(str(tmp_path)) == ["config"]
+
+
+def test_folders_that_are_made_are_private(tmp_path):
+    kubeconfig.merge(tmp_path / "a" / "b" / "config", INCOMING, "mlops")
+    assert [(tmp_path / f).stat().st_mode & 0o777 for f in ("a", "a/b")] == [0o700, 0o700]
+
+
+def test_removing_what_is_not_there_touches_nothing(tmp_path):
+    path = tmp_path / "config"
+    assert kubeconfig.remove(path, "mlops") is False and not path.exists()
+    path.write_text(THREE)
+    path.chmod(0o644)
+    assert kubeconfig.remove(path, "mlops") is False
+    assert path.read_text() == THREE and path.stat().st_mode & 0o777 == 0o644
+
+
+def rewritten(path):
+    """As kubectl does after any `kubectl config` command: no comments, sorted, block style."""
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()), default_flow_style=False))
+
+
+@pytest.mark.parametrize("text", [None, THREE])
+def test_after_kubectl_rewrote_the_file(tmp_path, text):
+    path = tmp_path / "config"
+    if text:
+        path.write_text(text)
+    kubeconfig.merge(path, INCOMING, "mlops")
+    rewritten(path)
+    assert kubeconfig.differs(path, INCOMING, "mlops") is None and kubeconfig.merge(path, INCOMING, "mlops") is False
+    kubeconfig.merge(path, INCOMING.replace("10.0.0.5", "10.0.0.9"), "mlops")
+    assert kubeconfig.entry(path, "mlops")["cluster"]["server"] == "https://10.0.0.9:16443"
+    kubeconfig.remove(path, "mlops")
+    left = yaml.safe_load(path.read_text())
+    if text:
+        assert left == yaml.safe_load(text)
+    else:
+        assert (left["clusters"], left["users"], left["contexts"], left["current-context"]) == ([], [], [], None)
+
+
+def test_a_file_of_ours_with_more_in_it_stays(tmp_path):
+    path = tmp_path / "config"
+    kubeconfig.merge(path, INCOMING, "mlops")
+    with open(str(path), "a") as f:
+        f.write("preferences: {colors: true}  # mine\n")
+    kubeconfig.remove(path, "mlops")
+    assert path.read_text().endswith("preferences: {colors: true}  # mine\n") and kubeconfig.entry(path, "mlops") is None
+
+
+def test_two_clusters_side_by_side(path, text):
+    kubeconfig.merge(path, INCOMING, "one")
+    one = path.read_bytes()
+    kubeconfig.merge(path, INCOMING.replace("10.0.0.5", "10.0.0.9"), "two")
+    assert kubeconfig.entry(path, "one")["cluster"]["server"] != kubeconfig.entry(path, "two")["cluster"]["server"]
+    kubeconfig.remove(path, "two")
+    assert path.read_bytes() == one
+
+
+@pytest.mark.parametrize("users", [
+    "- name: mlops\n  user:\n    token: |\n      old\n- name: b\n  user: {}\n", "- {name: mlops}\n- {name: mlops}\n- name: b\n  user: {}\n",
+    "- name: b\n  user: {}\n- user:\n    token: old  # mine\n  name: mlops", "  [{name: mlops, user: {}}, {name: b, user: {}}, ]\n",
+])
+def test_an_older_entry_in_any_form_is_replaced_and_removed(tmp_path, users):
+    path = tmp_path / "config"
+    path.write_text("users:\n" + users)
+    kubeconfig.merge(path, INCOMING, "mlops")
+    assert sorted(i["name"] for i in yaml.safe_load(path.read_text())["users"]) == ["b", "mlops"]
+    assert kubeconfig.differs(path, INCOMING, "mlops") is None
+    kubeconfig.remove(path, "mlops")
+    assert yaml.safe_load(path.read_text())["users"] == [{"name": "b", "user": {}}]
+
+
+def test_the_current_context_is_part_of_the_probe_when_asked(tmp_path):
+    path = tmp_path / "config"
+    path.write_text(THREE)
+    kubeconfig.merge(path, INCOMING, "mlops")
+    assert kubeconfig.differs(path, INCOMING, "mlops") is None
+    assert "is home, not mlops" in kubeconfig.differs(path, INCOMING, "mlops", use=True)
+    assert kubeconfig.merge(path, INCOMING, "mlops", use=True) is True
+    assert kubeconfig.differs(path, INCOMING, "mlops", use=True) is None
+
+
+@pytest.mark.parametrize("name", ["1", "true", "a: b", "it's", "\u00e4 \"q\""])
+def test_any_name(path, text, name):
+    kubeconfig.merge(path, INCOMING, name, use=True)
+    assert yaml.safe_load(path.read_text("utf-8"))["current-context"] == name
+    assert kubeconfig.differs(path, INCOMING, name, use=True) is None
+
+
+def test_the_path_comes_from_the_environment(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("KUBECONFIG", os.pathsep + "/a/b" + os.pathsep + "/c")
+    assert str(kubeconfig.default_path()) == "/a/b"
+    monkeypatch.delenv("KUBECONFIG")
+    assert kubeconfig.default_path() == tmp_path / ".kube" / "config"
+    assert kubeconfig.differs(kubeconfig.default_path(), INCOMING, "mlops") == "no context mlops in ~/.kube/config"
