@@ -56,16 +56,6 @@ def inside(address, text):
     return any(low <= ipaddress.IPv4Address(address) <= high for low, high in parse_ranges(text))
 
 
-def sample(text):
-    """An address of the pool: its first."""
-    return str(parse_ranges(text)[0][0])
-
-
-def count(text):
-    """How many addresses the pool has."""
-    return sum(int(high) - int(low) + 1 for low, high in parse_ranges(text))
-
-
 def collision(text, addresses=(), networks=()):
     """What a pool collides with: one of these addresses, or a part of these networks. None when with nothing."""
     for low, high in parse_ranges(text):
@@ -76,10 +66,3 @@ def collision(text, addresses=(), networks=()):
             if low <= network[-1] and network[0] <= high:
                 return "the range {}-{} overlaps the cluster's network {}".format(low, high, network)
     return None
-
-
-def check_pool(text, host_addresses=(), reserved=()):
-    """BadPool when the pool is none, or collides with one of the host's addresses or a reserved network."""
-    why = collision(text, host_addresses, reserved)
-    if why:
-        raise BadPool(text, why)

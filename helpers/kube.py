@@ -92,7 +92,7 @@ class Kube:
                 self.ch.masker.add(secret)
             return text
         shown = "kubectl config: cluster, user and context {} into {}".format(context, str(path).replace(str(Path.home()), "~"))
-        return Action(shown, lambda: kubeconfig.differs(path, incoming(), context), lambda: kubeconfig.merge(path, incoming(), context, use),
+        return Action(shown, lambda: kubeconfig.differs(path, incoming(), context, use), lambda: kubeconfig.merge(path, incoming(), context, use),
                       lambda: kubeconfig.remove(path, context),
                       gone=lambda: None if kubeconfig.entry(path, context) is None else "context {} is still there".format(context))
 

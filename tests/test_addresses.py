@@ -30,9 +30,8 @@ def test_what_is_refused(text, said):
     assert said in e.value.saw and repr(text) in e.value.what and addresses.EXAMPLE in e.value.do
 
 
-def test_inside_count_and_sample():
+def test_inside():
     assert addresses.inside("10.64.140.43", addresses.EXAMPLE) and not addresses.inside("10.64.140.50", addresses.EXAMPLE)
-    assert addresses.count(addresses.EXAMPLE + ",10.0.0.0/28") == 7 + 16 and addresses.sample(addresses.EXAMPLE) == "10.64.140.43"
 
 
 @pytest.mark.parametrize("pool, said", [
@@ -44,14 +43,7 @@ def test_inside_count_and_sample():
 def test_collisions(pool, said):
     given = (pool, ["10.0.0.5", "fd00::5"], ["10.152.183.0/24", "10.1.0.0/16"])
     seen = addresses.collision(*given)
-    if said is None:
-        assert seen is None
-        addresses.check_pool(*given)
-    else:
-        assert said in seen
-        with pytest.raises(BadInput) as e:
-            addresses.check_pool(*given)
-        assert e.value.saw == seen
+    assert seen is None if said is None else said in seen
 
 
 @pytest.mark.parametrize("chapter, given, said", [
