@@ -68,7 +68,6 @@ class Host:
         self.sudo = []      # what makes a command root: found by connect()
         self.home = None    # the user's home directory on the host
         self._connected = False
-        self._pid_dir = None
 
     # -- the connection ------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from . import catalogue, kubeconfig
 from .actions import Action
 from .chapter import Unmet
+from .errors import RunbookError
 
 LAB = "runbook-proof"
 
@@ -131,28 +132,45 @@ class Kube:
 
     def wait_for(self, what, probe, timeout=300):
         """Wait until a probe holds; shows what pods wait for, and ends at once when there is no hope."""
-        self.ch.wait(what, lambda: self._holds(probe), failed=self.hopeless, timeout=timeout,
+        def ready():
+            ok, seen = self.ch.host.probe({0: probe})[0]
+            if not ok:
+                raise ValueError("; ".join([seen] + [t for t, _ in self.troubles()][:3]))
+            return True
+        self.ch.wait(what, ready, failed=self.hopeless, timeout=timeout,
                      do="On the host: microk8s kubectl get pods -A; microk8s kubectl describe pod ...")
 
     def hopeless(self):
-        """Why some pod will never run: no such image, crashing for the third time (with its last lines), nowhere to run. None otherwise."""
+        """Why some pod will never run: no such image, crashing again and again (with its last lines), nowhere to run. None otherwise."""
+        for text, final in self.troubles():
+            if final:
+                return text
+        return None
+
+    def troubles(self):
+        """[(what a pod waits for, whether that is for ever)] of all pods that are not ready. Empty when the API does not answer."""
         try:
             pods = self.get("pods -A")["items"]
-        except Exception:   # the API may not answer yet: that is not hopeless
-            return None
-        for pod in pods:
-            name, space = pod["metadata"]["name"], pod["metadata"]["namespace"]
-            for c in pod["status"].get("conditions", []):
-                if c["type"] == "PodScheduled" and c["status"] == "False" and "Insufficient" in c.get("message", ""):
-                    return "pod {}/{} cannot be scheduled: {}".format(space, name, c["message"])
-            for s in pod["status"].get("containerStatuses", []) + pod["status"].get("initContainerStatuses", []):
-                waiting = s.get("state", {}).get("waiting", {})
-                if waiting.get("reason") in ("ImagePullBackOff", "InvalidImageName"):
-                    return "pod {}/{} gets no image: {}".format(space, name, waiting.get("message", s["image"]))
-                if waiting.get("reason") == "CrashLoopBackOff" and s.get("restartCount", 0) >= 3:
-                    last = self.kubectl("logs -n {} {} -c {} --previous --tail=6".format(space, name, s["name"]))
-                    return "pod {}/{} crashes again and again:\n{}".format(space, name, last)
-        return None
+        except (RunbookError, ValueError):
+            return []
+        return [t for pod in pods for t in self._pod_troubles(pod)]
+
+    def _pod_troubles(self, pod):
+        name = "pod {}/{}".format(pod["metadata"]["namespace"], pod["metadata"]["name"])
+        status = pod["status"]
+        for c in status.get("conditions", []):
+            if c["type"] == "PodScheduled" and c["status"] == "False":
+                yield "{} cannot be scheduled: {}".format(name, c.get("message", "")), "Insufficient" in c.get("message", "") or "didn't match" in c.get("message", "")
+        for s in status.get("initContainerStatuses", []) + status.get("containerStatuses", []):
+            waiting = s.get("state", {}).get("waiting", {})
+            reason = waiting.get("reason")
+            if reason in ("ErrImagePull", "ImagePullBackOff", "InvalidImageName"):
+                yield "{} gets no image {}: {}".format(name, s["image"], waiting.get("message", reason)), reason != "ErrImagePull"
+            elif reason == "CrashLoopBackOff":
+                last = self.kubectl("logs -n {} {} -c {} --previous --tail=6".format(pod["metadata"]["namespace"], pod["metadata"]["name"], s["name"]))
+                yield "{} crashes, {} times so far. Its last lines:\n{}".format(name, s.get("restartCount", 0), last), s.get("restartCount", 0) >= 3
+            elif reason:
+                yield "{} waits: {}".format(name, reason), False
 
     # -- a namespace for proofs ------------------------------------------------------------------
 

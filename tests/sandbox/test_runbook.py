@@ -13,12 +13,16 @@ from pathlib import Path
 
 import pytest
 
+from helpers import notebooks
+from helpers.addons import METRICS
+from helpers.chapter import Chapter
+from helpers.errors import RunbookError
 from helpers.host import Host
-from helpers.kube import READY, available
+from helpers.kube import READY, Kube, available
 from helpers.paths import REPO, home
 from helpers.sandbox import Sandbox
 from helpers.secrets import SecretStore
-from helpers.waiting import wait
+from helpers.waiting import TimedOut, wait
 from host_state import difference, state, without_times
 
 TARGET, SLUG = "sandbox:story", "sandbox-story"
@@ -264,10 +268,39 @@ def test_after_a_reboot_everything_is_back_by_itself(story):
     pods = {name: available(space, kind, name) for space, kind, name in (
         ("kube-system", "deployment", "coredns"), ("kube-system", "deployment", "metrics-server"), ("kube-system", "deployment", "kubernetes-dashboard"),
         ("metallb-system", "deployment", "controller"), ("metallb-system", "daemonset", "speaker"))}
+    pods["metrics"] = METRICS
     wait("its pods after the reboot", lambda: all(p.ok for p in host.probe(pods).values()), timeout=120)
     host.close()
     story.up("--mode", "verify", "--no-book", "-p", "addons.metallb_pool=10.64.140.60-10.64.140.61")
     assert story.states() == dict.fromkeys(CHAPTERS, "ok")
+
+
+_PODS = """# three pods that will never run
+{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "no-image"}, "spec": {"containers": [{"name": "c", "image": "no-such/image:1"}]}}
+---
+{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "too-big"}, "spec": {"containers": [{"name": "c", "image": "busybox:1.35.0", "resources": {"requests": {"cpu": "1000"}}}]}}
+---
+{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "crashes"}, "spec": {"containers": [{"name": "c", "image": "busybox:1.35.0", "command": ["sh", "-c", "echo the reason of it all; exit 1"]}]}}
+"""
+
+
+def test_what_a_pod_waits_for_is_told_and_what_will_never_be_ends_the_wait(story, host):
+    n = notebooks.find("addons")
+    ch = Chapter(n, notebooks.check_parameters(n, {"target": TARGET, "mode": "verify"}))
+    kube = Kube(ch)
+    kube.kubectl("create namespace told")
+    try:
+        kube.kubectl("apply -n told -f -", stdin=_PODS)
+        for wanted in ("pod told/no-image gets no image no-such/image:1", "pod told/too-big cannot be scheduled: 0/1 nodes are available: 1 Insufficient cpu",
+                       "pod told/crashes crashes, 3 times so far. Its last lines:\nthe reason of it all"):
+            wait(wanted, lambda: [t for t, final in kube.troubles() if final and t.startswith(wanted)], timeout=180)
+        with pytest.raises(RunbookError) as e:
+            kube.wait_for("what will never be", "echo 'not yet'; exit 1", timeout=60)
+        assert "told/" in e.value.saw and not isinstance(e.value, TimedOut)
+    finally:
+        kube.kubectl("delete namespace told --wait=false")
+        kube.kubectl("delete pods --all -n told --force --grace-period=0", timeout=120)
+        ch.host.close()
 
 
 def test_remove_leaves_nothing(story, host):
