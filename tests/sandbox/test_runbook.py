@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 
 from helpers import notebooks
-from helpers.addons import METRICS
 from helpers.chapter import Chapter
 from helpers.errors import RunbookError
 from helpers.host import Host
@@ -268,7 +267,6 @@ def test_after_a_reboot_everything_is_back_by_itself(story):
     pods = {name: available(space, kind, name) for space, kind, name in (
         ("kube-system", "deployment", "coredns"), ("kube-system", "deployment", "metrics-server"), ("kube-system", "deployment", "kubernetes-dashboard"),
         ("metallb-system", "deployment", "controller"), ("metallb-system", "daemonset", "speaker"))}
-    pods["metrics"] = METRICS
     wait("its pods after the reboot", lambda: all(p.ok for p in host.probe(pods).values()), timeout=120)
     host.close()
     story.up("--mode", "verify", "--no-book", "-p", "addons.metallb_pool=10.64.140.60-10.64.140.61")
