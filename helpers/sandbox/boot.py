@@ -217,7 +217,8 @@ class Guest:
         machine.apply(root)
 
     def running(self) -> bool:
-        return processes.alive(self.supervisor) is not None
+        # Both: a supervisor outlives a killed nspawn by a moment, in which the guest still answers.
+        return processes.alive(self.supervisor) is not None and processes.alive(self.nspawn) is not None
 
     def boot(self) -> None:
         """Start the guest; it may take seconds until SSH answers."""
@@ -272,7 +273,7 @@ class Guest:
         began = told = time.monotonic()
         saw = "no answer on port 22"
         while time.monotonic() - began < seconds:
-            if not self.running():
+            if processes.alive(self.supervisor) is None:
                 saw = "it ended: " + " / ".join((self.dir / "logs/host.log").read_text(errors="replace").split("\n")[-6:])
                 break
             if self.answers():
