@@ -14,7 +14,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-KINDS = ("file", "apt", "snap", "image", "chart", "pip")
+KINDS = ("file", "tool", "apt", "snap", "image", "chart", "pip")
 
 # Prints a URL's content on the host; a fresh Ubuntu has one of the two.
 FETCH = 'fetch() { if command -v curl >/dev/null; then curl -fsSL --retry 3 --max-time 600 "$1"; else wget -qO- --tries=3 "$1"; fi; }\n'
@@ -39,12 +39,28 @@ class Artifact:
         self.packages = entry.get("packages", [])
         self.entry = entry
         self.origin, self.fidelity, self.program, self.differs = "", "", "", []
+        self._mirror, self._sums = "", {}
 
     @property
     def path(self):
         """Where a mirror serves it: the upstream address without its scheme."""
-        parts = urlsplit(self.url)
-        return parts.netloc + parts.path
+        return _path(self.url)
+
+    def url_for(self, system, arch):
+        """A tool's address for this operating system and processor, at this origin."""
+        url = self.entry.get("url_" + system, self.entry["url"]).format(os=system, arch=arch)
+        return "{}/{}".format(self._mirror, _path(url)) if self._mirror else url
+
+    def sha256_for(self, system, arch):
+        """The checksum of a tool's file; "" when none is known. The catalogue's `sha256_<os>_<arch>`, or what the mirror says."""
+        if self._mirror:
+            return self._sums.get(self.url_for(system, arch)[len(self._mirror) + 1:], "")
+        return self.entry.get("sha256_{}_{}".format(system, arch), "")
+
+
+def _path(url):
+    parts = urlsplit(url)
+    return parts.netloc + parts.path
 
 
 def load(path=None):
@@ -59,7 +75,7 @@ def load(path=None):
     for name, entry in entries.items():
         if not isinstance(entry, dict):
             raise BadInput("read the catalogue's entry {!r}".format(name), saw="it is no table", do="Mend {}".format(path))
-        needs = {"kind", "version", "licence"} | ({"url"} if entry.get("kind") == "file" else set())
+        needs = {"kind", "version", "licence"} | ({"url"} if entry.get("kind") in ("file", "tool") else set())
         if needs - set(entry) or entry["kind"] not in KINDS:
             raise BadInput("read the catalogue's entry [{}]".format(name),
                            saw="missing: {}".format(", ".join(sorted(needs - set(entry))) or "a kind among " + ", ".join(KINDS)),
@@ -108,7 +124,7 @@ class Origin:
             artifact.origin = "the host's apt sources"
         elif self.text != "upstream":
             self._from_mirror(artifact, host)
-        elif not artifact.sha256 and artifact.sha256_url:
+        elif artifact.kind != "tool" and not artifact.sha256 and artifact.sha256_url:
             said = host.run(FETCH + "fetch " + shlex.quote(artifact.sha256_url), sudo=False, timeout=60, on_line=lambda *_: None,
                             what="ask for the checksum of " + name).out.split()
             artifact.sha256 = said[0] if said else ""
@@ -128,6 +144,7 @@ class Origin:
             raise RunbookError("get {} from the mirror".format(artifact.name), host.name, "its index does not list it",
                                "Put it into the bundle folder, or take origin=upstream.")
         artifact.url = "{}/{}".format(self.text, artifact.path)
+        artifact._mirror, artifact._sums = self.text, entry.get("sums", {})
         artifact.sha256 = entry.get("sha256", "")
         artifact.fidelity = entry.get("fidelity", "original")
         artifact.program = entry.get("program", artifact.name)

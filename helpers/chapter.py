@@ -87,6 +87,11 @@ class Chapter:
                               [(name, found.version, found.licence, found.origin, stands)]))
         return found
 
+    def tool(self, name):
+        """A program of the catalogue for this machine; shows the artifact. See tools.Tool."""
+        from .tools import Tool
+        return Tool(self.artifact(name), self.masker, lambda text: self.events.emit("wait", text=text))
+
     def secret(self, name):
         """A secret of this target by name, made when new. In a file's text, f"{secret}" is filled in as it is sent."""
         secret = self.secrets.get(name)

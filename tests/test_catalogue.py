@@ -13,7 +13,7 @@ def test_every_artifact_says_what_it_is_and_comes_from_one_address():
     assert {"minio", "postgresql"} <= set(known)
     for a in known.values():
         assert a.kind in catalogue.KINDS and a.version and a.licence and a.about, a.name
-        assert a.kind != "file" or re.fullmatch(r"https://[^/]+/.+", a.url), a.name
+        assert a.kind not in ("file", "tool") or re.fullmatch(r"https://[^/]+/.+", a.url), a.name
         assert not a.sha256 or re.fullmatch("[0-9a-f]{64}", a.sha256), a.name
         assert a.kind != "file" or a.sha256 or a.sha256_url.startswith("https://"), a.name + " cannot be verified"
         assert set(a.entry.get("needs", [])) <= set(known), a.name

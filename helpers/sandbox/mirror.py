@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import tomllib
 from pathlib import Path
@@ -123,6 +124,8 @@ class Mirror:
             path = entry.get("url", "").partition("://")[2]
             index[artifact] = {**stated[artifact], "version": entry.get("version", ""), "from": "substitute",
                                "sha256": files.get(path, {}).get("sha256", ""), "files": sorted(files)}
+            if entry.get("kind") == "tool":     # a file for each system and processor
+                index[artifact]["sums"] = {name: file["sha256"] for name, file in files.items()}
         self._bundle(new, catalogue, index)
         (new / "index.json").write_text(json.dumps({"artifacts": dict(sorted(index.items()))}, indent=1) + "\n")
         final = self.files / content
@@ -146,7 +149,14 @@ class Mirror:
             _link(file, new / file.relative_to(folder))
         for artifact, entry in catalogue.items():
             path = entry.get("url", "").partition("://")[2]
-            if path and (folder / path).is_file():
+            if entry.get("kind") == "tool":
+                patterns = [re.sub(r"\{os\}|\{arch\}", "*", u.partition("://")[2]) for n, u in entry.items() if n == "url" or n.startswith("url_")]
+                paths = sorted({str(p.relative_to(folder)) for pattern in patterns for p in folder.glob(pattern)})
+                if paths:
+                    index[artifact] = {"fidelity": "original", "program": f"{artifact} {entry.get('version', '')}".strip(), "differs": [],
+                                       "version": entry.get("version", ""), "from": "bundle", "sha256": "", "files": paths,
+                                       "sums": {p: _sum(folder / p, sums) for p in paths}}
+            elif path and (folder / path).is_file():
                 index[artifact] = {"fidelity": "original", "program": f"{artifact} {entry.get('version', '')}".strip(), "differs": [],
                                    "version": entry.get("version", ""), "from": "bundle", "sha256": _sum(folder / path, sums), "files": [path]}
         machine.write(remembered, json.dumps(sums))
