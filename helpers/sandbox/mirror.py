@@ -116,10 +116,15 @@ class Mirror:
             path.chmod(0o755)
         catalogue, stated = _toml(CATALOGUE), fidelity(built)
         index = {}
-        for artifact, folder in built.items():
-            files = {n: f for n, f in json.loads((folder / "meta.json").read_text())["files"].items() if not n.startswith("images")}
+        made = {recipe: {n: f for n, f in json.loads((folder / "meta.json").read_text())["files"].items() if not n.startswith("images")}
+                for recipe, folder in built.items()}
+        for recipe, files in made.items():
             for name in files:
-                _link(folder / "out" / name, new / name)
+                _link(built[recipe] / "out" / name, new / name)
+        for artifact in stated:
+            files = made.get(stated[artifact].get("recipe", artifact))     # one recipe may make several artifacts
+            if files is None:
+                continue
             entry = catalogue.get(artifact, {})
             path = entry.get("url", "").partition("://")[2]
             index[artifact] = {**stated[artifact], "version": entry.get("version", ""), "from": "substitute",
