@@ -55,7 +55,7 @@ class Notebook:
     @property
     def artifacts(self):
         """Names of the catalogue's artifacts that the chapter asks for."""
-        return [name for _, source in self._cells("code") for name in re.findall(r'\bch\.artifact\("([^"]+)"\)', source)]
+        return [name for _, source in self._cells("code") for name in re.findall(r'\bch\.(?:artifact|tool)\("([^"]+)"\)', source)]
 
     @property
     def entries(self):
