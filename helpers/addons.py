@@ -30,6 +30,11 @@ spec:
   containers: [{name: cuda, image: "k8s.gcr.io/cuda-vector-add:v0.1", resources: {limits: {nvidia.com/gpu: 1}}}]
 """
 
+#: a probe: the metrics API answers. While it does not, no namespace can be deleted, since the cluster cannot list what is in it.
+METRICS = ("s=$(microk8s kubectl get apiservice v1beta1.metrics.k8s.io -o jsonpath='{.status.conditions[?(@.type==\"Available\")].status}' 2>&1 || true)\n"
+           "[ \"$s\" = True ] || { echo 'the metrics API does not answer (APIService v1beta1.metrics.k8s.io)'; exit 1; }")
+
+
 class Addons:
     """The add-ons of the chapter's target."""
 
@@ -74,7 +79,7 @@ class Addons:
         """Action: dashboard, its scraper and metrics-server."""
         return self.kube.addon("dashboard", "", all_of(
             available("kube-system", "deployment", "metrics-server"), available("kube-system", "deployment", "kubernetes-dashboard"),
-            available("kube-system", "deployment", "dashboard-metrics-scraper")))
+            available("kube-system", "deployment", "dashboard-metrics-scraper"), METRICS))
 
     def has_gpu(self, wish):
         return wish != "no" and self.ch.run("lsmod | grep -c '^nvidia ' || true", on_line=None).strip() != "0"
@@ -117,7 +122,7 @@ class Addons:
 
     def _outside_name(self):
         """A name of the outside that the host itself depends on: that of its first package archive."""
-        return self.ch.run("apt-get indextargets --format '$(SITE)' | sed -E 's#^[a-z]+://([^/:]+).*#\\1#' | grep -m1 .", on_line=lambda *_: None).strip()
+        return self.ch.run("apt-get update --print-uris 2>/dev/null | sed -nE \"s#^.[a-z]+://([^/:]+).*#\\1#p\" | grep -m1 .", on_line=lambda *_: None).strip()
 
     def names_resolve(self):
         for name in ("kubernetes.default.svc.cluster.local", self._outside_name()):
