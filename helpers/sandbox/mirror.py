@@ -152,9 +152,18 @@ class Mirror:
         sums = json.loads(remembered.read_text()) if remembered.is_file() else {}
         for file in sorted(p for p in folder.rglob("*") if p.is_file()):
             _link(file, new / file.relative_to(folder))
+        archives = {name: archive for archive, name in registry.images(folder)}
         for artifact, entry in catalogue.items():
             path = entry.get("url", "").partition("://")[2]
-            if entry.get("kind") == "tool":
+            images = [i for i in entry.get("images", [entry.get("image")]) if i]
+            if images and all(i in archives for i in images):
+                files = sorted({archives[i] for i in images})
+                index[artifact] = {"fidelity": "original", "program": f"{artifact} {entry.get('version', '')}".strip(), "differs": [],
+                                   "version": entry.get("version", ""), "from": "bundle", "sha256": _sum(files[0], sums) if len(files) == 1 else "",
+                                   "files": [str(f.relative_to(folder)) for f in files]}
+            elif any(i in archives for i in images) and artifact in index:
+                index[artifact]["differs"] = [*index[artifact]["differs"], *(f"{i} is the bundle's" for i in images if i in archives)]
+            elif entry.get("kind") == "tool":
                 patterns = [re.sub(r"\{os\}|\{arch\}", "*", u.partition("://")[2]) for n, u in entry.items() if n == "url" or n.startswith("url_")]
                 paths = sorted({str(p.relative_to(folder)) for pattern in patterns for p in folder.glob(pattern)})
                 if paths:

@@ -423,6 +423,28 @@ def test_images_are_in_the_registry_under_their_public_names(box, recipes):
     assert nothing(traces(box))
 
 
+def test_the_bundles_image_goes_before_a_substitutes(box, recipes, tmp_path, monkeypatch):
+    recipes("selfprobe", IMAGE)
+    monkeypatch.setattr(mirror, "CATALOGUE", tmp_path / "catalogue.toml")
+    mirror.CATALOGUE.write_text('[selfprobe]\nkind = "image"\nversion = "1"\nimage = "example.org/self/probe:1"\n')
+    box.up()
+    assert json.loads(fetch(box, "/index.json")[1])["artifacts"]["selfprobe"]["from"] == "substitute"
+
+    def layer():
+        return json.loads(fetch(box, "/v2/example.org/self/probe/manifests/1", port=5000)[1])["layers"][0]["digest"]
+    before, folder = layer(), tmp_path / "bundle"
+    subprocess.run(["sh", "-c", IMAGE.replace('b"hello"', 'b"the real one"')], check=True, env={**os.environ, "OUT": str(folder)})
+    monkeypatch.setenv("RUNBOOK_BUNDLE", str(folder))
+    box.up()
+    entry = json.loads(fetch(box, "/index.json")[1])["artifacts"]["selfprobe"]
+    assert entry["fidelity"] == "original" and entry["from"] == "bundle" and entry["differs"] == []
+    assert entry["sha256"] == hashlib.sha256((folder / "images/probe.tar").read_bytes()).hexdigest()
+    assert layer() != before
+    monkeypatch.delenv("RUNBOOK_BUNDLE")
+    box.up()
+    assert layer() == before, "without the bundle the substitute is back"
+
+
 @pytest.mark.parametrize("name, there", [
     ("python:3.11-slim", "docker.io/library/python:3.11-slim"), ("pachyderm/pachd:1.13.2", "docker.io/pachyderm/pachd:1.13.2"),
     ("k8s.gcr.io/pause:3.2", "k8s.gcr.io/pause:3.2"), ("docker.io/redis", "docker.io/library/redis:latest"),
