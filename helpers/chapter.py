@@ -92,11 +92,14 @@ class Chapter:
         from .tools import Tool
         return Tool(self.artifact(name), self.masker, lambda text: self.events.emit("wait", text=text))
 
-    def secret(self, name):
-        """A secret of this target by name, made when new. In a file's text, f"{secret}" is filled in as it is sent."""
+    def secret(self, name, mine=True):
+        """A secret of this target by name, made when new. In a file's text, f"{secret}" is filled in as it is sent.
+
+        mine: this chapter's own, which remove forgets; False: another chapter's.
+        """
         secret = self.secrets.get(name)
         self.masker.add(secret.reveal())
-        if name not in self._secret_names:
+        if mine and name not in self._secret_names:
             self._secret_names.append(name)
         return secret
 

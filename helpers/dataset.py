@@ -25,10 +25,17 @@ def files(each=EACH):
     return {path: png(rows) for path, _, rows in images(each)}
 
 
-def one_more():
-    """(path, PNG file) of a sneaker that images() does not have: the later addition of a proof."""
-    path, _, rows = [i for i in images(EACH + 1) if i[1] == 7][-1]
-    return path, png(rows)
+def one_more(number=None):
+    """(path, PNG file) of a sneaker that images() does not have, another one each time unless a number is given."""
+    number = random.SystemRandom().randrange(EACH, 10 ** 6) if number is None else number
+    return "{}/new.png".format(folder(7)), png(_drawn(7, number))
+
+
+def outline(rows):
+    """The outline of a picture: how much each pixel differs from its neighbours to the right and below."""
+    right = [row[1:] + row[-1:] for row in rows]
+    below = rows[1:] + rows[-1:]
+    return [[min(255, abs(a - b) + abs(a - c)) for a, b, c in zip(*lines)] for lines in zip(rows, right, below)]
 
 
 def idx(each=EACH):
@@ -46,6 +53,19 @@ def png(rows):
     chunks = (b"IHDR", struct.pack(">IIBBBBB", len(rows[0]), len(rows), 8, 0, 0, 0, 0)), (b"IDAT", stored), (b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks)
+
+
+def pixels(content):
+    """The rows of a grey PNG file of 8 bits without filters, as png() writes it; compressed or not."""
+    data, at, width = b"", 8, 0
+    while at < len(content):
+        length, name = struct.unpack(">I4s", content[at:at + 8])
+        body = content[at + 8:at + 8 + length]
+        width = struct.unpack(">I", body[:4])[0] if name == b"IHDR" else width
+        data += body if name == b"IDAT" else b""
+        at += length + 12
+    raw = zlib.decompress(data)
+    return [list(raw[n + 1:n + 1 + width]) for n in range(0, len(raw), width + 1)]
 
 
 # -- drawing -----------------------------------------------------------------------------------------

@@ -239,8 +239,9 @@ READY = ("s=$(microk8s kubectl get node -o jsonpath='{range .items[*]}{.status.c
 
 
 def available(namespace, kind, name):
-    """A probe: all wanted pods of a Deployment or DaemonSet are available, and at least one is wanted."""
-    fields = "{.spec.replicas} {.status.availableReplicas}" if kind == "deployment" else "{.status.desiredNumberScheduled} {.status.numberAvailable}"
+    """A probe: all wanted pods of a Deployment, StatefulSet or DaemonSet are available, and at least one is wanted."""
+    fields = {"deployment": "{.spec.replicas} {.status.availableReplicas}", "statefulset": "{.spec.replicas} {.status.readyReplicas}",
+              "daemonset": "{.status.desiredNumberScheduled} {.status.numberAvailable}"}[kind]
     return ("s=$(microk8s kubectl get {kind} {name} -n {ns} -o jsonpath='{fields}' 2>&1) || {{ echo \"$s\" | tail -1; exit 1; }}\n"
             "set -- $s; [ \"${{1:-0}}\" -ge 1 ] && [ \"${{1:-0}}\" = \"${{2:-0}}\" ] || {{ echo \"{kind} {ns}/{name}: ${{2:-0}} of ${{1:-0}} pods available\"; exit 1; }}").format(
                 kind=kind, name=name, ns=namespace, fields=fields)

@@ -44,11 +44,27 @@ class S3:
             return "no answer on its port: {}".format(type(e).__name__)
         return None if status == 200 else "GET /minio/health/live answered {}".format(status)
 
-    def bucket(self, name):
-        """Action: the bucket exists. Never emptied, never deleted by it."""
-        return Action("PUT /{}  (create the bucket)".format(name),
-                      lambda: None if self.client.bucket_exists(name) else "bucket {} does not exist".format(name),
-                      lambda: self.client.make_bucket(name))
+    def takes_our_key(self):
+        """For a precondition: None when the server lists its buckets for our key."""
+        try:
+            self.client.list_buckets()
+        except S3Error as e:
+            return "MinIO refuses our key: {}".format(e.code)
+        except urllib3.exceptions.HTTPError as e:
+            return "no answer from MinIO: {}".format(type(e).__name__)
+        return None
+
+    def bucket(self, name, delete=False):
+        """Action: the bucket exists. Never emptied, never deleted by it, unless `delete`: then remove does both."""
+        def done():
+            return None if self.client.bucket_exists(name) else "bucket {} does not exist".format(name)
+
+        def undo():
+            for o in self.client.list_objects(name, recursive=True):
+                self.client.remove_object(name, o.object_name)
+            self.client.remove_bucket(name)
+        return Action("PUT /{}  (create the bucket)".format(name), done, lambda: self.client.make_bucket(name),
+                      undo if delete else None, gone=lambda: "bucket {} is there".format(name) if self.client.bucket_exists(name) else None)
 
     def kept_object(self):
         """Action: an object in the runbook's own bucket that later verifications read."""

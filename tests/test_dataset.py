@@ -54,5 +54,14 @@ def test_idx_files_as_fashion_mnist_has_them():
 
 def test_one_more_is_new():
     path, content = dataset.one_more()
-    assert path == "7_Sneaker/6.png" and path not in dataset.files() and content not in dataset.files().values()
-    assert len(decode(content)) == 28
+    assert path == "7_Sneaker/new.png" and path not in dataset.files() and content not in dataset.files().values()
+    assert len(decode(content)) == 28 and dataset.one_more()[1] != content and dataset.one_more(9) == dataset.one_more(9)
+
+
+def test_an_outline_is_what_differs_from_right_and_below():
+    assert dataset.outline([[0, 0, 9], [0, 200, 9], [0, 0, 0]]) == [[0, 209, 0], [200, 255, 9], [0, 0, 0]]
+
+
+def test_pixels_reads_what_png_writes():
+    _, content = dataset.one_more(9)
+    assert dataset.pixels(content) == decode(content)
