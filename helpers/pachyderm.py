@@ -71,14 +71,14 @@ def _told(method, error):
 class Client(python_pachyderm.Client):
     """python_pachyderm's client; each call ends within half a minute, and one that fails is a RunbookError."""
 
-    def _req(self, service, method, req=None, **kw):
-        if service not in self._stubs:
-            self._stubs[service] = _InTime(service.stub(grpc.insecure_channel(self.address)))
+    def _req(self, grpc_service, grpc_method_name, req=None, **fields):
+        if grpc_service not in self._stubs:
+            self._stubs[grpc_service] = _InTime(grpc_service.stub(grpc.insecure_channel(self.address)))
         try:
-            answer = python_pachyderm.Client._req(self, service, method, req, **kw)
+            answer = python_pachyderm.Client._req(self, grpc_service, grpc_method_name, req, **fields)
         except grpc.RpcError as e:
-            raise _told(method, e)
-        return _Answers(method, answer) if hasattr(answer, "cancel") else answer
+            raise _told(grpc_method_name, e)
+        return _Answers(grpc_method_name, answer) if hasattr(answer, "cancel") else answer
 
 
 def parse(text):
@@ -89,6 +89,17 @@ def parse(text):
         document, at = decoder.raw_decode(text, at)
         found.append(document)
     return found
+
+
+def _name(o):
+    return "{}/{}".format(o["kind"].lower(), o["metadata"]["name"])
+
+
+def _essence(o):
+    """An object without what the server and kubectl note on it."""
+    meta = {k: v for k, v in o["metadata"].items() if k in ("name", "namespace", "labels")}
+    notes = {k: v for k, v in o["metadata"].get("annotations", {}).items() if "kubernetes.io/" not in k}
+    return dict({k: v for k, v in o.items() if k not in ("metadata", "status")}, metadata=meta, notes=notes)
 
 
 class Pachyderm:
@@ -138,10 +149,12 @@ class Pachyderm:
 
     def _ours(self, doc):
         kind, name = doc["kind"], doc["metadata"]["name"]
+        doc.pop("status", None)
         if kind == "Service":
             spec = doc["spec"]
             for port in spec["ports"]:
                 port.pop("nodePort", None)
+                port["targetPort"] = port.get("targetPort") or port["port"]
             if name == "pachd":     # the same numbers at the cluster's address as on the host
                 spec["ports"] += [{"name": "grpc", "port": GRPC, "targetPort": 650}, {"name": "s3", "port": S3, "targetPort": 600}]
                 if self.expose != "cluster":
@@ -150,10 +163,9 @@ class Pachyderm:
                             port["nodePort"] = port["port"]
             if spec.get("type") == "NodePort":     # etcd's as well: it has no password
                 spec["type"] = {"node": "NodePort", "loadbalancer": "LoadBalancer"}.get(self.expose, "ClusterIP") if name == "pachd" else "ClusterIP"
-        if kind == "StatefulSet":   # what the server would fill in; without it each apply finds a difference
+        if kind == "StatefulSet":   # the annotation is the way of before Kubernetes 1.6
             for claim in doc["spec"]["volumeClaimTemplates"]:
-                claim.update(apiVersion="v1", kind="PersistentVolumeClaim", status={"phase": "Pending"})
-                claim["spec"].update(volumeMode="Filesystem", storageClassName=claim["metadata"].pop("annotations")["volume.beta.kubernetes.io/storage-class"])
+                claim["spec"].update(storageClassName=claim["metadata"].pop("annotations")["volume.beta.kubernetes.io/storage-class"])
         if kind == "Secret" and self.store == "minio":
             doc["data"]["amazon-id"] = base64.b64encode(self.minio[1].encode()).decode()
             doc["data"]["amazon-secret"] = base64.b64encode(self.minio[2].reveal().encode()).decode()
@@ -173,8 +185,11 @@ class Pachyderm:
             self._ready()
         return Action(shown, self._differs, apply, self._remove, gone=self._still_there)
 
-    def _apply(self, extra=""):
-        return self.kube.kubectl("apply {} -f -".format(extra), stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": self.manifest()}), timeout=120)
+    def _list(self):
+        return json.dumps({"apiVersion": "v1", "kind": "List", "items": self.manifest()})
+
+    def _apply(self):
+        self.kube.kubectl("apply -f -", stdin=self._list(), timeout=120)
 
     def _replace_services(self):
         """apply cannot take a node port away from a service that becomes a cluster's own: such a one is made anew."""
@@ -190,15 +205,15 @@ class Pachyderm:
     def _differs(self):
         if self.pachctl.missing():
             return self.pachctl.missing()
-        try:
-            # The server says of each object what apply would do.
-            said = self._apply("--dry-run=server")
-        except RunbookError as e:
-            text = (e.saw or "").strip()
+        # The server says what each object would be after an apply; that is compared with what it is.
+        said = self.ch.host.run("m=$(cat); k='microk8s kubectl'\n$k apply --dry-run=server -o json -f - <<< \"$m\"; echo @@@; $k get --ignore-not-found -o json -f - <<< \"$m\"",
+                                stdin=self._list(), raw=True, check=False, timeout=60)
+        if said.code:
+            text = self.ch.masker.mask(said.err.strip())
             return "not deployed" if "namespaces \"{}\" not found".format(SPACE) in text else text.split("\n")[-1]
-        other = [line.split(" (server")[0] for line in said.splitlines() if " unchanged" not in line]
-        missing = [o[:-len(" created")] for o in other if o.endswith(" created")]
-        changed = [o[:-len(" configured")] for o in other if o.endswith(" configured")]
+        after, _, now = said.out.partition("@@@")
+        wanted, found = ({_name(o): o for o in json.loads(text or "{}").get("items", [])} for text in (after, now.strip()))
+        missing, changed = [n for n in wanted if n not in found], [n for n in wanted if n in found and _essence(wanted[n]) != _essence(found[n])]
         if missing or changed:
             return "; ".join(filter(None, [missing and "missing: " + ", ".join(missing), changed and "changed: " + ", ".join(changed)]))
         ok, seen = self.ch.host.probe({0: self._available()})[0]

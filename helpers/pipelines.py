@@ -177,7 +177,7 @@ class Pipelines:
 
     def left_over(self):
         """[(kind, name, pipeline)] of workers, services and pods whose pipeline, or whose version of it, is no more."""
-        known = {"pipeline-{}-v{}".format(i.pipeline.name.replace("_", "-").lower(), i.version): i.pipeline.name for i in self.client.list_pipeline()}
+        known = {"pipeline-{}-v{}".format(i.pipeline.name.replace("_", "-").lower(), i.version): i.pipeline.name for i in self.client.list_pipeline().pipeline_info}
         objects = self.kube.get("replicationcontroller,service,pod -n {} -l suite=pachyderm,component=worker".format(SPACE))["items"]
         found = []
         for o in objects:
@@ -332,7 +332,7 @@ class Pipelines:
     def provenance(self, repo):
         """(nodes, edges) from repo on: {"repo:x" or "pipeline:x": note}, [(from, to)]."""
         nodes, edges, todo = {"repo:" + repo: "{} files".format(len(self.names(repo)))}, [], [repo]
-        infos = sorted(self.client.list_pipeline(), key=lambda i: i.pipeline.name)
+        infos = sorted(self.client.list_pipeline().pipeline_info, key=lambda i: i.pipeline.name)
         while todo:
             source = todo.pop(0)
             for info in infos:
