@@ -140,8 +140,9 @@ class Pipelines:
             for output in self.client.list_commit(pipeline, number=50):
                 if any(p.commit.id == commit.id for p in output.provenance):
                     for info in self.client.list_job(pipeline_name=pipeline, output_commit=output.commit):
-                        found["job"] = info
-                        return info.state == SUCCESS and info
+                        if info.output_commit.id == output.commit.id:   # before this one's job is made, the one of before is listed
+                            found["job"] = info
+                            return info.state == SUCCESS and info
             return None
 
         def failed():
@@ -316,7 +317,7 @@ class Pipelines:
         """What is made from what, from repo on, as a picture. Nothing in plan and remove."""
         def make():
             nodes, edges = self.provenance(repo)
-            return "\n".join("{} -> {}".format(a.split(":")[1], b.split(":")[1]) for a, b in edges), graph(nodes, edges)
+            return "\n".join("{} -> {}".format(a.replace(":", " "), b.replace(":", " ")) for a, b in edges), graph(nodes, edges)
         self._show(make)
 
     def _show(self, make):
