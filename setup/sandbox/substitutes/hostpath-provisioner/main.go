@@ -114,8 +114,8 @@ func (c *controller) provision(claim *v1.PersistentVolumeClaim) error {
 	if err != nil {
 		return err
 	}
-	class := ""
-	if claim.Spec.StorageClassName != nil {
+	class := claim.Annotations[v1.BetaStorageClassAnnotation] // Pachyderm 1.13 still names it there
+	if class == "" && claim.Spec.StorageClassName != nil {
 		class = *claim.Spec.StorageClassName
 	}
 	reclaim := c.reclaim
