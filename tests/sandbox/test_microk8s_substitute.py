@@ -197,8 +197,15 @@ apiVersion: v1
 kind: PersistentVolumeClaim
 metadata: {name: data}
 spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 10Mi}}}
+---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: old, annotations: {volume.beta.kubernetes.io/storage-class: microk8s-hostpath}}
+spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 10Mi}}}
 """)
     addons.until("microk8s kubectl get pvc data -o jsonpath='{.status.phase}'", "Bound", 20)
+    addons.until("microk8s kubectl get pvc old -o jsonpath='{.status.phase}'", "Bound", 20)
+    addons.ok("microk8s kubectl delete pvc old")
     pod = """
 apiVersion: apps/v1
 kind: Deployment
