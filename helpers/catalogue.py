@@ -120,8 +120,8 @@ class Origin:
         except KeyError:
             raise RunbookError("find the artifact {!r}".format(name), do="Name it in setup/catalogue.toml.")
         artifact.origin, artifact.fidelity, artifact.program = self.shown, "original", artifact.name
-        if artifact.kind == "apt":
-            artifact.origin = "the host's apt sources"
+        if artifact.kind in ("apt", "pip"):
+            artifact.origin = "the host's apt sources" if artifact.kind == "apt" else "the host's pip"
         elif self.text != "upstream":
             self._from_mirror(artifact, host)
         elif artifact.kind != "tool" and not artifact.sha256 and artifact.sha256_url:
