@@ -230,15 +230,11 @@ class Pachyderm:
     def _remove(self):
         # The claim's volume outlives it (see kept), so its folder goes by hand.
         self.ch.host.run("""k="microk8s kubectl"
-volumes=$($k get pv -o jsonpath='{range .items[?(@.spec.claimRef.namespace=="%(space)s")]}{.metadata.name} {.spec.hostPath.path}{"\\n"}{end}')
+volumes=$($k get pv -o jsonpath='{range .items[?(@.spec.claimRef.namespace=="%(space)s")]}{.metadata.name} {end}')
 $k delete namespace %(space)s --ignore-not-found --timeout=180s
 $k delete clusterrole,clusterrolebinding -l suite=pachyderm --ignore-not-found
-echo "$volumes" | while read -r name path; do
-  [ -n "$name" ] || continue
-  $k delete pv "$name" --ignore-not-found --timeout=60s
-  case $path in /var/snap/microk8s/common/default-storage/%(space)s-*) rm -rf --one-file-system "$path";; esac
-done
-rm -rf --one-file-system %(path)s""" % {"space": SPACE, "path": HOST_PATH}, timeout=400, what="delete Pachyderm and its data")
+for name in $volumes; do $k delete pv "$name" --ignore-not-found --timeout=60s; done
+rm -rf --one-file-system %(path)s /var/snap/microk8s/common/default-storage/%(space)s-etcd-storage-etcd-0-pvc-*""" % {"space": SPACE, "path": HOST_PATH}, timeout=400, what="delete Pachyderm and its data")
 
     def kept(self):
         """Action: the volume with the metadata is bound, and would stay if its claim were deleted (local: the folder is there)."""

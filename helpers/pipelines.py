@@ -7,6 +7,7 @@ import html
 import time
 
 import python_pachyderm
+from minio.error import S3Error
 
 from . import catalogue, dataset, show
 from .actions import Action
@@ -46,6 +47,8 @@ class Pipelines:
         def done():
             if repo not in self.p.repositories():
                 return "there is no repository " + repo
+            if self.unfinished(repo):
+                return self.unfinished(repo)
             found = self.read_all(repo, files)
             bad = [path for path in files if found.get(path) != files[path]]
             return "{} of {} files are missing or others, like {}".format(len(bad), len(files), bad[0]) if bad else None
@@ -55,8 +58,11 @@ class Pipelines:
         return Action("pachctl put file -r {}@{} -f ...   ({} files, one commit)".format(repo, BRANCH, len(files)), done, apply)
 
     def pipeline(self, spec):
-        """Action: the pipeline exists with this code, and its first job has ended well. Refused when it wants a GPU that no node has."""
-        def done():
+        """Action: the pipeline exists with this code, and has processed the newest commit. Refused when it wants a GPU that no node has.
+
+        Applying runs it on everything again where its last job failed or never was.
+        """
+        def other():
             try:
                 found = self.client.inspect_pipeline(spec.name)
             except RunbookError:
@@ -65,9 +71,24 @@ class Pipelines:
                     and (found.input.pfs.repo, found.input.pfs.glob) == (spec.repo, spec.glob))
             return None if same else "pipeline {} runs other code".format(spec.name)
 
+        def done():
+            why = other()
+            if why:
+                return why
+            job = self.job(self.head(spec.repo), spec.name)
+            if job is None:
+                return "pipeline {} has not processed the newest commit of {}".format(spec.name, spec.repo)
+            return None if job.state == SUCCESS else self.told(job, spec.name) if job.state in (FAILURE, KILLED) else "pipeline {} is at work".format(spec.name)
+
         def apply():
-            self.create(spec)
-            self.follow(self.head(spec.repo), spec.name)
+            head = self.head(spec.repo)
+            if other():
+                self.create(spec)
+            else:
+                job = self.job(head, spec.name)
+                if job is None or job.state in (FAILURE, KILLED):
+                    self.create(spec, reprocess=True)
+            self.follow(head, spec.name)
         return Action("pachctl create pipeline -f -   ({}: {}, glob {}, {})".format(spec.name, spec.repo, spec.glob, self.image), done, apply)
 
     def tidy(self):
@@ -77,12 +98,12 @@ class Pipelines:
 
     # -- use -------------------------------------------------------------------------------------
 
-    def create(self, spec, tries=3):
-        """Create or update a pipeline; BadInput when it asks for a GPU and no node has one to give."""
+    def create(self, spec, tries=3, reprocess=False):
+        """Create or update a pipeline; BadInput when it asks for a GPU and no node has one to give. reprocess: run on all data again."""
         self.require_gpu(spec)
         limits = {"resource_limits": python_pachyderm.ResourceSpec(gpu=python_pachyderm.GPUSpec(type="nvidia.com/gpu", number=spec.gpu))} if spec.gpu else {}
         self.client.create_pipeline(
-            spec.name, update=True, datum_tries=tries,
+            spec.name, update=True, datum_tries=tries, reprocess=reprocess,
             transform=python_pachyderm.Transform(image=self.image, cmd=["python3", "-"], stdin=spec.code.splitlines(), working_dir="/tmp", user=""),
             input=python_pachyderm.Input(pfs=python_pachyderm.PFSInput(repo=spec.repo, branch=BRANCH, glob=spec.glob)), **limits)
 
@@ -98,9 +119,8 @@ class Pipelines:
 
     def put(self, repo, files, delete=()):
         """Put files on master, and delete others, in one commit; returns it. A commit that was cut off before is dropped."""
-        for last in self.client.list_commit(repo, to_commit=(repo, BRANCH), number=1) if self.has_head(repo) else ():
-            if not last.finished.seconds:
-                self.client.delete_commit(last.commit)
+        if self.unfinished(repo):
+            self.client.delete_commit(self.head(repo))
         with self.client.commit(repo, BRANCH) as commit:
             with self.client.put_file_client() as put:
                 for path, content in files.items():
@@ -108,6 +128,13 @@ class Pipelines:
                 for path in delete:
                     put.delete_file(commit, "/" + path)
         return commit
+
+    def unfinished(self, repo):
+        """Why nothing can be read or written: the newest commit was begun and never ended. None otherwise."""
+        for last in self.client.list_commit(repo, to_commit=(repo, BRANCH), number=1) if self.has_head(repo) else ():
+            if not last.finished.seconds:
+                return "the newest commit of {} was begun and never finished".format(repo)
+        return None
 
     def head(self, repo):
         """The newest commit on master."""
@@ -134,21 +161,16 @@ class Pipelines:
         RunbookError with the last lines of the pipeline's code when it fails, and with the cluster's words when its
         workers cannot start; TimedOut otherwise.
         """
-        found, crashing = {}, []
+        crashing = []
 
         def job():
-            for output in self.client.list_commit(pipeline, number=50):
-                if any(p.commit.id == commit.id for p in output.provenance):
-                    for info in self.client.list_job(pipeline_name=pipeline, output_commit=output.commit):
-                        if info.output_commit.id == output.commit.id:   # before this one's job is made, the one of before is listed
-                            found["job"] = info
-                            return info.state == SUCCESS and info
-            return None
+            info = self.job(commit, pipeline)
+            return info if info is not None and info.state == SUCCESS else None
 
         def failed():
-            info = found.get("job")
+            info = self.job(commit, pipeline)
             if info is not None and info.state in (FAILURE, KILLED):
-                return "the job of pipeline {} failed. The last lines of its code:\n{}".format(pipeline, "\n".join(self.last_lines(info.job.id)) or info.reason)
+                return self.told(info, pipeline)
             state = self.client.inspect_pipeline(pipeline)
             if state.state != _CRASHING:
                 del crashing[:]
@@ -160,6 +182,27 @@ class Pipelines:
 
         return self.ch.wait("pipeline {} to process the commit".format(pipeline), job, failed, timeout=timeout,
                             do="On the host: microk8s kubectl get pods -n {0}; the worker's log: microk8s kubectl logs -n {0} -l pipelineName={1} -c user".format(SPACE, pipeline))
+
+    def job(self, commit, pipeline):
+        """The JobInfo of the newest job that this commit, or what was made from it, started in a pipeline; None when there is none yet."""
+        for output in self.client.list_commit(pipeline, number=50):
+            if any(p.commit.id == commit.id for p in output.provenance):
+                # Before a commit's own job is made, the one of the commit before is listed.
+                for info in self.client.list_job(pipeline_name=pipeline, output_commit=output.commit):
+                    if info.output_commit.id == output.commit.id:
+                        return info
+        return None
+
+    def told(self, job, pipeline):
+        """A failed job in words: the last lines of its code, or Pachyderm's reason."""
+        for _ in range(10):     # the last lines come a moment after the job's end
+            lines = self.last_lines(job.job.id)
+            if lines or job.reason.startswith("inputs failed"):
+                break
+            time.sleep(0.5)
+        if not lines:
+            return "the job of pipeline {} failed: {}".format(pipeline, job.reason)
+        return "the job of pipeline {} failed. The last lines of its code:\n{}".format(pipeline, "\n".join(lines))
 
     def last_lines(self, job, most=8):
         """What the user's code printed last in a job, in the last of its tries."""
@@ -241,7 +284,10 @@ class Pipelines:
     def through_s3(self, repo, files):
         """The same files through the S3 gateway, bucket branch.repository: as many, and one compared byte by byte."""
         bucket = "{}.{}".format(BRANCH, repo)
-        keys = {o.object_name for o in self.p.s3.list_objects(bucket, recursive=True)}
+        try:
+            keys = {o.object_name for o in self.p.s3.list_objects(bucket, recursive=True)}
+        except S3Error as e:
+            raise Unmet("bucket " + bucket, e.code)
         if not set(files) <= keys:
             raise Unmet("{} objects in bucket {}".format(len(files), bucket), "{} objects".format(len(keys)))
         path = sorted(files)[-1]
@@ -295,13 +341,13 @@ class Pipelines:
         if bad:
             raise Unmet("workers for " + ", ".join(names), "; ".join(bad))
 
-    def comes_from(self, repo, *pipelines):
-        """The newest output of each pipeline has the newest commit of repo as its provenance."""
+    def processed(self, repo, *pipelines):
+        """Each pipeline has made its newest output from the newest commit of repo; a job that failed tells its last lines."""
         head = self.head(repo)
+        if self.unfinished(repo):
+            raise Unmet("a finished commit", self.unfinished(repo))
         for name in pipelines:
-            output = self.client.inspect_commit((name, self.head(name).id))
-            if not any(p.commit.id == head.id for p in output.provenance):
-                raise Unmet("the newest output of {} made from the newest commit of {}".format(name, repo), "made from an older one")
+            self.follow(head, name, timeout=60)
 
     # -- pictures --------------------------------------------------------------------------------
 
