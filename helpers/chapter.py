@@ -99,9 +99,14 @@ class Chapter:
         """
         secret = self.secrets.get(name)
         self.masker.add(secret.reveal())
-        if mine and name not in self._secret_names:
-            self._secret_names.append(name)
+        if mine:
+            self.forgets(name)
         return secret
+
+    def forgets(self, name):
+        """Remove forgets this secret, too: one that a server made and the chapter keeps."""
+        if name not in self._secret_names:
+            self._secret_names.append(name)
 
     def run(self, script, **kw):
         """Run a command on the host whatever the mode: for questions, never for changes. Returns its output."""

@@ -88,6 +88,17 @@ class SecretStore:
                 self._write(known)
         return Secret(name, known[name])
 
+    def find(self, name: str):
+        """The secret of that name, or None: nothing is made."""
+        return self.get(name) if name in self._read() or "RUNBOOK_SECRET_" + name.upper().replace("-", "_") in os.environ else None
+
+    def keep(self, name: str, value: str) -> None:
+        """Store a secret that a server made."""
+        with self._locked():
+            known = self._read()
+            known[name] = value
+            self._write(known)
+
     def forget(self, name: str) -> None:
         with self._locked():
             known = self._read()
