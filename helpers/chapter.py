@@ -19,10 +19,10 @@ from .waiting import wait
 
 
 class Unmet(AssertionError):
-    """A check's own words: what was expected and what was seen."""
+    """A check's own words: what was expected and what was seen. entry: the troubleshooting entry that fits better than the check's."""
 
-    def __init__(self, expected, seen):
-        self.expected, self.seen = expected, seen
+    def __init__(self, expected, seen, entry=None):
+        self.expected, self.seen, self.entry = expected, seen, entry
         AssertionError.__init__(self, "expected {}, saw {}".format(expected, seen))
 
 
@@ -194,7 +194,7 @@ class Chapter:
                 self._answers = {}
             seen = prove() or ""
         except Unmet as e:
-            state, expected, seen = "failed", e.expected, e.seen
+            state, expected, seen, entry = "failed", e.expected, e.seen, e.entry or entry
         except RunbookError as e:
             state, seen = "failed", e.saw or e.what
         except (KeyboardInterrupt, SystemExit):
@@ -367,6 +367,8 @@ class Chapter:
             else:
                 try:
                     why = p()
+                except Unmet as e:
+                    why = e.seen
                 except RunbookError as e:
                     why = e.saw or e.what
                 except Exception as e:  # any library's error means: it is not so

@@ -23,7 +23,6 @@ VENV, DATA, SETTINGS = "/opt/label-studio", "/var/lib/label-studio", "/etc/defau
 DATABASE = "labelstudio"        # on PostgreSQL: the database and its role
 TOKEN, PASSWORD = "label-studio-token", "label-studio-password"
 _PICTURES = r"(?i).*\.(png|jpe?g|gif|bmp|webp)$"
-_NO_SERVER = (httpx.TransportError,)
 
 # uv fetches in parallel, which makes a minute into a quarter; it reads none of pip's settings, so they are handed on. Where
 # it does not run, or fails, pip itself installs. Nothing here resolves versions: the list names every package.
@@ -152,7 +151,7 @@ class LabelStudio:
         self.kind = token if token != "auto" else "legacy" if self.old else "jwt"
         self.password = ch.secret(PASSWORD)
         self._key = ch.secret("label-studio-key") if self.old else None
-        self._local, self._access, self._project = None, None, None
+        self._local, self._api, self._access, self._project = None, None, None, None
         ch.forgets(TOKEN)
 
     # -- which version ---------------------------------------------------------------------------
@@ -250,7 +249,8 @@ case "$where" in *:{port}) ;; '') echo "{unit} listens nowhere yet"; exit 1;; *)
     def answers(self):
         """Action: GET /health/ says UP."""
         def unhealthy():
-            said = self.http().get("/health/")
+            with self._talk() as client:
+                said = client.get("/health/")
             return None if said.status_code == 200 and said.json().get("status") == "UP" else "GET /health/ answered {}".format(said.status_code)
         return Action("wait for GET /health/", unhealthy, lambda: self.ch.wait("Label Studio to answer", lambda: unhealthy() is None, failed=lambda: self.ch.unit_failure(UNIT), timeout=120))
 
@@ -284,10 +284,26 @@ case "$where" in *:{port}) ;; '') echo "{unit} listens nowhere yet"; exit 1;; *)
             self._local = self.ch.forward(self.port, "127.0.0.1" if self.listen in ("0.0.0.0", "127.0.0.1", "localhost") else self.listen)
         return httpx.Client(base_url="http://127.0.0.1:{}".format(self._local), timeout=60, headers={"Referer": "http://127.0.0.1:{}/".format(self._local)}, trust_env=False)
 
+    @contextlib.contextmanager
+    def _talk(self):
+        """A client without any login, for a proof."""
+        with self.http() as client:
+            try:
+                yield client
+            except httpx.TransportError as e:
+                raise self._silent(e)
+
+    def _silent(self, error):
+        return Unmet("an answer of Label Studio", "Label Studio does not answer on port {} ({})".format(self.port, type(error).__name__), "ls-unit")
+
     def session(self, password=None):
         """A client that logged in as a person does. Unmet when it is not let in."""
         client = self.http()
-        client.get("/user/login/").raise_for_status()
+        try:
+            client.get("/user/login/").raise_for_status()
+        except httpx.HTTPError as e:
+            client.close()
+            raise self._silent(e)
         said = client.post("/user/login/", data={"email": self.admin, "password": password or self.password.reveal(), "csrfmiddlewaretoken": client.cookies.get("csrftoken", "")})
         if said.status_code != 302 or "login" in said.headers["location"]:
             client.close()
@@ -308,7 +324,7 @@ case "$where" in *:{port}) ;; '') echo "{unit} listens nowhere yet"; exit 1;; *)
 
     def _token_refused(self):
         try:
-            self.api("GET", "/api/current-user/whoami")
+            self.token_is_taken()
         except Unmet as e:
             return e.seen
         return None
@@ -330,31 +346,35 @@ case "$where" in *:{port}) ;; '') echo "{unit} listens nowhere yet"; exit 1;; *)
     def _bearer(self):
         secret = self.ch.secrets.find(TOKEN)
         if secret is None:
-            raise Unmet("a token", "no token is known here: install has not made one for this target")
+            raise Unmet("a token", "no token is known here: install has not made one for this target", "ls-token")
         self.ch.masker.add(secret.reveal())
         if self.kind == "legacy":
             return "Token " + secret.reveal()
         if self._access is None:
-            with self.http() as client:
-                said = client.post("/api/token/refresh/", json={"refresh": secret.reveal()})
+            try:
+                with self.http() as client:
+                    said = client.post("/api/token/refresh/", json={"refresh": secret.reveal()})
+            except httpx.TransportError as e:
+                raise self._silent(e)
             if said.status_code == 401:
-                raise Unmet("our token is taken", "401: {}".format(said.json().get("detail", "refused")))
+                raise Unmet("our token is taken", "401: {}".format(said.json().get("detail", "refused")), "ls-token")
             self._access = said.raise_for_status().json()["access"]
             self.ch.masker.add(self._access)
         return "Bearer " + self._access
 
-    def api(self, method, path, authorization=None, **kw):
+    def api(self, method, path, **kw):
         """The answer's JSON (None when empty). Unmet with the server's words when it refuses."""
-        with self.http() as client:
-            try:
-                said = client.request(method, path, headers={"Authorization": authorization or self._bearer()}, timeout=kw.pop("timeout", 60), **kw)
-                if said.status_code == 401 and self.kind == "jwt" and not authorization:    # an access token lives five minutes
-                    self._access = None
-                    said = client.request(method, path, headers={"Authorization": self._bearer()}, timeout=60, **kw)
-            except _NO_SERVER as e:
-                raise Unmet("an answer on port {}".format(self.port), "none ({})".format(type(e).__name__))
+        if self._api is None:
+            self._api = self.http()
+        try:
+            said = self._api.request(method, path, headers={"Authorization": self._bearer()}, timeout=kw.pop("timeout", 60), **kw)
+            if said.status_code == 401 and self.kind == "jwt":    # an access token lives five minutes
+                self._access = None
+                said = self._api.request(method, path, headers={"Authorization": self._bearer()}, timeout=60, **kw)
+        except httpx.TransportError as e:
+            raise self._silent(e)
         if said.status_code >= 400:
-            raise Unmet("{} {} is taken".format(method, path), "{}: {}".format(said.status_code, _words(said)))
+            raise Unmet("{} {} is taken".format(method, path), "{}: {}".format(said.status_code, _words(said)), "ls-token" if said.status_code == 401 else None)
         return said.json() if said.content else None
 
     # -- the data in Pachyderm ---------------------------------------------------------------------
@@ -382,9 +402,7 @@ case "$where" in *:{port}) ;; '') echo "{unit} listens nowhere yet"; exit 1;; *)
 
     def keys(self, bucket):
         """The keys in a bucket that Label Studio would show."""
-        why = self.no_bucket(bucket)
-        if why:
-            raise Unmet("bucket {}".format(bucket), why)
+        self.has_bucket(bucket)
         return sorted(o.object_name for o in self.pach.s3.list_objects(bucket, recursive=True, use_api_v1=True) if not o.object_name.endswith("/") and re.match(self._filter(), o.object_name))
 
     def _filter(self):
@@ -539,8 +557,15 @@ case "$where" in *:{port}) ;; '') echo "{unit} listens nowhere yet"; exit 1;; *)
 
     def _in_repository(self, annotation, target):
         """(key, content) of the object that holds this annotation. Unmet when there is none, or it differs."""
-        for name, content in self.objects(target).items():
-            if content.get("id") == annotation["id"]:
+        self.has_bucket(target)
+        names = [o.object_name for o in self.pach.s3.list_objects(target, recursive=True, use_api_v1=True)]
+        # Its name tells its annotation's number, in one way or another.
+        for name in sorted(names, key=lambda n: (re.sub(r"[^0-9]", "", n) != str(annotation["id"]), n)):
+            try:
+                content = json.loads(self.read(target, name).decode())
+            except ValueError:
+                continue
+            if isinstance(content, dict) and content.get("id") == annotation["id"]:
                 if content["result"] != annotation["result"] or (annotation.get("task") and self._task_of(content) != annotation["task"]):
                     raise Unmet("the annotation as Label Studio has it", "another in {}: {}".format(name, json.dumps(content["result"])[:80]))
                 return name, content
@@ -551,41 +576,19 @@ case "$where" in *:{port}) ;; '') echo "{unit} listens nowhere yet"; exit 1;; *)
         task = content.get("task")
         return task["id"] if isinstance(task, dict) else task
 
-    def objects(self, bucket):
-        """{key: content} of the annotations in the target repository."""
-        why = self.no_bucket(bucket)
-        if why:
-            raise Unmet("bucket {}".format(bucket), why)
-        found = {}
-        for o in self.pach.s3.list_objects(bucket, recursive=True, use_api_v1=True):
-            try:
-                content = json.loads(self.read(bucket, o.object_name).decode())
-            except ValueError:
-                continue
-            if isinstance(content, dict):
-                found[o.object_name] = content
-        return found
-
     # -- proofs ------------------------------------------------------------------------------------
 
-    def holds(self, action):
-        """An action's probe as a proof."""
-        if isinstance(action.done, str):
-            ok, seen = self.ch.host.probe({0: action.done})[0]
-            why = None if ok else seen
-        else:
-            why = action.done()
-        if why:
-            raise Unmet("more", why)
+    def token_is_taken(self):
+        self.api("GET", "/api/current-user/whoami")
 
     def has_bucket(self, bucket):
         why = self.no_bucket(bucket)
         if why:
-            raise Unmet("bucket {}".format(bucket), why)
+            raise Unmet("{} in Pachyderm".format(bucket), why, "ls-gateway" if "gateway" in why else "ls-source")
 
     def wrong_token_is_refused(self):
         """No token, a made-up one of either kind: 401 for each."""
-        with self.http() as client:
+        with self._talk() as client:
             for headers in ({}, {"Authorization": "Token " + "0" * 40}, {"Authorization": "Bearer x.y.z"}):
                 said = client.get("/api/projects/", headers=headers)
                 if said.status_code != 401:
@@ -594,13 +597,15 @@ case "$where" in *:{port}) ;; '') echo "{unit} listens nowhere yet"; exit 1;; *)
     def wrong_password_is_refused(self):
         try:
             self.session("not-the-password").close()
-        except Unmet:
+        except Unmet as e:
+            if e.entry:
+                raise
             return
         raise Unmet("refused", "it was let in")
 
     def strangers_cannot_sign_up(self):
         """The sign-up form makes no user without an invitation's link."""
-        with self.http() as client:
+        with self._talk() as client:
             client.get("/user/login/")
             said = client.post("/user/signup/", data={"email": "stranger@example.com", "password": "a-strangers-password", "csrfmiddlewaretoken": client.cookies.get("csrftoken", "")})
         if said.status_code != 403:
