@@ -179,7 +179,7 @@ class Chapter:
         """A functional proof. prove() returns a text to show or None, and raises when it is not so.
 
         changes: it changes the target (a restart, an object written), so that verify leaves it out.
-        entry: the troubleshooting entry that fits when it fails.  quiet: show it in the verdict's table only.
+        entry: the troubleshooting entry that fits when it fails; an error's own attribute `entry` goes before.  quiet: show it in the verdict's table only.
         """
         if self.mode in ("plan", "remove"):
             return
@@ -196,7 +196,7 @@ class Chapter:
         except Unmet as e:
             state, expected, seen, entry = "failed", e.expected, e.seen, e.entry or entry
         except RunbookError as e:
-            state, seen = "failed", e.saw or e.what
+            state, seen, entry = "failed", e.saw or e.what, getattr(e, "entry", entry)
         except (KeyboardInterrupt, SystemExit):
             raise
         except Exception as e:  # a proof may fail in any library; each way is a failed check, not the end

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import base64
-import functools
 import hashlib
 import json
 import os
@@ -34,21 +33,11 @@ _ID, _KEY = "access-key", "secret-key"
 _CLAIM = "etcd-storage-etcd-0"
 
 
-class _InTime:
-    """A gRPC stub whose calls end after half a minute; while etcd is away they would not end at all."""
-
-    def __init__(self, stub):
-        self._stub = stub
-
-    def __getattr__(self, method):
-        return functools.partial(getattr(self._stub, method), timeout=30)
-
-
 class _Answers:
     """A stream of answers that fails in words."""
 
-    def __init__(self, method, stream):
-        self._method, self._stream = method, stream
+    def __init__(self, stream, told):
+        self._stream, self._told = stream, told
 
     def __iter__(self):
         return self
@@ -57,28 +46,47 @@ class _Answers:
         try:
             return next(self._stream)
         except grpc.RpcError as e:
-            raise _told(self._method, e)
+            raise self._told(e)
 
     def __getattr__(self, name):
         return getattr(self._stream, name)
 
 
-def _told(method, error):
-    do = "On the host: microk8s kubectl get pods -n {0}; microk8s kubectl logs -n {0} deploy/pachd --tail=30".format(SPACE)
-    return RunbookError("ask pachd: " + method, saw=(error.details() or str(error.code())).split("\n")[0], do=do)
-
-
 class Client(python_pachyderm.Client):
-    """python_pachyderm's client; each call ends within half a minute, and one that fails is a RunbookError."""
+    """python_pachyderm's client; each call ends within half a minute, and one that fails is a RunbookError.
+
+    While etcd is away calls would not end at all; after one that did not, the next ones are given two seconds.
+    """
 
     def _req(self, grpc_service, grpc_method_name, req=None, **fields):
         if grpc_service not in self._stubs:
-            self._stubs[grpc_service] = _InTime(grpc_service.stub(grpc.insecure_channel(self.address)))
+            self._patience = 30
+            self._stubs[grpc_service] = self._in_time(grpc_service.stub(grpc.insecure_channel(self.address)))
         try:
             answer = python_pachyderm.Client._req(self, grpc_service, grpc_method_name, req, **fields)
         except grpc.RpcError as e:
-            raise _told(grpc_method_name, e)
-        return _Answers(grpc_method_name, answer) if hasattr(answer, "cancel") else answer
+            raise self._told(grpc_method_name, e)
+        if hasattr(answer, "cancel"):
+            return _Answers(answer, lambda e: self._told(grpc_method_name, e))
+        self._patience = 30
+        return answer
+
+    def _in_time(self, stub):
+        def call(method):
+            return lambda request, **kw: getattr(stub, method)(request, timeout=self._patience, **kw)
+        return type("Stub", (), {"__getattr__": lambda _, method: call(method)})()
+
+    def _told(self, method, error):
+        do = "On the host: microk8s kubectl get pods -n {0}; microk8s kubectl logs -n {0} deploy/pachd --tail=30".format(SPACE)
+        if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
+            said, self._patience = "pachd gives no answer within {} s: does its etcd run?".format(self._patience), 2
+        elif error.code() == grpc.StatusCode.UNAVAILABLE:
+            said = "pachd does not answer"
+        else:
+            return RunbookError("ask pachd: " + method, saw=(error.details() or str(error.code())).split("\n")[0], do=do)
+        away = RunbookError("ask pachd: " + method, saw=said, do=do)
+        away.entry = "pach-down"
+        return away
 
 
 def parse(text):
@@ -214,10 +222,8 @@ class Pachyderm:
         after, _, now = said.out.partition("@@@")
         wanted, found = ({_name(o): o for o in json.loads(text or "{}").get("items", [])} for text in (after, now.strip()))
         missing, changed = [n for n in wanted if n not in found], [n for n in wanted if n in found and _essence(wanted[n]) != _essence(found[n])]
-        if missing or changed:
-            return "; ".join(filter(None, [missing and "missing: " + ", ".join(missing), changed and "changed: " + ", ".join(changed)]))
         ok, seen = self.ch.host.probe({0: self._available()})[0]
-        return None if ok else seen
+        return "; ".join(filter(None, [missing and "missing: " + ", ".join(missing), changed and "changed: " + ", ".join(changed), "" if ok else seen])) or None
 
     def _available(self):
         return all_of(available(SPACE, "statefulset" if self.store == "minio" else "deployment", "etcd"), available(SPACE, "deployment", "pachd"))
@@ -295,8 +301,8 @@ set -- $said; [ "$1 ${{3:-}}" = 'Bound {claim}' ] || {{ echo "etcd's volume $vol
     def _no_gateway(self):
         try:
             self.s3.list_buckets()
-        except (urllib3.exceptions.HTTPError, OSError) as e:
-            return "the S3 gateway does not answer on port {}: {}".format(S3, type(e).__name__)
+        except (urllib3.exceptions.HTTPError, OSError):
+            return "the S3 gateway does not answer on port {}".format(S3)
         return None
 
     # -- preconditions ---------------------------------------------------------------------------
@@ -384,6 +390,7 @@ set -- $said; [ "$1 ${{3:-}}" = 'Bound {claim}' ] || {{ echo "etcd's volume $vol
 
     def same_version(self):
         """pachctl here and pachd there are the pinned version; so says pachctl, asking pachd."""
+        self.client.get_remote_version()    # pachctl would wait long for a pachd that is away
         host, port = self._way(GRPC)
         path = home("pachyderm") / "{}-{}.json".format(self.ch.host.target.slug, port)
         path.write_text(json.dumps({"user_id": "runbook", "v2": {"active_context": "here", "metrics": False, "contexts": {"here": {

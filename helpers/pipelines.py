@@ -7,6 +7,7 @@ import html
 import time
 
 import python_pachyderm
+import urllib3
 from minio.error import S3Error
 
 from . import catalogue, dataset, show
@@ -65,8 +66,8 @@ class Pipelines:
         def other():
             try:
                 found = self.client.inspect_pipeline(spec.name)
-            except RunbookError:
-                return "there is no pipeline " + spec.name
+            except RunbookError as e:
+                return "there is no pipeline " + spec.name if "not found" in e.saw else e.saw
             same = (list(found.transform.stdin) == spec.code.splitlines() and found.transform.image == self.image
                     and (found.input.pfs.repo, found.input.pfs.glob) == (spec.repo, spec.glob))
             return None if same else "pipeline {} runs other code".format(spec.name)
@@ -288,6 +289,8 @@ class Pipelines:
             keys = {o.object_name for o in self.p.s3.list_objects(bucket, recursive=True)}
         except S3Error as e:
             raise Unmet("bucket " + bucket, e.code)
+        except urllib3.exceptions.HTTPError:
+            raise Unmet("bucket " + bucket, "the S3 gateway does not answer")
         if not set(files) <= keys:
             raise Unmet("{} objects in bucket {}".format(len(files), bucket), "{} objects".format(len(keys)))
         path = sorted(files)[-1]
