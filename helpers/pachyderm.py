@@ -324,6 +324,13 @@ set -- $said; [ "$1 ${{3:-}}" = 'Bound {claim}' ] || {{ echo "etcd's volume $vol
                 return "pachd there is {}, pachctl here {}".format(image.rpartition(":")[2], self.version)
         return None
 
+    def other_store(self):
+        """None unless Pachyderm is there and keeps its data elsewhere."""
+        found = self.ch.run("microk8s kubectl get deployment pachd -n {} -o jsonpath='{{.spec.template.spec.containers[0].env[?(@.name==\"STORAGE_BACKEND\")].value}}' "
+                            "2>/dev/null || true".format(SPACE), on_line=lambda *_: None).strip()
+        there = {"": self.store, "AMAZON": "minio", "LOCAL": "local"}.get(found, found)
+        return None if there == self.store else "its data lie in {}".format(there)
+
     def others(self, ours):
         """For remove: None unless there are repositories beside ours. A pachd that does not answer cannot be asked."""
         try:

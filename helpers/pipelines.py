@@ -290,7 +290,7 @@ class Pipelines:
         except S3Error as e:
             raise Unmet("bucket " + bucket, e.code)
         except urllib3.exceptions.HTTPError:
-            raise Unmet("bucket " + bucket, "the S3 gateway does not answer")
+            raise Unmet("bucket " + bucket, "the S3 gateway does not answer", "pach-down")
         if not set(files) <= keys:
             raise Unmet("{} objects in bucket {}".format(len(files), bucket), "{} objects".format(len(keys)))
         path = sorted(files)[-1]
