@@ -153,7 +153,7 @@ def up(target, only, first, last, mode, jobs, file, pairs, force, no_book, yes):
     with target_lock(parsed.slug, "up --mode " + mode):
         record.latest(target)       # an unreadable record is refused before anything is touched
         if parsed.kind == "sandbox":
-            _sandbox_up(parsed.name)
+            _sandbox_up(parsed.name, any(plan.parameters[n.id].get("screenshot") for n in plan.chapters) and mode in ("install", "verify"))
         host = check_reachable(target)
         started = time.monotonic()
         try:
@@ -177,12 +177,12 @@ def up(target, only, first, last, mode, jobs, file, pairs, force, no_book, yes):
     sys.exit({"ok": 0, "interrupted": 130}.get(run.state, 1))
 
 
-def _sandbox_up(name):
+def _sandbox_up(name, with_browser=False):
     from . import doctor
     from .sandbox import Sandbox, builds
     box = Sandbox(name)
     say = lambda text: console.print(text, markup=False, soft_wrap=True)  # noqa: E731
-    doctor.install(box.missing(), say)
+    doctor.install(box.missing() + (doctor.browser_lacks() if with_browser else []), say)
     # Only what the chapters ask for is built: a substitute can take minutes.
     wanted = [a for n in notebooks.load_all().values() for a in n.artifacts]
     box.up(say, [a for a in catalogue.with_needs(wanted) if a in builds.recipes()])
@@ -336,7 +336,7 @@ def test(pytest_arguments):
 
 def _install_missing():
     from . import doctor
-    doctor.install(_box("test").missing(), lambda text: console.print(text, markup=False, soft_wrap=True))
+    doctor.install(_box("test").missing() + doctor.browser_lacks(), lambda text: console.print(text, markup=False, soft_wrap=True))
 
 
 @main.command(epilog=_examples("./runbook doctor\n./runbook doctor --install"))

@@ -4,12 +4,14 @@ from __future__ import annotations
 import importlib.util
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from . import browser
 from .errors import RunbookError
 from .paths import home
 
@@ -52,6 +54,11 @@ def is_debian(release: Path = Path("/etc/os-release")) -> bool:
     return bool({"debian", "ubuntu"} & set(ids))
 
 
+def is_ubuntu(release: Path = Path("/etc/os-release")) -> bool:
+    """Ubuntu's package chromium is a word that stands for a snap."""
+    return release.exists() and bool(re.search("^ID(_LIKE)?=.*ubuntu", release.read_text(), re.M))
+
+
 def _install_command(*packages: str) -> str:
     sudo = "" if os.geteuid() == 0 else "sudo "
     return f"{sudo}apt-get install -y --no-install-recommends {' '.join(packages)}"
@@ -89,12 +96,25 @@ def runbook_lacks(version: tuple = tuple(sys.version_info)) -> list[Lack]:
 
 def later_lacks() -> list[Lack]:
     """What only the chapters from Kubernetes on need here."""
-    found = []
+    found = browser_lacks()
     if not shutil.which("kubectl"):
         found.append(_from_debian("kubectl", "to use the cluster from this machine (1.17 to 1.21)", "later", "kubernetes-client"))
     if not shutil.which("helm"):
         found.append(Lack("helm", "to install charts from this machine (3.5 or newer)", "brew install helm" if platform.system() == "Darwin" else "see helm.sh/docs/intro/install", "later"))
     return found
+
+
+def browser_lacks() -> list[Lack]:
+    """What a chapter lacks here to look at a page as a person does; without it, it leaves that proof out."""
+    missing = [name for name, there in (("chromium", browser.program()), ("chromedriver", shutil.which("chromedriver"))) if not there]
+    if platform.system() == "Darwin":
+        missing = missing[:1] if "chromium" in missing else []      # Selenium fetches Chrome's driver by itself
+    why = "to see Label Studio's pages in a browser"
+    if is_debian() and not is_ubuntu():
+        packages = {"chromium": "chromium", "chromedriver": "chromium-driver"}
+        return [Lack(name, why, _install_command(packages[name]), "later", (packages[name],)) for name in missing]
+    mend = "brew install --cask google-chrome" if platform.system() == "Darwin" else "snap install chromium" if is_debian() else "install Chromium and its driver with this system's package manager"
+    return [Lack(name, why, mend, "later") for name in missing]
 
 
 def sandbox_lacks(folder: Path | None = None, need: int = SANDBOX_DISK) -> list[Lack]:

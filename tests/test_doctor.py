@@ -7,7 +7,7 @@ import pytest
 from helpers import doctor
 from helpers.errors import RunbookError
 
-NEEDED = ["ssh", "ssh-keygen", "kubectl", "helm", "chroot", *doctor.SANDBOX_PROGRAMS]
+NEEDED = ["ssh", "ssh-keygen", "kubectl", "helm", "chromium", "chromedriver", "chroot", *doctor.SANDBOX_PROGRAMS]
 
 pytestmark = pytest.mark.skipif(platform.system() != "Linux", reason="doctor's Linux part")
 
@@ -45,6 +45,17 @@ def test_a_missing_program_is_named_with_its_package(machine, name, package):
     lack = named(doctor.lacks())[name]
     assert lack.packages == (package,) and lack.why
     assert lack.mend == f"apt-get install -y --no-install-recommends {package}"
+
+
+def test_a_browser_is_for_later_and_ubuntu_has_it_as_a_snap(machine, monkeypatch):
+    for name in ("chromium", "chromedriver"):
+        (machine / name).unlink()
+    monkeypatch.setattr(doctor, "is_ubuntu", lambda: False)
+    found = named(doctor.lacks())
+    assert [found[n].packages for n in ("chromium", "chromedriver")] == [("chromium",), ("chromium-driver",)]
+    assert found["chromium"].part == "later" and not doctor.runbook_lacks()
+    monkeypatch.setattr(doctor, "is_ubuntu", lambda: True)
+    assert {(lack.mend, lack.packages) for lack in doctor.browser_lacks()} == {("snap install chromium", ())}
 
 
 def test_helm_is_only_a_note_for_later(machine):
