@@ -13,7 +13,7 @@ import xml.etree.ElementTree
 import httpx
 
 from . import catalogue, dataset
-from .actions import Action
+from .actions import Action, packages
 from .chapter import Unmet
 from .errors import RunbookError
 from .paths import SETUP
@@ -183,6 +183,12 @@ class LabelStudio:
     def requirements(self):
         """The list of packages that is installed: all of them, each pinned."""
         return (SETUP / "label-studio" / (self.version + ".txt")).read_text("utf-8")
+
+    def venv(self):
+        """Action: the package that makes Python's environments. Remove leaves it: other programs of the host may use it."""
+        action = packages(["python3-venv"])
+        action.undo = None
+        return action
 
     def installed(self):
         """Action: Label Studio and all it needs, in an environment of its own."""
