@@ -184,6 +184,11 @@ class LabelStudio:
         """The list of packages that is installed: all of them, each pinned."""
         return (SETUP / "label-studio" / (self.version + ".txt")).read_text("utf-8")
 
+    def no_newer(self):
+        """A probe: what is installed is not newer than this version, which could not read its database."""
+        return ("v=$(ls -d {0}/lib/python3*/site-packages/label_studio-*.dist-info 2>/dev/null | sed 's/.*label_studio-//; s/.dist-info//' | sort -V | tail -n 1 || true)\n"
+                "[ -z \"$v\" ] || [ \"$(printf '%s\\n' \"$v\" {1} | sort -V | tail -n 1)\" = {1} ] || {{ echo \"Label Studio $v is there, this would be {1}\"; exit 1; }}").format(VENV, self.version)
+
     def venv(self):
         """Action: the package that makes Python's environments. Remove leaves it: other programs of the host may use it."""
         action = packages(["python3-venv"])
@@ -219,7 +224,7 @@ class LabelStudio:
                  "COLLECT_ANALYTICS=false", "collect_analytics=false", "LATEST_VERSION_CHECK=false", "SENTRY_DSN=", "FRONTEND_SENTRY_DSN=",
                  "LOG_LEVEL=WARNING", "PYTHONPYCACHEPREFIX={}/.pycache".format(DATA)]
         if self.old:
-            lines += ["DJANGO_SETTINGS_MODULE=runbook_settings", "PYTHONPATH={}/settings".format(VENV), "LABEL_STUDIO_SECRET_KEY={}".format(self._key)]
+            lines += ["DJANGO_SETTINGS_MODULE=runbook_settings", "LABEL_STUDIO_SECRET_KEY={}".format(self._key)]
         if self.postgres:
             lines += ["DJANGO_DB=default", "POSTGRE_HOST=127.0.0.1", "POSTGRE_PORT={}".format(self.postgres.port), "POSTGRE_NAME=" + DATABASE,
                       "POSTGRE_USER=" + DATABASE, "POSTGRE_PASSWORD={}".format(self.ch.secret("postgres-" + DATABASE))]
@@ -229,7 +234,7 @@ class LabelStudio:
         """Action: 1.0.1 signs with a key of its own; nothing to do for later versions, which make one."""
         if not self.old:
             return Action("nothing to do: {} makes a key of its own".format(self.version), "true", "true")
-        return self.ch.write(VENV + "/settings/runbook_settings.py", _OWN_KEY)
+        return self.ch.write("{}/lib/python{}.{}/site-packages/runbook_settings.py".format(VENV, *self.host_python(self.ch, self.python)), _OWN_KEY)
 
     def unit(self):
         return _UNIT.format(user=USER, settings=SETTINGS, data=DATA, port=self.port, venv=VENV, listen=self.listen)
@@ -326,7 +331,7 @@ case "$where" in *:{port}) ;; '') echo "{unit} listens nowhere yet"; exit 1;; *)
             self.ch.masker.add(value)
             self._access = None
         return Action("POST /api/token/   (a personal access token, kept as secret {})".format(TOKEN) if self.kind == "jwt"
-                      else "GET /api/current-user/token   (a legacy token, kept as secret {})".format(TOKEN), self._token_refused, apply)
+                      else "POST /api/current-user/reset-token/   (a legacy token, kept as secret {})".format(TOKEN), self._token_refused, apply)
 
     def _token_refused(self):
         try:
@@ -347,7 +352,8 @@ case "$where" in *:{port}) ;; '') echo "{unit} listens nowhere yet"; exit 1;; *)
     def _new_legacy(self, client):
         if not self.old:
             client.post("/api/jwt/settings", json=dict(client.get("/api/jwt/settings").raise_for_status().json(), legacy_api_tokens_enabled=True)).raise_for_status()
-        return client.get("/api/current-user/token").raise_for_status().json()["token"]
+        # 1.0.1 cuts off the answer to GET /api/current-user/token.
+        return client.post("/api/current-user/reset-token/").raise_for_status().json()["token"]
 
     def _bearer(self):
         secret = self.ch.secrets.find(TOKEN)
@@ -514,7 +520,10 @@ case "$where" in *:{port}) ;; '') echo "{unit} listens nowhere yet"; exit 1;; *)
 
     def tasks(self):
         """{key in the source bucket: task}, each with its annotations."""
-        found = self.api("GET", "/api/projects/{}/export?exportType=JSON&download_all_tasks=true".format(self.id), timeout=300)
+        if self.old:    # its export leaves out a task that was just annotated
+            found = self.api("GET", "/api/projects/{}/tasks/?page_size=100000".format(self.id), timeout=300)
+        else:
+            found = self.api("GET", "/api/projects/{}/export?exportType=JSON&download_all_tasks=true".format(self.id), timeout=300)
         tasks = {}
         for task in found:
             for value in task["data"].values():
