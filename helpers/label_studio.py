@@ -26,13 +26,14 @@ _PICTURES = r"(?i).*\.(png|jpe?g|gif|bmp|webp)$"
 
 # uv fetches in parallel, which makes a minute into a quarter; it reads none of pip's settings, so they are handed on. Where
 # it does not run, or fails, pip itself installs. Nothing here resolves versions: the list names every package.
-_INSTALL = r"""rm -f {venv}/installed
+_INSTALL = r"""umask 022
+rm -f {venv}/installed
 {python} -m venv --clear {venv}
 cat > {venv}/requirements.txt
 uv() {{
-  [ -n "{uv}" ] || return 1
+  case "{tool}" in uv*) ;; *) return 1;; esac
   rm -rf {venv}/.uv; trap 'rm -rf {venv}/.uv' EXIT
-  {venv}/bin/pip install -q --disable-pip-version-check --no-cache-dir --target {venv}/.uv "{uv}" || return 1
+  {venv}/bin/pip install -q --disable-pip-version-check --no-cache-dir --target {venv}/.uv "{tool}" || return 1
   eval "$({venv}/bin/python - << 'END'
 import ast, shlex, subprocess, sys
 names = {{"index-url": "UV_DEFAULT_INDEX", "extra-index-url": "UV_INDEX", "find-links": "UV_FIND_LINKS", "cert": "SSL_CERT_FILE", "proxy": "ALL_PROXY",
@@ -48,6 +49,7 @@ END
 )" || return 1
   UV_SYSTEM_CERTS=true {venv}/.uv/bin/uv pip install --no-cache --no-deps --python {venv}/bin/python -r {venv}/requirements.txt
 }}
+case "{tool}" in pip*) {venv}/bin/pip install -q --disable-pip-version-check --no-cache-dir "{tool}";; esac
 uv || {{ echo "with pip"; {venv}/bin/pip install --disable-pip-version-check --no-cache-dir --no-compile --no-deps --prefer-binary -r {venv}/requirements.txt; }}
 [ -x {venv}/bin/label-studio ]
 echo {mark} > {venv}/installed"""
@@ -203,7 +205,7 @@ class LabelStudio:
         done = ("[ \"$(cat {0}/installed 2>/dev/null)\" = {1} ] || {{ echo 'Label Studio {2} is not in {0} as pinned'; exit 1; }}\n"
                 "ls -d {0}/lib/python3*/site-packages/label_studio-{2}.dist-info >/dev/null 2>&1 || {{ echo '{0} has lost packages'; exit 1; }}\n"
                 "{0}/bin/python -c pass").format(VENV, mark, self.version)
-        script = _INSTALL.format(venv=VENV, python=shlex.quote(self.python), uv=self.artifact.entry.get("installer", ""), mark=mark)
+        script = _INSTALL.format(venv=VENV, python=shlex.quote(self.python), tool=self.artifact.entry["installer"], mark=mark)
         return Action(["{} -m venv {}".format(self.python, VENV),
                        "pip install --no-deps -r {}/requirements.txt   (label-studio=={} and what it needs: {} packages, each pinned)".format(VENV, self.version, count)],
                       done, lambda: self.ch.host.run(script, stdin=listed, timeout=1500, what="install Label Studio {}".format(self.version)),
@@ -224,10 +226,10 @@ class LabelStudio:
                  "COLLECT_ANALYTICS=false", "collect_analytics=false", "LATEST_VERSION_CHECK=false", "SENTRY_DSN=", "FRONTEND_SENTRY_DSN=",
                  "LOG_LEVEL=WARNING", "PYTHONPYCACHEPREFIX={}/.pycache".format(DATA)]
         if self.old:
-            lines += ["DJANGO_SETTINGS_MODULE=runbook_settings", "LABEL_STUDIO_SECRET_KEY={}".format(self._key)]
+            lines += ["DJANGO_SETTINGS_MODULE=runbook_settings", "LABEL_STUDIO_SECRET_KEY='{}'".format(self._key)]
         if self.postgres:
             lines += ["DJANGO_DB=default", "POSTGRE_HOST=127.0.0.1", "POSTGRE_PORT={}".format(self.postgres.port), "POSTGRE_NAME=" + DATABASE,
-                      "POSTGRE_USER=" + DATABASE, "POSTGRE_PASSWORD={}".format(self.ch.secret("postgres-" + DATABASE))]
+                      "POSTGRE_USER=" + DATABASE, "POSTGRE_PASSWORD='{}'".format(self.ch.secret("postgres-" + DATABASE))]
         return "\n".join(lines) + "\n"
 
     def own_key(self):

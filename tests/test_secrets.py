@@ -135,3 +135,14 @@ def test_a_secret_inside_of_another_is_masked_whole():
 
 def test_empty_values_mask_nothing():
     assert Masker(["", "a"]).mask("a plain text") == "a plain text"
+
+
+def test_what_a_server_made_is_kept_and_asking_for_it_makes_nothing(store, monkeypatch):
+    assert store.find("label-studio-token") is None and store.names() == []
+    store.keep("label-studio-token", "eyJ.a.token")
+    assert store.find("label-studio-token").reveal() == "eyJ.a.token" and store.names() == ["label-studio-token"]
+    monkeypatch.setenv("RUNBOOK_SECRET_LABEL_STUDIO_TOKEN", "another-one")
+    assert store.find("label-studio-token").reveal() == "another-one"
+    store.forget("label-studio-token")
+    monkeypatch.undo()
+    assert store.find("label-studio-token") is None
