@@ -186,10 +186,11 @@ class LabelStudio:
         """The list of packages that is installed: all of them, each pinned."""
         return (SETUP / "label-studio" / (self.version + ".txt")).read_text("utf-8")
 
-    def no_newer(self):
-        """A probe: what is installed is not newer than this version, which could not read its database."""
+    def no_other(self):
+        """A probe: what is installed is this version, or an older one whose database it can bring up to date: 1.0's, it cannot."""
         return ("v=$(ls -d {0}/lib/python3*/site-packages/label_studio-*.dist-info 2>/dev/null | sed 's/.*label_studio-//; s/.dist-info//' | sort -V | tail -n 1 || true)\n"
-                "[ -z \"$v\" ] || [ \"$(printf '%s\\n' \"$v\" {1} | sort -V | tail -n 1)\" = {1} ] || {{ echo \"Label Studio $v is there, this would be {1}\"; exit 1; }}").format(VENV, self.version)
+                "case \"$v\" in ''|{1}) exit 0;; 1.0.*) ;; *) [ \"$(printf '%s\\n' \"$v\" {1} | sort -V | tail -n 1)\" != {1} ] || exit 0;; esac\n"
+                "echo \"Label Studio $v is there, and {1} cannot use its database\"; exit 1").format(VENV, self.version)
 
     def venv(self):
         """Action: the package that makes Python's environments. Remove leaves it: other programs of the host may use it."""
@@ -253,11 +254,16 @@ class LabelStudio:
 where=$(ss -Hltnp | grep "pid=$pid," | awk '{{print $4}}' || true)
 case "$where" in *:{port}) ;; '') echo "{unit} listens nowhere yet"; exit 1;; *) echo "{unit} listens on $where, not on port {port}: that was busy when it started"; exit 1;; esac""".format(unit=UNIT, port=self.port)
 
-        def failed():
-            ok, seen = self.ch.host.probe({0: probe})[0]
-            return seen if not ok and "busy" in seen else self.ch.unit_failure(UNIT)
-        return Action("wait until {} listens on port {}".format(UNIT, self.port), probe,
-                      lambda: self.ch.wait("Label Studio to listen (the first start makes its database)", lambda: self.ch.host.probe({0: probe})[0].ok, failed=failed, timeout=900))
+        def elsewhere():
+            seen = self.ch.host.probe({0: probe})[0].out
+            return seen if "busy" in seen else None
+
+        def apply():
+            if elsewhere():     # the port is free now: it was asked before
+                self.ch.restart(UNIT)
+            self.ch.wait("Label Studio to listen (the first start makes its database)", lambda: self.ch.host.probe({0: probe})[0].ok,
+                         failed=lambda: elsewhere() or self.ch.unit_failure(UNIT), timeout=900)
+        return Action("wait until {} listens on port {}".format(UNIT, self.port), probe, apply)
 
     def answers(self):
         """Action: GET /health/ says UP."""
@@ -292,8 +298,11 @@ case "$where" in *:{port}) ;; '') echo "{unit} listens nowhere yet"; exit 1;; *)
         return Action(["label-studio init --username {0}; label-studio reset_password --username {0}   (password: secret {1}, on standard input)".format(self.admin, PASSWORD)], done, apply)
 
     def http(self):
-        """A client without any login, through SSH."""
+        """A client without any login, through SSH. Unmet when another program has the port: it gets no password of ours."""
         if self._local is None:
+            ok, seen = self.ch.host.probe({0: self.port_free()})[0]
+            if not ok:
+                raise Unmet("Label Studio on port {}".format(self.port), "another program has port {}: {}".format(self.port, seen), "ls-port")
             self._local = self.ch.forward(self.port, "127.0.0.1" if self.listen in ("0.0.0.0", "127.0.0.1", "localhost") else self.listen)
         return httpx.Client(base_url="http://127.0.0.1:{}".format(self._local), timeout=60, headers={"Referer": "http://127.0.0.1:{}/".format(self._local)}, trust_env=False)
 
@@ -344,6 +353,9 @@ case "$where" in *:{port}) ;; '') echo "{unit} listens nowhere yet"; exit 1;; *)
 
     @staticmethod
     def _new_jwt(client):
+        kinds = client.get("/api/jwt/settings").raise_for_status().json()
+        if kinds.get("legacy_api_tokens_enabled"):      # of an earlier install that asked for them
+            client.post("/api/jwt/settings", json=dict(kinds, legacy_api_tokens_enabled=False)).raise_for_status()
         said = client.post("/api/token/", json={})
         if said.status_code == 409:     # there may be one at a time, and it is told once only
             for old in client.get("/api/token/").raise_for_status().json():

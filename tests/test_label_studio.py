@@ -10,6 +10,7 @@ from packaging.requirements import Requirement
 from helpers import browser, catalogue, dataset, label_studio
 from helpers.board import _size
 from helpers.chapter import Unmet
+from helpers.host import Probe
 from helpers.label_studio import LabelStudio, answer, chosen, config_problem, default_config
 from helpers.secrets import Masker, SecretStore
 
@@ -113,6 +114,10 @@ class StandIn:
     def __init__(self, port):
         self.secrets, self.masker, self._secret_names, self.port = SecretStore("here"), Masker(), [], port
         self.forgets = self._secret_names.append
+        self.host, self.busy = self, ""
+
+    def probe(self, scripts):
+        return {key: Probe(not self.busy, self.busy) for key in scripts}
 
     def secret(self, name, mine=True):
         return self.secrets.get(name)
@@ -175,6 +180,17 @@ def test_a_server_that_is_away_is_named_so_by_everything(client):
         with pytest.raises(Unmet) as e:
             call()
         assert e.value.entry == "ls-unit" and "does not answer on port 8080" in e.value.seen
+
+
+def test_another_program_on_its_port_gets_no_password(client):
+    ls = client("label-studio-2021")
+    ls.ch.secrets.keep("label-studio-token", "0123456789abcdef")
+    ls.ch.busy = "((\"python3\",pid=1)) listens there"
+    for call in (ls.token_is_taken, ls.session, ls.wrong_token_is_refused):
+        with pytest.raises(Unmet) as e:
+            call()
+        assert e.value.entry == "ls-port" and "another program has port 8080" in e.value.seen and "python3" in e.value.seen
+    assert ls.handler.handed == 0
 
 
 def test_settings_hold_marks_and_no_secret(client):
