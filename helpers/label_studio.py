@@ -534,10 +534,8 @@ case "$where" in *:{port}) ;; '') echo "{unit} listens nowhere yet"; exit 1;; *)
 
     def tasks(self):
         """{key in the source bucket: task}, each with its annotations."""
-        if self.old:    # its export leaves out a task that was just annotated
-            found = self.api("GET", "/api/projects/{}/tasks/?page_size=100000".format(self.id), timeout=300)
-        else:
-            found = self.api("GET", "/api/projects/{}/export?exportType=JSON&download_all_tasks=true".format(self.id), timeout=300)
+        # Not by an export: that leaves a file on the host each time, and 1.0.1's leaves out tasks that were just annotated.
+        found = self.api("GET", "/api/projects/{}/tasks/?page_size=1000000".format(self.id), timeout=300)
         tasks = {}
         for task in found:
             for value in task["data"].values():
