@@ -312,10 +312,15 @@ class Pipelines:
         except RunbookError as e:
             if "ValueError: this code fails on purpose" not in (e.saw or ""):
                 raise
-            return "told: " + e.saw.splitlines()[-1]
+            return "told: " + " / ".join(line.strip() for line in e.saw.splitlines()[1:])
         finally:
             self.delete(spec.name)
         raise Unmet("a failure", "the job ended well")
+
+    def survives(self, restart, repo, files):
+        """The data are as they were after restart()."""
+        restart()
+        return self.reads_back(repo, files)
 
     def gpu_is_refused(self, repo):
         """A pipeline that asks for more GPUs than there are is refused before it is made."""
@@ -359,7 +364,8 @@ class Pipelines:
         def make():
             paths = [p for p in self.names(repo) if p.endswith("/0.png")]
             rows = [sum(parts, []) for name in (repo, output) for parts in zip(*(dataset.pixels(self.read(name, p)) for p in paths))]
-            return "{} pictures, and below them their outlines".format(len(paths)), _image(rows, 2)
+            text = "{} pictures, and below them their outlines".format(len(paths))
+            return text, _image(rows, 2, text)
         self._show(make)
 
     def show_provenance(self, repo):
@@ -403,9 +409,9 @@ def _inputs(node):
     return found
 
 
-def _image(rows, scale):
+def _image(rows, scale, alt):
     data = base64.b64encode(dataset.png(rows)).decode()
-    return '<img alt="" style="image-rendering:pixelated" width="{}" height="{}" src="data:image/png;base64,{}">'.format(len(rows[0]) * scale, len(rows) * scale, data)
+    return '<img alt="{}" style="image-rendering:pixelated" width="{}" height="{}" src="data:image/png;base64,{}">'.format(alt, len(rows[0]) * scale, len(rows) * scale, data)
 
 
 def graph(nodes, edges):
@@ -424,7 +430,7 @@ def graph(nodes, edges):
     for x, column in enumerate(columns):
         for y, name in enumerate(column):
             at[name] = (2 + x * (wide + gap), height * (2 * y + 1) // (2 * len(column)) - high // 2)
-    out = ['<svg xmlns="http://www.w3.org/2000/svg" width="{w}" height="{h}" viewBox="0 0 {w} {h}" font-family="sans-serif" text-anchor="middle">'.format(
+    out = ['<svg xmlns="http://www.w3.org/2000/svg" width="{w}" height="{h}" viewBox="0 0 {w} {h}" style="max-width:100%;height:auto" font-family="sans-serif" text-anchor="middle">'.format(
         w=len(columns) * (wide + gap) - gap + 4, h=height),
         '<defs><marker id="tip" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="8" markerHeight="8" orient="auto"><path d="M0 0 8 4 0 8z" fill="#57606a"/></marker></defs>']
     for a, b in edges:

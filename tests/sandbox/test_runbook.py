@@ -190,7 +190,10 @@ def delete_bucket(story, host):
     from minio import Minio
     with host.forward(9000) as port:
         secret = SecretStore(SLUG).get("minio-root").reveal()
-        Minio("127.0.0.1:{}".format(port), "runbook", secret, secure=False).remove_bucket("models")
+        client = Minio("127.0.0.1:{}".format(port), "runbook", secret, secure=False)
+        for found in client.list_objects("models", recursive=True):
+            client.remove_object("models", found.object_name)
+        client.remove_bucket("models")
 
 
 def open_pg_hba(story, host):
@@ -240,20 +243,24 @@ def revoke_token(story, host):
         client.post("/api/token/blacklist/", json={"refresh": token}, headers={"Authorization": "Bearer " + access}).raise_for_status()
 
 
+#: Each costs a verify of everything and a repair; those are left out that fail by the same probe or check as another one here.
+MORE = pytest.mark.skipif(not os.environ.get("RUNBOOK_FAULTS"), reason="one of the further faults: ./runbook test --faults")
+
+
 @pytest.mark.parametrize("break_it, chapter, names", [
     (stop_minio, "minio", ["minio is inactive"]),
     (delete_bucket, "minio", ["bucket models does not exist"]),
     (open_pg_hba, "postgres", ["pg_hba.conf: content differs", "lets in 0.0.0.0"]),
     (stop_coredns, "addons", ["kube-system/coredns: 0 of 0 pods available"]),
-    (delete_pool, "addons", ["MetalLB has no configuration"]),
-    (no_default_class, "addons", ["StorageClass microk8s-hostpath is not the default"]),
-    (stop_kubelet, "kubernetes", ["snap.microk8s.daemon-kubelet is inactive"]),
+    pytest.param(delete_pool, "addons", ["MetalLB has no configuration"], marks=MORE),
+    pytest.param(no_default_class, "addons", ["StorageClass microk8s-hostpath is not the default"], marks=MORE),
+    pytest.param(stop_kubelet, "kubernetes", ["snap.microk8s.daemon-kubelet is inactive"], marks=MORE),
     (point_elsewhere, "kubernetes", ["points to https://192.0.2.7:16443"]),
     (delete_claim, "pachyderm", ["etcd's claim etcd-storage-etcd-0 is being deleted"]),
     (delete_repository, "pachyderm", ["fmnist"]),
     (stop_label_studio, "label_studio", ["label-studio is inactive"]),
     (revoke_token, "label_studio", ["the API takes our token"]),
-], ids=lambda v: v.__name__ if callable(v) else "")
+], ids=lambda v: v.__name__ if callable(v) else None)
 def test_verify_fails_exactly_the_broken_chapter_and_names_the_thing(story, host, break_it, chapter, names):
     break_it(story, host)
     said = story.up("--mode", "verify", "--no-book", code=1)
