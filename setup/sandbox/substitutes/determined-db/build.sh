@@ -13,8 +13,8 @@ ln -s /usr/local/bin/docker-entrypoint.sh root/docker-entrypoint.sh
 rm -rf root/var/lib/postgresql/* root/etc/postgresql/* root/etc/apt root/var/{cache,log,lib/apt}/* root/usr/share/zoneinfo/right
 chroot root groupmod --gid 999 --non-unique postgres
 chroot root usermod --uid 999 --non-unique --home /var/lib/postgresql postgres
-mkdir -p root/var/lib/postgresql/data root/var/run/postgresql
-chroot root chown -R postgres:postgres /var/lib/postgresql /var/run/postgresql
+mkdir -p root/var/lib/postgresql/data root/run/postgresql   # /var/run is a link, which would lead out of root
+chroot root chown -R postgres:postgres /var/lib/postgresql /run/postgresql
 chmod 700 root/var/lib/postgresql/data
 chmod 2777 root/run/postgresql
 chroot root /usr/lib/postgresql/15/bin/postgres --version
