@@ -232,6 +232,10 @@ class Chapter:
         """Wait for `ready()`, showing what is waited for; see waiting.wait."""
         return wait(what, ready, failed, timeout, host=self.host.name, do=do, tell=lambda text: self.events.emit("wait", text=text))
 
+    def close(self):
+        """End what was opened (ports, sessions), for one who uses a chapter's means without a verdict."""
+        self._stack.close()
+
     def unit_failure(self, unit):
         """Why a systemd unit has failed, with its last log lines; None while it has not. For wait(failed=...)."""
         script = ("[ \"$(systemctl is-failed {0} || true)\" = failed ] || [ \"$(systemctl show -p NRestarts {0} | cut -d= -f2)\" -gt 3 ] 2>/dev/null || exit 1\n"

@@ -295,6 +295,51 @@ def sandbox_status(name):
     sys.exit(0 if found["state"] == "running" else 1)
 
 
+@main.command(epilog=_examples("""
+./runbook notebook                    a notebook in the cluster, with the helpers in it; prints its address
+./runbook notebook --tunnel           the same at a port of this machine, until Ctrl-C
+./runbook notebook --context ~/work   with your files, too
+./runbook notebook --stop"""))
+@target_option
+@click.option("--tunnel", is_flag=True, help="Open a port of this machine that leads there, until Ctrl-C.")
+@click.option("--stop", is_flag=True, help="End it. What is not saved elsewhere is lost.")
+@click.option("--context", "folder", metavar="FOLDER", help="Send this folder's files as well, except what its .detignore names.")
+def notebook(target, tunnel, stop, folder):
+    """JupyterLab in the cluster's network, started by Determined (chapter 08)."""
+    from . import context
+    from .chapter import Chapter
+    from .determined import Determined
+    n, target = notebooks.find("determined"), str(Target.parse(target or "sandbox"))
+    run = record.latest(target)
+    if run is None or n.id not in run.chapters or not run.chapters[n.id].parameters:
+        raise RunbookError("start a notebook", target, "chapter 08 has not run there", "./runbook up --only determined")
+    files = {} if stop else dict(context.runbooks() + (context.files(Path(folder).expanduser()) if folder else []))
+    files = context.packed(sorted(files.items()))
+    ch = Chapter(n, notebooks.check_parameters(n, dict(run.chapters[n.id].parameters, target=target, mode="verify")))
+    try:
+        values = ch.values
+        det, user = Determined(ch, values["release"], values["namespace"], values["port"]), values["user"]
+        running = det.notebooks(user)
+        if stop:
+            for task in running:
+                det.stop_notebook(task, user)
+            console.print("stopped" if running else "none is running")
+            return
+        if not running:
+            console.print("starting; the first time its image is pulled, which is several GB")
+        task = running[0] if running else det.start_notebook(user, files=files)
+        console.print("notebook   http://{}:{}{}".format(det.address, det.port, task["serviceAddress"]), markup=False, soft_wrap=True)
+        if not tunnel:
+            console.print("           for a browser behind the SOCKS proxy of chapter 02; without one: ./runbook notebook --tunnel")
+            return
+        console.print("from here  http://127.0.0.1:{}{}   until Ctrl-C, which leaves the notebook".format(det.http.base_url.port, task["serviceAddress"]),
+                      markup=False, soft_wrap=True)
+        while True:
+            time.sleep(60)
+    finally:
+        ch.close()
+
+
 @main.command(epilog=_examples("./runbook book\n./runbook book --open\n./runbook book --readme"))
 @click.option("--open", "open_it", is_flag=True, help="Show it in a browser.")
 @click.option("--readme", is_flag=True, help="Write the README's table of chapters from the record, too.")

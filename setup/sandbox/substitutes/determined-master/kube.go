@@ -1,0 +1,294 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+)
+
+const account = "/var/run/secrets/kubernetes.io/serviceaccount/"
+
+// Cluster is the Kubernetes that the master runs in, asked as the master's service account.
+type Cluster struct {
+	url, namespace string
+	master         string // where tasks find the master: address and port of its Service
+	client         *http.Client
+}
+
+// apiError is a refusal by the API server.
+type apiError struct {
+	status int
+	text   string
+}
+
+func (e *apiError) Error() string { return e.text }
+
+func gone(err error) bool {
+	var refused *apiError
+	return errors.As(err, &refused) && refused.status == http.StatusNotFound
+}
+
+func openCluster(config *Config) (*Cluster, error) {
+	host, port := os.Getenv("KUBERNETES_SERVICE_HOST"), os.Getenv("KUBERNETES_SERVICE_PORT")
+	if host == "" || port == "" {
+		return nil, errors.New("unable to load in-cluster configuration, KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT must be defined")
+	}
+	authority, err := os.ReadFile(account + "ca.crt")
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(authority)
+	c := &Cluster{url: "https://" + net.JoinHostPort(host, port), namespace: config.ResourceManager["namespace"].(string),
+		client: &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, MaxIdleConnsPerHost: 16}}}
+	name, _ := config.ResourceManager["master_service_name"].(string)
+	var service struct {
+		Spec struct {
+			ClusterIP string `json:"clusterIP"`
+			Ports     []struct {
+				Port int `json:"port"`
+			} `json:"ports"`
+		} `json:"spec"`
+	}
+	if err := c.ask("GET", c.path("services", name), nil, &service); err != nil {
+		return nil, fmt.Errorf("cannot get the master's service %q: %w", name, err)
+	}
+	if len(service.Spec.Ports) == 0 {
+		return nil, fmt.Errorf("the master's service %q has no port", name)
+	}
+	c.master = fmt.Sprintf("%s:%d", service.Spec.ClusterIP, service.Spec.Ports[0].Port)
+	master.Line("INFO", "tasks find the master at "+c.master)
+	return c, nil
+}
+
+func (c *Cluster) path(parts ...string) string {
+	return "/api/v1/namespaces/" + c.namespace + "/" + strings.Join(parts, "/")
+}
+
+func (c *Cluster) open(ctx context.Context, method, path string, body any) (*http.Response, error) {
+	token, err := os.ReadFile(account + "token") // it is renewed from time to time
+	if err != nil {
+		return nil, err
+	}
+	var content io.Reader
+	if body != nil {
+		content = bytes.NewReader(compact(body))
+	}
+	request, err := http.NewRequestWithContext(ctx, method, c.url+path, content)
+	if err != nil {
+		return nil, err
+	}
+	request.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
+	request.Header.Set("Content-Type", "application/json")
+	answer, err := c.client.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	if answer.StatusCode >= 300 {
+		defer answer.Body.Close()
+		text, _ := io.ReadAll(io.LimitReader(answer.Body, 1<<16))
+		var said struct{ Message string }
+		if json.Unmarshal(text, &said) != nil || said.Message == "" {
+			said.Message = answer.Status
+		}
+		return nil, &apiError{answer.StatusCode, said.Message}
+	}
+	return answer, nil
+}
+
+func (c *Cluster) ask(method, path string, body, into any) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	answer, err := c.open(ctx, method, path, body)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	if into == nil {
+		_, err = io.Copy(io.Discard, answer.Body)
+		return err
+	}
+	return json.NewDecoder(answer.Body).Decode(into)
+}
+
+// clean deletes what a master before this one left; tasks do not outlive their master.
+func (c *Cluster) clean() error {
+	var all error
+	for _, kind := range []string{"pods", "configmaps"} {
+		var list struct {
+			Items []struct{ Metadata struct{ Name string } }
+		}
+		err := c.ask("GET", c.path(kind)+"?labelSelector=determined", nil, &list)
+		for _, item := range list.Items {
+			err = errors.Join(err, c.remove(kind, item.Metadata.Name))
+		}
+		all = errors.Join(all, err)
+	}
+	return all
+}
+
+func (c *Cluster) remove(kind, name string) error {
+	err := c.ask("DELETE", c.path(kind, name)+"?gracePeriodSeconds=15", nil, nil)
+	if gone(err) {
+		return nil
+	}
+	return err
+}
+
+// Pod is what the master looks at in a pod.
+type Pod struct {
+	Metadata struct{ DeletionTimestamp string }
+	Spec     struct{ NodeName string }
+	Status   struct {
+		Phase, PodIP          string
+		Conditions            []struct{ Type, Status string }
+		InitContainerStatuses []containerStatus
+		ContainerStatuses     []containerStatus
+	}
+}
+
+type containerStatus struct {
+	Name  string
+	State struct {
+		Running    *struct{}
+		Terminated *struct {
+			ExitCode int
+			Message  string
+		}
+	}
+}
+
+func (p *Pod) container() *containerStatus {
+	for i, status := range p.Status.ContainerStatuses {
+		if status.Name == containerName {
+			return &p.Status.ContainerStatuses[i]
+		}
+	}
+	return nil
+}
+
+// state is the task's state that the pod's stands for.
+func (p *Pod) state() string {
+	switch p.Status.Phase {
+	case "Succeeded", "Failed":
+		return "TERMINATED"
+	case "Running":
+		if c := p.container(); c == nil || c.State.Running == nil && c.State.Terminated == nil {
+			return "STARTING"
+		} else if c.State.Terminated != nil {
+			return "TERMINATED"
+		}
+		return "RUNNING"
+	}
+	if p.Metadata.DeletionTimestamp != "" {
+		return "TERMINATED"
+	}
+	for _, condition := range p.Status.Conditions {
+		if condition.Type == "PodScheduled" && condition.Status == "True" {
+			return "STARTING"
+		}
+	}
+	return "ASSIGNED"
+}
+
+// exit is the task's exit status; a pod that was deleted before it had one counts as killed.
+func (p *Pod) exit() string {
+	code, text := 137, ""
+	if c := p.container(); c != nil && c.State.Terminated != nil {
+		code, text = c.State.Terminated.ExitCode, c.State.Terminated.Message
+	}
+	for _, c := range p.Status.InitContainerStatuses {
+		if c.State.Terminated != nil && c.State.Terminated.ExitCode != 0 {
+			code, text = c.State.Terminated.ExitCode, "container "+c.Name+": "+c.State.Terminated.Message
+		}
+	}
+	if code == 0 {
+		return done
+	}
+	return fmt.Sprintf("container failed with non-zero exit code: %s (exit code %d)", text, code)
+}
+
+// podEvents gives what Kubernetes says of the pod, by each event's id.
+func (c *Cluster) podEvents(name string) (map[string]string, []string) {
+	var list struct {
+		Items []struct {
+			Metadata struct{ UID string }
+			Message  string
+		}
+	}
+	selector := "?fieldSelector=" + url.QueryEscape("involvedObject.name="+name)
+	said, order := map[string]string{}, []string{}
+	if err := c.ask("GET", c.path("events")+selector, nil, &list); err == nil {
+		for _, item := range list.Items {
+			said[item.Metadata.UID] = item.Message
+			order = append(order, item.Metadata.UID)
+		}
+	}
+	return said, order
+}
+
+// --- nodes ---
+
+type gpuNode struct {
+	name string
+	gpus int
+	born time.Time
+}
+
+// gpuNodes: the real master shows no nodes without GPUs either.
+func (c *Cluster) gpuNodes() ([]gpuNode, error) {
+	var list struct {
+		Items []struct {
+			Metadata struct {
+				Name              string
+				CreationTimestamp time.Time
+			}
+			Status struct{ Capacity map[string]string }
+		}
+	}
+	if err := c.ask("GET", "/api/v1/nodes", nil, &list); err != nil {
+		return nil, err
+	}
+	found := []gpuNode{}
+	for _, item := range list.Items {
+		node := gpuNode{name: item.Metadata.Name, born: item.Metadata.CreationTimestamp}
+		if _, err := fmt.Sscan(item.Status.Capacity["nvidia.com/gpu"], &node.gpus); err == nil && node.gpus > 0 {
+			found = append(found, node)
+		}
+	}
+	return found, nil
+}
+
+func (n gpuNode) slots() map[string]any {
+	found := map[string]any{}
+	for i := range n.gpus {
+		id := fmt.Sprint(i)
+		found[id] = map[string]any{"id": id, "enabled": true, "device": map[string]any{"id": i, "brand": "", "uuid": "", "type": "TYPE_GPU"}}
+	}
+	return found
+}
+
+func (n gpuNode) agent() any {
+	return ordered{{"id", n.name}, {"registeredTime", n.born}, {"slots", n.slots()}, {"containers", struct{}{}}, {"label", ""},
+		{"resourcePool", ""}, {"addresses", []string{}}, {"enabled", true}, {"draining", false}}
+}
+
+func (n gpuNode) legacy() any {
+	slots := n.slots()
+	for _, slot := range slots {
+		slot.(map[string]any)["container"] = nil
+		slot.(map[string]any)["device"].(map[string]any)["type"] = "gpu"
+	}
+	return ordered{{"id", n.name}, {"registered_time", n.born}, {"slots", slots}, {"num_containers", 0}, {"resource_pool", ""}, {"label", ""}}
+}
