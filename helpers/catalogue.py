@@ -75,7 +75,7 @@ def load(path=None):
     for name, entry in entries.items():
         if not isinstance(entry, dict):
             raise BadInput("read the catalogue's entry {!r}".format(name), saw="it is no table", do="Mend {}".format(path))
-        needs = {"kind", "version", "licence"} | ({"url"} if entry.get("kind") in ("file", "tool") else set())
+        needs = {"kind", "version", "licence"} | ({"url"} if entry.get("kind") in ("file", "tool", "chart") else set())
         if needs - set(entry) or entry["kind"] not in KINDS:
             raise BadInput("read the catalogue's entry [{}]".format(name),
                            saw="missing: {}".format(", ".join(sorted(needs - set(entry))) or "a kind among " + ", ".join(KINDS)),
