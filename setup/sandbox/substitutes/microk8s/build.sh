@@ -21,6 +21,12 @@ for plugin in loopback ptp bridge host-local portmap; do cp "debs/tree/usr/lib/c
 strip --strip-unneeded "$snap"/bin/{etcd,containerd,containerd-shim-runc-v2,ctr,runc,kubectl} "$snap"/opt/cni/bin/* 2> /dev/null || true
 "$snap/bin/kubectl" version --client --short | grep -q 'v1.20.2'
 
+echo "Knative's manifests"
+knative=$snap/actions/knative
+bash /tools/knative-manifests.sh "$knative/serving-crds.yaml" imagecache core/resources
+bash /tools/knative-manifests.sh "$knative/serving-core.yaml" core
+bash /tools/knative-manifests.sh "$knative/monitoring-core.yaml" monitoring/100-namespace.yaml
+
 echo "the snap"
 id=EaXqgt1lyCaxKaQCU349mlodBkDCXRcg
 name=api.snapcraft.io/api/v1/snaps/download/${id}_$revision.tar

@@ -1,0 +1,3 @@
+module istio
+
+go 1.25
