@@ -20,7 +20,7 @@ def data(each=EACH):
         rnd = random.Random(SEED + number)
         for _ in range(each):
             # the sum of six is nearly normal, and random() alone is the same in every Python
-            found.append(([round(m + spread * (sum(rnd.random() for _ in range(6)) - 3), 1) for m in middle], number))
+            found.append(([round(max(.1, m + spread * (sum(rnd.random() for _ in range(6)) - 3)), 1) for m in middle], number))
     return found
 
 

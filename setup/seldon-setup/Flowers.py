@@ -23,6 +23,13 @@ def fetch(uri):
         answer.close()
 
 
+class Wrong(SeldonMicroserviceException):
+    """The caller's mistake, told him: over REST as status 400 with this text, over gRPC as the call's details."""
+
+    def __str__(self):
+        return self.message
+
+
 class Flowers:
     def __init__(self):
         # Without weights the process ends, and its pod is not ready: better than answers of nothing.
@@ -32,16 +39,16 @@ class Flowers:
         self.model.coef_, self.model.intercept_ = numpy.array(self.about["coef"]), numpy.array(self.about["intercept"])
 
     def predict(self, X, names, meta=None):
-        """A row of probabilities for each row of lengths. What the caller did wrong is told him with status 400."""
+        """A row of probabilities for each row of lengths."""
         features = self.about["features"]
         try:
             rows = numpy.array(X, dtype=float)
         except (TypeError, ValueError):
-            raise SeldonMicroserviceException("a flower is numbers: " + ", ".join(features))
+            raise Wrong("a flower is numbers: " + ", ".join(features))
         if rows.ndim != 2 or rows.shape[1] != len(features):
-            raise SeldonMicroserviceException("a flower is {} numbers: {}; shape {} came".format(len(features), ", ".join(features), list(rows.shape)))
+            raise Wrong("a flower is {} numbers: {}; shape {} came".format(len(features), ", ".join(features), list(rows.shape)))
         if not numpy.isfinite(rows).all():
-            raise SeldonMicroserviceException("a flower's lengths are finite numbers")
+            raise Wrong("a flower's lengths are finite numbers")
         return self.model.predict_proba(rows)
 
     def class_names(self):

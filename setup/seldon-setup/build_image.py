@@ -16,8 +16,6 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
-REGISTRY, NAME, TAG = sys.argv[1:4]
-COMMAND = sys.argv[4:]
 BUILD, MODEL = "/build", "/opt/model"
 TYPE = "application/vnd.docker.distribution.manifest.v2+json"
 #: in the image as empty folders
@@ -31,9 +29,9 @@ def ask(method, url, data=None, **headers):
     return opener.open(request, timeout=300)
 
 
-def layer(name, root, without=()):
-    """A gzipped tar of a folder; owners and times as they are, names sorted: the same files make the same bytes."""
-    path, plain = "/tmp/" + name, hashlib.sha256()
+def layer(path, root, without=()):
+    """A gzipped tar of a folder at path; names sorted, so that the same files make the same bytes. Returns (path, digest of the tar, digest of the file)."""
+    plain = hashlib.sha256()
 
     class Sum:
         def __init__(self, file):
@@ -63,16 +61,16 @@ def whole(info):
     return info
 
 
-def push(path, digest):
-    """A blob into the registry, unless it is there."""
+def push(repository, path, digest):
+    """A blob into the repository (its URL), unless it is there."""
     try:
-        ask("HEAD", "http://{}/v2/{}/blobs/{}".format(REGISTRY, NAME, digest))
+        ask("HEAD", "{}/blobs/{}".format(repository, digest))
         print("there already:", digest, flush=True)
         return
     except urllib.error.HTTPError as e:
         if e.code != 404:
             raise
-    start = ask("POST", "http://{}/v2/{}/blobs/uploads/".format(REGISTRY, NAME), b"")
+    start = ask("POST", repository + "/blobs/uploads/", b"")
     where = urllib.parse.urljoin(start.url, start.headers["Location"])
     where += ("&" if "?" in where else "?") + "digest=" + digest
     with open(path, "rb") as file:
@@ -86,35 +84,37 @@ def mounts():
         return {line.split()[4] for line in file} - {"/"} | {*EMPTY, MODEL}
 
 
-def main():
-    base = layer("base.tar.gz", "/", mounts())
+def main(registry, name, tag, *command):
+    repository = "http://{}/v2/{}".format(registry, name)
+    base = layer("/tmp/base.tar.gz", "/", mounts())
     shutil.rmtree(MODEL, ignore_errors=True)
     os.makedirs(MODEL)
     subprocess.run([sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--root-user-action=ignore", "--no-cache-dir", "--no-compile", "--no-deps",
                     "--target", MODEL + "/lib", "-r", BUILD + "/requirements.txt"], check=True)
-    for name in sorted(os.listdir(BUILD)):
-        if name.endswith(".py"):
-            shutil.copy(os.path.join(BUILD, name), MODEL)
+    for file in sorted(os.listdir(BUILD)):
+        if file.endswith(".py"):
+            shutil.copy(os.path.join(BUILD, file), MODEL)
     # The model's user cannot write compiled files, and without them each start takes seconds more.
     subprocess.run([sys.executable, "-m", "compileall", "-q", "-j0", "--invalidation-mode", "unchecked-hash", MODEL], stdout=subprocess.DEVNULL)
     subprocess.run(["chmod", "-R", "a+rX", MODEL], check=True)
-    layers = [base, layer("model.tar.gz", MODEL)]
+    layers = [base, layer("/tmp/model.tar.gz", MODEL)]
     keep = ("LANG", "PYTHON_VERSION", "GPG_KEY")
     config = json.dumps({
         "architecture": {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine), "os": "linux",
         "config": {"Env": ["PATH={}/lib/bin:/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin".format(MODEL), "PYTHONPATH={0}/lib:{0}".format(MODEL),
                            "PYTHONUNBUFFERED=1"] + ["{}={}".format(k, os.environ[k]) for k in keep if k in os.environ],
-                   "Cmd": COMMAND, "WorkingDir": MODEL},
+                   "Cmd": list(command), "WorkingDir": MODEL},
         "rootfs": {"type": "layers", "diff_ids": [plain for _, plain, _ in layers]}}).encode()
     with open("/tmp/config.json", "wb") as file:
         file.write(config)
-    name = "sha256:" + hashlib.sha256(config).hexdigest()
-    for path, digest in [(path, digest) for path, _, digest in layers] + [("/tmp/config.json", name)]:
-        push(path, digest)
-    manifest = {"schemaVersion": 2, "mediaType": TYPE, "config": {"mediaType": "application/vnd.docker.container.image.v1+json", "size": len(config), "digest": name},
+    about = "sha256:" + hashlib.sha256(config).hexdigest()
+    for path, digest in [(path, digest) for path, _, digest in layers] + [("/tmp/config.json", about)]:
+        push(repository, path, digest)
+    manifest = {"schemaVersion": 2, "mediaType": TYPE, "config": {"mediaType": "application/vnd.docker.container.image.v1+json", "size": len(config), "digest": about},
                 "layers": [{"mediaType": "application/vnd.docker.image.rootfs.diff.tar.gzip", "size": os.path.getsize(path), "digest": digest} for path, _, digest in layers]}
-    ask("PUT", "http://{}/v2/{}/manifests/{}".format(REGISTRY, NAME, TAG), json.dumps(manifest).encode(), Content_Type=TYPE)
-    print("image {}:{}".format(NAME, TAG), flush=True)
+    ask("PUT", "{}/manifests/{}".format(repository, tag), json.dumps(manifest).encode(), Content_Type=TYPE)
+    print("image {}:{}".format(name, tag), flush=True)
 
 
-main()
+if __name__ == "__main__":
+    main(*sys.argv[1:])
