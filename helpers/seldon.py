@@ -14,7 +14,7 @@ import httpx
 import yaml
 from minio.error import S3Error
 
-from . import flowers, seldon_grpc
+from . import flowers, istio, seldon_grpc
 from .actions import Action
 from .chapter import Unmet
 from .errors import CommandFailed, RunbookError
@@ -27,14 +27,13 @@ SYSTEM, MODELS, NAME, RELEASE = "seldon-system", "models", "flowers", "seldon-co
 MANAGER = "seldon-controller-manager"
 CRD = "seldondeployments.machinelearning.seldon.io"
 SETUP_FOLDER = SETUP / "seldon-setup"
-ISTIO, INGRESS = "istio-system", "istio-ingressgateway"
 _OURS = {"app.kubernetes.io/managed-by": "runbook"}
 #: a command for the image's containers: seldon-core's microservice with the class Flowers of Flowers.py
 COMMAND = ["seldon-core-microservice", "Flowers", "--service-type", "MODEL"]
 
 #: probes: the operator is available; Istio's ingress gateway is
 OPERATOR = available(SYSTEM, "deployment", MANAGER)
-GATEWAY = available(ISTIO, "deployment", INGRESS)
+GATEWAY = available(istio.NAMESPACE, "deployment", istio.GATEWAY)
 
 
 def other(wanted, live, where=""):
@@ -143,12 +142,22 @@ class Seldon:
         """None when the webhook refuses a graph without a container in its own words; else what came instead. Nothing is made."""
         bad = self.manifest(1)
         bad["metadata"]["name"], bad["spec"]["predictors"][0]["graph"]["name"] = "runbook-refused", "nobody"
-        try:
-            self.kube.kubectl("apply --dry-run=server -f -", stdin=json.dumps(bad))
-        except CommandFailed as e:
-            said = (e.err or e.out).strip().split("\n")[-1]
+        said = self._refusal("apply --dry-run=server", bad)
+        if said and "does not support dry run" in said:     # then for real: while there is a webhook, a bad one is not taken
+            said = self._refusal("create", bad)
+            if said is None:
+                self.kube.kubectl("delete seldondeployment runbook-refused -n {} --ignore-not-found".format(MODELS))
+        if said:
             return None if "Can't find container" in said else said
         return "a SeldonDeployment without a container was taken: no webhook looks at it"
+
+    def _refusal(self, verb, manifest):
+        """What the API server says when it does not take it; None when it does."""
+        try:
+            self.kube.kubectl(verb + " -f -", stdin=json.dumps(manifest))
+        except CommandFailed as e:
+            return (e.err or e.out or e.saw).strip().split("\n")[-1]
+        return None
 
     @staticmethod
     def must(why, expected):
@@ -351,9 +360,7 @@ class Seldon:
     def address(self):
         """(host, port) here that leads to Istio's gateway at its own address in the network."""
         if self._local is None:
-            service = self.kube.get("service {} -n {}".format(INGRESS, ISTIO))
-            given = service.get("status", {}).get("loadBalancer", {}).get("ingress") or [{}]
-            self._local = self.ch.forward(80, given[0].get("ip") or service["spec"]["clusterIP"])
+            self._local = self.ch.forward(80, istio.gateway_address(self.kube))
         return "127.0.0.1", self._local
 
     def path(self, name=NAME):

@@ -151,6 +151,12 @@ def test_versions_differ_in_their_weights_alone_and_no_secret_is_in_the_manifest
     assert container["name"] == one["spec"]["predictors"][0]["graph"]["name"] and container["image"].startswith("localhost:32000/flowers:")
 
 
+def test_a_webhook_that_cannot_be_asked_for_a_trial_is_asked_for_real():
+    dry = {"microk8s kubectl apply --dry-run=server": "admission webhook \"v1.vseldondeployment.kb.io\" does not support dry run"}
+    assert made(dict(dry, **{"microk8s kubectl create": "denied the request: Can't find container for Predictive Unit"})).silent() is None
+    assert "no webhook looks at it" in made(dict(dry, **{"microk8s kubectl create": {}, "microk8s kubectl delete": {}})).silent()
+
+
 @pytest.mark.parametrize("answer, words", [
     ("Error from server: error when creating STDIN: admission webhook \"v1.vseldondeployment.kb.io\" denied the request: ... Can't find container for Predictive Unit", None),
     ("Error from server (InternalError): failed calling webhook: connection refused", "connection refused"),
