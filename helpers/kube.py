@@ -156,6 +156,8 @@ class Kube:
         return [t for pod in pods for t in self._pod_troubles(pod)]
 
     def _pod_troubles(self, pod):
+        if pod["metadata"].get("deletionTimestamp"):     # it is going: what it waits for no longer matters
+            return
         name = "pod {}/{}".format(pod["metadata"]["namespace"], pod["metadata"]["name"])
         status = pod["status"]
         for c in status.get("conditions", []):

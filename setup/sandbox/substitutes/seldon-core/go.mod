@@ -1,0 +1,3 @@
+module runbook/seldon
+
+go 1.25
