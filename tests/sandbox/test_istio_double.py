@@ -580,7 +580,7 @@ def test_grpc_goes_through_with_its_trailers(fresh, api, model, channel, port_na
     answer, about = call(channel, b"abc" * 100000, **wanted)
     assert answer == b"cba" * 100000 and dict(about.initial_metadata())["first"] == "1" and dict(about.trailing_metadata())["last"] == "iris"
     assert dict(about.initial_metadata())["server"] == "istio-envoy"
-    assert status_of(channel, b"fail", **wanted) == (grpc.StatusCode.INVALID_ARGUMENT, "no good")
+    assert {status_of(channel, b"fail", **wanted) for _ in range(30)} == {(grpc.StatusCode.INVALID_ARGUMENT, "no good")}
     assert status_of(channel, b"abc", "/seldon.protos.Seldon/Unknown", **wanted)[0] == grpc.StatusCode.UNIMPLEMENTED
     assert status_of(channel, b"abc", seldon="iris")[0] == grpc.StatusCode.UNIMPLEMENTED     # no route: 404 in gRPC's words
 
