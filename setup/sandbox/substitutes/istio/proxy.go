@@ -438,7 +438,9 @@ func (p retryPolicy) wants(response *http.Response, err error) bool {
 // next is the host whose turn it is, one that was not tried yet where there is one; empty when there are no hosts.
 func (s *server) next(to target, tried map[string]bool) string {
 	all := to.hosts.addresses
-	// The table may have changed since the request came.
+	if now := s.table.Load().clusters[to.name]; now != nil {
+		all = now.addresses // what is there may have changed since the request came
+	}
 	if len(all) == 0 {
 		return ""
 	}
