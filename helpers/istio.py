@@ -25,7 +25,7 @@ READY = _LIST + """bad=
 for d in %s; do
   read -r name want have <<< "$(echo "$s" | grep "^$d " || echo "$d missing")"
   if [ "$want" = missing ]; then bad="$bad; istio-system: $d is missing"
-  elif [ "$want" = 0 ] || [ "$want" != "${have:-0}" ]; then bad="$bad; istio-system: $d: ${have:-0} of $want ready"; fi
+  elif [ "$want" = 0 ] || [ "${have:-0}" -lt "$want" ]; then bad="$bad; istio-system: $d: ${have:-0} of $want ready"; fi
 done
 [ -z "$bad" ] || { echo "${bad#; }"; exit 1; }""" % " ".join(sorted(DEPLOYMENTS, key=lambda d: d != GATEWAY))
 
