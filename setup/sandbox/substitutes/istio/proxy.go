@@ -74,9 +74,17 @@ func (s *server) serve(port int, w http.ResponseWriter, r *http.Request) {
 	n := &note{ResponseWriter: w, began: time.Now(), flags: "-", host: "-"}
 	header := n.Header()
 	header.Set("Server", "istio-envoy")
+	if s.over.Load() {
+		header.Set("Connection", "close") // in HTTP/2 it becomes a GOAWAY
+	}
 	// Here and not on the way out: the log's line and the local answers know them too.
 	if r.Header.Get("X-Request-Id") == "" {
 		r.Header.Set("X-Request-Id", uuid())
+	}
+	from, _, _ := net.SplitHostPort(r.RemoteAddr)
+	r.Header["X-Forwarded-For"] = []string{strings.Join(append(r.Header["X-Forwarded-For"], from), ",")}
+	if address := net.ParseIP(from); address != nil && (address.IsPrivate() || address.IsLoopback()) {
+		r.Header.Set("X-Envoy-Internal", "true")
 	}
 	method, path, protocol := r.Method, r.URL.RequestURI(), r.Proto
 	if protocol == "HTTP/2.0" {
@@ -170,7 +178,8 @@ func (s *server) forward(n *note, r *http.Request, found *route) {
 		s.shadow(r, found, body)
 	}
 	tries := &attempts{server: s, target: to, policy: found.retries, body: body, note: n, h2: to.hosts != nil && (to.hosts.h2 || to.hosts.follow && r.ProtoMajor == 2)}
-	proxy := &httputil.ReverseProxy{
+	var proxy *httputil.ReverseProxy
+	proxy = &httputil.ReverseProxy{
 		Transport:     tries,
 		FlushInterval: -1,
 		ErrorLog:      quiet,
@@ -181,6 +190,9 @@ func (s *server) forward(n *note, r *http.Request, found *route) {
 		ModifyResponse: func(response *http.Response) error {
 			header := response.Header
 			header.Del("Server") // ours stands there already
+			if response.ContentLength == 0 {
+				proxy.FlushInterval = 0 // headers and end in one frame: to a gRPC client that is a status, in two it is none
+			}
 			if response.StatusCode != http.StatusSwitchingProtocols {
 				header.Set("X-Envoy-Upstream-Service-Time", strconv.FormatInt(time.Since(n.began).Milliseconds(), 10))
 			}
@@ -234,12 +246,7 @@ func choose(targets []target) target {
 // prepare makes the request that goes to the upstream.
 func prepare(out, in *http.Request, found *route, to target) {
 	out.URL.Scheme, out.Host = "http", in.Host
-	if from, _, err := net.SplitHostPort(in.RemoteAddr); err == nil {
-		out.Header["X-Forwarded-For"] = []string{strings.Join(append(slices.Clone(in.Header["X-Forwarded-For"]), from), ",")}
-		if address := net.ParseIP(from); address.IsPrivate() || address.IsLoopback() {
-			out.Header.Set("X-Envoy-Internal", "true")
-		}
-	}
+	out.Header["X-Forwarded-For"] = in.Header["X-Forwarded-For"]
 	out.Header.Set("X-Forwarded-Proto", "http")
 	out.Header.Set("X-Envoy-Decorator-Operation", to.service+":"+strings.Split(to.name, "|")[1]+"/*")
 	if out.Header.Get("X-B3-Traceid") == "" {
@@ -434,7 +441,9 @@ func (p retryPolicy) wants(response *http.Response, err error) bool {
 // next is the host whose turn it is, one that was not tried yet where there is one; empty when there are no hosts.
 func (s *server) next(to target, tried map[string]bool) string {
 	all := to.hosts.addresses
-	// The table may have changed since the request came.
+	if now := s.table.Load().clusters[to.name]; now != nil {
+		all = now.addresses // what is there may have changed since the request came
+	}
 	if len(all) == 0 {
 		return ""
 	}
