@@ -67,7 +67,7 @@ func openStore(db DB) (*Store, error) {
 			fmt.Fprintf(&text, "%s='%s' ", pair[0], quote.Replace(pair[1]))
 		}
 	}
-	config, err := pgx.ParseConfig(text.String())
+	config, err := pgx.ParseConfig(strings.TrimSpace(text.String()))
 	if err != nil {
 		return nil, err
 	}
