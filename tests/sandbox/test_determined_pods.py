@@ -113,7 +113,7 @@ def test_a_command_that_fails(master, api):
     api.logs[name] += ["what went wrong"]
     api.become(name, "Failed", code=3)
     assert master.state("command", task, "TERMINATED")["exit_status"] == "container failed with non-zero exit code:  (exit code 3)"
-    assert master.lines("command", task)[-1].endswith(" || what went wrong")
+    assert master.lines("command", task)[-1].endswith(" [RUNNING] || what went wrong")
 
 def test_kill_ends_a_running_command(master, api):
     task = master.start("command", config={"entrypoint": ["sleep", "1000"], "resources": {"slots": 0}})
