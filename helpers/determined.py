@@ -133,6 +133,7 @@ class Determined:
             return None
         self.ch.masker.add(answer["token"])
         self._open.append(answer["token"])
+        self.http.cookies.clear()       # a login also sets a cookie, and we are several users
         return answer["token"]
 
     def token(self, name="admin"):
