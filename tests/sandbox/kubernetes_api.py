@@ -36,6 +36,7 @@ class Pods(ThreadingHTTPServer):
         """What the kubelet would say of the pod from now on."""
         state = {"terminated": {"exitCode": code}} if code is not None else {"running": {}} if running else {"waiting": {}}
         scheduled = phase != "Pending" or running
+        state = {"waiting": {}} if phase == "Pending" else state
         pod = self.objects["pods"][name]
         pod["spec"]["nodeName"] = "a-node"
         pod["status"] = {"phase": phase, "podIP": address, "conditions": [{"type": "PodScheduled", "status": "True" if scheduled else "False"}],
