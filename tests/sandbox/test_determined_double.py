@@ -20,7 +20,7 @@ import pytest
 import yaml
 
 from helpers import doctor
-from helpers.paths import home
+from helpers.paths import SETUP, home
 from helpers.sandbox import builds, processes, registry
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -464,3 +464,15 @@ def test_the_real_client_starts_follows_and_kills(det, tmp_path):
     assert det("notebook", "kill", made) == (0, f"Killed notebook {made}\n")
     code, printed = det("notebook", "logs", made)  # over a websocket
     assert code == 0 and "mine was terminated: task is aborted without being scheduled" in printed
+
+
+# --- the image of its tasks ------------------------------------------------------------------------------------------
+
+def test_the_environment_has_the_runbooks_versions():
+    """Else a helper that works here does not in a notebook there. The exceptions are those that its requirements.txt gives reasons for."""
+    def pins(path):
+        found = re.findall(r"^([\w.-]+)(?:\[.*?\])?==(\S+)", path.read_text(), flags=re.M)
+        return {re.sub("[_.]", "-", name.lower()): version for name, version in found}
+    ours, theirs = pins(SETUP / "constraints.txt"), pins(builds.RECIPES / "determined-environment/requirements.txt")
+    assert {name for name in ours.keys() & theirs.keys() if ours[name] != theirs[name]} == {"soupsieve", "python-dateutil"}
+    assert theirs["boto3"].split(".")[:2] < ["1", "36"]  # MinIO of 2021 refuses the checksums of later ones
