@@ -72,6 +72,7 @@ func openStore(db DB) (*Store, error) {
 		return nil, err
 	}
 	store := &Store{stdlib.OpenDB(*config)}
+	store.db.SetMaxIdleConns(1) // after the database was gone one answer is 500, as with the real master
 	for try := 1; ; try++ {
 		if err = store.db.Ping(); err == nil {
 			break
