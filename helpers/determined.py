@@ -133,6 +133,7 @@ class Determined:
             return None
         self.ch.masker.add(answer["token"])
         self._open.append(answer["token"])
+        self.http.cookies.clear()       # a login also sets a cookie, and we are several users
         return answer["token"]
 
     def token(self, name="admin"):
@@ -231,12 +232,6 @@ class Determined:
 
     def checkpoint(self, s3, bucket, user):
         """Action: a task has written a checkpoint to the object store, with the master's endpoint and keys, and read it back."""
-        def done():
-            try:
-                return None if s3._get(bucket, CHECKPOINT) == CHECKPOINT_BYTES else "{}/{} is not as a task wrote it".format(bucket, CHECKPOINT)
-            except S3Error as e:
-                return "{}/{}: {}".format(bucket, CHECKPOINT, e.code)
-
         def apply():
             store = self.settings()["checkpoint_storage"]
             env = [{"name": k, "value": v} for k, v in (("ENDPOINT", store["endpoint_url"]), ("BUCKET", store["bucket"]), ("KEY", CHECKPOINT))]
@@ -247,7 +242,7 @@ class Determined:
         def undo():
             with contextlib.suppress(S3Error, urllib3.exceptions.HTTPError):    # a MinIO that is away stops no removal
                 s3.client.remove_object(bucket, CHECKPOINT)
-        return Action("det cmd run python3 -c ...   (writes s3://{}/{} from a pod)".format(bucket, CHECKPOINT), done, apply, undo, gone=lambda: self._left(s3, bucket))
+        return Action("det cmd run python3 -c ...   (writes s3://{}/{} from a pod)".format(bucket, CHECKPOINT), lambda: self._other(s3, bucket), apply, undo, gone=lambda: self._left(s3, bucket))
 
     @staticmethod
     def _left(s3, bucket):
@@ -259,8 +254,16 @@ class Determined:
 
     def has_checkpoint(self, s3, bucket):
         """What the task wrote is read back from here."""
-        if s3._get(bucket, CHECKPOINT) != CHECKPOINT_BYTES:
-            raise Unmet("the {} bytes that the task wrote".format(len(CHECKPOINT_BYTES)), "others")
+        why = self._other(s3, bucket)
+        if why:
+            raise Unmet("the {} bytes that the task wrote".format(len(CHECKPOINT_BYTES)), why)
+
+    @staticmethod
+    def _other(s3, bucket):
+        try:
+            return None if s3._get(bucket, CHECKPOINT) == CHECKPOINT_BYTES else "{}/{} is not as a task wrote it".format(bucket, CHECKPOINT)
+        except S3Error as e:
+            return "{}/{}: {}".format(bucket, CHECKPOINT, e.code)
 
     # -- tasks -------------------------------------------------------------------------------------
 
@@ -421,15 +424,14 @@ class Determined:
             self._end("notebooks", task["id"], user)
         return "JupyterLab answers, the helpers load"
 
-    def gpus(self):
-        """[(agent, GPUs, in use)] of the agents that offer any."""
-        agents = self.ask("GET", "/api/v1/agents", token=self.token())["agents"]
+    def lists_gpus(self):
+        """On Kubernetes each node with GPUs is an agent, each GPU a slot; a node without is none."""
         rows = []
-        for a in agents:
+        for a in self.ask("GET", "/api/v1/agents", token=self.token())["agents"]:
             slots = [s for s in (a.get("slots") or {}).values() if (s.get("device") or {}).get("type", "").endswith("GPU")]
             if slots:
-                rows.append((a["id"], len(slots), sum(bool(s.get("container")) for s in slots)))
-        return sorted(rows)
+                rows.append("{}: {} GPUs, {} in use".format(a["id"], len(slots), sum(bool(s.get("container")) for s in slots)))
+        return "; ".join(sorted(rows)) or "none: no node offers a GPU"
 
 
 def _message(answer):

@@ -16,23 +16,23 @@ _HALF_DONE = ("pending-install", "pending-upgrade", "pending-rollback", "uninsta
 
 
 class Chart:
-    """A chart by name and version; where: helm's arguments for it."""
+    """A chart by name and version; where: helm's arguments for it; shown: the same for a reader."""
 
-    def __init__(self, name, version, where, mirrored=False):
-        self.name, self.version, self.where, self.mirrored = name, version, list(where), mirrored
+    def __init__(self, name, version, where, shown=None, mirrored=False):
+        self.name, self.version, self.where, self.shown, self.mirrored = name, version, list(where), shown or name, mirrored
 
     @classmethod
     def folder(cls, path):
         """A chart of our own, below setup/."""
         about = yaml.safe_load((path / "Chart.yaml").read_text())
-        return cls(about["name"], about["version"], [str(path)])
+        return cls(about["name"], about["version"], [str(path)], "setup/" + path.name)
 
     @classmethod
     def artifact(cls, artifact):
         """An artifact of kind "chart", resolved: its url is the package's; the repository's index.yaml lies beside that."""
         repo, _, file = artifact.url.rpartition("/")
         name = file[:-len("-{}.tgz".format(artifact.version))]
-        return cls(name, artifact.version, [name, "--repo", repo, "--version", artifact.version], artifact.origin != "upstream")
+        return cls(name, artifact.version, [name, "--repo", repo, "--version", artifact.version], "{} --version {}".format(name, artifact.version), artifact.origin != "upstream")
 
 
 class Helm:
@@ -136,7 +136,7 @@ class Helm:
                 self.kube.wait_for("the pods of release " + name, ready, timeout)
 
         given = {} if callable(values) else flat(values or {})
-        shown = ["helm upgrade --install {} {} -n {}{}".format(name, chart.name, namespace, "".join(
+        shown = ["helm upgrade --install {} {} -n {}{}".format(name, chart.shown, namespace, "".join(
             " --set {}={}".format(k, json.dumps(v) if isinstance(v, bool) else v) for k, v in sorted(given.items())))]
         return Action(shown, done, apply, lambda: self.run("uninstall", name, "-n", namespace, timeout=timeout), gone=lambda: self._still(name, namespace))
 

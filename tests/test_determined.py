@@ -33,7 +33,7 @@ def made(monkeypatch):
             body = json.loads(request.content) if request.content else None
             asked.append((request.method, request.url.path, body))
             status, said = answer(request.method, request.url.path, body)
-            return httpx.Response(status, json=said)
+            return httpx.Response(status, json=said, headers={"Set-Cookie": "auth=x; Path=/"} if request.url.path == "/api/v1/auth/login" and status == 200 else {})
         host = types.SimpleNamespace(name="x", run=lambda script, **kw: types.SimpleNamespace(out=secret_json, code=0, err=""), target=types.SimpleNamespace(kind="ssh"))
         ch = types.SimpleNamespace(host=host, mode="install", masker=types.SimpleNamespace(add=lambda text: None), cleanup=lambda call: None,
                                    secret=lambda name: types.SimpleNamespace(reveal=lambda: OURS))
@@ -86,6 +86,11 @@ def test_a_user_gets_its_password_by_a_second_call(made):
     assert user.done() is None and password.done() == "operator gets in with an empty password"
     password.apply()
     assert password.done() is None
+
+
+def test_a_login_leaves_no_cookie_by_which_later_questions_would_be_answered(made):
+    det = made(Master())
+    assert det.login("admin", EMPTY) == "token-of-admin" and not det.http.cookies
 
 
 def test_a_password_that_somebody_else_set_is_told_and_not_replaced(made):

@@ -11,6 +11,8 @@ chmod 755 root/usr/local/bin/docker-entrypoint.sh
 ln -s /usr/local/bin/docker-entrypoint.sh root/docker-entrypoint.sh
 # The cluster that the package made: an image brings none. The user's number is the real image's.
 rm -rf root/var/lib/postgresql/* root/etc/postgresql/* root/etc/apt root/var/{cache,log,lib/apt}/* root/usr/share/zoneinfo/right
+# Half the size: no just-in-time compiler (it is switched off where it is missing), no Perl beyond Debian's essential one.
+rm -rf root/usr/lib/x86_64-linux-gnu/{libLLVM*,libz3*,perl} root/usr/lib/postgresql/15/lib/{bitcode,llvmjit*} root/usr/share/perl
 chroot root groupmod --gid 999 --non-unique postgres
 chroot root usermod --uid 999 --non-unique --home /var/lib/postgresql postgres
 mkdir -p root/var/lib/postgresql/data root/run/postgresql   # /var/run is a link, which would lead out of root

@@ -4,7 +4,7 @@ set -euo pipefail
 mkdir -p "$OUT/images"
 thin=()
 for folder in doc man locale info; do thin+=("--dpkgopt=path-exclude=/usr/share/$folder/*"); done
-mmdebstrap --quiet --mode=root --variant=essential --include=python3,python3-pip,ca-certificates,netbase,tzdata,openssh-client,procps \
+mmdebstrap --quiet --mode=root --variant=essential --include=python3,python3-pip,ca-certificates,netbase,tzdata,openssh-client,procps,libstdc++6 \
   --aptopt=/etc/apt/apt.conf.d/90machine --aptopt='APT::Install-Recommends "false"' "${thin[@]}" bookworm root /etc/apt/sources.list
 for name in python python3 python3.11; do ln -s /usr/bin/python3.11 "root/usr/local/bin/$name"; done
 for name in pip pip3; do ln -s /usr/bin/pip3 "root/usr/local/bin/$name"; done

@@ -169,6 +169,8 @@ type containerStatus struct {
 	}
 }
 
+func (c *containerStatus) started() bool { return c.State.Running != nil || c.State.Terminated != nil }
+
 func (p *Pod) container() *containerStatus {
 	for i, status := range p.Status.ContainerStatuses {
 		if status.Name == containerName {
@@ -184,7 +186,7 @@ func (p *Pod) state() string {
 	case "Succeeded", "Failed":
 		return "TERMINATED"
 	case "Running":
-		if c := p.container(); c == nil || c.State.Running == nil && c.State.Terminated == nil {
+		if c := p.container(); c == nil || !c.started() {
 			return "STARTING"
 		} else if c.State.Terminated != nil {
 			return "TERMINATED"

@@ -209,14 +209,13 @@ func (c *Cluster) follow(t *Task, name string) {
 		if state == "STARTING" && before == "ASSIGNED" {
 			t.move("PULLING") // Kubernetes has no such state; the real master goes through it too
 		}
-		if state == "RUNNING" && before != "RUNNING" {
+		if container := pod.container(); logs == nil && container != nil && container.started() {
 			t.Lock()
 			if port := t.config.Environment.Ports["notebook"]; port != 0 {
 				t.address = fmt.Sprintf("%s:%d", pod.Status.PodIP, port)
 			}
 			t.Unlock()
-		}
-		if logs == nil && pod.container() != nil && (state == "RUNNING" || state == "TERMINATED") {
+			t.move("RUNNING") // also one that has ended between two looks: its output is that of a running task
 			logs = make(chan struct{})
 			go c.logs(t, name, logs)
 		}

@@ -87,15 +87,15 @@ func (p *legacyProblem) Error() string { return p.message }
 func (s *Server) handler() http.Handler {
 	s.routes = s.allRoutes()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		header := w.Header()
+		header.Set("X-Content-Type-Options", "nosniff")
+		header.Set("X-Frame-Options", "SAMEORIGIN")
+		header.Set("X-Xss-Protection", "1; mode=block")
 		if strings.HasPrefix(r.URL.Path, "/proxy/") {
 			s.proxy(w, r)
 			return
 		}
 		request := &Request{w: w, Request: r, api: strings.HasPrefix(r.URL.Path, "/api/v1/"), query: r.URL.Query()}
-		header := w.Header()
-		header.Set("X-Content-Type-Options", "nosniff")
-		header.Set("X-Frame-Options", "SAMEORIGIN")
-		header.Set("X-Xss-Protection", "1; mode=block")
 		value, err := s.answer(request)
 		request.write(value, err)
 	})

@@ -67,11 +67,12 @@ func openStore(db DB) (*Store, error) {
 			fmt.Fprintf(&text, "%s='%s' ", pair[0], quote.Replace(pair[1]))
 		}
 	}
-	config, err := pgx.ParseConfig(text.String())
+	config, err := pgx.ParseConfig(strings.TrimSpace(text.String()))
 	if err != nil {
 		return nil, err
 	}
 	store := &Store{stdlib.OpenDB(*config)}
+	store.db.SetMaxIdleConns(1) // after the database was gone one answer is 500, as with the real master
 	for try := 1; ; try++ {
 		if err = store.db.Ping(); err == nil {
 			break
