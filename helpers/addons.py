@@ -7,10 +7,12 @@ import shlex
 
 import httpx
 
-from . import addresses
+from . import addresses, istio
 from .actions import Action
 from .chapter import Unmet
+from .knative import Knative
 from .kube import LAB, READY, Kube, all_of, available
+from .registry import Registry
 
 # Asks a name server for an A record, with nothing but Python: prints the number of answers. Arguments: server, name.
 _RESOLVE = r"""
@@ -41,6 +43,7 @@ class Addons:
     def __init__(self, ch):
         self.ch, self.kube = ch, Kube(ch)
         self.kube_ready = READY
+        self.istio, self.knative, self.registry = istio.Istio(self.kube), Knative(self.kube), Registry(self.kube)
 
     # -- steps ---------------------------------------------------------------------------------
 
@@ -141,7 +144,7 @@ class Addons:
             "get service hello -n {} -o jsonpath='{{.status.loadBalancer.ingress[0].ip}}'".format(LAB)), timeout=60)
         if not addresses.inside(address, pool):
             raise Unmet("an address from {}".format(pool), address)
-        with self.ch.host.socks() as socks, httpx.Client(proxy="socks5://127.0.0.1:{}".format(socks), timeout=10, trust_env=False) as client:
+        with self.ch.host.socks() as socks, istio.through(socks, timeout=10) as client:
             self.ch.wait("the address to answer", lambda: client.get("http://{}/".format(address)).text.strip() == self.kube.word, timeout=30)
 
     def pod_reaches(self, address):

@@ -110,8 +110,17 @@ def gateway(kube, timeout=30):
     """An HTTP client whose addresses begin at the gateway, through SSH as by the proxy of chapter 02. timeout: seconds for an answer."""
     address, host = gateway_address(kube), kube.ch.host
     with contextlib.ExitStack() as stack:
-        proxy = None if host.target.kind == "local" else "socks5://127.0.0.1:{}".format(stack.enter_context(host.socks()))
-        yield stack.enter_context(httpx.Client(base_url="http://" + address, proxy=proxy, timeout=timeout, trust_env=False))
+        socks = None if host.target.kind == "local" else stack.enter_context(host.socks())
+        yield stack.enter_context(through(socks, base_url="http://" + address, timeout=timeout))
+
+
+def through(socks, **kw):
+    """An HTTP client behind the SOCKS proxy at this local port; None: without a proxy."""
+    address = None if socks is None else "socks5://127.0.0.1:{}".format(socks)
+    try:
+        return httpx.Client(proxy=address, trust_env=False, **kw)
+    except TypeError:   # httpx before 0.26, on Python 3.7
+        return httpx.Client(proxies=address, trust_env=False, **kw)
 
 
 def wait_for_route(kube, path, host, timeout=60):

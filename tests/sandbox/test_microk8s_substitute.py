@@ -287,6 +287,34 @@ def test_host_access_gives_pods_an_address_of_the_host(addons):
     assert addons("microk8s kubectl exec deploy/web -- nc -w 3 10.0.1.7 22").stdout.startswith("SSH-")
 
 
+def test_the_registry_takes_an_image_and_pods_get_it(addons):
+    assert "higher or equal to 20Gi" in addons.ok("microk8s enable registry:size=5Gi")
+    assert not addons("microk8s kubectl get ns container-registry").stdout
+    assert "The registry is enabled" in addons.ok("microk8s enable registry:size=21Gi")
+    addons.ok("microk8s kubectl wait --for=condition=available deploy/registry -n container-registry --timeout=60s")
+    assert addons.ok("microk8s kubectl get pvc registry-claim -n container-registry -o jsonpath='{.status.capacity.storage}'") == "21Gi"
+    addons.until("curl -si http://localhost:32000/v2/", "Docker-Distribution-Api-Version: registry/2.0", 20)
+    addons.ok("microk8s ctr images tag docker.io/library/busybox:1.35.0 localhost:32000/box:1 && microk8s ctr images push --plain-http localhost:32000/box:1 && "
+              "microk8s ctr images rm localhost:32000/box:1")
+    addons.ok("microk8s kubectl run box --image=localhost:32000/box:1 --image-pull-policy=Always --restart=Never -- true")
+    addons.until("microk8s kubectl get pod box -o jsonpath='{.status.phase}'", "Succeeded", 60, "microk8s kubectl describe pod box")
+    addons.ok("microk8s kubectl delete pod box; microk8s disable registry")
+    assert "hostpath" not in addons.ok("microk8s kubectl get pv | grep registry-claim || true")
+
+
+def test_knative_comes_with_istio_and_waits_for_twelve_deployments(addons):
+    said = addons.ok("microk8s enable knative", timeout=400)
+    assert "Enabling Istio" in said and "Waiting for Istio to be ready" in said and said.endswith("Knative is starting")
+    assert len(addons.ok("microk8s kubectl get deploy -n istio-system -o name").split()) == 12
+    addons.ok("microk8s kubectl wait --for=condition=available deploy --all -n knative-serving --timeout=180s", timeout=200)
+    assert {"knative", "istio"} <= {line.split(":")[0] for line in addons.ok("microk8s status --format short").splitlines() if line.endswith("enabled")}
+    bad = "{apiVersion: serving.knative.dev/v1, kind: Service, metadata: {name: bad}, spec: {template: {spec: {containers: []}}}}"
+    addons.until(f"echo '{bad}' | microk8s kubectl create --dry-run=server -f -", 'admission webhook "validation.webhook.serving.knative.dev" denied the request', 60)
+    assert "Knative is terminating" in addons.ok("microk8s kubectl delete pod --all -n knative-serving --force --grace-period=0 & microk8s disable knative; wait", timeout=400)
+    assert not addons("microk8s kubectl get crd -o name | grep knative").stdout
+    addons.ok("microk8s disable istio", timeout=200)
+
+
 def test_everything_is_back_after_a_reboot(addons):
     addons.box.reboot()
     addons.ok("microk8s status --wait-ready --timeout 60")

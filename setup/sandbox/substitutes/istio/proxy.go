@@ -170,7 +170,8 @@ func (s *server) forward(n *note, r *http.Request, found *route) {
 		s.shadow(r, found, body)
 	}
 	tries := &attempts{server: s, target: to, policy: found.retries, body: body, note: n, h2: to.hosts != nil && (to.hosts.h2 || to.hosts.follow && r.ProtoMajor == 2)}
-	proxy := &httputil.ReverseProxy{
+	var proxy *httputil.ReverseProxy
+	proxy = &httputil.ReverseProxy{
 		Transport:     tries,
 		FlushInterval: -1,
 		ErrorLog:      quiet,
@@ -181,6 +182,9 @@ func (s *server) forward(n *note, r *http.Request, found *route) {
 		ModifyResponse: func(response *http.Response) error {
 			header := response.Header
 			header.Del("Server") // ours stands there already
+			if response.ContentLength == 0 {
+				proxy.FlushInterval = 0 // headers and end in one frame: to a gRPC client that is a status, in two it is none
+			}
 			if response.StatusCode != http.StatusSwitchingProtocols {
 				header.Set("X-Envoy-Upstream-Service-Time", strconv.FormatInt(time.Since(n.began).Milliseconds(), 10))
 			}
