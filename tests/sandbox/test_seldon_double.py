@@ -64,6 +64,8 @@ def listens(port):
 
 
 class Quiet(http.server.BaseHTTPRequestHandler):
+    disable_nagle_algorithm = True
+
     def log_message(self, *_):
         pass
 
