@@ -78,6 +78,11 @@ func (s *server) serve(port int, w http.ResponseWriter, r *http.Request) {
 	if r.Header.Get("X-Request-Id") == "" {
 		r.Header.Set("X-Request-Id", uuid())
 	}
+	from, _, _ := net.SplitHostPort(r.RemoteAddr)
+	r.Header["X-Forwarded-For"] = []string{strings.Join(append(r.Header["X-Forwarded-For"], from), ",")}
+	if address := net.ParseIP(from); address != nil && (address.IsPrivate() || address.IsLoopback()) {
+		r.Header.Set("X-Envoy-Internal", "true")
+	}
 	method, path, protocol := r.Method, r.URL.RequestURI(), r.Proto
 	if protocol == "HTTP/2.0" {
 		protocol = "HTTP/2"
@@ -238,12 +243,7 @@ func choose(targets []target) target {
 // prepare makes the request that goes to the upstream.
 func prepare(out, in *http.Request, found *route, to target) {
 	out.URL.Scheme, out.Host = "http", in.Host
-	if from, _, err := net.SplitHostPort(in.RemoteAddr); err == nil {
-		out.Header["X-Forwarded-For"] = []string{strings.Join(append(slices.Clone(in.Header["X-Forwarded-For"]), from), ",")}
-		if address := net.ParseIP(from); address.IsPrivate() || address.IsLoopback() {
-			out.Header.Set("X-Envoy-Internal", "true")
-		}
-	}
+	out.Header["X-Forwarded-For"] = in.Header["X-Forwarded-For"]
 	out.Header.Set("X-Forwarded-Proto", "http")
 	out.Header.Set("X-Envoy-Decorator-Operation", to.service+":"+strings.Split(to.name, "|")[1]+"/*")
 	if out.Header.Get("X-B3-Traceid") == "" {
@@ -438,7 +438,9 @@ func (p retryPolicy) wants(response *http.Response, err error) bool {
 // next is the host whose turn it is, one that was not tried yet where there is one; empty when there are no hosts.
 func (s *server) next(to target, tried map[string]bool) string {
 	all := to.hosts.addresses
-	// The table may have changed since the request came.
+	if now := s.table.Load().clusters[to.name]; now != nil {
+		all = now.addresses // what is there may have changed since the request came
+	}
 	if len(all) == 0 {
 		return ""
 	}

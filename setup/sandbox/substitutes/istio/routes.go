@@ -154,8 +154,11 @@ func byAge[S any](all map[string]object[S]) []object[S] {
 	return out
 }
 
-// table is what one state of the cluster means: for each port its virtual hosts.
-type table map[int]map[string]*virtualHost
+// table is what one state of the cluster means: for each port its virtual hosts, and Envoy's clusters by their names.
+type table struct {
+	ports    map[int]map[string]*virtualHost
+	clusters map[string]*upstream
+}
 
 type virtualHost struct {
 	routes      []*route
@@ -195,8 +198,8 @@ type retryPolicy struct {
 const defaultRetries = "connect-failure,refused-stream,unavailable,cancelled,resource-exhausted,retriable-status-codes"
 
 func compile(s snapshot, labels map[string]string, namespace string) table {
-	c := compiler{s, labels, namespace}
-	out := table{}
+	out := table{map[int]map[string]*virtualHost{}, map[string]*upstream{}}
+	c := compiler{s, labels, namespace, out.clusters}
 	for _, gateway := range s.gateways {
 		if !subset(gateway.Spec.Selector, labels) {
 			continue
@@ -208,8 +211,8 @@ func compile(s snapshot, labels map[string]string, namespace string) table {
 				continue // this stand-in terminates no TLS and forwards no plain TCP
 			}
 			port := server.Port.Number
-			if out[port] == nil {
-				out[port] = map[string]*virtualHost{}
+			if out.ports[port] == nil {
+				out.ports[port] = map[string]*virtualHost{}
 			}
 			for i := range s.virtualServices {
 				service := &s.virtualServices[i]
@@ -219,10 +222,10 @@ func compile(s snapshot, labels map[string]string, namespace string) table {
 				}
 				routes := c.routes(service, port, name)
 				for _, host := range hosts {
-					known := out[port][host]
+					known := out.ports[port][host]
 					if known == nil {
 						known = &virtualHost{redirectTLS: server.TLS != nil && server.TLS.HTTPSRedirect}
-						out[port][host] = known
+						out.ports[port][host] = known
 					}
 					known.routes = combine(known.routes, routes)
 				}
@@ -311,6 +314,7 @@ type compiler struct {
 	snapshot
 	labels    map[string]string
 	namespace string
+	clusters  map[string]*upstream
 }
 
 func (c *compiler) routes(service *object[virtualService], port int, gateway string) []*route {
@@ -408,7 +412,11 @@ func (c *compiler) target(to destination, namespace string, port int) target {
 	}
 	named := service.Spec.Ports[at]
 	protocol, _, _ := strings.Cut(strings.ToLower(named.Name), "-")
+	if out.hosts = c.clusters[out.name]; out.hosts != nil {
+		return out
+	}
 	out.hosts = &upstream{h2: protocol == "http2" || protocol == "grpc" || upgrade, follow: protocol != "http"}
+	c.clusters[out.name] = out.hosts
 	if service.Spec.Type == "ExternalName" {
 		out.hosts.addresses = []string{net.JoinHostPort(service.Spec.ExternalName, strconv.Itoa(port))}
 		return out
@@ -467,7 +475,7 @@ func (t table) find(port int, r *http.Request) (*virtualHost, *route) {
 
 // host is the virtual host with the longest name that fits: as it is, then *.suffix, then *.
 func (t table) host(port int, authority string) *virtualHost {
-	hosts := t[port]
+	hosts := t.ports[port]
 	for _, name := range []string{authority, strings.TrimSuffix(authority, fmt.Sprintf(":%d", port))} {
 		if found := hosts[name]; found != nil {
 			return found

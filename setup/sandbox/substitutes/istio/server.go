@@ -52,12 +52,12 @@ func (s *server) use(t table) {
 		return
 	}
 	for port, one := range s.open {
-		if t[port] == nil {
+		if t.ports[port] == nil {
 			delete(s.open, port)
 			go finish(one, 30*time.Second)
 		}
 	}
-	for port := range t {
+	for port := range t.ports {
 		if s.open[port] == nil {
 			s.open[port] = s.listen(port)
 		}
