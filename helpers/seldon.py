@@ -18,7 +18,6 @@ from . import flowers, istio, seldon_grpc
 from .actions import Action
 from .chapter import Unmet
 from .errors import CommandFailed, RunbookError
-from .helm import Helm
 from .images import Images
 from .kube import Kube, available
 from .paths import SETUP
@@ -51,13 +50,12 @@ def same(found, wanted, tolerance=1e-6):
 
 
 class Seldon:
-    """Seldon Core and the SeldonDeployment flowers. store: (MinIO's host:port as pods reach it, access key, Secret). s3: a helpers.s3.S3, or None."""
+    """Seldon Core and the SeldonDeployment flowers. helm, chart: see helpers.helm. base: the image that the model's is built on. store: (MinIO's host:port as pods reach it, access key, Secret). s3: a helpers.s3.S3, or None."""
 
-    def __init__(self, ch, chart, base, bucket, store, s3=None, usage_metrics=False):
-        self.ch, self.kube, self.images = ch, Kube(ch), Images(ch, MODELS)
+    def __init__(self, ch, helm, chart, base, bucket, store, s3=None, usage_metrics=False):
+        self.ch, self.helm, self.kube, self.images = ch, helm, Kube(ch), Images(ch, MODELS)
         self.chart, self.base, self.bucket, self.store, self.s3 = chart, base, bucket, store, s3
         self.values = {"istio": {"enabled": True}, "usageMetrics": {"enabled": usage_metrics}}
-        self.helm = Helm(ch, ch.tool("helm"))
         self._weights, self._local = {}, None
 
     def weights(self, version):

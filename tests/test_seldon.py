@@ -135,12 +135,9 @@ class Chapter:
     def forward(self, port, address=None):
         return self.port
 
-    def tool(self, name):
-        return types.SimpleNamespace(missing=lambda: None)
-
 
 def made(kubectl=None, ch=None):
-    return seldon.Seldon(ch or Chapter(kubectl), None, "python:3", "models", ("10.0.1.1:9000", "runbook", Secret("minio-root", "very-secret-key")))
+    return seldon.Seldon(ch or Chapter(kubectl), None, None, "python:3", "models", ("10.0.1.1:9000", "runbook", Secret("minio-root", "very-secret-key")))
 
 
 def test_versions_differ_in_their_weights_alone_and_no_secret_is_in_the_manifest():

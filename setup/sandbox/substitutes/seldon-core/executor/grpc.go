@@ -22,6 +22,19 @@ func grpc(node *Node) http.Handler {
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.Out.URL.Scheme, r.Out.URL.Host, r.Out.URL.Path = "http", node.grpc(), calls[r.In.URL.Path]
 		},
+		ModifyResponse: func(r *http.Response) error {
+			// An answer that is an error only has its status in the headers; behind a proxy it has to follow them.
+			for _, name := range []string{"Grpc-Status", "Grpc-Message", "Grpc-Status-Details-Bin"} {
+				if value := r.Header.Get(name); value != "" {
+					if r.Trailer == nil {
+						r.Trailer = http.Header{}
+					}
+					r.Trailer.Set(name, value)
+					r.Header.Del(name)
+				}
+			}
+			return nil
+		},
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) { refused(w, "14", err.Error()) },
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

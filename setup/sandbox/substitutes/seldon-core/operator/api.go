@@ -51,16 +51,17 @@ func inCluster() (*API, error) {
 }
 
 func (a *API) open(ctx context.Context, method, path string, body any) (*http.Response, error) {
-	text, err := json.Marshal(body)
+	var sent io.Reader
+	if body != nil {
+		text, err := json.Marshal(body)
+		if err != nil {
+			return nil, err
+		}
+		sent = bytes.NewReader(text)
+	}
+	request, err := http.NewRequestWithContext(ctx, method, a.url+path, sent)
 	if err != nil {
 		return nil, err
-	}
-	request, err := http.NewRequestWithContext(ctx, method, a.url+path, bytes.NewReader(text))
-	if err != nil {
-		return nil, err
-	}
-	if body == nil {
-		request.Body = nil
 	}
 	// The token is read anew each time: it may be a short-lived one.
 	if token, err := os.ReadFile(account + "token"); err == nil {

@@ -1,0 +1,141 @@
+"""Owns the form of tests/recordings/seldon.md: what the real chart, operator and executor 1.7.0 made, said and answered."""
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+RECORDING = Path(__file__).resolve().parent.parent / "recordings" / "seldon.md"
+TEXT = RECORDING.read_text()
+
+
+def section(title: str) -> str:
+    return next(part for part in re.split(r"^##+ ", TEXT, flags=re.M) if part.startswith(title))
+
+
+@dataclass
+class Exchange:
+    """One request and its answer. A long body was cut when it was written down."""
+    who: str
+    title: str
+    method: str
+    path: str
+    body: str
+    status: int = 0
+    headers: dict = field(default_factory=dict)
+    answer: str = ""
+
+    def __str__(self):
+        return f"{self.title}: {self.method} {self.path}"
+
+
+def exchanges(title: str) -> list[Exchange]:
+    found = []
+    for entry in re.split(r"^(?=(?:microservice|executor) \| )", section(title), flags=re.M)[1:]:
+        lines = entry.rstrip("`\n").split("\n")
+        who, _, name = lines[0].partition(" | ")
+        asked = re.match(r"> (\S+) (\S+) ?(.*)", lines[1])
+        status, _, headers = lines[2][2:].partition(" ")
+        answer = "\n".join(lines[3:])[2:].replace("\\n", "\n")
+        found.append(Exchange(who, name, *asked.groups(), int(status), dict(json.loads(headers or "[]")),
+                              "" if answer == "(empty body)" else answer))
+    return found
+
+
+def down() -> list[Exchange]:
+    """What the executor answered without a model."""
+    found = []
+    for method, path, answer, status, kind in re.findall(r"^(GET|POST) (\S+)\n(.*?) ?\[(\d+) (.*?) ?[\d.]+s\]$", section("executor with the model"), flags=re.M):
+        found.append(Exchange("executor", "no model", method, path, "{}" if method == "POST" else "", int(status),
+                              {"Content-Type": kind} if kind else {}, answer.strip()))
+    return found
+
+
+def differences(recorded: Exchange, status: int, headers: dict, answer: str) -> list[str]:
+    """What a client could notice, one short line each. An id counts by its form only; JSON is the rule and was left out."""
+    found = []
+    if status != recorded.status:
+        found.append(f"status: {status}, recorded {recorded.status}")
+    seen = {name.title(): re.sub(r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", "<uuid>", value) for name, value in headers.items()}
+    for name in ("Date", "Content-Length", "Transfer-Encoding", "X-Content-Type-Options"):     # not written down
+        seen.pop(name, None)
+    if seen.get("Content-Type") == "application/json":
+        del seen["Content-Type"]
+    wanted = dict(recorded.headers)
+    if recorded.title == "no model":        # only the type was written down there
+        seen.pop("Seldon-Puid", None)
+    for name in sorted(set(seen) | set(wanted)):
+        if seen.get(name) != wanted.get(name):
+            found.append(f"header {name}: {seen.get(name)}, recorded {wanted.get(name)}")
+    wanted = recorded.answer.rstrip("\n")
+    cut = len(wanted) > 140 or wanted.startswith("# HELP")
+    answer = answer.rstrip("\n")
+    if not (answer.startswith(wanted.removesuffix("...")) if cut else answer == wanted):
+        found.append(f"body: {answer[:300]!r}, recorded {wanted!r}")
+    return found
+
+
+# --- the operator ----------------------------------------------------------------------------------------------------
+
+@dataclass
+class Step:
+    number: int
+    status: dict
+    events: list[str]
+
+
+def _transcript() -> str:
+    return section("Operator transcript")
+
+
+def _filled(text: str) -> dict:
+    """A status, its abbreviations written out."""
+    for name, value in re.findall(r"^(CLS|PRED) = (.*)$", _transcript(), flags=re.M):
+        text = text.replace(":" + name, ":" + value)
+    return json.loads(text.replace("ADDR", re.search(r"^ADDR = (.*)$", _transcript(), flags=re.M)[1]))
+
+
+def _steps(text: str) -> list[Step]:
+    found = []
+    for part in re.split(r"^-- reconcile ", text, flags=re.M)[1:]:
+        status = re.search(r"^   status=(.*)$", part, flags=re.M)
+        found.append(Step(int(part.split()[0]), _filled(status[1]) if status else {}, re.findall(r"^   event: (.*)$", part, flags=re.M)))
+    return found
+
+
+def steps() -> list[Step]:
+    """The life of one SeldonDeployment."""
+    return _steps(_transcript().split("=== prepackaged")[0])
+
+
+def unknown_server() -> list[Step]:
+    return _steps(_transcript().split("=== prepackaged")[1])
+
+
+def without_ambassador() -> list[Step]:
+    return _steps(section("Same with AMBASSADOR_ENABLED=false"))
+
+
+def objects() -> dict[str, dict]:
+    """{"Kind name": object} as they stood after the sixth reconcile."""
+    return {name: json.loads(text) for name, text in re.findall(r"^OBJECT (\S+ \S+)\n(\{.*\})$", _transcript(), flags=re.M)}
+
+
+def refusals() -> dict[str, str]:
+    return {name: "" if said == "<nil>" else said for name, said in re.findall(r"^VALIDATE (.+?) => (.*)$", _transcript(), flags=re.M)}
+
+
+def chart() -> set[tuple[str, str, str]]:
+    """(kind, namespace, name) of each object that the chart makes; "-" where there is no namespace."""
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in section("Chart helm-charts").splitlines() if line.startswith("| ")][1:]
+    found = set()
+    for kinds, namespace, names in rows:
+        kinds = [k.strip() for k in re.split(r",| and ", re.sub(r"\(.*?\)|443.*|, container.*", "", kinds)) if k.strip()]
+        names = [n.strip() for n in re.sub(r"\((?!binding)[^)]*\)", "", names).split(",")]
+        if kinds == ["ClusterRole", "ClusterRoleBinding"]:
+            for name in names:
+                found |= {("ClusterRole", namespace, name.replace("(binding)", "")), ("ClusterRoleBinding", namespace, name.replace("(binding)", "binding"))}
+        else:
+            found |= {(kind, namespace, name) for kind, name in zip(kinds, names * len(kinds) if len(names) == 1 else names)}
+    return found

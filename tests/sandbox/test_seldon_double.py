@@ -1,0 +1,626 @@
+"""The doubles of Seldon Core 1.7.0 (chart, operator, executor), held to recordings of the real ones."""
+from __future__ import annotations
+
+import base64
+import contextlib
+import copy
+import http.client
+import http.server
+import json
+import os
+import queue
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import tarfile
+import threading
+import time
+from urllib.parse import parse_qs, urlsplit
+
+import grpc
+import pytest
+import yaml
+
+from helpers import catalogue
+from helpers.sandbox import builds, registry
+
+import seldon_recording as recording
+
+BASE, OLD = recording.exchanges("Executor v1.7.0 and microservice"), recording.exchanges("Only what differs")
+FORM, JSON = "application/x-www-form-urlencoded", "application/json"
+
+
+@pytest.fixture(scope="session")
+def programs(tmp_path_factory):
+    """The programs out of the images that the mirror serves."""
+    out, folder = builds.build("seldon-core", print) / "out", tmp_path_factory.mktemp("seldon")
+    for archive, name in registry.images(out):
+        with tarfile.open(archive) as tar:
+            listing = json.load(tar.extractfile("manifest.json"))[0]
+            for layer in listing["Layers"]:
+                with tarfile.open(fileobj=tar.extractfile(layer)) as files:
+                    files.extractall(folder / name.split("/")[-1].split(":")[0], filter="data")
+    return {"operator": folder / "seldon-core-operator/manager", "executor": folder / "seldon-core-executor/executor"}
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def soon(true, seconds=10):
+    limit = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < limit
+        time.sleep(0.005)
+
+
+def listens(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+class Quiet(http.server.BaseHTTPRequestHandler):
+    disable_nagle_algorithm = True
+
+    def log_message(self, *_):
+        pass
+
+    def answer(self, status, body=b"", headers=()):
+        self.send_response(status)
+        for name, value in headers:
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+@contextlib.contextmanager
+def serving(handler):
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    try:
+        yield server.server_address[1]
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+# --- the executor ----------------------------------------------------------------------------------------------------
+
+def answers(exchanges):
+    """{(method, path, body, content type): exchange}: what the recorded model said."""
+    kinds = {"form json=": FORM, "no content type": ""}
+    return {(e.method, e.path, e.body, kinds.get(e.title, JSON if e.method == "POST" else "")): e for e in exchanges if e.who == "microservice"}
+
+
+class Model(Quiet):
+    """Says what the recorded model said."""
+    said = answers(BASE)
+    slow = threading.Event()
+
+    def do(self):
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
+        if "slow" in body:
+            self.slow.set()
+            time.sleep(0.5)
+            return self.answer(200, b"{}", [("Content-Type", JSON)])
+        asked = (self.command, self.path, body, self.headers.get("Content-Type") or "")
+        # A malformed feedback of a model was not written down: it is refused as a malformed prediction is.
+        e = self.said.get(asked) or self.said["POST", "/predict", '{"data":', JSON]
+        self.answer(e.status, e.answer.encode(), [("Content-Type", e.headers.get("Content-Type", JSON))])
+
+    do_GET = do_POST = do
+
+
+class OldModel(Model):
+    said = {**answers(BASE), **answers(OLD)}
+
+
+class Executor:
+    def __init__(self, program, rest, grpc_port=1):
+        self.port, self.grpc = free_port(), free_port()
+        predictor = {"name": "default", "graph": {"name": "classifier", "type": "MODEL", "endpoint": {
+            "service_host": "localhost", "service_port": rest, "type": "REST", "httpPort": rest, "grpcPort": grpc_port}}}
+        self.command = [program, "--sdep", "name", "--namespace", "models", "--predictor", "default", "--http_port", str(self.port),
+                        "--grpc_port", str(self.grpc), "--protocol", "seldon", "--prometheus_path", "/prometheus", "--server_type", "rpc"]
+        self.env = {"ENGINE_PREDICTOR": base64.b64encode(json.dumps(predictor).encode()).decode()}
+
+    def __enter__(self):
+        self.process = subprocess.Popen(self.command, env=self.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        soon(lambda: listens(self.port) and listens(self.grpc))
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.communicate()
+
+    def ask(self, method, path, body="", headers=None):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection.request(method, path, body or None, headers or {})
+        got = connection.getresponse()
+        said = got.status, dict(got.getheaders()), got.read().decode()
+        connection.close()
+        return said
+
+    def replay(self, e):
+        headers = {"form json=": {"Content-Type": FORM}, "no content type": {}, "caller sets Seldon-Puid": {"Seldon-Puid": "my-puid", "Content-Type": JSON},
+                   "CloudEvent headers": {"Ce-Specversion": "1.0", "Ce-Id": "x", "Ce-Source": "y", "Ce-Type": "z", "Content-Type": JSON}}
+        return self.ask(e.method, e.path, e.body, headers.get(e.title, {"Content-Type": JSON} if e.method == "POST" else {}))
+
+
+@pytest.fixture(scope="module")
+def executor(programs):
+    with serving(Model) as port, Executor(programs["executor"], port) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def executor_of_an_old_model(programs):
+    with serving(OldModel) as port, Executor(programs["executor"], port) as running:
+        yield running
+
+
+@pytest.mark.parametrize("e", [e for e in BASE if e.who == "executor"], ids=str)
+def test_the_executor_answers_as_recorded(executor, e):
+    assert recording.differences(e, *executor.replay(e)) == []
+
+
+@pytest.mark.parametrize("e", [e for e in OLD if e.who == "executor"], ids=str)
+def test_an_error_page_of_an_old_model_goes_out_as_recorded(executor_of_an_old_model, e):
+    assert recording.differences(e, *executor_of_an_old_model.replay(e)) == []
+
+
+def test_one_changed_field_of_an_answer_is_noticed(executor):
+    e = next(e for e in BASE if e.who == "executor" and e.title == "wrong shape (model raises ValueError)")
+    status, headers, body = executor.replay(e)
+    assert recording.differences(e, status, headers, body) == []
+    assert recording.differences(e, 400, headers, body) == ["status: 400, recorded 500"]
+    assert recording.differences(e, status, {**headers, "Content-Type": JSON}, body) == ["header Content-Type: None, recorded text/plain; charset=utf-8"]
+    assert recording.differences(e, status, {**headers, "Seldon-Puid": "none"}, body) == ["header Seldon-Puid: none, recorded <uuid>"]
+    assert "body" in recording.differences(e, status, headers, body.replace("MICROSERVICE_INTERNAL_ERROR", "ERROR"))[0]
+
+
+def test_without_a_model(programs):
+    port = free_port()
+    with Executor(programs["executor"], port) as running:
+        for e in recording.down():
+            e.answer = e.answer.replace("9000", str(port))
+            status, headers, body = running.ask(e.method, e.path, e.body)
+            assert recording.differences(e, status, headers, body.replace("[::1]", "127.0.0.1")) == [], str(e)
+
+
+def test_sigterm_ends_an_idle_executor_at_once_and_a_busy_one_when_it_has_answered(programs):
+    with serving(Model) as port:
+        with Executor(programs["executor"], port) as running:
+            began = time.monotonic()
+            running.process.send_signal(signal.SIGTERM)
+            printed, _ = running.process.communicate(timeout=5)
+            assert running.process.returncode == 0 and time.monotonic() - began < 1
+            last = json.loads(printed.splitlines()[-1])
+            assert (set(last), last["level"], last["logger"], last["msg"]) == ({"level", "ts", "logger", "msg"}, "info", "entrypoint", "shutting down")
+        with Executor(programs["executor"], port) as running:
+            said = queue.Queue()
+            threading.Thread(target=lambda: said.put(running.ask("POST", "/api/v1.0/predictions", "slow", {"Content-Type": JSON}))).start()
+            assert Model.slow.wait(5)
+            running.process.send_signal(signal.SIGTERM)
+            assert said.get(timeout=5)[0] == 200
+            running.process.communicate(timeout=5)
+            assert running.process.returncode == 0
+
+
+def test_grpc_reaches_the_model_and_its_errors_come_back(programs):
+    from concurrent import futures
+    raw = {"request_deserializer": None, "response_serializer": None}
+
+    def predict(request, context):
+        if request == b"bad":
+            context.abort(grpc.StatusCode.INTERNAL, "expected shape (n, 4)")
+        return b"model says: " + request
+
+    server = grpc.server(futures.ThreadPoolExecutor(4))
+    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("seldon.protos.Model", {
+        "Predict": grpc.unary_unary_rpc_method_handler(predict, **raw), "SendFeedback": grpc.unary_unary_rpc_method_handler(lambda r, c: b"heard", **raw)})])
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        with Executor(programs["executor"], free_port(), port) as running, grpc.insecure_channel(f"127.0.0.1:{running.grpc}") as channel:
+            call = lambda method, message: channel.unary_unary("/seldon.protos.Seldon/" + method)(message, timeout=10)
+            assert call("Predict", b"four numbers") == b"model says: four numbers"
+            assert call("SendFeedback", b"good") == b"heard"
+            assert call("Predict", b"x" * 1_000_000) == b"model says: " + b"x" * 1_000_000
+            with pytest.raises(grpc.RpcError) as error:
+                call("Predict", b"bad")
+            assert (error.value.code(), error.value.details()) == (grpc.StatusCode.INTERNAL, "expected shape (n, 4)")
+            with pytest.raises(grpc.RpcError) as error:
+                call("NoSuch", b"")
+            assert error.value.code() == grpc.StatusCode.UNIMPLEMENTED
+            server.stop(0).wait()
+            with pytest.raises(grpc.RpcError) as error:
+                call("Predict", b"four numbers")
+            assert error.value.code() == grpc.StatusCode.UNAVAILABLE
+    finally:
+        server.stop(0)
+
+
+def test_it_refuses_a_graph_that_it_cannot_serve(programs):
+    running = Executor(programs["executor"], 9000)
+    running.env = {"ENGINE_PREDICTOR": base64.b64encode(b'{"name":"p","graph":{"name":"r","type":"ROUTER"}}').decode()}
+    done = subprocess.run(running.command, env=running.env, capture_output=True, text=True, timeout=5)
+    assert done.returncode == 1 and "graphs of one MODEL only" in done.stdout
+
+
+# --- the operator ----------------------------------------------------------------------------------------------------
+
+SDEP = "/apis/machinelearning.seldon.io/v1/namespaces/models/seldondeployments"
+DEPLOYMENT = "/apis/apps/v1/namespaces/models/deployments/name-default-0-classifier"
+
+
+def sdep(**graph):
+    return {"apiVersion": "machinelearning.seldon.io/v1", "kind": "SeldonDeployment", "metadata": {"name": "name", "namespace": "models", "uid": "u"},
+            "spec": {"predictors": [{"name": "default", "graph": {"name": "classifier", "type": "MODEL", **graph}, "componentSpecs": [
+                {"spec": {"containers": [{"name": "classifier", "image": "example/classifier:1"}]}}]}]}}
+
+
+class Cluster:
+    """As much of Kubernetes' API as the operator asks for. It tells of a change only when kick() is called."""
+
+    def __init__(self):
+        self.objects, self.events, self.watchers, self.version, self.names = {}, queue.Queue(), [], 0, {}
+        cluster = self
+
+        class Handler(Quiet):
+            protocol_version = "HTTP/1.1"
+
+            def do(self):
+                url, body = urlsplit(self.path), self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                query = parse_qs(url.query)
+                if "watch" in query:
+                    return self.watch(url.path)
+                code, said = cluster.answer(self.command, url.path, query, json.loads(body) if body else None)
+                self.answer(code, json.dumps(said).encode(), [("Content-Type", JSON)])
+
+            do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do
+
+            def watch(self, path):
+                self.send_response(200)
+                self.send_header("Connection", "close")
+                self.end_headers()
+                told = queue.Queue()
+                cluster.watchers.append((path, told))
+                with contextlib.suppress(OSError):
+                    while True:
+                        self.wfile.write(json.dumps({"type": "MODIFIED", "object": told.get()}).encode() + b"\n")
+                        self.wfile.flush()
+
+        self.handler = Handler
+
+    def answer(self, method, path, query, body):
+        if path.endswith("/events") or "/events/" in path:
+            if method == "POST":
+                self.names[body["metadata"]["name"]] = f"{body['type']} {body['reason']} {body['message']}"
+            self.events.put(self.names[body["metadata"]["name"] if method == "POST" else path.rsplit("/", 1)[1]])
+            return 201, {}
+        if method == "POST":
+            self.store(path + "/" + body["metadata"]["name"], body)
+            return 201, body
+        if method == "GET" and path in self.objects:
+            return 200, self.objects[path]
+        if method == "GET" and path.rsplit("/", 1)[1] in ("seldondeployments", "deployments", "services"):
+            below = [o for p, o in sorted(self.objects.items()) if p.rsplit("/", 1)[0] == path]
+            return 200, {"metadata": {"resourceVersion": str(self.version)}, "items": below}
+        main = path.removesuffix("/status")
+        if main not in self.objects:
+            return 404, {"message": f"{path} not found"}
+        if method == "DELETE":
+            del self.objects[main]
+            return 200, {}
+        if body["metadata"].get("resourceVersion") != self.objects[main]["metadata"]["resourceVersion"]:
+            return 409, {"message": "the object has been modified"}
+        if query.get("dryRun") == ["All"]:
+            return 200, body
+        # A status has an address of its own; elsewhere what it was stays.
+        old = self.objects[main]
+        self.store(main, {**old, "status": body.get("status")} if main != path else {**body, **({"status": old["status"]} if "status" in old else {})})
+        return 200, self.objects[main]
+
+    def store(self, path, body):
+        self.version += 1
+        body = copy.deepcopy(body)
+        body["metadata"]["resourceVersion"] = str(self.version)
+        self.objects[path] = body
+
+    def change(self, path, **fields):
+        self.store(path, {**self.objects[path], **fields})
+
+    def kick(self):
+        """One reconcile: the events that it told, sorted as they came."""
+        for path, told in self.watchers:
+            if path.endswith("seldondeployments"):
+                told.put(self.objects[SDEP + "/name"])
+        told = []
+        while not told or not told[-1].startswith(("Normal Updated ", "Warning InternalError ")):
+            told.append(self.events.get(timeout=10))
+        return told
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("certificate")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=webhook", "-days", "1",
+                    "-keyout", folder / "tls.key", "-out", folder / "tls.crt"], check=True, capture_output=True)
+    return folder
+
+
+@contextlib.contextmanager
+def operating(program, certificate, **env):
+    """The operator on a cluster of this test's own, with the chart's settings."""
+    cluster, webhook = Cluster(), free_port()
+    settings = {"POD_NAMESPACE": "seldon-system", "ISTIO_ENABLED": "true", "ISTIO_GATEWAY": "istio-system/seldon-gateway", "AMBASSADOR_ENABLED": "true",
+                "DEFAULT_USER_ID": "8888", "EXECUTOR_CONTAINER_USER": "8888", "EXECUTOR_SERVER_PORT": "8000", "PREDICTIVE_UNIT_SERVICE_PORT": "9000", **env}
+    with serving(cluster.handler) as port:
+        process = subprocess.Popen([program, f"--api=http://127.0.0.1:{port}", f"--webhook-port={webhook}", f"--certificates={certificate}",
+                                    f"--metrics-addr=127.0.0.1:{free_port()}", "--enable-leader-election", "--create-resources=false", ""],
+                                   env=settings, stdout=subprocess.DEVNULL)
+        try:
+            soon(lambda: len(cluster.watchers) == 2 and listens(webhook))
+            cluster.webhook = webhook
+            yield cluster
+        finally:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture
+def cluster(programs, certificate):
+    with operating(programs["operator"], certificate) as cluster:
+        yield cluster
+
+
+def pods(**counts):
+    return {key + "Replicas" if key != "all" else "replicas": value for key, value in counts.items()}
+
+
+def act(cluster, number):
+    """What happened in the cluster before this reconcile of the transcript."""
+    path = SDEP + "/name"
+    if number in (3, 7):
+        cluster.change(DEPLOYMENT, status=pods(all=1, unavailable=1))
+    elif number in (4, 8, 11):
+        cluster.change(DEPLOYMENT, status=pods(all=1, ready=1, available=1))
+    elif number == 10:
+        cluster.change(DEPLOYMENT, status=pods(all=2, ready=1, available=1, unavailable=1))
+    elif number in (9, 12, 13):
+        spec = copy.deepcopy(cluster.objects[path]["spec"])
+        spec["predictors"][0]["graph"]["name"] = "nosuch" if number == 12 else "classifier"
+        spec["predictors"][0]["componentSpecs"][0]["spec"]["containers"][0]["image"] = "example/classifier:2"
+        cluster.change(path, spec=spec)
+
+
+def bare(thing):
+    """An object without what the recorded one could not have: its owner, and what the cluster writes."""
+    thing = {k: v for k, v in thing.items() if k not in ("status", "kind", "apiVersion")}
+    thing["metadata"] = {k: v for k, v in thing["metadata"].items() if k not in ("ownerReferences", "resourceVersion")}
+    return thing
+
+
+def engine_predictor(thing):
+    """The variable's value, cut out: it was not written down whole."""
+    for container in thing["spec"].get("template", {}).get("spec", {}).get("containers", []):
+        for variable in container["env"]:
+            if variable["name"] == "ENGINE_PREDICTOR":
+                return variable.pop("value")
+    return ""
+
+
+def leaves(thing, path=()):
+    for key, value in thing.items() if isinstance(thing, dict) else enumerate(thing):
+        if isinstance(value, (dict, list)) and value:
+            yield from leaves(value, (*path, key))
+        else:
+            yield (*path, key)
+
+
+def test_the_operator_lives_through_the_transcript(cluster):
+    cluster.store(SDEP + "/name", sdep())
+    for step in recording.steps():
+        act(cluster, step.number)
+        events = cluster.kick()
+        assert (step.number, cluster.objects[SDEP + "/name"]["status"]) == (step.number, step.status)
+        assert (step.number, events) == (step.number, step.events)
+        if step.number == 6:
+            made = {f"{o['kind']} {o['metadata']['name']}": o for o in map(copy.deepcopy, cluster.objects.values()) if o["kind"] != "SeldonDeployment"}
+            recorded = recording.objects()
+            assert set(made) == set(recorded)
+            for name, theirs in recorded.items():
+                ours, theirs = bare(made[name]), bare(theirs)
+                assert made[name]["metadata"]["ownerReferences"][0]["name"] == "name"
+                said, began = engine_predictor(ours), engine_predictor(theirs)
+                assert said.startswith(began.split("...")[0])
+                assert ours == theirs, name
+                for path in leaves(theirs):     # and each field of it counts
+                    other = copy.deepcopy(ours)
+                    inner = other
+                    for key in path[:-1]:
+                        inner = inner[key]
+                    inner[path[-1]] = "changed"
+                    assert other != theirs, path
+                if said:
+                    described = json.loads(base64.b64decode(said))
+                    assert described["graph"] == {"name": "classifier", "type": "MODEL", "implementation": "UNKNOWN_IMPLEMENTATION", "endpoint": {
+                        "service_host": "localhost", "service_port": 9000, "type": "REST", "httpPort": 9000, "grpcPort": 9500}}
+                    assert described["labels"] == {"version": "default"}
+    spec = cluster.objects[DEPLOYMENT]["spec"]["template"]["spec"]
+    assert spec["containers"][0]["image"] == "example/classifier:2"
+
+
+def test_without_ambassador_a_service_comes_first(programs, certificate):
+    with operating(programs["operator"], certificate, AMBASSADOR_ENABLED="false") as cluster:
+        cluster.store(SDEP + "/name", sdep())
+        for step in recording.without_ambassador():
+            act(cluster, step.number)
+            assert (step.number, cluster.kick()) == (step.number, step.events)
+
+
+def test_an_unknown_server_is_failed(cluster):
+    cluster.store("/api/v1/namespaces/seldon-system/configmaps/seldon-config", {"kind": "ConfigMap", "metadata": {}, "data": {
+        "predictor_servers": json.dumps({"SKLEARN_SERVER": {}})}})
+    [step] = recording.unknown_server()
+    cluster.store(SDEP + "/name", sdep(implementation="NOSUCH_SERVER", modelUri="s3://b/m"))
+    assert cluster.kick() == step.events
+    assert cluster.objects[SDEP + "/name"]["status"] == step.status
+
+
+def test_what_the_stand_in_cannot_do_is_failed_in_words_that_say_so(cluster):
+    cluster.store(SDEP + "/name", sdep(type="ROUTER"))
+    assert cluster.kick() == ["Warning InternalError this stand-in for Seldon's operator serves graphs of one MODEL only"]
+
+
+def test_what_a_user_gives_is_kept(cluster):
+    deployment = sdep(parameters=[{"name": "bias", "value": "1", "type": "INT"}])
+    predictor = deployment["spec"]["predictors"][0]
+    secret = {"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "minio", "key": "key"}}}
+    probe = {"httpGet": {"path": "/health/ping", "port": 9000}, "periodSeconds": 2}
+    predictor["componentSpecs"][0]["spec"]["containers"][0].update(env=[secret], readinessProbe=probe, resources={"limits": {"cpu": "0.5"}})
+    predictor["componentSpecs"][0]["spec"]["imagePullSecrets"] = [{"name": "pull"}]
+    predictor.update(replicas=2, labels={"version": "v2"}, svcOrchSpec={"resources": {"requests": {"cpu": "10m"}}, "env": [{"name": "A", "value": "b"}]})
+    cluster.store(SDEP + "/name", deployment)
+    cluster.kick()
+    made = cluster.objects[DEPLOYMENT]["spec"]
+    pod, (model, engine) = made["template"]["spec"], made["template"]["spec"]["containers"]
+    assert made["replicas"] == 2 and pod["imagePullSecrets"] == [{"name": "pull"}]
+    assert model["env"][0] == secret and model["readinessProbe"] == probe and model["resources"] == {"limits": {"cpu": "0.5"}}
+    assert {"name": "PREDICTIVE_UNIT_PARAMETERS", "value": '[{"name":"bias","type":"INT","value":"1"}]'} in model["env"]
+    assert engine["resources"] == {"requests": {"cpu": "10m"}} and engine["env"][-1] == {"name": "A", "value": "b"}
+    assert made["template"]["metadata"]["labels"]["version"] == "v2"
+    cluster.change(DEPLOYMENT, status=pods(all=2, ready=2, available=2))
+    cluster.kick()
+    assert cluster.objects["/apis/networking.istio.io/v1alpha3/namespaces/models/destinationrules/name-default"]["spec"]["subsets"] == [
+        {"name": "default", "labels": {"version": "v2"}}]
+
+
+def test_what_is_not_wanted_any_more_goes_when_the_new_is_ready(cluster):
+    old = {"app.kubernetes.io/managed-by": "seldon-core", "seldon-deployment-id": "name"}
+    cluster.store(SDEP + "/name", sdep())
+    cluster.kick()
+    cluster.store(DEPLOYMENT + "-old", {"kind": "Deployment", "metadata": {"name": "name-default-0-classifier-old", "namespace": "models", "labels": old}})
+    cluster.kick()
+    assert DEPLOYMENT + "-old" in cluster.objects
+    act(cluster, 4)
+    assert 'Normal DeleteDeployment Deleted Deployment "name-default-0-classifier-old"' in cluster.kick()
+    assert DEPLOYMENT + "-old" not in cluster.objects and DEPLOYMENT in cluster.objects
+
+
+@pytest.mark.parametrize("version", ["v1", "v1alpha2", "v1alpha3"])
+def test_the_webhook_refuses_what_the_real_one_refuses(cluster, version):
+    good = sdep()
+    cases = {name: copy.deepcopy(good) for name in recording.refusals()}
+    cases["no predictors"]["spec"]["predictors"] = []
+    cases["graph without container"]["spec"]["predictors"][0]["graph"]["name"] = "other"
+    cases["bad protocol"]["spec"]["protocol"] = "zz"
+    cases["duplicate predictors"]["spec"]["predictors"] *= 2
+    cases["traffic 50 single"]["spec"]["predictors"][0]["traffic"] = 50
+    assert len(cases) == 6
+    for name, said in recording.refusals().items():
+        connection = http.client.HTTPSConnection("127.0.0.1", cluster.webhook, timeout=10, context=ssl._create_unverified_context())
+        review = {"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1beta1", "request": {"uid": "u1", "operation": "CREATE", "object": cases[name]}}
+        connection.request("POST", f"/validate-machinelearning-seldon-io-{version}-seldondeployment", json.dumps(review))
+        answer = json.loads(connection.getresponse().read())
+        assert (answer["kind"], answer["apiVersion"], answer["response"]["uid"]) == ("AdmissionReview", "admission.k8s.io/v1beta1", "u1")
+        assert answer["response"]["allowed"] == (said == ""), name
+        assert answer["response"]["status"].get("reason", "") == said
+
+
+# --- the chart -------------------------------------------------------------------------------------------------------
+
+@pytest.fixture(scope="module")
+def helm(tmp_path_factory):
+    program = shutil.which("helm")
+    if not program:
+        if not builds.place("helm").is_dir():
+            pytest.skip("no helm here: neither a program nor a substitute that was built")
+        folder = tmp_path_factory.mktemp("helm")
+        with tarfile.open(next((builds.place("helm") / "out").rglob("*amd64.tar.gz"))) as tar:
+            tar.extractall(folder, filter="data")
+        program = next(folder.rglob("helm"))
+    home = tmp_path_factory.mktemp("home")
+    env = {"HOME": str(home), "PATH": os.environ["PATH"], "NO_PROXY": "*", "no_proxy": "*"}
+
+    def run(*arguments, **values):
+        given = [f"--set={name}={value}" for name, value in values.items()]
+        return subprocess.run([program, *arguments, *given], env=env, capture_output=True, text=True, check=True, timeout=60).stdout
+    return run
+
+
+@pytest.fixture(scope="module")
+def template(helm):
+    """The chart as helm takes it from the repository, rendered with these values."""
+    out = builds.build("seldon-core", print) / "out"
+    folder = (out / catalogue.load()["seldon-core"].path).parent
+
+    class Repository(Quiet):
+        def do_GET(self):
+            file = folder / self.path.rsplit("/", 1)[1]
+            self.answer(200, file.read_bytes()) if file.is_file() else self.answer(404)
+
+    with serving(Repository) as port:
+        def render(values):
+            text = helm("template", "seldon-core", "seldon-core-operator", "--repo", f"http://127.0.0.1:{port}/seldon-charts", "--version", "1.7.0",
+                        "-n", "seldon-system", **values)
+            return {(o["kind"], o["metadata"].get("namespace", "-"), o["metadata"]["name"]): o for o in yaml.safe_load_all(text) if o}
+        yield render
+
+
+def test_the_chart_makes_the_objects_of_the_real_one(template):
+    made = template({"istio.enabled": "true", "usageMetrics.enabled": "true"})
+    assert set(made) == recording.chart()
+    labels = {"app": "seldon", "app.kubernetes.io/instance": "seldon-core", "app.kubernetes.io/name": "seldon-core-operator", "app.kubernetes.io/version": "1.7.0"}
+    manager = made["Deployment", "seldon-system", "seldon-controller-manager"]
+    control = {"control-plane": "seldon-controller-manager"}
+    assert manager["metadata"]["labels"] == {**labels, **control} == made["ConfigMap", "seldon-system", "seldon-config"]["metadata"]["labels"]
+    fixed = {"app": "seldon", "app.kubernetes.io/instance": "seldon1", "app.kubernetes.io/name": "seldon", "app.kubernetes.io/version": "v0.5", **control}
+    service = made["Service", "seldon-system", "seldon-webhook-service"]["spec"]
+    assert manager["spec"]["template"]["metadata"]["labels"] == fixed == service["selector"] == manager["spec"]["selector"]["matchLabels"]
+    assert [(p["port"], p["targetPort"]) for p in service["ports"]] == [(443, 4443)]
+    [container] = manager["spec"]["template"]["spec"]["containers"]
+    assert container["args"] == ["--enable-leader-election", "--webhook-port=4443", "--create-resources=$(MANAGER_CREATE_RESOURCES)", ""]
+    assert {p["name"]: p["containerPort"] for p in container["ports"]} == {"webhook-server": 4443, "metrics": 8080}
+    assert not {"livenessProbe", "readinessProbe"} & set(container)
+    assert manager["spec"]["template"]["spec"]["securityContext"] == {"runAsUser": 8888}
+    known = catalogue.load()
+    assert container["image"] == known["seldon-operator"].entry["image"]
+    env = {v["name"]: v.get("value") for v in container["env"]}
+    assert env["EXECUTOR_CONTAINER_IMAGE_AND_VERSION"] == known["seldon-executor"].entry["image"]
+    assert (env["ISTIO_ENABLED"], env["ISTIO_GATEWAY"], env["DEFAULT_USER_ID"], env["EXECUTOR_CONTAINER_USER"]) == ("true", "istio-system/seldon-gateway", "8888", "8888")
+    usage = made["Deployment", "kube-system", "seldon-spartakus-volunteer"]["spec"]["template"]["spec"]["containers"][0]
+    assert usage["image"] == known["seldon-usage"].entry["image"] and "http://seldon-core-stats.seldon.io" in usage["args"][1]
+    crd = made["CustomResourceDefinition", "-", "seldondeployments.machinelearning.seldon.io"]["spec"]
+    assert [(v["name"], v["served"], v["storage"]) for v in crd["versions"]] == [("v1", True, True), ("v1alpha2", True, False), ("v1alpha3", True, False)]
+    assert crd["names"]["shortNames"] == ["sdep"] and all(set(v["subresources"]) == {"status", "scale"} for v in crd["versions"])
+    assert set(made["ConfigMap", "seldon-system", "seldon-config"]["data"]) == {"credentials", "explainer", "predictor_servers", "storageInitializer"}
+    hook = made["ValidatingWebhookConfiguration", "-", "seldon-validating-webhook-configuration-seldon-system"]
+    assert hook["apiVersion"] == "admissionregistration.k8s.io/v1beta1"
+    assert [(w["name"].split(".")[0], w["failurePolicy"]) for w in hook["webhooks"]] == [(v, "Fail") for v in ("v1", "v1alpha2", "v1alpha3")]
+
+
+def test_the_webhooks_certificate_is_new_each_time_and_ends_after_a_year(template):
+    first, second = (template({})["Secret", "seldon-system", "seldon-webhook-server-cert"] for _ in range(2))
+    assert first["type"] == "kubernetes.io/tls" and set(first["data"]) == {"ca.crt", "tls.crt", "tls.key"}
+    assert first["data"]["ca.crt"] != second["data"]["ca.crt"]
+    for name in ("ca.crt", "tls.crt"):
+        ends = subprocess.run(["openssl", "x509", "-noout", "-enddate"], input=base64.b64decode(first["data"][name]), capture_output=True, check=True).stdout.decode()
+        left = ssl.cert_time_to_seconds(ends.strip().partition("=")[2]) - time.time()
+        assert 364 < left / 86400 <= 365
+
+
+def test_values_change_what_they_change(template):
+    made = template({"crd.create": "false", "istio.gateway": "other/gateway", "defaultUserID": "0", "executor.resources.cpuRequest": "10m"})
+    assert not any(kind == "CustomResourceDefinition" for kind, *_ in made) and not any(namespace == "kube-system" for _, namespace, _ in made)
+    env = {v["name"]: v.get("value") for v in made["Deployment", "seldon-system", "seldon-controller-manager"]["spec"]["template"]["spec"]["containers"][0]["env"]}
+    assert (env["ISTIO_ENABLED"], env["ISTIO_GATEWAY"], env["DEFAULT_USER_ID"], env["EXECUTOR_DEFAULT_CPU_REQUEST"]) == ("false", "other/gateway", "0", "10m")
+    assert template({"crd.forceV1beta1": "true"})["CustomResourceDefinition", "-", "seldondeployments.machinelearning.seldon.io"]["apiVersion"] == "apiextensions.k8s.io/v1beta1"
