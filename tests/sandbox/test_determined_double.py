@@ -336,25 +336,28 @@ def test_a_bad_configuration_ends_it(binary, tmp_path, text, said):
 
 def test_waits_for_the_database_and_survives_its_loss(binary, database, tmp_path):
     database.stop()
+    master = Master(binary, database, tmp_path, new=False)
+    master.process = subprocess.Popen([binary, "--config-file", master.file], stderr=open(master.log, "a"))
     try:
-        waiting = Master(binary, database, tmp_path, new=False)
-        waiting.process = subprocess.Popen([binary, "--config-file", waiting.file], stderr=open(waiting.log, "a"))
-        until("it says that it waits", lambda: "trying again in 4s" in waiting.log.read_text())
-        assert f"dial error (dial tcp 127.0.0.1:{database.port}: connect: connection refused)" in waiting.log.read_text()
+        until("it says that it waits", lambda: "trying again in 4s" in master.log.read_text())
+        assert f"dial error (dial tcp 127.0.0.1:{database.port}: connect: connection refused)" in master.log.read_text()
         database.start()
-        until("it has begun", waiting.answers)
-        token = waiting.login()
+        until("it has begun", master.answers)
+        token = master.login()
         database.stop()
-        assert waiting.ask("GET", "/info").status_code == 200
-        lost = waiting.ask("GET", "/api/v1/auth/user", token)
+        assert master.ask("GET", "/info").status_code == 200
+        lost = master.ask("GET", "/api/v1/auth/user", token)
         assert lost.status_code == 500 and lost.json()["error"]["code"] == 13
-        lost = waiting.ask("GET", "/users/me", token)
+        lost = master.ask("GET", "/users/me", token)
         assert lost.status_code == 500 and set(lost.json()) == {"message"}
-    finally:
         database.start()
-    until("it has found it again", lambda: waiting.ask("GET", "/api/v1/auth/user", token).status_code == 200)
-    waiting.process.send_signal(signal.SIGTERM)
-    assert waiting.process.wait(5) == -signal.SIGTERM  # as the real one: at once, by the signal
+        until("it has found it again", lambda: master.ask("GET", "/api/v1/auth/user", token).status_code == 200)
+        master.process.send_signal(signal.SIGTERM)
+        assert master.process.wait(5) == -signal.SIGTERM  # as the real one: at once, by the signal
+    finally:
+        master.__exit__()
+        if database.process.poll() is not None:
+            database.start()
 
 
 def test_kubernetes_without_a_cluster(binary, database, tmp_path):
