@@ -34,9 +34,10 @@ class Knative:
     def enabled(self, delete_crds):
         """Action: the add-on knative, Serving's pods ready. delete_crds: remove takes Knative's kinds too, and all objects of them."""
         def apply():
-            others, seen = self.ch.host.probe({0: istio.NO_STRANGERS})[0]
-            if not others:      # the command would wait for ever for exactly 12 Deployments
-                raise Unmet("nothing but Istio's 12 Deployments in istio-system", seen)
+            alone, seen = self.ch.host.probe({0: istio.NO_STRANGERS})[0]
+            if not alone:
+                raise RunbookError("enable knative", self.ch.host.name, seen, "The command would wait for ever: it counts exactly Istio's 12 Deployments there. "
+                                   "Move or delete what is not Istio's, then run again.")
             self.ch.host.run("microk8s enable knative", stdin="", timeout=300, what="enable knative")
             self.ch.host.run("for d in $(microk8s kubectl get deployment -n knative-serving -o jsonpath='{.items[?(@.spec.replicas==0)].metadata.name}'); do "
                              "microk8s kubectl scale deployment $d -n knative-serving --replicas=1; done", what="start what was scaled down")

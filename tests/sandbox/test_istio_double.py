@@ -671,14 +671,17 @@ def test_it_is_ready_when_it_knows_the_cluster_and_drains_when_it_is_stopped(pro
         api.put("gateways", "main", "istio-system", spec={"selector": LABELS, "servers": [{"port": {"number": one.port, "protocol": "HTTP"}, "hosts": ["*"]}]})
         one.becomes(lambda: check(one.get("/healthz/ready", port=one.status)[0] == 200))
         one.becomes(lambda: found(one.get("/")))
+        kept = http.client.HTTPConnection("127.0.0.1", one.port, timeout=10)
+        assert one.get("/", connection=kept)[1]["Connection"] is None
         with concurrent.futures.ThreadPoolExecutor() as pool:
             slow = pool.submit(one.get, "/?sleep=2")
             time.sleep(0.2)
             one.process.send_signal(signal.SIGTERM)
             time.sleep(0.2)
             assert one.get("/healthz/ready", port=one.status)[0] == 503
-            status, headers, _ = one.get("/late")
-            assert status == 200 and headers["Connection"] == "close"
+            for connection in (None, kept):     # one that was open before was not cut off
+                status, headers, _ = one.get("/late", connection=connection)
+                assert status == 200 and headers["Connection"] == "close"
             assert slow.result(10)[0] == 200
         assert one.process.wait(10) == 0
     finally:

@@ -74,6 +74,9 @@ func (s *server) serve(port int, w http.ResponseWriter, r *http.Request) {
 	n := &note{ResponseWriter: w, began: time.Now(), flags: "-", host: "-"}
 	header := n.Header()
 	header.Set("Server", "istio-envoy")
+	if s.over.Load() {
+		header.Set("Connection", "close") // in HTTP/2 it becomes a GOAWAY
+	}
 	// Here and not on the way out: the log's line and the local answers know them too.
 	if r.Header.Get("X-Request-Id") == "" {
 		r.Header.Set("X-Request-Id", uuid())

@@ -20,8 +20,8 @@ type server struct {
 	table  atomic.Pointer[table]
 	mutex  sync.Mutex
 	open   map[int]*http.Server
-	over   bool
-	turns  sync.Map // a cluster's name: whose turn it is
+	over   atomic.Bool // it is to end: no connection is kept
+	turns  sync.Map    // a cluster's name: whose turn it is
 	plain  http.RoundTripper
 	http2  http.RoundTripper
 	output io.Writer
@@ -48,7 +48,7 @@ func (s *server) use(t table) {
 	s.table.Store(&t)
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
-	if s.over {
+	if s.over.Load() {
 		return
 	}
 	for port, one := range s.open {
@@ -83,15 +83,13 @@ func (s *server) listen(port int) *http.Server {
 	return one
 }
 
-// stop goes on serving for a while, telling each connection to end, and then waits for the requests under way.
+// stop goes on serving for a while, and each answer tells its connection's client to go elsewhere: one that were just
+// closed might be one on which a request is on its way. Then it waits for the requests under way.
 func (s *server) stop(drain time.Duration) {
-	s.mutex.Lock()
-	s.over = true
-	s.mutex.Unlock()
-	for _, one := range s.open {
-		one.SetKeepAlivesEnabled(false)
-	}
+	s.over.Store(true)
 	time.Sleep(drain)
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
 	var all sync.WaitGroup
 	for _, one := range s.open {
 		all.Go(func() { finish(one, 20*time.Second) })
