@@ -381,19 +381,28 @@ class Seldon:
         known = flowers.data(2)
         return [row for row, _ in known]
 
-    def over_rest(self, version):
-        rows = self._sample()
+    def _routed(self, rows):
+        """The answer over REST to these rows. Unmet, with the entry that fits, when the gateway has no way to the model."""
         said = self._ask(rows)
+        if said.status_code in (404, 503):
+            raise Unmet("a way through the gateway to {}/{}".format(MODELS, NAME), "status {} {}".format(said.status_code, said.text[:100]).strip(), "seldon-route")
         if said.status_code != 200:
-            raise Unmet("status 200", "{}: {}".format(said.status_code, said.text[:200]), "seldon-route")
-        answer = said.json()
+            raise Unmet("status 200", "{}: {}".format(said.status_code, self.info(said.text)[:200]), "seldon-weights")
+        return said
+
+    def over_rest(self, version):
+        """A prediction over REST is what the weights give."""
+        rows = self._sample()
+        answer = self._routed(rows).json()
         wanted = flowers.probabilities(self.weights(version), rows)
         if answer["data"].get("names") != list(flowers.CLASSES) or not same(answer["data"]["ndarray"], wanted):
             raise Unmet("the model's own answer, {}".format(wanted[0]), str(answer["data"]["ndarray"][:1]))
         return "{} flowers, version {}".format(len(rows), answer["meta"]["tags"]["model_version"])
 
     def over_grpc(self, version):
+        """A prediction over gRPC is what the weights give."""
         rows = self._sample()
+        self._routed(rows)
         found, tags = seldon_grpc.predict("{}:{}".format(*self.address()), MODELS, NAME, rows)
         wanted = flowers.probabilities(self.weights(version), rows)
         if not same(found, wanted):
@@ -420,6 +429,7 @@ class Seldon:
 
     def refuses_bad(self):
         """What the caller did wrong is told him, with 4xx; an unknown name is 404."""
+        self._routed(self._sample())
         for what, (sent, words) in self.BAD.items():
             said = self._post(**sent)
             info = self.info(said.text)

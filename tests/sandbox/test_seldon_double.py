@@ -271,7 +271,7 @@ class Cluster:
     """As much of Kubernetes' API as the operator asks for. It tells of a change only when kick() is called."""
 
     def __init__(self):
-        self.objects, self.events, self.watchers, self.version, self.names = {}, queue.Queue(), [], 0, {}
+        self.objects, self.events, self.watchers, self.version, self.names, self.conflicts = {}, queue.Queue(), [], 0, {}, 0
         cluster = self
 
         class Handler(Quiet):
@@ -320,6 +320,9 @@ class Cluster:
         if method == "DELETE":
             del self.objects[main]
             return 200, {}
+        if self.conflicts and main == DEPLOYMENT:
+            self.conflicts -= 1
+            return 409, {"message": "the object has been modified"}
         if body["metadata"].get("resourceVersion") != self.objects[main]["metadata"]["resourceVersion"]:
             return 409, {"message": "the object has been modified"}
         if query.get("dryRun") == ["All"]:
@@ -465,6 +468,16 @@ def test_without_ambassador_a_service_comes_first(programs, certificate):
         for step in recording.without_ambassador():
             act(cluster, step.number)
             assert (step.number, cluster.kick()) == (step.number, step.events)
+
+
+def test_a_write_of_another_in_between_is_no_failure(cluster):
+    cluster.store(SDEP + "/name", sdep())
+    cluster.kick()
+    act(cluster, 9)
+    cluster.conflicts = 3
+    assert cluster.kick() == ['Normal UpdateDeployment Updated Deployment "name-default-0-classifier"', 'Normal Updated Updated SeldonDeployment "name"']
+    assert cluster.conflicts == 0 and cluster.objects[SDEP + "/name"]["status"]["state"] == "Creating"
+    assert cluster.objects[DEPLOYMENT]["spec"]["template"]["spec"]["containers"][0]["image"] == "example/classifier:2"
 
 
 def test_an_unknown_server_is_failed(cluster):

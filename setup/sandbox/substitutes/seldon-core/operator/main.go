@@ -90,7 +90,10 @@ func main() {
 	})
 	for {
 		for name := range names.take() {
-			if err := operator.reconcile(name); err != nil {
+			err := operator.reconcile(name)
+			if refusedWith(err, 409) {
+				time.AfterFunc(100*time.Millisecond, func() { names.add(name) })
+			} else if err != nil {
 				say("error", "Reconciler error", "name", name, "error", err)
 				time.AfterFunc(5*time.Second, func() { names.add(name) })
 			}

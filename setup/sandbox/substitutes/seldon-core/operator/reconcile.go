@@ -48,6 +48,9 @@ func (o *Operator) reconcile(key string) error {
 	}
 	delete(status, "description")
 	wrong := o.build(deployment, status)
+	if refusedWith(wrong, 409) {
+		return wrong // somebody else wrote in between: to be looked at anew, no failure
+	}
 	if wrong != nil {
 		status["state"], status["description"] = "Failed", wrong.Error()
 	}
