@@ -71,7 +71,7 @@ class Istio:
             undo += "$k get crd -o name | grep -E '\\.istio\\.io$' | xargs -r microk8s kubectl delete --timeout=100s\n"
         gone = "! microk8s kubectl get namespace istio-system >/dev/null 2>&1"
         if delete_crds:
-            gone += "\n! microk8s kubectl get crd -o name | grep -qE '\\.istio\\.io$'"
+            gone += "\n! microk8s kubectl get crd -o name | grep -E >/dev/null '\\.istio\\.io$'"
         return Action("microk8s enable istio", READY, apply, undo, gone)
 
     def kiali_password(self):
