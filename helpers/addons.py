@@ -66,9 +66,9 @@ class Addons:
                              "! microk8s kubectl get deployment coredns -n kube-system >/dev/null 2>&1 || microk8s kubectl rollout restart deployment coredns -n kube-system" % forward,
                              what="set CoreDNS' upstream servers")
             enable.apply()
-        # `disable` restarts the kubelet, which then cannot end a pod whose ConfigMap is gone: the pods go first.
-        undo = "microk8s kubectl delete deployment coredns -n kube-system --ignore-not-found\n" + ended + "\n" + enable.undo
-        return Action(enable.shown, probe, apply, undo, "[ -z \"$(microk8s kubectl get deployment,pod -n kube-system -l k8s-app=kube-dns -o name)\" ]")
+        # `disable` restarts the kubelet, which then cannot end a pod whose ConfigMap is gone.
+        return Action(enable.shown, probe, apply, enable.undo + "\n" + ended,
+                      "[ -z \"$(microk8s kubectl get deployment,pod,service -n kube-system -l k8s-app=kube-dns -o name)\" ]")
 
     def storage(self):
         """Action: the hostPath provisioner, and its StorageClass as the default one."""

@@ -69,7 +69,7 @@ class Knative:
                    "$k delete clusterrole,clusterrolebinding -l serving.knative.dev/release --ignore-not-found\n"
                    "$k delete namespace knative-serving knative-eventing knative-monitoring --ignore-not-found --timeout=180s\n")
         if delete_crds:
-            script += "$k get crd -o name | grep -E '\\.knative\\.dev$' | xargs -r microk8s kubectl delete --timeout=100s\n"
+            script += "$k get crd -o name | grep -E '\\.knative\\.dev$' | xargs -r microk8s kubectl delete --timeout=180s\n"
         return script
 
     @staticmethod

@@ -58,10 +58,7 @@ class Registry:
 
     def enabled(self):
         """Action: the add-on registry. Remove deletes its volume, and all images with it."""
-        action = self.kube.addon("registry", "", available("container-registry", "deployment", "registry"))
-        # Its pod does not end by itself when asked: 30 seconds less.
-        action.undo = "microk8s kubectl delete deployment,pod --all -n container-registry --force --grace-period=0 >/dev/null 2>&1 || true\n" + action.undo
-        return action
+        return self.kube.addon("registry", "", available("container-registry", "deployment", "registry"))
 
     @contextlib.contextmanager
     def client(self):
