@@ -113,4 +113,4 @@ class Registry:
             finally:
                 client.delete("/v2/{}/manifests/{}".format(_REPOSITORY, key))
                 self.kube.kubectl("delete pod from-registry -n {} --ignore-not-found --force --grace-period=0".format(LAB))
-                self.ch.host.run("microk8s ctr images rm {} >/dev/null 2>&1 || true".format(name), what="take the proof's image away")
+                self.ch.host.run("microk8s ctr images ls -q | grep '^{}/runbook-proof/' | xargs -r microk8s ctr images rm >/dev/null 2>&1 || true".format(PLACE), what="take the proof's image away")
