@@ -55,15 +55,20 @@ class Addons:
                        "{ echo 'CoreDNS forwards elsewhere'; exit 1; }" % forward.replace(".", "\\."))
         enable = self.kube.addon("dns", ",".join(servers) or "/etc/resolv.conf", probe)
 
+        ended = "microk8s kubectl delete pod -n kube-system -l k8s-app=kube-dns --force --grace-period=0 >/dev/null 2>&1 || true"
+
         def apply():
-            self.ch.host.run("microk8s kubectl get deployment coredns -n kube-system >/dev/null 2>&1 && microk8s kubectl scale deployment coredns -n kube-system --replicas=1 || true",
-                             what="scale CoreDNS up")
+            # A pod left behind without its Deployment would make `enable` say that the add-on is enabled, and do nothing.
+            self.ch.host.run("if microk8s kubectl get deployment coredns -n kube-system >/dev/null 2>&1; then microk8s kubectl scale deployment coredns -n kube-system --replicas=1; "
+                             "else " + ended + "; fi", what="scale CoreDNS up")
             self.ch.host.run("! microk8s kubectl get configmap coredns -n kube-system >/dev/null 2>&1 || microk8s kubectl get configmap coredns -n kube-system -o yaml | "
                              "sed -E 's#forward \\. .*#forward . %s#' | microk8s kubectl apply -f -; "
                              "! microk8s kubectl get deployment coredns -n kube-system >/dev/null 2>&1 || microk8s kubectl rollout restart deployment coredns -n kube-system" % forward,
                              what="set CoreDNS' upstream servers")
             enable.apply()
-        return Action(enable.shown, probe, apply, enable.undo)
+        # `disable` restarts the kubelet, which then cannot end a pod whose ConfigMap is gone.
+        return Action(enable.shown, probe, apply, enable.undo + "\n" + ended,
+                      "[ -z \"$(microk8s kubectl get deployment,pod,service -n kube-system -l k8s-app=kube-dns -o name)\" ]")
 
     def storage(self):
         """Action: the hostPath provisioner, and its StorageClass as the default one."""

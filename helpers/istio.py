@@ -64,14 +64,13 @@ class Istio:
                 "$k delete mutatingwebhookconfiguration,validatingwebhookconfiguration --ignore-not-found istio-sidecar-injector istio-galley\n"
                 "$k delete deployment --all -n istio-system --wait=false >/dev/null 2>&1 || true\n"
                 "$k delete pod --all -n istio-system --force --grace-period=0 >/dev/null 2>&1 || true\n"
-                "timeout 200 microk8s disable istio </dev/null || true\n"
-                "$k delete namespace istio-system --ignore-not-found --timeout=100s\n"
+                "$k delete namespace istio-system --ignore-not-found --timeout=200s\n"
                 "$k delete clusterrole,clusterrolebinding -l release=istio --ignore-not-found\n")
         if delete_crds:
-            undo += "$k get crd -o name | grep -E '\\.istio\\.io$' | xargs -r microk8s kubectl delete --timeout=100s\n"
+            undo += "$k get crd -o name | grep -E '\\.istio\\.io$' | xargs -r microk8s kubectl delete --timeout=180s\n"
         gone = "! microk8s kubectl get namespace istio-system >/dev/null 2>&1"
         if delete_crds:
-            gone += "\n! microk8s kubectl get crd -o name | grep -qE '\\.istio\\.io$'"
+            gone += "\n! microk8s kubectl get crd -o name | grep -E >/dev/null '\\.istio\\.io$'"
         return Action("microk8s enable istio", READY, apply, undo, gone)
 
     def kiali_password(self):

@@ -69,13 +69,13 @@ class Knative:
                    "$k delete clusterrole,clusterrolebinding -l serving.knative.dev/release --ignore-not-found\n"
                    "$k delete namespace knative-serving knative-eventing knative-monitoring --ignore-not-found --timeout=180s\n")
         if delete_crds:
-            script += "$k get crd -o name | grep -E '\\.knative\\.dev$' | xargs -r microk8s kubectl delete --timeout=100s\n"
+            script += "$k get crd -o name | grep -E '\\.knative\\.dev$' | xargs -r microk8s kubectl delete --timeout=180s\n"
         return script
 
     @staticmethod
     def _gone(delete_crds):
         gone = "! microk8s kubectl get namespace knative-serving >/dev/null 2>&1\n! microk8s kubectl get namespace knative-eventing >/dev/null 2>&1"
-        return gone + ("\n! microk8s kubectl get crd -o name | grep -qE '\\.knative\\.dev$'" if delete_crds else "")
+        return gone + ("\n! microk8s kubectl get crd -o name | grep -E >/dev/null '\\.knative\\.dev$'" if delete_crds else "")
 
     def through_istio(self):
         """Action: what serving-istio.yaml of Knative's release brings, and MicroK8s 1.20 leaves out. It goes with Knative's namespace."""

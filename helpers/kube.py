@@ -179,9 +179,9 @@ class Kube:
     def lab(self):
         """Make the proof namespace; it is deleted at the verdict, whatever happened."""
         if not self._lab_open:
-            self.kubectl("delete namespace {} --ignore-not-found --timeout=60s".format(LAB), timeout=90)
+            self.kubectl("delete namespace {} --ignore-not-found --timeout=180s".format(LAB), timeout=200)
             self.kubectl("create namespace " + LAB)
-            self.ch.cleanup(lambda: self.kubectl("delete namespace {} --ignore-not-found --timeout=60s".format(LAB), timeout=90))
+            self.ch.cleanup(lambda: self.kubectl("delete namespace {} --ignore-not-found --timeout=180s".format(LAB), timeout=200))
             self._lab_open, self.word = True, uuid.uuid4().hex
 
     def hello(self, kind="ClusterIP"):

@@ -58,10 +58,7 @@ class Registry:
 
     def enabled(self):
         """Action: the add-on registry. Remove deletes its volume, and all images with it."""
-        action = self.kube.addon("registry", "", available("container-registry", "deployment", "registry"))
-        # Its pod does not end by itself when asked: 30 seconds less.
-        action.undo = "microk8s kubectl delete deployment,pod --all -n container-registry --force --grace-period=0 >/dev/null 2>&1 || true\n" + action.undo
-        return action
+        return self.kube.addon("registry", "", available("container-registry", "deployment", "registry"))
 
     @contextlib.contextmanager
     def client(self):
@@ -116,4 +113,4 @@ class Registry:
             finally:
                 client.delete("/v2/{}/manifests/{}".format(_REPOSITORY, key))
                 self.kube.kubectl("delete pod from-registry -n {} --ignore-not-found --force --grace-period=0".format(LAB))
-                self.ch.host.run("microk8s ctr images rm {} >/dev/null 2>&1 || true".format(name), what="take the proof's image away")
+                self.ch.host.run("microk8s ctr images ls -q | grep '^{}/runbook-proof/' | xargs -r microk8s ctr images rm >/dev/null 2>&1 || true".format(PLACE), what="take the proof's image away")
