@@ -200,6 +200,15 @@ class Determined:
                       "runuser -u postgres -- dropdb -p {0} --if-exists {1}\nrunuser -u postgres -- dropuser -p {0} --if-exists {1}".format(port, name),
                       gone="command -v psql >/dev/null || exit 0\n[ -z \"$({} \"select 1 from pg_roles where rolname = '{}'\")\" ]".format(sql, name))
 
+    def other_database(self, host):
+        """None unless Determined is there and its database is elsewhere. host: of another server's, "" for the one in the cluster."""
+        said = self.ch.run("microk8s kubectl get configmap determined-master-config-{} -n {} --ignore-not-found -o jsonpath='{{.data.master\\.yaml}}'".format(
+            self.release, self.space), on_line=lambda *_: None)
+        found = re.search('db:\n +host: "(.*)"', said)
+        if found is None or found.group(1) == (host or "determined-db-service-" + self.release):
+            return None
+        return "its database is at {}".format(found.group(1))
+
     def password(self, name):
         """Action: this user's password is ours, the secret determined-<name>; an empty one gets nobody in."""
         secret = self._secret(name)

@@ -155,6 +155,16 @@ def test_a_commands_output_is_what_stands_behind_the_bars(made):
     assert det._lines("id", "u") == ["a || b", "plain"]
 
 
+def test_another_database_would_begin_empty(made):
+    det = made(Master())
+    det.ch.run = lambda *a, **kw: 'port: 8081\ndb:\n  host: "10.0.1.1"\n  port: "5432"\n'
+    assert det.other_database("10.0.1.1") is None and det.other_database("") == "its database is at 10.0.1.1"
+    det.ch.run = lambda *a, **kw: 'db:\n  host: "determined-db-service-determined"\n'
+    assert det.other_database("") is None and "determined-db" in det.other_database("10.0.1.1")
+    det.ch.run = lambda *a, **kw: ""
+    assert det.other_database("") is None
+
+
 # -- files for a task --------------------------------------------------------------------------------
 
 @pytest.fixture
