@@ -105,11 +105,14 @@ class Helm:
         return self._missing(found["manifest"], namespace)
 
     def _missing(self, manifest, namespace):
-        said = self.ch.host.run("microk8s kubectl get -n {} -o name -f - >/dev/null".format(namespace), stdin=manifest, check=False, on_line=lambda *_: None)
-        if said.code == 0:
+        said = ""
+        for space, part in sorted(by_namespace(manifest, namespace).items()):     # kubectl takes objects of one namespace at a time
+            asked = self.ch.host.run("microk8s kubectl get -n {} -o name -f - >/dev/null".format(space), stdin=part, check=False, on_line=lambda *_: None)
+            said += asked.err if asked.code else ""
+        if not said:
             return None
-        gone = re.findall(r'\(NotFound\): (\S+) "([^"]+)" not found', said.err)
-        return "missing: " + ", ".join(sorted("{}/{}".format(*g) for g in gone)) if gone else said.err.strip().split("\n")[-1]
+        gone = re.findall(r'\(NotFound\): (\S+) "([^"]+)" not found', said)
+        return "missing: " + ", ".join(sorted("{}/{}".format(*g) for g in gone)) if gone else said.strip().split("\n")[-1]
 
     # -- steps -----------------------------------------------------------------------------------
 
@@ -142,6 +145,18 @@ class Helm:
 
     def _still(self, name, namespace):
         return None if self.release(name, namespace) is None else "release {} is still there".format(name)
+
+
+def by_namespace(manifest, namespace):
+    """{namespace: the documents of a manifest whose metadata name it}; those that name none are of `namespace`."""
+    found = {}
+    for document in re.split(r"^---.*$", manifest, flags=re.M):     # as text: to parse a large definition takes seconds
+        if re.search(r"^[^#\s]", document, re.M):
+            meta = re.search(r"^metadata:(.*?)(?=^\S|\Z)", document, re.M | re.S)
+            named = re.search(r"\bnamespace: *[\"']?([a-z0-9-]+)", meta.group(1) if meta else "")
+            space = named.group(1) if named else namespace
+            found[space] = found.get(space, "") + "---\n" + document.strip("\n") + "\n"
+    return found
 
 
 def flat(values, before=""):

@@ -352,11 +352,17 @@ class Seldon:
         return None if found == str(version) else "version {} answers, not {}".format(found, version)
 
     def settle(self, version, timeout=240):
-        self.ch.wait("version {} to be served".format(version), lambda: self._told(lambda: self.unsettled(version)), failed=self._hopeless, timeout=timeout,
+        def why():
+            seen = self.unsettled(version)
+            return "; ".join([seen] + [text for text, _ in self._troubles()][:1]) if seen else None
+        self.ch.wait("version {} to be served".format(version), lambda: self._told(why), failed=self._hopeless, timeout=timeout,
                      do="On the host: microk8s kubectl get pods -n {0}; microk8s kubectl describe seldondeployment {1} -n {0}".format(MODELS, NAME))
 
+    def _troubles(self):
+        return [(text, final) for text, final in self.kube.troubles() if text.startswith("pod {}/".format(MODELS))]
+
     def _hopeless(self):
-        return next((text for text, final in self.kube.troubles() if final and text.startswith("pod {}/".format(MODELS))), None)
+        return next((text for text, final in self._troubles() if final), None)
 
     # -- through the gateway -----------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ import pytest
 
 from helpers import catalogue
 from helpers.errors import CommandFailed
-from helpers.helm import Chart, Helm, flat
+from helpers.helm import Chart, Helm, by_namespace, flat
 from helpers.paths import SETUP
 
 STATUS = {"name": "determined", "info": {"status": "deployed"}, "config": {"db": {"storageSize": "1Gi"}, "maxSlotsPerPod": 1}, "manifest": "kind: Service\n", "version": 1}
@@ -95,3 +95,10 @@ def test_lint_tells_errors_only(made):
         raise CommandFailed("helm lint", saw="exit code 1", out="==> Linting x\n[INFO] icon\n[ERROR] templates/: no such value\n")
     helm.tool.run = fail
     assert helm.lint(CHART) == "[ERROR] templates/: no such value"
+
+
+def test_a_manifest_is_asked_for_by_namespace():
+    manifest = "---\n# Source: a\nkind: A\nmetadata:\n  name: a\n---\nkind: B\nmetadata: {name: b, namespace: kube-system}\n---\nkind: C\nmetadata:\n  namespace: 'own'\n  name: c\n" \
+               "---\nkind: D\nmetadata:\n  name: d\nsubjects:\n- kind: S\n  namespace: far\n---\n# nothing\n"
+    found = by_namespace(manifest, "own")
+    assert {space: [line[-1] for line in text.splitlines() if line.startswith("kind")] for space, text in found.items()} == {"own": ["A", "C", "D"], "kube-system": ["B"]}

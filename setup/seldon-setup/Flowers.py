@@ -7,6 +7,7 @@ import json
 import os
 
 import numpy
+import urllib3
 from minio import Minio
 from seldon_core.flask_utils import SeldonMicroserviceException
 from sklearn.linear_model import LogisticRegression
@@ -15,7 +16,8 @@ from sklearn.linear_model import LogisticRegression
 def fetch(uri):
     """The object at s3://bucket/key, by the keys in the environment."""
     bucket, _, key = uri.partition("://")[2].partition("/")
-    store = Minio(os.environ["S3_ENDPOINT"], os.environ["S3_ACCESS_KEY"], os.environ["S3_SECRET_KEY"], secure=False, region="us-east-1")
+    store = Minio(os.environ["S3_ENDPOINT"], os.environ["S3_ACCESS_KEY"], os.environ["S3_SECRET_KEY"], secure=False, region="us-east-1",
+                  http_client=urllib3.PoolManager(timeout=5, retries=urllib3.Retry(1)))     # as it comes, it tries for minutes
     answer = store.get_object(bucket, key)
     try:
         return io.BytesIO(answer.read())
