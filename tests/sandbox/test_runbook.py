@@ -184,10 +184,6 @@ def test_verify_changes_nothing(story, host):
     assert difference(before, state(host)) == []
 
 
-def stop_minio(story, host):
-    host.run("systemctl stop minio")
-
-
 def delete_bucket(story, host):
     from minio import Minio
     with host.forward(9000) as port:
@@ -198,32 +194,8 @@ def delete_bucket(story, host):
         client.remove_bucket("models")
 
 
-def open_pg_hba(story, host):
-    host.run("echo 'host all all 0.0.0.0/0 trust' >> /etc/postgresql/15/main/pg_hba.conf; systemctl reload postgresql@15-main")
-
-
-def stop_coredns(story, host):
-    host.run("microk8s kubectl scale deployment coredns -n kube-system --replicas=0; microk8s kubectl wait pod -n kube-system -l k8s-app=kube-dns --for=delete --timeout=60s")
-
-
-def delete_pool(story, host):
-    host.run("microk8s kubectl delete configmap config -n metallb-system")
-
-
-def no_default_class(story, host):
-    host.run("microk8s kubectl annotate storageclass microk8s-hostpath storageclass.kubernetes.io/is-default-class-")
-
-
-def stop_kubelet(story, host):
-    host.run("systemctl stop snap.microk8s.daemon-kubelet")
-
-
 def point_elsewhere(story, host):
     story.kubeconfig.write_text(story.kubeconfig.read_text().replace("https://{}:16443".format(host.address), "https://192.0.2.7:16443"))
-
-
-def delete_claim(story, host):
-    host.run("microk8s kubectl delete pvc etcd-storage-etcd-0 -n pachyderm --wait=false")
 
 
 def delete_repository(story, host):
@@ -231,10 +203,6 @@ def delete_repository(story, host):
     address = host.run("microk8s kubectl get service pachd -n pachyderm -o jsonpath='{.spec.clusterIP}'").out
     with host.forward(30650, address) as port:
         python_pachyderm.Client("127.0.0.1", port).delete_repo("fmnist", force=True)
-
-
-def stop_label_studio(story, host):
-    host.run("systemctl stop label-studio")
 
 
 def revoke_token(story, host):
@@ -245,77 +213,57 @@ def revoke_token(story, host):
         client.post("/api/token/blacklist/", json={"refresh": token}, headers={"Authorization": "Bearer " + access}).raise_for_status()
 
 
-def stop_gateway(story, host):
-    host.run("microk8s kubectl scale deployment istio-ingressgateway -n istio-system --replicas=0")
+def gone(namespace, name, label):
+    """No pod of a deployment, and none that is still ending."""
+    return ("microk8s kubectl scale deployment {1} -n {0} --replicas=0; microk8s kubectl wait pod -n {0} -l {2} --for=delete --timeout=60s").format(namespace, name, label)
 
 
-def stop_knative(story, host):
-    host.run("microk8s kubectl scale deployment webhook -n knative-serving --replicas=0")
+#: (a command on the host or a function of story and host, the chapter that it breaks, the words of verify for it)
+#: The faults of a group do not hide each other: one verify names them all, and one up mends them.
+FAULTS = {
+    "minio": [("systemctl stop minio", "minio", "minio is inactive")],
+    "bucket": [(delete_bucket, "minio", "bucket models does not exist")],
+    "pg_hba": [("echo 'host all all 0.0.0.0/0 trust' >> /etc/postgresql/15/main/pg_hba.conf; systemctl reload postgresql@15-main", "postgres", "pg_hba.conf: content differs", "lets in 0.0.0.0")],
+    "away": [
+        ("microk8s kubectl scale deployment istio-ingressgateway -n istio-system --replicas=0", "addons", "istio-ingressgateway: 0 of 0 ready"),
+        ("microk8s kubectl scale deployment webhook -n knative-serving --replicas=0", "addons", "knative-serving/webhook: 0 of 0 pods available"),
+        ("microk8s kubectl scale deployment registry -n container-registry --replicas=0", "addons", "container-registry/registry: 0 of 0 pods available"),
+        (delete_repository, "pachyderm", "there is no repository fmnist"),
+        ("microk8s kubectl delete deployment determined-master-deployment-determined -n determined", "determined", "GET /api/v1/master gets no answer"),
+        (revoke_token, "label_studio", "the API takes our token"),
+    ],
+    "changed": [
+        ("microk8s kubectl delete pvc etcd-storage-etcd-0 -n pachyderm --wait=false", "pachyderm", "etcd's claim etcd-storage-etcd-0 is being deleted"),
+        ("microk8s kubectl exec -n determined deploy/determined-db-deployment-determined -- psql -U postgres determined -c "
+         "\"update users set password_hash = null where username = 'admin'\"", "determined", "admin gets in with an empty password"),
+        ("microk8s kubectl patch secret determined-keys -n determined -p '{\"stringData\":{\"secretKey\":\"not-the-key-at-all\"}}'", "determined", "secretKey is not ours"),
+        ("microk8s kubectl delete seldondeployment flowers -n models", "seldon", "there is no SeldonDeployment models/flowers"),
+        ("microk8s kubectl patch secret minio -n models -p '{\"stringData\":{\"S3_SECRET_KEY\":\"not-the-key-at-all\"}}'", "seldon", "models/minio has another S3_SECRET_KEY"),
+        ("microk8s kubectl delete gateways.networking.istio.io seldon-gateway -n istio-system", "seldon", '"seldon-gateway" not found'),
+        ("microk8s kubectl scale deployment seldon-controller-manager -n seldon-system --replicas=0", "seldon", "seldon-controller-manager: 0 of 0 pods available"),
+        ("systemctl stop label-studio", "label_studio", "label-studio is inactive"),
+    ],
+    "cluster": [
+        (gone("determined", "determined-db-deployment-determined", "app=determined-db-determined"), "determined", "the master does not reach its database"),
+        (gone("kube-system", "coredns", "k8s-app=kube-dns"), "addons", "kube-system/coredns: 0 of 0 pods available"),
+        ("microk8s kubectl delete configmap config -n metallb-system", "addons", "MetalLB has no configuration"),
+        ("microk8s kubectl annotate storageclass microk8s-hostpath storageclass.kubernetes.io/is-default-class-", "addons", "StorageClass microk8s-hostpath is not the default"),
+        ("systemctl stop snap.microk8s.daemon-kubelet", "kubernetes", "snap.microk8s.daemon-kubelet is inactive"),
+        (point_elsewhere, "kubernetes", "points to https://192.0.2.7:16443"),
+    ],
+}
 
 
-def stop_registry(story, host):
-    host.run("microk8s kubectl scale deployment registry -n container-registry --replicas=0")
-
-
-def stop_master(story, host):
-    host.run("microk8s kubectl delete deployment determined-master-deployment-determined -n determined")
-
-
-def stop_database(story, host):
-    host.run("microk8s kubectl scale deployment determined-db-deployment-determined -n determined --replicas=0; "
-             "microk8s kubectl wait pod -n determined -l app=determined-db-determined --for=delete --timeout=60s")
-
-
-def empty_password(story, host):
-    host.run("microk8s kubectl exec -n determined deploy/determined-db-deployment-determined -- psql -U postgres determined -c "
-             "\"update users set password_hash = null where username = 'admin'\"")
-
-
-def change_keys(story, host):
-    host.run("microk8s kubectl patch secret determined-keys -n determined -p '{\"stringData\":{\"secretKey\":\"not-the-key-at-all\"}}'")
-
-
-def stop_operator(story, host):
-    host.run("microk8s kubectl scale deployment seldon-controller-manager -n seldon-system --replicas=0")
-
-
-def delete_gateway(story, host):
-    host.run("microk8s kubectl delete gateways.networking.istio.io seldon-gateway -n istio-system")
-
-
-def delete_model(story, host):
-    host.run("microk8s kubectl delete seldondeployment flowers -n models")
-
-
-def change_model_key(story, host):
-    host.run("microk8s kubectl patch secret minio -n models -p '{\"stringData\":{\"S3_SECRET_KEY\":\"not-the-key-at-all\"}}'")
-
-
-#: what breaks what, and the words of verify for it. The faults of a line do not hide each other: one verify names them all.
-@pytest.mark.parametrize("faults", [
-    [(stop_minio, "minio", ["minio is inactive"])],
-    [(delete_bucket, "minio", ["bucket models does not exist"])],
-    [(open_pg_hba, "postgres", ["pg_hba.conf: content differs", "lets in 0.0.0.0"])],
-    [(stop_gateway, "addons", ["istio-ingressgateway: 0 of 0 ready"]), (stop_knative, "addons", ["knative-serving/webhook: 0 of 0 pods available"]),
-     (stop_registry, "addons", ["container-registry/registry: 0 of 0 pods available"]), (delete_repository, "pachyderm", ["there is no repository fmnist"]),
-     (stop_master, "determined", ["GET /api/v1/master gets no answer"]), (revoke_token, "label_studio", ["the API takes our token"])],
-    [(delete_claim, "pachyderm", ["etcd's claim etcd-storage-etcd-0 is being deleted"]), (empty_password, "determined", ["admin gets in with an empty password"]),
-     (change_keys, "determined", ["secretKey is not ours"]), (delete_model, "seldon", ["there is no SeldonDeployment models/flowers"]),
-     (change_model_key, "seldon", ["models/minio has another S3_SECRET_KEY"]), (delete_gateway, "seldon", ['"seldon-gateway" not found']),
-     (stop_operator, "seldon", ["seldon-controller-manager: 0 of 0 pods available"]), (stop_label_studio, "label_studio", ["label-studio is inactive"])],
-    [(stop_database, "determined", ["the master does not reach its database"]), (stop_coredns, "addons", ["kube-system/coredns: 0 of 0 pods available"]),
-     (delete_pool, "addons", ["MetalLB has no configuration"]), (no_default_class, "addons", ["StorageClass microk8s-hostpath is not the default"]),
-     (stop_kubelet, "kubernetes", ["snap.microk8s.daemon-kubelet is inactive"]), (point_elsewhere, "kubernetes", ["points to https://192.0.2.7:16443"])],
-], ids=lambda faults: "-".join(break_it.__name__ for break_it, _, _ in faults))
-def test_verify_fails_exactly_the_broken_chapters_and_names_the_things(story, host, faults):
-    for break_it, _, _ in faults:
-        break_it(story, host)
-    said, broken = story.up("--mode", "verify", "--no-book", code=1), {chapter for _, chapter, _ in faults}
-    assert [name for _, _, names in faults for name in names if name not in said] == [], said
+@pytest.mark.parametrize("group", FAULTS)
+def test_verify_fails_exactly_the_broken_chapters_and_names_the_things(story, host, group):
+    for break_it, *_ in FAULTS[group]:
+        break_it(story, host) if callable(break_it) else host.run(break_it)
+    said, broken = story.up("--mode", "verify", "--no-book", code=1), {chapter for _, chapter, *_ in FAULTS[group]}
+    assert [words for _, _, *all_words in FAULTS[group] for words in all_words if words not in said] == [], said
     states = story.states()
     assert {c for c in broken if states[c] != "failed"} == set()
     assert {c for c, s in states.items() if s != "ok"} <= broken.union(*map(above, broken))
-    if faults[0][0] is delete_bucket:
+    if group == "bucket":
         red = story("regress", "--target", TARGET, "--only", "minio", code=1)
         assert "models" in red and "failed" in red
     story.up("--no-book")
