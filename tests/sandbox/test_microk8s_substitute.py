@@ -294,11 +294,13 @@ def test_the_registry_takes_an_image_and_pods_get_it(addons):
     addons.ok("microk8s kubectl wait --for=condition=available deploy/registry -n container-registry --timeout=60s")
     assert addons.ok("microk8s kubectl get pvc registry-claim -n container-registry -o jsonpath='{.status.capacity.storage}'") == "21Gi"
     addons.until("curl -si http://localhost:32000/v2/", "Docker-Distribution-Api-Version: registry/2.0", 20)
+    addons.ok("microk8s kubectl run once --image=busybox:1.35.0 --restart=Never -- true")      # the node has the image then
+    addons.until("microk8s kubectl get pod once -o jsonpath='{.status.phase}'", "Succeeded", 60)
     addons.ok("microk8s ctr images tag docker.io/library/busybox:1.35.0 localhost:32000/box:1 && microk8s ctr images push --plain-http localhost:32000/box:1 && "
               "microk8s ctr images rm localhost:32000/box:1")
     addons.ok("microk8s kubectl run box --image=localhost:32000/box:1 --image-pull-policy=Always --restart=Never -- true")
     addons.until("microk8s kubectl get pod box -o jsonpath='{.status.phase}'", "Succeeded", 60, "microk8s kubectl describe pod box")
-    addons.ok("microk8s kubectl delete pod box; microk8s disable registry")
+    addons.ok("microk8s kubectl delete pod box once; microk8s disable registry")
     assert "hostpath" not in addons.ok("microk8s kubectl get pv | grep registry-claim || true")
 
 
@@ -308,7 +310,7 @@ def test_knative_comes_with_istio_and_waits_for_twelve_deployments(addons):
     assert len(addons.ok("microk8s kubectl get deploy -n istio-system -o name").split()) == 12
     addons.ok("microk8s kubectl wait --for=condition=available deploy --all -n knative-serving --timeout=180s", timeout=200)
     assert {"knative", "istio"} <= {line.split(":")[0] for line in addons.ok("microk8s status --format short").splitlines() if line.endswith("enabled")}
-    bad = "{apiVersion: serving.knative.dev/v1, kind: Service, metadata: {name: bad}, spec: {template: {spec: {containers: []}}}}"
+    bad = json.dumps({"apiVersion": "serving.knative.dev/v1", "kind": "Service", "metadata": {"name": "bad"}, "spec": {"template": {"spec": {"containers": []}}}})
     addons.until(f"echo '{bad}' | microk8s kubectl create --dry-run=server -f -", 'admission webhook "validation.webhook.serving.knative.dev" denied the request', 60)
     assert "Knative is terminating" in addons.ok("microk8s kubectl delete pod --all -n knative-serving --force --grace-period=0 & microk8s disable knative; wait", timeout=400)
     assert not addons("microk8s kubectl get crd -o name | grep knative").stdout
