@@ -370,11 +370,18 @@ def regress(target, only):
         sys.exit(replayer.replay(run, chosen))
 
 
-@main.command(context_settings={"ignore_unknown_options": True}, epilog=_examples("./runbook test\n./runbook test -k minio"))
+@main.command(context_settings={"ignore_unknown_options": True}, epilog=_examples("""
+./runbook test
+./runbook test -k minio
+./runbook test --faults tests/sandbox/test_runbook.py   the whole story of a host, with every fault
+"""))
+@click.option("--faults", is_flag=True, help="Break the platform in all the ways that the tests know, not only in some.")
 @click.argument("pytest_arguments", nargs=-1)
-def test(pytest_arguments):
+def test(faults, pytest_arguments):
     """The project's own tests, the real sandbox included."""
     _install_missing()
+    if faults:
+        os.environ["RUNBOOK_FAULTS"] = "all"
     chosen = any((REPO / a.split("::")[0]).exists() for a in pytest_arguments if not a.startswith("-"))
     sys.exit(subprocess.call([sys.executable, "-m", "pytest", *([] if chosen else ["tests"]), *pytest_arguments], cwd=str(REPO)))
 
