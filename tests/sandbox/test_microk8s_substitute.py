@@ -304,19 +304,6 @@ def test_the_registry_takes_an_image_and_pods_get_it(addons):
     assert "hostpath" not in addons.ok("microk8s kubectl get pv | grep registry-claim || true")
 
 
-def test_knative_comes_with_istio_and_waits_for_twelve_deployments(addons):
-    said = addons.ok("microk8s enable knative", timeout=400)
-    assert "Enabling Istio" in said and "Waiting for Istio to be ready" in said and said.endswith("Knative is starting")
-    assert len(addons.ok("microk8s kubectl get deploy -n istio-system -o name").split()) == 12
-    addons.ok("microk8s kubectl wait --for=condition=available deploy --all -n knative-serving --timeout=180s", timeout=200)
-    assert {"knative", "istio"} <= {line.split(":")[0] for line in addons.ok("microk8s status --format short").splitlines() if line.endswith("enabled")}
-    bad = json.dumps({"apiVersion": "serving.knative.dev/v1", "kind": "Service", "metadata": {"name": "bad"}, "spec": {"template": {"spec": {"containers": []}}}})
-    addons.until(f"echo '{bad}' | microk8s kubectl create --dry-run=server -f -", 'admission webhook "validation.webhook.serving.knative.dev" denied the request', 60)
-    assert "Knative is terminating" in addons.ok("microk8s kubectl delete pod --all -n knative-serving --force --grace-period=0 & microk8s disable knative; wait", timeout=400)
-    assert not addons("microk8s kubectl get crd -o name | grep knative").stdout
-    addons.ok("microk8s disable istio", timeout=200)
-
-
 def test_everything_is_back_after_a_reboot(addons):
     addons.box.reboot()
     addons.ok("microk8s status --wait-ready --timeout 60")
