@@ -16,7 +16,7 @@ from .errors import RunbookError
 from .paths import home
 
 PYTHON = (3, 11)
-SANDBOX_DISK = 10 << 30  # bytes: host, builder, caches and substitutes, with room for what chapters install
+SANDBOX_DISK = 20 << 30  # bytes: host, builder, caches and substitutes, with room for what chapters install
 RESTART_DISK = 1 << 30  # bytes: for a sandbox that is there already
 ELSEWHERE = "Use a host that you have: ./runbook up --target ssh://user@host"
 
