@@ -270,7 +270,7 @@ class Determined:
     @staticmethod
     def _other(s3, bucket):
         try:
-            return None if s3._get(bucket, CHECKPOINT) == CHECKPOINT_BYTES else "{}/{} is not as a task wrote it".format(bucket, CHECKPOINT)
+            return None if s3.get(bucket, CHECKPOINT) == CHECKPOINT_BYTES else "{}/{} is not as a task wrote it".format(bucket, CHECKPOINT)
         except S3Error as e:
             return "{}/{}: {}".format(bucket, CHECKPOINT, e.code)
 

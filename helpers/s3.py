@@ -70,7 +70,7 @@ class S3:
         """Action: an object in the runbook's own bucket that later verifications read."""
         def done():
             try:
-                return None if self._get(PROOF_BUCKET, KEPT) == KEPT_BYTES else "{}/{} has other content".format(PROOF_BUCKET, KEPT)
+                return None if self.get(PROOF_BUCKET, KEPT) == KEPT_BYTES else "{}/{} has other content".format(PROOF_BUCKET, KEPT)
             except S3Error as e:
                 return "{}/{}: {}".format(PROOF_BUCKET, KEPT, e.code)
 
@@ -82,7 +82,8 @@ class S3:
 
     # -- proofs --------------------------------------------------------------------------------
 
-    def _get(self, bucket, key):
+    def get(self, bucket, key):
+        """The object's bytes. S3Error when it is not there, or may not be had."""
         response = self.client.get_object(bucket, key)
         try:
             return response.read()
@@ -97,7 +98,7 @@ class S3:
         size = self.client.stat_object(PROOF_BUCKET, key).size
         if size != len(data):
             raise Unmet("an object of {} bytes".format(len(data)), "{} bytes".format(size))
-        if self._get(PROOF_BUCKET, key) != data:
+        if self.get(PROOF_BUCKET, key) != data:
             raise Unmet("the bytes that were put", "other bytes")
         self.client.remove_object(PROOF_BUCKET, key)
         self._refused("NoSuchKey", lambda: self.client.stat_object(PROOF_BUCKET, key))
@@ -105,7 +106,7 @@ class S3:
     def kept(self):
         """The object that install left is there, of the right size and content."""
         size = self.client.stat_object(PROOF_BUCKET, KEPT).size
-        if size != len(KEPT_BYTES) or self._get(PROOF_BUCKET, KEPT) != KEPT_BYTES:
+        if size != len(KEPT_BYTES) or self.get(PROOF_BUCKET, KEPT) != KEPT_BYTES:
             raise Unmet("the {} bytes that install wrote".format(len(KEPT_BYTES)), "{} other bytes".format(size))
 
     def presigned(self):

@@ -245,16 +245,11 @@ class Seldon:
 
     def _object(self, key):
         try:
-            answer = self.s3.client.get_object(self.bucket, key)
+            return self.s3.get(self.bucket, key)
         except S3Error as e:
             if e.code in ("NoSuchKey", "NoSuchBucket"):
                 return None
             raise
-        try:
-            return answer.read()
-        finally:
-            answer.close()
-            answer.release_conn()
 
     def keys(self):
         """Action: the Secret with MinIO's address and key, for the model's pods."""
