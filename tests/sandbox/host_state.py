@@ -3,11 +3,11 @@ from __future__ import annotations
 
 import re
 
-# What a running system changes by itself, and the package manager's own bookkeeping. Label Studio notes when its user was last there, Determined that somebody logged in.
+# What a running system changes by itself (a pod that ends gives its address back), and the package manager's own bookkeeping. Label Studio notes when its user was last there, Determined that somebody logged in.
 _FILES = r"""
 find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /tmp -o -path /var/tmp -o -path /var/log -o -path /var/cache \
   -o -path /var/lib/systemd -o -path /var/lib/apt -o -path /var/lib/dpkg -o -path /var/lib/ucf -o -path '/var/lib/postgresql/*/main' -o -path '/var/snap/*/common/default-storage/determined-*/data' -o -path /home -o -path /var/lib/label-studio/label_studio.sqlite3 \
-  -o -path /var/lib/containerd -o -path '/var/snap/*/var/run' -o -path '/var/snap/*/var/lib/containerd' -o -path '/var/snap/*/common/var/lib/kubelet' -o -path '/var/snap/*/common/run' -o -name '*.rendered' -o -path ~root/.kube/cache -o -path /usr/share/doc -o -path /usr/share/man -o -path /usr/share/locale \) -prune -o \( -type f -o -type l -o -type d \) \
+  -o -path /var/lib/containerd -o -path '/var/lib/cni/*' -o -path '/var/snap/*/var/run' -o -path '/var/snap/*/var/lib/containerd' -o -path '/var/snap/*/common/var/lib/kubelet' -o -path '/var/snap/*/common/run' -o -name '*.rendered' -o -path ~root/.kube/cache -o -path /usr/share/doc -o -path /usr/share/man -o -path /usr/share/locale \) -prune -o \( -type f -o -type l -o -type d \) \
   -printf '%y %m %u:%g %s %T@ %p %l\n' | sed -E 's/^d ([^ ]+ [^ ]+) [^ ]+ [^ ]+/d \1/' | sort -k5
 """
 _REST = r"""
