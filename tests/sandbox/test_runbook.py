@@ -14,13 +14,15 @@ from pathlib import Path
 import pytest
 
 from helpers import notebooks
+from helpers.catalogue import Origin
 from helpers.chapter import Chapter
 from helpers.errors import RunbookError
 from helpers.host import Host
 from helpers.kube import Kube
-from helpers.paths import REPO, home
+from helpers.paths import REPO, SETUP, home
 from helpers.sandbox import Sandbox
 from helpers.secrets import SecretStore
+from helpers.tools import Tool
 from helpers.waiting import TimedOut, wait
 from host_state import difference, state, without_times
 
@@ -231,6 +233,16 @@ def test_verify_changes_nothing(story, host):
     story.up("--mode", "verify")
     assert story.states() == dict.fromkeys(CHAPTERS, "ok")
     assert difference(before, state(host)) == []
+
+
+@pytest.mark.parametrize("given", ["masterService.type=ClusterIP", "masterService.type=NodePort,masterService.nodePort=30881", "masterService.type=LoadBalancer",
+                                   "db.hostAddress=10.0.1.1", "taskContainerDefaults.cpuImage=a,taskContainerDefaults.gpuImage=b,imagePullSecretName=x"])
+def test_an_api_server_takes_determineds_chart_with_every_choice(host, given):
+    helm = Tool(Origin("auto", host.target).resolve("helm", host))
+    text = helm.run("template", "dry", str(SETUP / "detai-setup"), "-n", "default", "--set", "checkpointStorage.endpointUrl=http://10.0.1.1:9000," + given)
+    said = host.run("microk8s kubectl apply --dry-run=server -n default -f -", stdin=text).out
+    assert said.count("(server dry run)") == text.count("\nkind: ") and "determined-master-deployment-dry created" in said
+    assert not host.run("microk8s kubectl get deployment,service,configmap -n default -o name").out.count("dry")
 
 
 def delete_bucket(story, host):
