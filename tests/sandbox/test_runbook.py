@@ -68,7 +68,7 @@ class Story:
 
     def __call__(self, *words, code=0):
         """Run a command; returns its output (both streams)."""
-        done = subprocess.run(self.argv(*words), env=self.env, cwd=REPO, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=900)
+        done = subprocess.run(self.argv(*words), env=self.env, cwd=REPO, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=1800)
         assert done.returncode == code, done.stdout
         return done.stdout
 
@@ -78,7 +78,7 @@ class Story:
     def heal(self, chapter):
         """A chapter that failed because one below it did: it holds again, or one up makes it so."""
         words = (*self.up_words, "--only", chapter, "--no-book")
-        if subprocess.run(self.argv(*words, "--mode", "verify"), env=self.env, cwd=REPO, stdout=subprocess.DEVNULL, timeout=900).returncode:
+        if subprocess.run(self.argv(*words, "--mode", "verify"), env=self.env, cwd=REPO, stdout=subprocess.DEVNULL, timeout=1800).returncode:
             self(*words)
         assert self.states()[chapter] == "ok"
 
