@@ -11,11 +11,11 @@ from .actions import Action
 from .errors import RunbookError
 from .kube import Kube
 from .paths import SETUP
+from .registry import MANIFEST, PLACE, PORT
 
-#: the registry as a pod, and as the node's container runtime, reach it: MicroK8s' registry add-on
-IN_CLUSTER, ON_NODE, PORT = "registry.container-registry.svc.cluster.local:5000", "localhost:32000", 32000
+#: the registry as a pod reaches it; the node's container runtime calls it PLACE
+IN_CLUSTER = "registry.container-registry.svc.cluster.local:5000"
 _BUILDER = SETUP / "seldon-setup" / "build_image.py"
-_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 _CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 
 
@@ -33,20 +33,20 @@ class Images:
 
     def name(self, name, base, requirements, files, command):
         """The image's whole name, as a pod asks for it."""
-        return "{}/{}:{}".format(ON_NODE, name, self.tag(base, requirements, files, command))
+        return "{}/{}:{}".format(PLACE, name, self.tag(base, requirements, files, command))
 
     def registry_answers(self):
         """For a precondition: None when the registry answers on the node."""
         try:
             said = self._ask("GET", "/v2/")
         except httpx.HTTPError as e:
-            return "no answer from the registry at {}: {}".format(ON_NODE, type(e).__name__)
-        return None if said.status_code == 200 else "the registry at {} answered {}".format(ON_NODE, said.status_code)
+            return "no answer from the registry at {}: {}".format(PLACE, type(e).__name__)
+        return None if said.status_code == 200 else "the registry at {} answered {}".format(PLACE, said.status_code)
 
     def _ask(self, method, path):
         if self._local is None:
             self._local = self.ch.forward(PORT)
-        with httpx.Client(base_url="http://127.0.0.1:{}".format(self._local), headers={"Accept": _MANIFEST}, timeout=20, trust_env=False) as client:
+        with httpx.Client(base_url="http://127.0.0.1:{}".format(self._local), headers={"Accept": MANIFEST}, timeout=20, trust_env=False) as client:
             return client.request(method, path)
 
     def built(self, name, base, requirements, files, command, timeout=900):
@@ -72,7 +72,7 @@ class Images:
                 if said is not None and said.status_code not in (202, 404):
                     raise RunbookError("delete the image {}:{}".format(name, one), self.ch.host.name, "the registry answered {}".format(said.status_code),
                                        "Where its deletion is switched off (405), it stays until the registry add-on is disabled.")
-            self.ch.host.run("microk8s ctr images ls -q | grep '^{0}/{1}[:@]' | xargs -r microk8s ctr images rm".format(ON_NODE, name) + " || true", what="forget the image on the node")
+            self.ch.host.run("microk8s ctr images ls -q | grep '^{0}/{1}[:@]' | xargs -r microk8s ctr images rm".format(PLACE, name) + " || true", what="forget the image on the node")
 
         def gone():
             if self.registry_answers():
@@ -80,7 +80,7 @@ class Images:
             said = self._ask("GET", "/v2/{}/tags/list".format(name))
             return "the registry has images of {}".format(name) if said.status_code == 200 and said.json().get("tags") else None
         shown = ["kubectl apply -f -   (a pod of {} in {}: pip install -r requirements.txt, {})".format(base, self.namespace, ", ".join(sorted(files))),
-                 "PUT http://{}{}".format(ON_NODE, path)]
+                 "PUT http://{}{}".format(PLACE, path)]
         return Action(shown, done, apply, undo, gone=gone)
 
     def _build(self, name, tag, base, files, command, timeout):

@@ -9,7 +9,6 @@ import httpx
 
 from .actions import Action
 from .chapter import Unmet
-from .kube import all_of
 
 NAMESPACE, GATEWAY = "istio-system", "istio-ingressgateway"
 
@@ -55,7 +54,6 @@ class Istio:
             if there & set(DEPLOYMENTS) and not set(DEPLOYMENTS) <= there:
                 # An install that was cut off: `enable` would say that it is enabled, and do nothing.
                 run("microk8s disable istio </dev/null", "take a half Istio away", timeout=300)
-            # With nothing on its standard input, it does not ask whether pods are to speak mutual TLS: they are not.
             run("microk8s enable istio", "enable istio", stdin="", timeout=300)
             run("for d in {}; do [ \"$(microk8s kubectl get deployment $d -n istio-system -o jsonpath='{{.spec.replicas}}')\" != 0 ] || "
                 "microk8s kubectl scale deployment $d -n istio-system --replicas=1; done".format(" ".join(DEPLOYMENTS)), "start what was scaled down")

@@ -179,9 +179,11 @@ class Kube:
     def lab(self):
         """Make the proof namespace; it is deleted at the verdict, whatever happened."""
         if not self._lab_open:
-            self.kubectl("delete namespace {} --ignore-not-found --timeout=180s".format(LAB), timeout=200)
+            def delete():
+                self.kubectl("delete namespace {} --ignore-not-found --timeout=180s".format(LAB), timeout=200)
+            delete()
             self.kubectl("create namespace " + LAB)
-            self.ch.cleanup(lambda: self.kubectl("delete namespace {} --ignore-not-found --timeout=180s".format(LAB), timeout=200))
+            self.ch.cleanup(delete)
             self._lab_open, self.word = True, uuid.uuid4().hex
 
     def hello(self, kind="ClusterIP"):

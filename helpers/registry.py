@@ -15,7 +15,7 @@ from .chapter import Unmet
 from .kube import LAB, available
 
 PORT, PLACE = 32000, "localhost:32000"       # a NodePort; containerd takes plain HTTP from this name
-_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 _REPOSITORY = "runbook-proof/web"
 
 _POD = """
@@ -44,7 +44,7 @@ def image(files, command):
     config = json.dumps({"architecture": "amd64", "os": "linux", "config": {"Cmd": list(command)},
                          "rootfs": {"type": "layers", "diff_ids": [digest(plain.getvalue())]}, "history": [{"created_by": "runbook"}]}).encode()
     kind = "application/vnd.docker."
-    manifest = json.dumps({"schemaVersion": 2, "mediaType": _MANIFEST,
+    manifest = json.dumps({"schemaVersion": 2, "mediaType": MANIFEST,
                            "config": {"mediaType": kind + "container.image.v1+json", "size": len(config), "digest": digest(config)},
                            "layers": [{"mediaType": kind + "image.rootfs.diff.tar.gzip", "size": len(layer), "digest": digest(layer)}]}).encode()
     return manifest, {digest(config): config, digest(layer): layer}
@@ -80,7 +80,7 @@ class Registry:
             place = httpx.URL(begun.headers["location"])
             self._said(client.put(place.raw_path.decode() + ("&" if place.query else "?") + "digest=" + key, content=data,
                                   headers={"Content-Type": "application/octet-stream"}), 201)
-        self._said(client.put("/v2/{}/manifests/{}".format(name, tag), content=manifest, headers={"Content-Type": _MANIFEST}), 201)
+        self._said(client.put("/v2/{}/manifests/{}".format(name, tag), content=manifest, headers={"Content-Type": MANIFEST}), 201)
         return digest(manifest)
 
     @staticmethod
@@ -101,7 +101,7 @@ class Registry:
             key = self.push(client, _REPOSITORY, tag, manifest, blobs)
             try:
                 back = {k: client.get("/v2/{}/blobs/{}".format(_REPOSITORY, k)).content for k in blobs}
-                got = client.get("/v2/{}/manifests/{}".format(_REPOSITORY, tag), headers={"Accept": _MANIFEST})
+                got = client.get("/v2/{}/manifests/{}".format(_REPOSITORY, tag), headers={"Accept": MANIFEST})
                 if got.content != manifest or back != blobs:
                     raise Unmet("the image as it was pushed", "another one")
                 self.kube.kubectl("apply -n {} -f -".format(LAB), stdin=_POD.replace("IMAGE", name))

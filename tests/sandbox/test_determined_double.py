@@ -11,7 +11,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tarfile
 import time
 from pathlib import Path
 
@@ -21,11 +20,12 @@ import yaml
 
 from helpers import doctor
 from helpers.paths import SETUP, home
-from helpers.sandbox import builds, processes, registry
+from helpers.sandbox import builds, processes
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import determined_recording as recording  # noqa: E402
 import python37  # noqa: E402
+from image_files import unpacked  # noqa: E402
 
 pytestmark = pytest.mark.skipif(bool(doctor.sandbox_lacks()), reason="this machine cannot host a sandbox: ./runbook doctor")
 
@@ -69,27 +69,13 @@ def binary() -> Path:
     return Path(os.environ.get("RUNBOOK_DETERMINED_BIN") or builds.build("determined-master", print) / "out/determined-master")
 
 
-def unpacked(artifact: str, folder: Path) -> tuple[Path, dict]:
-    """An image's files and its configuration, from the archive that the recipe left."""
-    folder.mkdir(parents=True)
-    archive, _ = registry.images(builds.build(artifact, print) / "out")[0]
-    with tarfile.open(archive) as tar:
-        listing = json.load(tar.extractfile("manifest.json"))[0]
-        config = json.load(tar.extractfile(listing["Config"]))["config"]
-        for layer in listing["Layers"]:
-            subprocess.run(["tar", "-xpf", "-", "-C", folder, "--numeric-owner"], input=tar.extractfile(layer).read(), check=True)
-    for mount in ("proc", "dev", "run"):
-        (folder / mount).mkdir(exist_ok=True)
-    return folder, config
-
-
 class Database:
     """The database's image, run as its entrypoint runs it, on a loopback port. stop() and start() keep its data."""
 
     PASSWORD = "not-a-real-password"
 
     def __init__(self, folder: Path):
-        self.root, self.config = unpacked("determined-db", folder / "root")
+        self.root, self.config = unpacked("determined-db", "postgres", folder / "root")
         self.port, self.log = free_port(), folder / "postgres.log"
         self.process = None
 

@@ -15,13 +15,14 @@ import pytest
 from helpers.sandbox import processes
 
 from kubernetes_api import Pods
-from test_determined_double import Master, database, pytestmark, unpacked, until  # noqa: F401
+from image_files import unpacked
+from test_determined_double import Master, database, pytestmark, until  # noqa: F401
 
 WORDS = {"PENDING", "ASSIGNED", "PULLING", "STARTING", "RUNNING", "TERMINATED"}
 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory):
-    root, config = unpacked("determined-master", tmp_path_factory.mktemp("image") / "root")
+    root, config = unpacked("determined-master", "determined-master", tmp_path_factory.mktemp("image") / "root")
     (root / "var").mkdir(exist_ok=True)
     (root / "var/run").symlink_to("../run")
     return root, config["Entrypoint"]

@@ -11,7 +11,6 @@ import re
 import signal
 import socket
 import subprocess
-import tarfile
 import threading
 import time
 import tomllib
@@ -24,6 +23,7 @@ import yaml
 from helpers import catalogue, doctor
 from helpers.paths import SETUP
 from helpers.sandbox import builds, registry
+from image_files import unpacked
 
 pytestmark = pytest.mark.skipif(bool(doctor.sandbox_lacks()), reason="this machine cannot host a sandbox: ./runbook doctor")
 
@@ -186,14 +186,7 @@ def free_port():
 @pytest.fixture(scope="module")
 def program(tmp_path_factory):
     """The binary, out of the image as the recipe left it, under its name there."""
-    archive = next(path for path, image in registry.images(builds.build("istio", print) / "out") if "proxyv2" in image)
-    folder = tmp_path_factory.mktemp("image")
-    with tarfile.open(archive) as tar:
-        listing = json.load(tar.extractfile("manifest.json"))[0]
-        for layer in listing["Layers"]:
-            with tarfile.open(fileobj=tar.extractfile(layer)) as files:
-                files.extractall(folder, filter="fully_trusted")
-        config = json.load(tar.extractfile(listing["Config"]))["config"]
+    folder, config = unpacked("istio", "proxyv2", tmp_path_factory.mktemp("image") / "root")
     return folder, str(folder) + config["Entrypoint"][0]
 
 

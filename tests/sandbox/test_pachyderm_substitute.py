@@ -15,6 +15,7 @@ import pytest
 from helpers import catalogue, doctor
 from helpers.paths import SETUP
 from helpers.sandbox import builds, processes, registry
+from image_files import unpacked
 
 pytestmark = pytest.mark.skipif(bool(doctor.sandbox_lacks()), reason="this machine cannot host a sandbox: ./runbook doctor")
 
@@ -53,18 +54,9 @@ def pachctl(served, tmp_path_factory):
     return run
 
 
-def unpacked(artifact, name, folder):
-    """An image's files and its configuration, from the archive that the recipe left."""
-    folder.mkdir(parents=True)
-    archive = next(path for path, image in registry.images(builds.build(artifact, print) / "out") if image == name)
-    with tarfile.open(archive) as tar:
-        listing = json.load(tar.extractfile("manifest.json"))[0]
-        for layer in listing["Layers"]:
-            with tarfile.open(fileobj=tar.extractfile(layer)) as files:
-                files.extractall(folder, filter="fully_trusted")
-        config = json.load(tar.extractfile(listing["Config"]))["config"]
-    for mount in ("proc", "dev", "run"):
-        (folder / mount).mkdir(exist_ok=True)
+def program(recipe, name, folder):
+    """run(*words) inside an image's files -> (exit code, output), and the image's configuration."""
+    folder, config = unpacked(recipe, name, folder)
 
     def run(*argv):
         env = dict(line.split("=", 1) for line in config["Env"])
@@ -96,22 +88,22 @@ def test_pachctl_asks_for_the_images_that_are_served_and_for_no_other(served, pa
 
 
 def test_the_images_hold_what_pachyderm_starts_in_them(tmp_path):
-    pachd, _ = unpacked("pachyderm", "pachyderm/pachd:1.13.2", tmp_path / "pachd")
+    pachd, _ = program("pachyderm", "pachyderm/pachd:1.13.2", tmp_path / "pachd")
     assert "env key not set when required: ETCD_SERVICE_HOST" in pachd("/pachd")[1]
     assert oct((tmp_path / "pachd/tmp").stat().st_mode & 0o7777) == "0o1777"
-    worker, _ = unpacked("pachyderm", "pachyderm/worker:1.13.2", tmp_path / "worker")
+    worker, _ = program("pachyderm", "pachyderm/worker:1.13.2", tmp_path / "worker")
     (tmp_path / "worker/pach-bin").mkdir()      # a volume; the pipeline's container gets its programs from it
     assert worker("/app/init") == (0, "")
     assert worker("/pach-bin/pachctl", "version", "--client-only") == (0, "1.13.2\n")
     assert "env key not set when required" in worker("/pach-bin/worker")[1]
-    etcd, _ = unpacked("pachyderm", "pachyderm/etcd:v3.3.5", tmp_path / "etcd")
+    etcd, _ = program("pachyderm", "pachyderm/etcd:v3.3.5", tmp_path / "etcd")
     said = etcd("/bin/sh", "-c", "/usr/local/bin/etcd --version")[1]    # as the StatefulSet starts it
     assert "etcd " + re.search(r"etcd Version: (\S+)", said)[1] == STATED["pachyderm-etcd"]["program"]
     assert "API version: 3.4" in etcd("/bin/sh", "-c", "ETCDCTL_API=3 /usr/local/bin/etcdctl version")[1]
 
 
 def test_the_python_image_is_one(tmp_path):
-    run, config = unpacked("python", "python:3.11-slim-bookworm", tmp_path / "python")
+    run, config = program("python", "python:3.11-slim-bookworm", tmp_path / "python")
     assert config["Cmd"] == ["python3"] and "Entrypoint" not in config
     for name in ("python", "python3", "python3.11"):
         assert run("sh", "-c", name + " -c 'import ssl, sqlite3, sys; print(sys.version_info[:2], sys.stdout.encoding)'") == (0, "(3, 11) utf-8\n")

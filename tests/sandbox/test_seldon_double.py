@@ -24,9 +24,10 @@ import pytest
 import yaml
 
 from helpers import catalogue
-from helpers.sandbox import builds, registry
+from helpers.sandbox import builds
 
 import seldon_recording as recording
+from image_files import unpacked
 
 BASE, OLD = recording.exchanges("Executor v1.7.0 and microservice"), recording.exchanges("Only what differs")
 FORM, JSON = "application/x-www-form-urlencoded", "application/json"
@@ -35,14 +36,8 @@ FORM, JSON = "application/x-www-form-urlencoded", "application/json"
 @pytest.fixture(scope="session")
 def programs(tmp_path_factory):
     """The programs out of the images that the mirror serves."""
-    out, folder = builds.build("seldon-core", print) / "out", tmp_path_factory.mktemp("seldon")
-    for archive, name in registry.images(out):
-        with tarfile.open(archive) as tar:
-            listing = json.load(tar.extractfile("manifest.json"))[0]
-            for layer in listing["Layers"]:
-                with tarfile.open(fileobj=tar.extractfile(layer)) as files:
-                    files.extractall(folder / name.split("/")[-1].split(":")[0], filter="data")
-    return {"operator": folder / "seldon-core-operator/manager", "executor": folder / "seldon-core-executor/executor"}
+    folder = tmp_path_factory.mktemp("seldon")
+    return {name: unpacked("seldon-core", "seldon-core-" + name, folder / name)[0] / program for name, program in (("operator", "manager"), ("executor", "executor"))}
 
 
 def free_port():
