@@ -1,4 +1,4 @@
 """`python -m helpers`: the command line."""
-from .cli import main
+from helpers.command.main import main
 
 main(prog_name="runbook")

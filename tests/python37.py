@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers.paths import REPO, SETUP, home
+from helpers.core.paths import REPO, SETUP, home
 
 REQUIREMENTS = SETUP / "requirements-notebook.txt"
 

@@ -5,8 +5,8 @@ import subprocess
 
 import pytest
 
-from helpers import notebooks
-from helpers.paths import REPO
+from helpers.core import notebooks
+from helpers.core.paths import REPO
 from python37 import environment, python37
 
 
@@ -33,8 +33,8 @@ def test_what_notebooks_import_loads(old):
     imports = sorted({ast.unparse(node) for _, source in code_cells() for node in ast.parse(source).body if isinstance(node, (ast.Import, ast.ImportFrom))})
     assert any("Chapter" in i for i in imports)
     loaded = old("\n".join(imports) + "\nimport sys; print(sys.version_info[:2], sorted(m for m in sys.modules if m.startswith('helpers')))")
-    assert loaded.startswith("(3, 7)") and "helpers.chapter" in loaded
-    assert not {"helpers.runner", "helpers.cli", "helpers.record"} & set(ast.literal_eval(loaded.split(" ", 2)[2])), "a chapter needs no part of the command line"
+    assert loaded.startswith("(3, 7)") and "helpers.core.chapter" in loaded
+    assert not {"helpers.command.runner", "helpers.command.main", "helpers.command.record"} & set(ast.literal_eval(loaded.split(" ", 2)[2])), "a chapter needs no part of the command line"
 
 
 def test_every_code_cell_compiles(old):
@@ -44,10 +44,10 @@ def test_every_code_cell_compiles(old):
 
 def test_the_library_works_there(old):
     said = old("""
-from helpers import catalogue, notebooks
-from helpers.host import Host
-from helpers.target import Target
-from helpers.secrets import Masker
+from helpers.core import catalogue, notebooks
+from helpers.core.host import Host
+from helpers.core.target import Target
+from helpers.core.secrets import Masker
 assert len(notebooks.load_all()) >= 4 and catalogue.load()['minio'].url
 for n in notebooks.load_all().values(): notebooks.check_parameters(n, {})
 here = Host('local', Masker(['S3cretValue']))

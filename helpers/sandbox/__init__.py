@@ -7,9 +7,9 @@ import subprocess
 from datetime import datetime, timezone
 from pathlib import Path
 
-from helpers import doctor
-from helpers.errors import BadInput, RunbookError
-from helpers.paths import home
+from helpers.command import doctor
+from helpers.core.errors import BadInput, RunbookError
+from helpers.core.paths import home
 from . import boot, builds, mirror, processes, registry, rootfs
 
 PORT = 22

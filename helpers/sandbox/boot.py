@@ -10,7 +10,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from helpers.errors import RunbookError
+from helpers.core.errors import RunbookError
 from . import machine, processes
 
 SHARED = Path("/run/mlops-runbook")  # as short-lived as the kernel settings it remembers

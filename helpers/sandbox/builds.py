@@ -9,8 +9,8 @@ import subprocess
 import time
 from pathlib import Path
 
-from helpers.errors import BadInput
-from helpers.paths import SETUP, home
+from helpers.core.errors import BadInput
+from helpers.core.paths import SETUP, home
 from . import machine, processes, rootfs
 
 RECIPES = SETUP / "sandbox/substitutes"

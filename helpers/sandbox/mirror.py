@@ -8,8 +8,8 @@ import shutil
 import tomllib
 from pathlib import Path
 
-from helpers.errors import RunbookError
-from helpers.paths import SETUP, home
+from helpers.core.errors import RunbookError
+from helpers.core.paths import SETUP, home
 from . import builds, machine, processes, registry, rootfs
 
 PORT = 8088

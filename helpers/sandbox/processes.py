@@ -8,7 +8,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from helpers.errors import RunbookError
+from helpers.core.errors import RunbookError
 
 MINIMAL = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
 

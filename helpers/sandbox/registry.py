@@ -7,8 +7,8 @@ import re
 import tarfile
 from pathlib import Path
 
-from helpers.errors import RunbookError
-from helpers.paths import home
+from helpers.core.errors import RunbookError
+from helpers.core.paths import home
 from . import machine, processes, rootfs
 
 PORT = 5000

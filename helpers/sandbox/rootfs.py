@@ -11,8 +11,8 @@ import threading
 import time
 from pathlib import Path
 
-from helpers.errors import RunbookError
-from helpers.paths import home
+from helpers.core.errors import RunbookError
+from helpers.core.paths import home
 from . import machine, processes
 
 # A cloud image's contents, as far as chapters rely on them.

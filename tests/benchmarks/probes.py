@@ -12,7 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from helpers.host import Host  # noqa: E402
+from helpers.core.host import Host  # noqa: E402
 
 PROBE, COUNT, ROUNDS = "test -e /etc/passwd && id -u root >/dev/null", 30, 15
 

@@ -3,8 +3,8 @@ import os
 
 import pytest
 
-from helpers import doctor
-from helpers.host import Host
+from helpers.command import doctor
+from helpers.core.host import Host
 from helpers.sandbox import Sandbox
 
 NAME = os.environ.get("RUNBOOK_TEST_SANDBOX", "test")

@@ -3,10 +3,10 @@ import json
 
 import pytest
 
-from helpers.actions import Action
-from helpers.chapter import Chapter, Unmet, Verdict
-from helpers.errors import BadInput, CommandFailed, RunbookError
-from helpers.secrets import SecretStore
+from helpers.core.actions import Action
+from helpers.core.chapter import Chapter, Unmet, Verdict
+from helpers.core.errors import BadInput, CommandFailed, RunbookError
+from helpers.core.secrets import SecretStore
 
 FOLDER = "/var/tmp/test-chapter"
 

@@ -5,9 +5,9 @@ import subprocess
 
 import pytest
 
-from helpers.host import Host
-from helpers.paths import NOTEBOOKS, REPO
-from helpers.secrets import SecretStore
+from helpers.core.host import Host
+from helpers.core.paths import NOTEBOOKS, REPO
+from helpers.core.secrets import SecretStore
 from python37 import environment, python37
 
 TARGET = "ssh://ubuntu@old-jupyter"

@@ -18,8 +18,8 @@ import httpx
 import pytest
 import yaml
 
-from helpers import doctor
-from helpers.paths import SETUP, home
+from helpers.command import doctor
+from helpers.core.paths import SETUP, home
 from helpers.sandbox import builds, processes
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))

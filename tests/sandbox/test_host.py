@@ -12,11 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from helpers import host as host_module
-from helpers.errors import BadInput, CommandFailed, ConnectionLost, RunbookError
-from helpers.host import Host, free_port
-from helpers.paths import REPO
-from helpers.secrets import MASK, Masker
+from helpers.core import host as host_module
+from helpers.core.errors import BadInput, CommandFailed, ConnectionLost, RunbookError
+from helpers.core.host import Host, free_port
+from helpers.core.paths import REPO
+from helpers.core.secrets import MASK, Masker
 
 SECRET = "S3cret/with+signs"
 
@@ -129,7 +129,7 @@ def test_many_probes_take_one_round_trip(host, ssh_log):
 def test_one_connection_serves_threads_and_processes(box, target, ssh_log):
     Host(target).connect().close()
     ssh_log.write_text("")
-    script = "from helpers.host import Host; print(Host({!r}).run('echo $SSH_CONNECTION', sudo=False).out)".format(target)
+    script = "from helpers.core.host import Host; print(Host({!r}).run('echo $SSH_CONNECTION', sudo=False).out)".format(target)
     others = [subprocess.Popen([sys.executable, "-c", script], cwd=str(REPO), stdout=subprocess.PIPE, text=True) for _ in range(3)]
     host = Host(target)
     with ThreadPoolExecutor(8) as pool:

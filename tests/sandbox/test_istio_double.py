@@ -20,8 +20,9 @@ import grpc
 import pytest
 import yaml
 
-from helpers import catalogue, doctor
-from helpers.paths import SETUP
+from helpers.command import doctor
+from helpers.core import catalogue
+from helpers.core.paths import SETUP
 from helpers.sandbox import builds, registry
 from image_files import unpacked
 

@@ -11,7 +11,8 @@ import urllib.request
 
 import pytest
 
-from helpers import catalogue, doctor
+from helpers.command import doctor
+from helpers.core import catalogue
 from helpers.sandbox import Sandbox
 
 pytestmark = pytest.mark.skipif(bool(doctor.sandbox_lacks()), reason="this machine cannot host a sandbox: ./runbook doctor")

@@ -24,8 +24,8 @@ from minio.commonconfig import CopySource, Tags
 from minio.deleteobjects import DeleteObject
 from minio.versioningconfig import VersioningConfig
 
-from helpers import catalogue
-from helpers.paths import SETUP
+from helpers.core import catalogue
+from helpers.core.paths import SETUP
 from helpers.sandbox import builds
 
 import minio_recording

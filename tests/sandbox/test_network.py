@@ -3,8 +3,8 @@ import subprocess
 
 import pytest
 
-from helpers.chapter import Chapter, Unmet, Verdict
-from helpers.network import Way
+from helpers.core.chapter import Chapter, Unmet, Verdict
+from helpers.components.network import Way
 
 
 @pytest.fixture

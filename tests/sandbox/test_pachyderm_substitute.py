@@ -12,8 +12,9 @@ import urllib.request
 
 import pytest
 
-from helpers import catalogue, doctor
-from helpers.paths import SETUP
+from helpers.command import doctor
+from helpers.core import catalogue
+from helpers.core.paths import SETUP
 from helpers.sandbox import builds, processes, registry
 from image_files import unpacked
 

@@ -13,17 +13,17 @@ from pathlib import Path
 
 import pytest
 
-from helpers import notebooks
-from helpers.catalogue import Origin
-from helpers.chapter import Chapter
-from helpers.errors import RunbookError
-from helpers.host import Host
-from helpers.kube import Kube
-from helpers.paths import REPO, SETUP, home
+from helpers.core import notebooks
+from helpers.core.catalogue import Origin
+from helpers.core.chapter import Chapter
+from helpers.core.errors import RunbookError
+from helpers.core.host import Host
+from helpers.components.kubernetes.kube import Kube
+from helpers.core.paths import REPO, SETUP, home
 from helpers.sandbox import Sandbox
-from helpers.secrets import SecretStore
-from helpers.tools import Tool
-from helpers.waiting import TimedOut, wait
+from helpers.core.secrets import SecretStore
+from helpers.core.tools import Tool
+from helpers.core.waiting import TimedOut, wait
 from host_state import difference, state, without_times
 
 TARGET, SLUG = "sandbox:story", "sandbox-story"

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from helpers import doctor
-from helpers.errors import BadInput, RunbookError
-from helpers.paths import REPO, home
+from helpers.command import doctor
+from helpers.core.errors import BadInput, RunbookError
+from helpers.core.paths import REPO, home
 from helpers.sandbox import Sandbox, boot, builds, mirror, processes, rootfs
 
 pytestmark = pytest.mark.skipif(bool(doctor.sandbox_lacks()), reason="this machine cannot host a sandbox: ./runbook doctor")

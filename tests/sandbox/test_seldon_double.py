@@ -23,7 +23,7 @@ import grpc
 import pytest
 import yaml
 
-from helpers import catalogue
+from helpers.core import catalogue
 from helpers.sandbox import builds
 
 import seldon_recording as recording

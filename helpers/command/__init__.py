@@ -1,0 +1,1 @@
+"""What ./runbook does (Python 3.11 on)."""

@@ -1,0 +1,147 @@
+"""The run record: runs/<id>/run.json. Resume, the status page, the site and the regression test all read it."""
+from __future__ import annotations
+
+import datetime
+import json
+import os
+from pathlib import Path
+from typing import Dict, List, Optional
+
+from pydantic import BaseModel, ValidationError
+
+from helpers.core.errors import BadInput, RunbookError
+from helpers.core.paths import runs
+
+FORMAT = 1
+
+
+class Step(BaseModel):
+    title: str
+    state: str              # ok, failed, plan
+    note: str = ""
+    seconds: float = 0.0
+
+
+class Check(BaseModel):
+    title: str
+    state: str              # ok, proved (it changed the target), left out (verify), failed
+    expected: str = ""
+    seen: str = ""
+    entry: Optional[str] = None
+
+
+class ArtifactUse(BaseModel):
+    name: str
+    version: str
+    origin: str
+    fidelity: str           # original, equivalent, double
+    program: str = ""
+    sha256: str = ""
+
+
+class ChapterRun(BaseModel):
+    """One chapter in one run. state: ok, skipped (unchanged and verified), failed, interrupted, waiting (not started),
+    planned, removed. Times are ISO 8601 in UTC, durations seconds."""
+    id: str
+    number: str
+    title: str
+    state: str = "waiting"
+    reason: str = ""
+    key: str = ""           # hash of notebook, parameters and catalogue entries
+    parameters: dict = {}
+    notebook: str = ""      # the last executed install (or its failure), relative to the run's folder
+    verify_notebook: str = ""
+    log: str = ""
+    seconds: float = 0.0
+    verified: str = ""      # when its checks last held
+    artifacts: List[ArtifactUse] = []
+    versions: Dict[str, str] = {}
+    steps: List[Step] = []
+    checks: List[Check] = []
+    probes: List[str] = []
+    error: str = ""
+    run: str = ""           # the run that this state is from
+
+
+class Run(BaseModel):
+    """One run on one target. state: running, ok, failed, interrupted."""
+    format: int = FORMAT
+    id: str
+    target: str
+    mode: str
+    state: str = "running"
+    started: str
+    finished: str = ""
+    seconds: float = 0.0
+    chapters: Dict[str, ChapterRun] = {}
+
+    @property
+    def folder(self) -> Path:
+        return runs() / self.id
+
+    def save(self) -> None:
+        """Write run.json whole or not at all."""
+        part = self.folder / "run.json.part"
+        part.write_text(json.dumps(self.model_dump(), indent=1, ensure_ascii=False))
+        os.replace(part, self.folder / "run.json")
+
+    def publish(self) -> None:
+        """Make this run runs/latest."""
+        link = runs() / "latest.part"
+        if link.is_symlink():
+            link.unlink()
+        link.symlink_to(self.id)
+        os.replace(link, runs() / "latest")
+
+
+def now() -> str:
+    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+
+
+def new(target: str, mode: str) -> Run:
+    """A new, empty record with a folder of its own."""
+    base = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    for n in range(100):
+        run = Run(id=base if not n else "{}-{}".format(base, n), target=target, mode=mode, started=now())
+        try:
+            run.folder.mkdir(parents=True)
+            (run.folder / "logs").mkdir()
+            run.save()
+            return run
+        except FileExistsError:
+            continue
+    raise RunbookError("make a folder for the run", saw=str(runs()), do="Remove old runs.")
+
+
+def read(folder: Path) -> Run:
+    """The record in a run's folder. BadInput when it is unreadable or of a newer format."""
+    path = folder / "run.json"
+    try:
+        content = json.loads(path.read_text())
+        if not isinstance(content, dict) or not isinstance(content.get("format"), int):
+            raise ValueError("it is no run record")
+        if content["format"] > FORMAT:
+            raise BadInput("read the run record {}".format(path),
+                           saw="its format is {}, this runbook knows up to {}".format(content["format"], FORMAT),
+                           do="It was written by a newer runbook: update this one, or move runs/ away to start afresh.")
+        return Run(**content)
+    except (ValueError, ValidationError, OSError) as e:
+        raise BadInput("read the run record {}".format(path), saw=str(e).split("\n")[0],
+                       do="Move {} away; the next run writes a new record.".format(folder))
+
+
+def latest(target: Optional[str] = None) -> Optional[Run]:
+    """The latest published record, of that target when one is given; None when there is none."""
+    link = runs() / "latest"
+    if link.exists():
+        run = read(link.resolve())
+        if target in (None, run.target):
+            return run
+    if target is None or not runs().is_dir():
+        return None
+    for folder in sorted((p for p in runs().iterdir() if p.is_dir() and not p.is_symlink()), reverse=True):
+        if (folder / "run.json").exists():
+            found = read(folder)
+            if found.target == target and found.mode != "plan" and found.state != "running":
+                return found
+    return None

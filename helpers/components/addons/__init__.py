@@ -1,0 +1,1 @@
+"""Chapter 04: MicroK8s' add-ons."""

@@ -1,0 +1,92 @@
+"""A headless Chromium on this machine, driven by Selenium: pages as a person sees them, and pictures of them."""
+from __future__ import annotations
+
+import base64
+import os
+import platform
+import shutil
+
+from helpers.core import show
+from helpers.core.errors import RunbookError
+from helpers.core.waiting import wait
+
+_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+_MAC = ("/Applications/Google Chrome.app/Contents/MacOS/Google Chrome", "/Applications/Chromium.app/Contents/MacOS/Chromium")
+
+
+def program():
+    """The path of a Chromium or Chrome here; None when there is none."""
+    if platform.system() == "Darwin":
+        return next((p for p in _MAC if os.path.exists(p)), None)
+    return next((found for found in map(shutil.which, _NAMES) if found), None)
+
+
+def lacks():
+    """Why no browser can be driven here; None when one can."""
+    try:
+        import selenium.webdriver  # noqa: F401
+    except ImportError:
+        return "the Python package selenium is not there"
+    if not program():
+        return "there is no Chromium on this machine (./runbook doctor tells how to get it)"
+    if platform.system() != "Darwin" and not shutil.which("chromedriver"):
+        return "there is no chromedriver on this machine (./runbook doctor tells how to get it)"
+    return None
+
+
+class Browser:
+    """A window of 1280 x 900. Use it in a `with`; `.driver` is Selenium's."""
+
+    def __init__(self, host=None):
+        from selenium import webdriver
+        self.host = host
+        options = webdriver.ChromeOptions()
+        options.binary_location = program()
+        for flag in ("--headless=new", "--window-size=1280,900", "--hide-scrollbars", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
+                     "--disable-background-networking", "--disable-component-update", "--no-proxy-server", "--force-device-scale-factor=1"):
+            options.add_argument(flag)
+        if hasattr(os, "geteuid") and os.geteuid() == 0:
+            options.add_argument("--no-sandbox")    # Chromium refuses to run as root with it
+        driver = shutil.which("chromedriver")
+        service = webdriver.ChromeService(executable_path=driver) if driver else None
+        self.driver = webdriver.Chrome(options=options, service=service)
+        self.driver.set_page_load_timeout(60)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.driver.quit()
+
+    def fill(self, values):
+        """Type into fields by name, then press Enter in the last one."""
+        for name, value in values.items():
+            field = self.wait("the field " + name, lambda: self.driver.find_element("name", name))
+            field.clear()
+            field.send_keys(value)
+        field.submit()
+
+    def wait(self, what, ready, timeout=60):
+        """Wait until ready() returns something true; what the page says is in the error."""
+        try:
+            return wait(what, ready, timeout=timeout, every=0.25, host=self.host)
+        except RunbookError as e:
+            text = " ".join(self.driver.execute_script("return document.body ? document.body.innerText : ''").split())
+            e.saw = "{}; the page {} says: {}".format(e.saw, self.driver.title or "without a title", text[:200] or "nothing")
+            raise
+
+    def images(self):
+        """[(width, height, shown width)] of the page's pictures that really loaded, in pixels: the file's own, and as it is shown."""
+        return [tuple(found) for found in self.driver.execute_script(
+            "return Array.from(document.images).filter(i => i.complete && i.naturalWidth > 0)"
+            ".map(i => [i.naturalWidth, i.naturalHeight, Math.round(i.getBoundingClientRect().width)])")]
+
+    def screenshot(self):
+        """The window as a PNG file."""
+        return self.driver.get_screenshot_as_png()
+
+
+def show_screenshot(png, title):
+    """Show a screenshot in the cell. The picture is not compared between runs, its title is."""
+    show.emit("[picture] " + title, "<figure><figcaption>{}</figcaption><!--varies--><img alt=\"{}\" style=\"max-width:100%;border:1px solid #d0d7de\" src=\"data:image/png;base64,{}\"><!--/varies--></figure>".format(
+        title, title, base64.b64encode(png).decode()))

@@ -1,0 +1,1 @@
+"""Chapter 09: Seldon Core."""

@@ -1,0 +1,68 @@
+"""Pools of IPv4 addresses, as MetalLB's add-on takes them: A-B or a network, several with commas."""
+from __future__ import annotations
+
+import ipaddress
+
+from helpers.core.errors import BadInput
+
+EXAMPLE = "10.64.140.43-10.64.140.49"
+
+
+class BadPool(BadInput, ValueError):
+    """A pool that cannot be used; `.saw` says why."""
+
+    def __init__(self, text, saw):
+        BadInput.__init__(self, "use the address pool {!r}".format(text), saw=saw, do="For example: " + EXAMPLE)
+
+
+def parse_ranges(text):
+    """[(first, last)] of a pool. BadPool says what is wrong: no address, reversed, overlapping."""
+    found = []
+    for part in (p.strip() for p in text.split(",")):
+        low, high = _range(text, part)
+        for a, b, other in found:
+            if low <= b and a <= high:
+                raise BadPool(text, "the ranges {} and {} overlap".format(other, part))
+        found.append((low, high, part))
+    return [(low, high) for low, high, _ in found]
+
+
+def _range(text, part):
+    if not part:
+        raise BadPool(text, "a range is missing" if text.strip(" ,") else "it is empty")
+    if ":" in part:
+        raise BadPool(text, "{} is IPv6; a pool is IPv4".format(part))
+    first, dash, last = (p.strip() for p in part.partition("-"))
+    try:
+        if dash:
+            low, high = ipaddress.IPv4Address(first), ipaddress.IPv4Address(last)
+        elif "/" in part:
+            network = ipaddress.IPv4Network(part)
+            low, high = network[0], network[-1]
+        else:       # MicroK8s refuses a bare address, after it has begun
+            ipaddress.IPv4Address(part)
+            raise BadPool(text, "{0} is no range: for one address write {0}-{0}".format(part))
+    except BadPool:
+        raise
+    except ValueError as e:
+        raise BadPool(text, "{} is no range: {}".format(part, e)) from None
+    if low > high:
+        raise BadPool(text, "the range {} is reversed: {} comes after {}".format(part, low, high))
+    return low, high
+
+
+def inside(address, text):
+    """Whether an address belongs to the pool."""
+    return any(low <= ipaddress.IPv4Address(address) <= high for low, high in parse_ranges(text))
+
+
+def collision(text, addresses=(), networks=()):
+    """What a pool collides with: one of these addresses, or a part of these networks. None when with nothing."""
+    for low, high in parse_ranges(text):
+        for address in addresses:
+            if ":" not in address and low <= ipaddress.IPv4Address(address) <= high:
+                return "the range {}-{} contains the host's own address {}".format(low, high, address)
+        for network in map(ipaddress.IPv4Network, networks):
+            if low <= network[-1] and network[0] <= high:
+                return "the range {}-{} overlaps the cluster's network {}".format(low, high, network)
+    return None

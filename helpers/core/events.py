@@ -1,0 +1,47 @@
+"""What a running chapter tells the runner: JSON lines in the file that RUNBOOK_EVENTS names."""
+from __future__ import annotations
+
+import json
+import os
+
+from helpers.core.paths import runs
+
+
+class Events:
+    """Appends events. Without RUNBOOK_EVENTS (a chapter run by hand) they go nowhere: the cells show everything.
+
+    kinds: open, artifact, version, step (begin/end), wait, check, verdict, probes.
+    """
+
+    def __init__(self, mask):
+        self.path, self.mask = os.environ.get("RUNBOOK_EVENTS"), mask
+
+    def emit(self, kind, **fields):
+        if self.path:
+            line = self.mask(json.dumps(dict(fields, kind=kind), default=str))
+            with open(self.path, "a") as f:
+                f.write(line + "\n")
+
+
+def read(path):
+    """The events written so far; a last line that is cut off (a kill) is left out."""
+    found = []
+    try:
+        with open(str(path)) as f:
+            for line in f:
+                try:
+                    found.append(json.loads(line))
+                except ValueError:
+                    break
+    except FileNotFoundError:
+        pass
+    return found
+
+
+def asked_before(target, chapter):
+    """The probes that this chapter asked on this target in the latest run, as the run record has them."""
+    try:
+        record = json.loads((runs() / "latest" / "run.json").read_text())
+        return record["chapters"][chapter]["probes"] if record["target"] == target else []
+    except (OSError, ValueError, LookupError, TypeError):
+        return []

@@ -1,0 +1,154 @@
+"""Secrets: made once per target, kept in one 0600 file, masked in every stream."""
+from __future__ import annotations
+
+import base64
+import contextlib
+import fcntl
+import json
+import os
+import re
+import secrets as _random
+import urllib.parse
+from pathlib import Path
+
+from helpers.core.errors import BadInput, RunbookError
+from helpers.core.paths import home
+
+MASK = "*****"
+
+
+class Secret:
+    """A named secret. Printing it never shows the value; `.reveal()` does, for a client library only."""
+
+    def __init__(self, name: str, value: str):
+        self.name, self._value = name, value
+
+    def reveal(self) -> str:
+        return self._value
+
+    def __repr__(self):
+        return "<secret {}>".format(self.name)
+
+    __str__ = __repr__
+
+    def __format__(self, spec):
+        # In text for a file, f"{secret}" leaves this mark; the value is put in as the file is sent.
+        return "{{secret:" + self.name + "}}"
+
+
+class SecretStore:
+    """The secrets of one target: HOME/secrets/<target>.json, or the environment.
+
+    A variable RUNBOOK_SECRET_<NAME> (upper case, - as _) wins over the file and is not stored. Such a value has 8
+    characters or more, none of which a shell, SQL or a settings file would interpret; BadInput otherwise.
+    """
+
+    def __init__(self, slug: str):
+        self.path = home("secrets") / (slug + ".json")
+
+    @contextlib.contextmanager
+    def _locked(self):
+        lock = home("locks") / (self.path.name + ".lock")
+        with open(lock, "w") as f:
+            fcntl.flock(f, fcntl.LOCK_EX)
+            yield
+
+    def _read(self) -> dict:
+        try:
+            return json.loads(self.path.read_text())
+        except FileNotFoundError:
+            return {}
+        except ValueError:
+            raise RunbookError(
+                "read the secrets of this target", saw="{} is not JSON".format(self.path),
+                do="Restore the file from a backup, or move it away and run `--mode remove`, then `up`.")
+
+    def _write(self, known: dict) -> None:
+        part = Path(str(self.path) + ".part")
+        fd = os.open(str(part), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(fd, "w") as f:
+            json.dump(known, f, indent=1, sort_keys=True)
+        os.replace(str(part), str(self.path))
+
+    def get(self, name: str) -> Secret:
+        """The secret of that name; 32 random URL-safe characters are made and stored when it is new."""
+        if not re.fullmatch(r"[a-z][a-z0-9-]*", name):
+            raise ValueError("a secret's name is lower case letters, digits and -: " + name)
+        given = os.environ.get("RUNBOOK_SECRET_" + name.upper().replace("-", "_"))
+        if given:
+            if not re.fullmatch(r"[A-Za-z0-9!#%()*+,./:;=?@^_{|}~\[\]-]{8,}", given):
+                raise BadInput("take the secret {} from the environment".format(name),
+                               saw="it is shorter than 8 characters, or has a space, a quote, or one of $ & < > \\ `",
+                               do="Choose another value; openssl rand -hex 16 makes a good one.")
+            return Secret(name, given)
+        with self._locked():
+            known = self._read()
+            if name not in known:
+                known[name] = _random.token_hex(16)
+                self._write(known)
+        return Secret(name, known[name])
+
+    def find(self, name: str):
+        """The secret of that name, or None: nothing is made."""
+        return self.get(name) if name in self._read() or "RUNBOOK_SECRET_" + name.upper().replace("-", "_") in os.environ else None
+
+    def keep(self, name: str, value: str) -> None:
+        """Store a secret that a server made."""
+        with self._locked():
+            known = self._read()
+            known[name] = value
+            self._write(known)
+
+    def forget(self, name: str) -> None:
+        with self._locked():
+            known = self._read()
+            if known.pop(name, None) is not None:
+                if known:
+                    self._write(known)
+                else:
+                    self.path.unlink()
+
+    def forget_all(self) -> None:
+        """For a target that is no more."""
+        with self._locked():
+            if self.path.exists():
+                self.path.unlink()
+
+    def names(self):
+        """Names of the stored secrets, sorted."""
+        return sorted(self._read())
+
+    def values(self):
+        """All values known for this target, stored ones and those in the environment."""
+        env = [v for k, v in os.environ.items() if k.startswith("RUNBOOK_SECRET_") and v]
+        return list(self._read().values()) + env
+
+
+class Masker:
+    """Replaces every known secret, also base64 (inside of longer text, too) and URL-quoted, in whatever leaves the program."""
+
+    def __init__(self, values=()):
+        self._forms = set()
+        for value in values:
+            self.add(value)
+
+    def add(self, value: str) -> None:
+        if value and len(value) >= 4:
+            raw = value.encode()
+            self._forms.update({value, base64.b64encode(raw).decode(), urllib.parse.quote(value, safe=""), urllib.parse.quote(value)})
+            if len(raw) >= 8:
+                # In "user:secret" it starts at any of three places of a base64 group; its first and last characters
+                # mix with the neighbours', the ones between are its own.
+                for before in range(3):
+                    code = base64.b64encode(b"-" * before + raw).decode().rstrip("=")
+                    start, spare = (0, 2, 3)[before], (before + len(raw)) % 3
+                    self._forms.add(code[start:len(code) - (1 if spare else 0)])
+
+    def mask(self, text: str) -> str:
+        for form in sorted(self._forms, key=len, reverse=True):
+            if form in text:
+                text = text.replace(form, MASK)
+        return text
+
+    def holds_secret(self, text: str) -> bool:
+        return any(form in text for form in self._forms)

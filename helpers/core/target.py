@@ -1,0 +1,70 @@
+"""Targets: where commands run, as a person writes it: ssh://user@host[:port], local, sandbox."""
+from __future__ import annotations
+
+import ipaddress
+import re
+from urllib.parse import urlsplit
+
+from helpers.core.errors import BadInput
+
+FORMS = "a target is ssh://user@host[:port], local, sandbox or sandbox:NAME"
+
+
+class Target:
+    """One parsed target. `.kind` is ssh, local or sandbox; `.slug` names its files on this machine."""
+
+    def __init__(self, text, kind, user=None, address=None, port=22, name=None):
+        self.text, self.kind, self.user, self.address, self.port, self.name = text, kind, user, address, port, name
+
+    def __repr__(self):
+        return "Target({!r})".format(self.text)
+
+    def __str__(self):
+        return self.text
+
+    @property
+    def slug(self):
+        # Two hosts never share a name here: it leads to their secrets and to their lock.
+        if self.kind == "ssh":
+            return "ssh-{}{}{}".format(self.user + "@" if self.user else "", self.address, "" if self.port == 22 else "+{}".format(self.port))
+        return "sandbox-" + self.name if self.name not in (None, "sandbox") else self.kind
+
+    @classmethod
+    def parse(cls, text) -> "Target":
+        """Read a target; BadInput when it has none of the forms."""
+        if not isinstance(text, str) or not text:
+            raise BadInput("read the target {!r}".format(text), do=FORMS)
+        if text == "local":
+            return cls(text, "local", address="127.0.0.1")
+        kind, _, name = text.partition(":")
+        if kind == "sandbox":
+            if name and not re.fullmatch(r"[a-z][a-z0-9]{0,15}", name):
+                raise BadInput("read the target {!r}".format(text),
+                               saw="a sandbox's name is up to 16 lower case letters and digits", do=FORMS)
+            return cls(text, "sandbox", name=name or "sandbox")
+        return cls._parse_ssh(text)
+
+    @classmethod
+    def _parse_ssh(cls, text):
+        try:
+            url = urlsplit(text)
+            port = 22 if url.port is None else url.port
+        except ValueError as e:
+            raise BadInput("read the target {!r}".format(text), saw=str(e), do=FORMS)
+        if port == 0 or url.scheme != "ssh" or not url.hostname or url.path.strip("/") or url.query or url.fragment:
+            raise BadInput("read the target {!r}".format(text), do=FORMS)
+        if url.password:
+            raise BadInput("read the target", saw="a password in the address",
+                           do="Use a key: ssh-copy-id {}@{}. No password is ever taken on the command line.".format(
+                               url.username, url.hostname))
+        if not _is_host(url.hostname) or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]*", url.username or "x"):
+            raise BadInput("read the target {!r}".format(text), saw="not a host name or user name", do=FORMS)
+        return cls(text, "ssh", user=url.username, address=url.hostname, port=port)
+
+
+def _is_host(name):
+    try:
+        ipaddress.ip_address(name)
+        return True
+    except ValueError:
+        return bool(re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", name))

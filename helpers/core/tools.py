@@ -1,0 +1,154 @@
+"""Programs of the catalogue on the operator's machine: fetched, verified, unpacked below home("bin"), and run."""
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import platform
+import shutil
+import subprocess
+import tarfile
+import zipfile
+
+import httpx
+
+from helpers.core.actions import Action
+from helpers.core.errors import BadInput, CommandFailed, RunbookError
+from helpers.core.paths import home
+from helpers.core.secrets import Masker
+
+_MACHINES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
+_HERE = "this machine"
+
+
+def platform_of_this_machine():
+    """(os, arch) as release files name them: ("linux", "amd64"), ("darwin", "arm64") ..."""
+    return platform.system().lower(), _MACHINES.get(platform.machine().lower(), platform.machine().lower())
+
+
+class Tool:
+    """One artifact of kind "tool" here. artifact: resolved; tell(text): told how the fetching goes.
+
+    Its entry has a `url`, with {os} and {arch} in it where there is a file for each; `url_<os>` for a system whose
+    file is named otherwise; `archs` when there are not all; and `member`, the program's path inside when the file is
+    a .tar.gz or .zip. Each version lies in a folder of its own and stays after `remove`: other targets use it, too.
+    """
+
+    def __init__(self, artifact, masker=None, tell=None):
+        self.artifact, self.masker, self.tell = artifact, masker or Masker(), tell or (lambda text: None)
+        self.name, self.version = artifact.name, artifact.version
+        self.os, self.arch = platform_of_this_machine()
+        if self.os == "darwin" and self.arch not in artifact.entry.get("archs", [self.arch]):
+            self.arch = "amd64"     # Rosetta runs it
+        self.url = self.artifact.url_for(self.os, self.arch)
+        self.sha256 = self.artifact.sha256_for(self.os, self.arch)
+        self.folder = home("bin") / "{}-{}".format(self.name, self.version)
+        self.path = self.folder / self.name
+
+    # -- steps ---------------------------------------------------------------------------------
+
+    def installed(self):
+        """Action: the program is here, of this version, and as it was fetched."""
+        file = self.url.rpartition("/")[2]
+        shown = ["fetch {}".format(file), "sha256sum -c" if self.sha256 else "no checksum is published for it: HTTPS alone vouches for it"]
+        where = "~/.mlops-runbook/bin/{}/{}".format(self.folder.name, self.name)
+        shown.append("{}install it as {}".format("unpack {}, ".format(self._member()) if self._member() else "", where))
+        return Action(shown, self.missing, self.fetch)
+
+    def missing(self):
+        """None when the program is here as it was fetched; else why not."""
+        try:
+            source, program = (self.folder / "sha256").read_text().split()
+            found = hashlib.sha256(self.path.read_bytes()).hexdigest()
+        except (OSError, ValueError):
+            return "{} {} is not on this machine".format(self.name, self.version)
+        if found != program or not os.access(str(self.path), os.X_OK):
+            return "{} is not the file that was fetched".format(self.path)
+        if self.sha256 and source != self.sha256:
+            return "{} was fetched from elsewhere, with another checksum".format(self.path)
+        return None
+
+    def fetch(self):
+        """Fetch, verify, unpack. BadInput when there is none for this machine; RunbookError when it cannot be had, or is another file."""
+        if self.arch not in self.artifact.entry.get("archs", [self.arch]):
+            raise BadInput("fetch {} for {} {}".format(self.name, self.os, self.arch), _HERE, "there is none",
+                           "Run the chapter from a machine with " + " or ".join(self.artifact.entry["archs"]) + ".")
+        data = self._download()
+        source = hashlib.sha256(data).hexdigest()
+        if self.sha256 and source != self.sha256:
+            raise RunbookError("verify {}".format(self.url), _HERE, "its SHA-256 is {}, not {}".format(source, self.sha256),
+                               "Do not use it. If the file was replaced on purpose, set its checksum in setup/catalogue.toml.")
+        program = self._unpack(data)
+        self.folder.mkdir(exist_ok=True)
+        for path, content, mode in ((self.path, program, 0o755), (self.folder / "sha256", "{} {}\n".format(
+                source, hashlib.sha256(program).hexdigest()).encode(), 0o644)):
+            part = path.with_name("{}.{}.part".format(path.name, os.getpid()))
+            part.write_bytes(content)
+            part.chmod(mode)
+            os.replace(str(part), str(path))
+
+    def _member(self):
+        return self.artifact.entry.get("member", "").format(os=self.os, arch=self.arch)
+
+    def _download(self):
+        # A mirror's address is one of this network; a proxy for the Internet would not find it.
+        try:
+            with httpx.stream("GET", self.url, follow_redirects=True, timeout=httpx.Timeout(30), trust_env=self.artifact.origin == "upstream") as answer:
+                if answer.status_code == 404:
+                    raise BadInput("fetch {} for {} {}".format(self.name, self.os, self.arch), _HERE, "{} is not there (404)".format(self.url),
+                                   "If there is no {} {} for this system, run the chapter from Linux on x86-64; if the address is wrong, mend the entry [{}] "
+                                   "in setup/catalogue.toml.".format(self.name, self.version, self.name))
+                answer.raise_for_status()
+                done, whole, parts = 0, int(answer.headers.get("content-length", 0)), []
+                for part in answer.iter_bytes(1 << 20):
+                    parts.append(part)
+                    done += len(part)
+                    self.tell("fetching {}: {} of {} MB".format(self.name, done >> 20, whole >> 20 or "?"))
+                return b"".join(parts)
+        except httpx.HTTPStatusError as e:
+            said = "status {}".format(e.response.status_code)
+        except (httpx.HTTPError, OSError) as e:
+            said = "{}: {}".format(type(e).__name__, e)
+        raise RunbookError("fetch {}".format(self.url), _HERE, said,
+                           "This machine must reach that address. Behind a proxy: set HTTPS_PROXY. Without a way out: a mirror, -p origin=http://...")
+
+    def _unpack(self, data):
+        member = self._member()
+        if not member:
+            return data
+        try:
+            if data[:2] == b"PK":
+                return zipfile.ZipFile(io.BytesIO(data)).read(member)
+            with tarfile.open(fileobj=io.BytesIO(data), mode="r:gz") as tar:
+                return tar.extractfile(member).read()
+        except (KeyError, AttributeError, OSError, tarfile.TarError, zipfile.BadZipFile, EOFError) as e:
+            raise RunbookError("unpack {}".format(self.url), _HERE, "no {} in it: {}".format(member, e), "See the entry [{}] in setup/catalogue.toml.".format(self.name))
+
+    # -- use -------------------------------------------------------------------------------------
+
+    def run(self, *arguments, **kw):
+        """Run it here; returns its standard output. stdin: text (secrets travel here).  env: more variables.
+        timeout: seconds (60).  check: CommandFailed when its exit code is not 0 (True).
+        """
+        stdin, env, timeout, check = kw.pop("stdin", None), kw.pop("env", {}), kw.pop("timeout", 60), kw.pop("check", True)
+        if kw:
+            raise TypeError("run() does not know " + ", ".join(kw))
+        if any(self.masker.holds_secret(a) for a in arguments):
+            raise ValueError("a secret in a command line: send it on stdin")
+        what = "{} {}".format(self.name, " ".join(arguments[:3]))
+        try:
+            done = subprocess.run([str(self.path)] + list(arguments), input=(stdin or "").encode(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                  env=dict(os.environ, **env), timeout=timeout)
+        except OSError as e:
+            raise RunbookError(what, _HERE, str(e), "Run the chapter in install mode: it fetches the program.")
+        except subprocess.TimeoutExpired:
+            raise RunbookError(what, _HERE, "not finished after {} s; stopped".format(timeout), "Is the cluster reachable from here? Chapter 02 says how.")
+        out, err = (self.masker.mask(text.decode("utf-8", "replace")) for text in (done.stdout, done.stderr))
+        if check and done.returncode:
+            raise CommandFailed(what, _HERE, "exit code {}\n{}".format(done.returncode, "\n".join((err.strip() or out.strip()).splitlines()[-8:])),
+                                "Run it by hand to see more: {}".format(self.path), code=done.returncode, out=out, err=err)
+        return out
+
+    def forget(self):
+        """Take this version away from this machine."""
+        shutil.rmtree(str(self.folder), ignore_errors=True)

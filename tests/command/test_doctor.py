@@ -1,0 +1,161 @@
+"""Each lack is found and named with the command that mends it; only programs, files and the user's id are faked."""
+import os
+import platform
+
+import pytest
+
+from helpers.command import doctor
+from helpers.core.errors import RunbookError
+
+NEEDED = ["ssh", "ssh-keygen", "kubectl", "helm", "chromium", "chromedriver", "chroot", *doctor.SANDBOX_PROGRAMS]
+
+pytestmark = pytest.mark.skipif(platform.system() != "Linux", reason="doctor's Linux part")
+
+
+def program(folder, name, script="exit 0"):
+    path = folder / name
+    path.write_text("#!/bin/sh\n" + script + "\n")
+    path.chmod(0o755)
+    return path
+
+
+@pytest.fixture
+def machine(tmp_path, monkeypatch):
+    """A machine with every needed program on its PATH, as root, on Debian."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name in NEEDED:
+        program(folder, name)
+    monkeypatch.setenv("PATH", str(folder))
+    monkeypatch.setenv("RUNBOOK_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(doctor, "is_debian", lambda: True)
+    return folder
+
+
+def named(found):
+    return {lack.what: lack for lack in found}
+
+
+@pytest.mark.parametrize("name, package", [("ssh", "openssh-client"), ("ssh-keygen", "openssh-client"), ("kubectl", "kubernetes-client"),
+                                           *((n, p) for n, (p, _) in doctor.SANDBOX_PROGRAMS.items())])
+def test_a_missing_program_is_named_with_its_package(machine, name, package):
+    assert name not in named(doctor.lacks())
+    (machine / name).unlink()
+    lack = named(doctor.lacks())[name]
+    assert lack.packages == (package,) and lack.why
+    assert lack.mend == f"apt-get install -y --no-install-recommends {package}"
+
+
+def test_a_browser_is_for_later_and_ubuntu_has_it_as_a_snap(machine, monkeypatch):
+    for name in ("chromium", "chromedriver"):
+        (machine / name).unlink()
+    monkeypatch.setattr(doctor, "is_ubuntu", lambda: False)
+    found = named(doctor.lacks())
+    assert [found[n].packages for n in ("chromium", "chromedriver")] == [("chromium",), ("chromium-driver",)]
+    assert found["chromium"].part == "later" and not doctor.runbook_lacks()
+    monkeypatch.setattr(doctor, "is_ubuntu", lambda: True)
+    assert {(lack.mend, lack.packages) for lack in doctor.browser_lacks()} == {("snap install chromium", ())}
+
+
+def test_helm_is_only_a_note_for_later(machine):
+    (machine / "helm").unlink()
+    assert named(doctor.lacks())["helm"].part == "later"
+    assert not doctor.runbook_lacks() and "helm" not in named(doctor.sandbox_lacks(need=0))
+
+
+def test_an_old_python_is_named_with_the_one_needed(machine):
+    lack = named(doctor.runbook_lacks(version=(3, 9, 2)))["Python 3.11"]
+    assert "3.9" in lack.why and "python3.11" in lack.mend
+
+
+def test_sbin_missing_from_path(machine):
+    (machine / "chroot").unlink()
+    assert named(doctor.sandbox_lacks())["/usr/sbin in PATH"].mend.startswith("export PATH=")
+
+
+def test_not_root_cannot_host_a_sandbox_and_hears_what_to_do(machine, monkeypatch):
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    lack = named(doctor.sandbox_lacks())["root"]
+    assert "sudo" in lack.mend and "--target ssh://" in lack.mend
+
+
+def test_not_linux_cannot_host_a_sandbox(machine, monkeypatch):
+    monkeypatch.setattr(platform, "system", lambda: "Darwin")
+    (lack,) = doctor.sandbox_lacks()
+    assert lack.what == "Linux" and "Darwin" in lack.why and "--target ssh://" in lack.mend
+    (machine / "ssh").unlink()
+    assert named(doctor.runbook_lacks())["ssh"].mend == "brew install openssh"
+
+
+def test_a_kernel_without_namespaces(machine):
+    program(machine, "unshare", "echo unshare failed: Operation not permitted >&2; exit 1")
+    lack = named(doctor.sandbox_lacks(need=0))["namespaces"]
+    assert "Operation not permitted" in lack.why and "--target ssh://" in lack.mend
+
+
+@pytest.mark.parametrize("mounts, why", [("proc /proc proc rw 0 0\n", "none are mounted"), ("cgroup2 {} cgroup2 ro 0 0\n", "read-only")])
+def test_cgroups_missing_or_read_only(machine, tmp_path, monkeypatch, mounts, why):
+    table = tmp_path / "mounts"
+    table.write_text(mounts.format(tmp_path))
+    frozen = type("Statvfs", (), {"f_flag": os.ST_RDONLY})()
+    monkeypatch.setattr(os, "statvfs", lambda path: frozen)
+    assert why in named(doctor.kernel_lacks(table))["cgroups"].why
+
+
+def test_too_little_disk_says_how_much_is_needed_and_free(machine, tmp_path):
+    lack = named(doctor.sandbox_lacks(tmp_path / "not" / "yet", need=1 << 60))["disk space"]
+    assert "1073741824.0 GiB" in lack.why and str(tmp_path) in lack.why and "RUNBOOK_HOME=" in lack.mend
+    assert not (tmp_path / "not").exists()
+    assert "disk space" not in named(doctor.sandbox_lacks(tmp_path, need=1))
+
+
+@pytest.mark.parametrize("text, answer", [("ID=debian\n", True), ('ID=linuxmint\nID_LIKE="ubuntu debian"\n', True), ("ID=fedora\n", False), (None, False)])
+def test_debian_and_its_children_are_known(tmp_path, text, answer):
+    release = tmp_path / "os-release"
+    if text:
+        release.write_text(text)
+    assert doctor.is_debian(release) is answer
+
+
+def test_install_names_the_packages_and_updates_apt_only_when_it_must(machine, tmp_path):
+    calls = tmp_path / "calls"
+    program(machine, "apt-get", f'echo "$@" >> {calls}; case "$*" in *update*) : > {tmp_path}/fresh;; *) [ -e {tmp_path}/fresh ];; esac')
+    (machine / "ip").unlink()
+    (machine / "mmdebstrap").unlink()
+    said = []
+    doctor.install(doctor.lacks(), said.append)
+    assert said == ["installing with apt-get: iproute2 mmdebstrap", "apt-get update"]
+    assert [("update" in c, "install" in c) for c in calls.read_text().splitlines()] == [(False, True), (True, False), (False, True)]
+    doctor.install(doctor.lacks(), said.append)
+    assert len(calls.read_text().splitlines()) == 4  # lists are there: no second update
+
+
+def test_a_failed_install_shows_what_apt_said(machine):
+    program(machine, "apt-get", "echo E: no such package >&2; exit 100")
+    (machine / "ip").unlink()
+    with pytest.raises(RunbookError) as error:
+        doctor.install(doctor.lacks(), lambda text: None)
+    assert "E: no such package" in str(error.value) and "apt-get install" in str(error.value)
+
+
+@pytest.mark.parametrize("root, debian", [(False, True), (True, False)])
+def test_install_elsewhere_only_prints_the_commands(machine, monkeypatch, root, debian):
+    program(machine, "apt-get", "exit 99")
+    (machine / "ssh").unlink()
+    monkeypatch.setattr(os, "geteuid", lambda: 0 if root else 1000)
+    monkeypatch.setattr(doctor, "is_debian", lambda: debian)
+    with pytest.raises(RunbookError) as error:
+        doctor.install(doctor.runbook_lacks(), lambda text: None)
+    assert "apt-get install" in error.value.do and ("sudo " in error.value.do) is not root
+
+
+def test_install_with_nothing_to_do_does_nothing(machine):
+    program(machine, "apt-get", "exit 99")
+    doctor.install(doctor.lacks(), pytest.fail)
+
+
+def test_a_disk_that_allows_no_sudo(machine, tmp_path, monkeypatch):
+    mounted = type("Statvfs", (), {"f_flag": os.ST_NOSUID, "f_bavail": 1, "f_blocks": 1, "f_bfree": 1, "f_frsize": 1})()
+    monkeypatch.setattr(os, "statvfs", lambda path: mounted)
+    assert "no sudo" in named(doctor.sandbox_lacks(tmp_path, need=0))["a disk for programs"].why

@@ -1,0 +1,104 @@
+"""Actions: their probes and commands, run by a real bash on files of this machine."""
+import hashlib
+import os
+import subprocess
+
+import pytest
+
+from helpers.core import actions
+from helpers.core.catalogue import Artifact
+
+
+def bash(script):
+    done = subprocess.run(["bash", "--norc", "-euo", "pipefail", "-c", script], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=30)
+    return done.returncode == 0, done.stdout.strip()
+
+
+def put(data, path, mode, owner):
+    with open(path, "wb") as f:
+        f.write(data)
+    os.chmod(path, int(mode, 8))
+
+
+@pytest.fixture
+def owner():
+    return subprocess.run(["stat", "-c", "%U:%G", "/proc/self"], stdout=subprocess.PIPE, text=True).stdout.strip()
+
+
+def test_commands_are_so_when_their_probe_says_so(tmp_path):
+    mark = tmp_path / "mark"
+    action = actions.commands(["touch {}".format(mark), "true"], "[ -e {} ]".format(mark), "rm {}".format(mark))
+    assert action.shown == ["touch {}".format(mark), "true"]
+    assert not bash(action.done)[0] and bash(action.gone)[0]
+    assert bash(action.apply)[0] and bash(action.done)[0] and not bash(action.gone)[0]
+    assert bash(action.undo)[0] and bash(action.gone)[0]
+
+
+def test_gone_is_the_opposite_also_of_a_probe_of_many_lines():
+    action = actions.commands("x", "false\ntrue", "y")
+    assert not bash(action.done)[0] and bash(action.gone)[0]
+    action = actions.commands("x", "a='it is'\n[ \"$a\" = 'it is' ]", "y")
+    assert bash(action.done)[0] and not bash(action.gone)[0]
+
+
+def test_a_file_is_so_with_its_content_mode_and_owner_only(tmp_path, owner):
+    path = str(tmp_path / "x.conf")
+    action = actions.File("a $HOME 'quoted' ä\n", path, "0640", owner, str, put)
+    assert not bash(action.done)[0] and bash(action.gone)[0]
+    action.apply()
+    assert bash(action.done) == (True, "") and not bash(action.gone)[0]
+    os.chmod(path, 0o666)
+    ok, said = bash(action.done)
+    assert not ok and "666" in said and "instead of 640" in said
+    put(b"other", path, "0640", owner)
+    ok, said = bash(action.done)
+    assert not ok and said == path + ": content differs from what we write"
+    assert bash(action.undo)[0] and bash(action.gone)[0] and bash(action.undo)[0]
+    assert not bash(actions.File("x", str(tmp_path / "none"), "0644", "nobody:nogroup", str, put).done)[0]
+
+
+def artifact(url, sha256):
+    a = Artifact("tool", {"kind": "file", "version": "1", "url": url})
+    a.sha256 = sha256
+    return a
+
+
+@pytest.fixture
+def served(tmp_path):
+    path = tmp_path / "served"
+    path.write_bytes(b"#!/bin/sh\necho tool\n")
+    return path.as_uri(), hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_an_artifact_is_fetched_verified_and_replaced_whole(tmp_path, served):
+    url, sha = served
+    place = tmp_path / "bin" / "tool"
+    place.parent.mkdir()
+    action = actions.artifact_file(artifact(url, sha), str(place))
+    assert not bash(action.done)[0] and bash(action.gone)[0]
+    assert bash(action.apply)[0] and bash(action.done)[0]
+    assert place.stat().st_mode & 0o777 == 0o755 and subprocess.run([str(place)], stdout=subprocess.PIPE).stdout == b"tool\n"
+    place.write_text("changed by hand")
+    assert not bash(action.done)[0] and bash(action.apply)[0] and bash(action.done)[0]
+    assert bash(action.undo)[0] and bash(action.gone)[0]
+
+
+@pytest.mark.parametrize("break_it", ["checksum", "url"])
+def test_a_bad_download_leaves_the_old_file(tmp_path, served, break_it):
+    url, sha = served
+    place = tmp_path / "tool"
+    place.write_text("old")
+    action = actions.artifact_file(artifact(url + ("-gone" if break_it == "url" else ""), sha if break_it == "url" else "0" * 64), str(place))
+    assert not bash(action.apply)[0]
+    assert place.read_text() == "old" and sorted(os.listdir(str(tmp_path))) == ["served", "tool"]
+
+
+@pytest.mark.parametrize("sha", ["", "abc", "0" * 63, "$(id)"])
+def test_nothing_is_installed_unverified(sha):
+    with pytest.raises(ValueError, match="tool"):
+        actions.artifact_file(artifact("https://x/y", sha), "/usr/local/bin/tool")
+
+
+def test_the_shown_commands_name_no_mirror(served):
+    url, sha = served
+    assert not any(url in line for line in actions.artifact_file(artifact(url, sha), "/x").shown)

@@ -1,0 +1,73 @@
+"""The catalogue: what every artifact must say, and the origin that it comes from."""
+import re
+
+import pytest
+
+from helpers.core import catalogue
+from helpers.core.errors import BadInput, RunbookError
+from helpers.core.target import Target
+
+
+def test_every_artifact_says_what_it_is_and_comes_from_one_address():
+    known = catalogue.load()
+    assert {"minio", "postgresql"} <= set(known)
+    for a in known.values():
+        assert a.kind in catalogue.KINDS and a.version and a.licence and a.about, a.name
+        assert a.kind not in ("file", "tool") or re.fullmatch(r"https://[^/]+/.+", a.url), a.name
+        assert not a.sha256 or re.fullmatch("[0-9a-f]{64}", a.sha256), a.name
+        assert a.kind != "file" or a.sha256 or a.sha256_url.startswith("https://"), a.name + " cannot be verified"
+        assert set(a.entry.get("needs", [])) <= set(known), a.name
+
+
+def test_a_mirrors_path_is_the_address_without_its_scheme():
+    minio = catalogue.load()["minio"]
+    assert "https://" + minio.path == minio.url
+
+
+def test_needs_are_followed_once():
+    wanted = catalogue.with_needs(["microk8s", "minio", "microk8s"])
+    assert wanted[:2] == ["microk8s", "minio"] and "coredns" in wanted and len(wanted) == len(set(wanted))
+    assert catalogue.with_needs(["unheard-of"]) == ["unheard-of"]
+
+
+@pytest.mark.parametrize("text, saw", [
+    ("[a]\nkind = 'file'\nversion = '1'\nlicence = 'MIT'\n", "missing: url"),
+    ("[a]\nkind = 'apt'\n", "licence, version"),
+    ("[a]\nkind = 'rpm'\nversion = '1'\nlicence = 'MIT'\n", "a kind among"),
+    ("a = 1\n", "no table"),
+    ("[a\n", "line 1"),
+    (None, "No such file"),
+])
+def test_a_broken_catalogue_is_named(tmp_path, text, saw):
+    path = tmp_path / "catalogue.toml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(BadInput) as e:
+        catalogue.load(path)
+    assert saw in e.value.saw and str(path) in e.value.do
+
+
+def test_auto_is_upstream_except_in_the_sandbox():
+    assert catalogue.Origin("auto", Target.parse("local")).text == "upstream"
+    auto = catalogue.Origin("auto", Target.parse("sandbox"))
+    assert auto.text.startswith("http://10.99.") and auto.shown == "mirror"
+    assert catalogue.Origin("upstream", Target.parse("sandbox")).shown == "upstream"
+    assert catalogue.Origin("https://mirror.example/a/", Target.parse("local")).text == "https://mirror.example/a"
+
+
+@pytest.mark.parametrize("text", ["", "ftp://x", "mirror.example", "http://", "upstream2", "file:///x"])
+def test_other_origins_are_refused(text):
+    with pytest.raises(BadInput) as e:
+        catalogue.Origin(text, Target.parse("local"))
+    assert "auto, upstream, or a mirror's" in e.value.do
+
+
+def test_an_artifact_that_nobody_knows():
+    with pytest.raises(RunbookError) as e:
+        catalogue.Origin("upstream", Target.parse("local")).resolve("unheard-of", None)
+    assert "setup/catalogue.toml" in e.value.do
+
+
+def test_apt_packages_come_from_the_hosts_sources_whatever_the_origin():
+    found = catalogue.Origin("http://mirror.example", Target.parse("local")).resolve("postgresql", None)
+    assert (found.origin, found.fidelity) == ("the host's apt sources", "original")

@@ -1,0 +1,48 @@
+"""Events: whole lines for the runner, masked; a line that was cut off ends the story, not the reader."""
+import json
+
+from helpers.core import events
+from helpers.core.secrets import Masker
+
+
+def test_written_and_read_back_masked(tmp_path, monkeypatch):
+    path = tmp_path / "events"
+    monkeypatch.setenv("RUNBOOK_EVENTS", str(path))
+    told = events.Events(Masker(["S3cretValue"]).mask)
+    told.emit("step", title="a „title“\nof two lines", state="begin")
+    told.emit("check", seen="got S3cretValue", path=tmp_path)
+    assert "S3cretValue" not in path.read_text()
+    found = events.read(path)
+    assert found[0] == {"kind": "step", "title": "a „title“\nof two lines", "state": "begin"}
+    assert found[1] == {"kind": "check", "seen": "got *****", "path": str(tmp_path)}
+
+
+def test_without_a_listener_nothing_is_written(tmp_path, monkeypatch):
+    monkeypatch.delenv("RUNBOOK_EVENTS", raising=False)
+    monkeypatch.chdir(tmp_path)
+    events.Events(str).emit("step", title="x")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_last_line_that_is_cut_off_is_left_out_until_it_is_whole(tmp_path):
+    path = tmp_path / "events"
+    whole = json.dumps({"kind": "step", "title": "ä"}) + "\n"
+    for cut in range(1, len(whole) - 1):
+        path.write_text(whole + whole[:cut])
+        assert len(events.read(path)) == 1, whole[:cut]
+    path.write_text(whole + whole)
+    assert len(events.read(path)) == 2
+
+
+def test_no_file_yet(tmp_path):
+    assert events.read(tmp_path / "none") == []
+
+
+def test_probes_asked_before_come_from_the_latest_record_of_that_target(runs):
+    assert events.asked_before("local", "minio") == []
+    (runs / "1").mkdir()
+    (runs / "latest").symlink_to("1")
+    for text, found in [('{"target": "local", "chapters": {"minio": {"probes": ["true"]}}}', ["true"]), ('{"target": "sandbox", "chapters": {"minio": {"probes": ["true"]}}}', []),
+                        ('{"target": "local", "chapters": {}}', []), ("[]", []), ("{", []), ('{"target": "local", "chapters": []}', [])]:
+        (runs / "1" / "run.json").write_text(text)
+        assert events.asked_before("local", "minio") == found, text

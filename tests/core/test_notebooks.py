@@ -1,0 +1,276 @@
+"""Chapters as files: what each of them must have, and parameters that are refused at the door."""
+import ast
+import json
+import re
+
+import pytest
+
+from helpers.core import catalogue, notebooks
+from helpers.core.errors import BadInput
+from helpers.command.runner import Plan
+
+CHAPTERS = notebooks.load_all()
+
+
+@pytest.fixture(params=list(CHAPTERS))
+def chapter(request):
+    return CHAPTERS[request.param]
+
+
+def sources(notebook, kind):
+    return ["".join(c["source"]) for c in notebook.content["cells"] if c["cell_type"] == kind]
+
+
+# -- every real notebook ---------------------------------------------------------------------------
+
+def test_it_is_a_source_without_outputs(chapter):
+    for cell in chapter.content["cells"]:
+        if cell["cell_type"] == "code":
+            assert cell["outputs"] == [] and cell["execution_count"] is None
+            ast.parse("".join(cell["source"]))
+    assert "papermill" not in chapter.content["metadata"] and chapter.content["nbformat"] == 4
+    assert len({c["id"] for c in chapter.content["cells"] if "id" in c}) in (0, len(chapter.content["cells"]))
+
+
+def test_it_has_the_form_of_a_chapter(chapter):
+    cells = chapter.content["cells"]
+    assert cells[0]["cell_type"] == "markdown" and cells[0]["source"][0].startswith("# ")
+    assert "parameters" in cells[1]["metadata"]["tags"] and sum("parameters" in c["metadata"].get("tags", []) for c in cells) == 1
+    code = sources(chapter, "code")
+    assert any("Chapter.open(\"{}\", globals())".format(chapter.id) in c for c in code)
+    assert code[-1].strip().endswith("ch.verdict()")
+    prose = "\n".join(sources(chapter, "markdown"))
+    assert "\n## When it fails\n" in prose and "\n## What next\n" in prose and "Proof" in prose
+    assert re.fullmatch(r"[a-z][a-z0-9_]*", chapter.id) and re.match(r"\d\d_", chapter.path.name) and chapter.title and chapter.provides
+    for c in code:
+        assert len(c.splitlines()) <= 60, "a cell is no longer than a screen"
+
+
+def test_its_parameters_are_flat_commented_and_valid(chapter):
+    assert {"target", "mode", "origin"} <= set(chapter.parameters)
+    for p in chapter.parameters.values():
+        assert p.help, p.name + " has no comment"
+        assert isinstance(p.default, (str, int, float, list)) and not re.search("password|secret|token", p.name)
+    values = notebooks.check_parameters(chapter, {})
+    assert values["target"] == "sandbox" and values["mode"] == "install" and values["origin"] == "auto"
+
+
+def calls(notebook, method):
+    """The calls of ch.<method>(...) in the notebook."""
+    for source in sources(notebook, "code"):
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == method and getattr(node.func.value, "id", "") == "ch":
+                yield node
+
+
+def test_the_troubleshooting_entries_that_its_checks_name_exist(chapter):
+    assert chapter.entries and all(e.see and e.because and e.do for e in chapter.entries.values())
+    checks = list(calls(chapter, "check"))
+    assert checks
+    for call in checks:
+        entry = {k.arg: k.value for k in call.keywords}.get("entry")
+        if isinstance(entry, ast.Constant):
+            assert entry.value in chapter.entries
+        elif not (isinstance(entry, ast.Attribute) and entry.attr == "entry"):
+            pytest.fail("a check without an entry: " + ast.dump(call)[:200])
+
+
+def test_the_requirements_rows_name_entries_of_that_chapter():
+    from helpers.components import requirements
+    rows = requirements.judge_tools(dict(requirements.look_here())) + requirements.judge_ports({"ports": {80: "other"}}, [80, 81])
+    text = (notebooks.NOTEBOOKS.parent / "helpers" / "components" / "requirements.py").read_text()
+    named = {r.entry for r in rows} | set(re.findall(r'"(req-[a-z]+)"', text))
+    assert named <= set(CHAPTERS["requirements"].entries)
+
+
+def test_it_names_artifacts_and_never_their_version_or_address(chapter):
+    known = catalogue.load()
+    assert set(chapter.artifacts) <= set(known)
+    code = "\n".join(sources(chapter, "code"))
+    for a in known.values():
+        for text in [a.url, a.sha256_url, a.sha256] + a.entry.get("images", []) + [a.entry.get("image", "")]:
+            assert not text or text not in code, text
+        if a.name in chapter.artifacts and a.kind == "file":
+            assert a.version not in code
+    hosts = {a.url.split("/")[2] for a in known.values() if a.url}
+    assert not any(h in code for h in hosts)
+
+
+def test_it_holds_no_secret(chapter):
+    text = "\n".join(sources(chapter, "code"))
+    assert not re.search(r"(?i)(password|secret|token)\s*=\s*[\"'][^\"'{]+[\"']\s*$", text, re.M)
+
+
+def test_the_chapters_order_has_no_cycle_and_points_back():
+    numbers = {n.id: n.number for n in CHAPTERS.values()}
+    for n in CHAPTERS.values():
+        assert all(numbers[r] < n.number for r in n.requires), n.id
+    assert list(numbers.values()) == sorted(set(numbers.values()))
+    Plan("sandbox")
+
+
+# -- made-up chapters -------------------------------------------------------------------------------
+
+PARAMETERS = '''target = "sandbox"   # where
+mode = "install"  # how
+origin = "auto"   # whence
+port = 9000       # the port
+web_port = 9001
+ports = [80, 443]
+names = ["a"]
+allow_cidr = "10.1.0.0/16"
+share = 0.5
+wide = False
+anything = []
+'''
+
+
+def made(folder, name="05_made.ipynb", meta=None, source=PARAMETERS, markdown="# Made\n"):
+    path = folder / name
+    cells = [{"cell_type": "markdown", "metadata": {}, "source": markdown.splitlines(True)},
+             {"cell_type": "code", "metadata": {"tags": ["parameters"]}, "source": source.splitlines(True), "outputs": [], "execution_count": None}]
+    path.write_text(json.dumps({"cells": cells, "metadata": {"runbook": meta or {"id": "made", "title": "Made"}}, "nbformat": 4, "nbformat_minor": 5}))
+    return notebooks.Notebook(path)
+
+
+@pytest.fixture
+def example(tmp_path):
+    return made(tmp_path)
+
+
+def test_parameters_and_their_comments_are_read(example):
+    assert example.parameters["port"] == ("port", 9000, "the port") and example.parameters["web_port"].help == ""
+    assert example.label == "05 made" and example.requires == []
+
+
+def test_given_values_go_over_the_defaults(example):
+    values = notebooks.check_parameters(example, {"port": 1, "share": 1, "ports": [], "names": ["x", "y-2"], "allow_cidr": "", "anything": ["z", 1]})
+    assert (values["port"], values["share"], values["ports"], values["names"], values["web_port"]) == (1, 1, [], ["x", "y-2"], 9001)
+
+
+@pytest.mark.parametrize("given, saw", [
+    ({"port": "9000"}, "a whole number, not str"), ({"port": 9000.0}, "a whole number"), ({"port": True}, "a whole number, not bool"), ({"port": None}, "a whole number"),
+    ({"wide": 1}, "true or false"), ({"wide": "yes"}, "true or false"), ({"share": "half"}, "a number"), ({"share": True}, "a number"),
+    ({"names": "a,b"}, "a list"), ({"names": [1]}, "each must be text"), ({"ports": ["80"]}, "each must be a whole number"), ({"ports": [80, True]}, "each must be"),
+    ({"target": 5}, "text"),
+    ({"port": 0}, "1 to 65535"), ({"port": 65536}, "1 to 65535"), ({"port": -1}, "1 to 65535"), ({"web_port": 70000}, "1 to 65535"), ({"ports": [80, 0]}, "1 to 65535"),
+    ({"allow_cidr": "10.1.0.0/33"}, "10.1.0.0/33"), ({"allow_cidr": "10.1.2.3/16"}, "host bits"), ({"allow_cidr": "everybody"}, "everybody"),
+    ({"mode": "instal"}, "Did you mean install?"), ({"mode": "zzz"}, "Modes: install, verify"),
+])
+def test_a_value_that_does_not_fit_is_named_with_an_example(example, given, saw):
+    with pytest.raises(BadInput) as e:
+        notebooks.check_parameters(example, given)
+    name = list(given)[0]
+    assert saw in e.value.saw and name in e.value.what and "made" in e.value.what and "For example: {} = ".format(name) in e.value.do
+
+
+@pytest.mark.parametrize("text", ["$(id)", "`id`", "a;b", "a|b", "a&b", "a>b", "a<b", "a b", "a\nb", "a'b", 'a"b', "a\\b", "a#b", "(a)", "{a}", "[a]", "a!b", "a?b", "/srv/*", "~root",
+                                  "--help", "-rf"])
+@pytest.mark.parametrize("inside", [False, True])
+def test_what_a_shell_would_interpret_is_refused(example, text, inside):
+    with pytest.raises(BadInput) as e:
+        notebooks.check_parameters(example, {"names": ["ok", text]} if inside else {"origin": text})
+    assert "only letters, digits" in e.value.saw
+
+
+@pytest.mark.parametrize("text", ["ssh://u@h.example:22", "http://10.0.0.1:8000/x", "/srv/minio-2_a", "RELEASE.2021", "a=b,c%20+d", "fd00::1", "ä", ""])
+def test_ordinary_texts_are_accepted(example, text):
+    assert notebooks.check_parameters(example, {"origin": text})["origin"] == text
+
+
+def test_the_nearest_name_is_offered(example):
+    with pytest.raises(BadInput) as e:
+        notebooks.check_parameters(example, {"prt": 1})
+    assert "'prt'" in e.value.what and e.value.do == "Did you mean port?"
+    with pytest.raises(BadInput) as e:
+        notebooks.check_parameters(example, {"zzzzzz": 1})
+    assert "port" in e.value.do and "names" in e.value.do
+
+
+def test_a_chapter_is_found_by_id_number_and_file_name(example):
+    known = {"made": example}
+    for name in ("made", "05", "05_made", "05_made.ipynb"):
+        assert notebooks.find(name, known) is example
+    for name, do in (("mades", "Did you mean made?"), ("xyzzy", "Chapters: made"), (5, "Chapters: made")):
+        with pytest.raises(BadInput) as e:
+            notebooks.find(name, known)
+        assert e.value.do == do
+
+
+def test_the_troubleshooting_table_is_read_and_other_tables_are_not(tmp_path):
+    text = "| a | b | c | d |\n|---|---|---|---|\n| no | no | no | no |\n\n| entry | you see | because | do |\n|---|---|---|---|\n| x-1 | s | b | use `a` |\n| x-2 | s | b | d |\nafter\n| no | no | no | no |\n"
+    entries = made(tmp_path, markdown=text).entries
+    assert list(entries) == ["x-1", "x-2"] and entries["x-1"] == ("x-1", "s", "b", "use `a`")
+
+
+# -- the plan ---------------------------------------------------------------------------------------
+
+@pytest.fixture
+def chapters(tmp_path, monkeypatch):
+    """Put made-up chapters in place of the real ones: {id: requires}."""
+    def put(**requires):
+        for n, (name, needs) in enumerate(requires.items(), 1):
+            made(tmp_path, "{:02d}_{}.ipynb".format(n, name), {"id": name, "title": name, "requires": needs})
+        monkeypatch.setattr(notebooks, "NOTEBOOKS", tmp_path)
+    return put
+
+
+def test_a_cycle_is_refused(chapters):
+    chapters(a=[], b=["c"], c=["b"])
+    with pytest.raises(BadInput) as e:
+        Plan("local")
+    assert "b, c" in e.value.saw
+
+
+def test_a_required_chapter_that_is_none(chapters):
+    chapters(a=["nowhere"])
+    with pytest.raises(BadInput) as e:
+        Plan("local")
+    assert "nowhere" in e.value.saw
+
+
+def test_order_of_install_and_of_remove(chapters):
+    chapters(a=[], b=["a"], c=["a", "b"], d=[])
+    plan = Plan("local")
+    assert {n.id: plan.needs(n) for n in plan.chapters} == {"a": [], "b": ["a"], "c": ["a", "b"], "d": []}
+    plan = Plan("local", "remove")
+    assert {n.id: plan.needs(n) for n in plan.chapters} == {"a": ["b", "c"], "b": ["c"], "c": [], "d": []}
+    plan = Plan("local", only=["c", "02"])
+    assert [n.id for n in plan.chapters] == ["b", "c"] and plan.needs(plan.chapters[0]) == []
+
+
+def test_from_and_until(chapters):
+    chapters(a=[], b=[], c=[], d=[])
+    assert [n.id for n in Plan("local", first="b", last="03").chapters] == ["b", "c"]
+    with pytest.raises(BadInput):
+        Plan("local", first="c", last="b")
+    with pytest.raises(BadInput):
+        Plan("local", only=["a"], first="b")
+
+
+def test_parameters_of_all_and_of_one(chapters):
+    chapters(a=[], b=[])
+    plan = Plan("local", given={"01": {"port": 1}, "a": {"web_port": 2}}, everywhere={"port": 3, "wide": True})
+    assert [plan.parameters["a"][k] for k in ("port", "web_port", "wide", "target")] == [1, 2, True, "local"]
+    assert [plan.parameters["b"][k] for k in ("port", "web_port", "wide")] == [3, 9001, True]
+
+
+@pytest.mark.parametrize("kw, what", [
+    ({"given": {"a": {"prt": 1}}}, "prt"), ({"everywhere": {"prt": 1}}, "prt"), ({"everywhere": {1: 1}}, "1"), ({"given": {"aa": {}}}, "aa"), ({"only": ["aa"]}, "aa"),
+    ({"everywhere": {"target": "local"}}, "target"), ({"given": {"a": {"mode": "verify"}}}, "mode"), ({"mode": "destroy"}, "destroy"), ({"mode": ["x"]}, "x"),
+    ({"given": {"a": {"port": "x"}}}, "port"),
+])
+def test_a_plan_that_is_refused(chapters, kw, what):
+    chapters(a=[], b=[])
+    with pytest.raises(BadInput) as e:
+        Plan("local", **kw)
+    assert what in e.value.what and e.value.do
+
+
+def test_the_key_changes_with_what_a_result_depends_on(chapters, tmp_path):
+    chapters(a=[], b=[])
+    key = Plan("local").key(Plan("local").known["a"])
+    assert Plan("local", "verify").key(Plan("local").known["a"]) == key, "the mode is no reason to run again"
+    assert Plan("local", given={"a": {"port": 1}}).key(Plan("local").known["a"]) != key
+    made(tmp_path, "01_a.ipynb", {"id": "a", "title": "a"}, markdown="# Another text\n")
+    assert Plan("local").key(Plan("local").known["a"]) != key
