@@ -1,4 +1,5 @@
 """The runbook's library: `from helpers import Chapter` is all that a notebook needs."""
+
 from helpers.core.chapter import Chapter, Unmet
 from helpers.core.show import varying
 

@@ -1,4 +1,5 @@
 """`python -m helpers`: the command line."""
+
 from helpers.command.main import main
 
 main(prog_name="runbook")

@@ -1,4 +1,5 @@
 """What every test stands on: run records in a folder of the tests' own, and none of this shell's settings."""
+
 import os
 
 import pytest
@@ -8,7 +9,11 @@ import pytest
 def own_runs(tmp_path_factory):
     """RUNBOOK_RUNS for this test process and for all that it starts; RUNBOOK_HOME stays, the caches lie there."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in [n for n in os.environ if n.startswith(("RUNBOOK_SECRET_", "RUNBOOK_EVENTS", "RUNBOOK_LOG", "RUNBOOK_SSH_CONFIG"))]:
+        for name in [
+            n
+            for n in os.environ
+            if n.startswith(("RUNBOOK_SECRET_", "RUNBOOK_EVENTS", "RUNBOOK_LOG", "RUNBOOK_SSH_CONFIG"))
+        ]:
             patch.delenv(name)
         patch.setenv("RUNBOOK_RUNS", str(tmp_path_factory.mktemp("runs")))
         yield

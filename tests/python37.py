@@ -1,4 +1,5 @@
 """A Python 3.7 with what a chapter needs, as an old Jupyter has it. Made once, kept in the cache."""
+
 import fcntl
 import hashlib
 import os
@@ -33,10 +34,18 @@ def python37():
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not stamp.exists() or stamp.read_text() != wanted:
             subprocess.run([base, "-m", "venv", "--clear", str(folder)], check=True)
-            subprocess.run([str(folder / "bin" / "pip"), "install", "-q", "--disable-pip-version-check", "-r", str(REQUIREMENTS)], check=True)
+            subprocess.run(
+                [str(folder / "bin" / "pip"), "install", "-q", "--disable-pip-version-check", "-r", str(REQUIREMENTS)],
+                check=True,
+            )
             stamp.write_text(wanted)
     return str(folder / "bin" / "python")
 
 
 def environment(**more):
-    return dict({k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}, PYTHONPATH=str(REPO), PYTHONDONTWRITEBYTECODE="1", **more)
+    return dict(
+        {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")},
+        PYTHONPATH=str(REPO),
+        PYTHONDONTWRITEBYTECODE="1",
+        **more,
+    )

@@ -1,13 +1,14 @@
 """Chapters in an old Jupyter: what notebooks import loads and compiles on Python 3.7."""
+
 import ast
 import json
 import subprocess
 
 import pytest
+from python37 import environment, python37
 
 from helpers.core import notebooks
 from helpers.core.paths import REPO
-from python37 import environment, python37
 
 
 @pytest.fixture(scope="module")
@@ -16,9 +17,17 @@ def old():
     python = python37()
 
     def run(text, *arguments):
-        done = subprocess.run([python, "-c", text, *arguments], env=environment(), cwd=str(REPO), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=120)
+        done = subprocess.run(
+            [python, "-c", text, *arguments],
+            env=environment(),
+            cwd=str(REPO),
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
         assert done.returncode == 0, done.stderr
         return done.stdout
+
     return run
 
 
@@ -30,16 +39,31 @@ def code_cells():
 
 
 def test_what_notebooks_import_loads(old):
-    imports = sorted({ast.unparse(node) for _, source in code_cells() for node in ast.parse(source).body if isinstance(node, (ast.Import, ast.ImportFrom))})
+    imports = sorted(
+        {
+            ast.unparse(node)
+            for _, source in code_cells()
+            for node in ast.parse(source).body
+            if isinstance(node, (ast.Import, ast.ImportFrom))
+        }
+    )
     assert any("Chapter" in i for i in imports)
-    loaded = old("\n".join(imports) + "\nimport sys; print(sys.version_info[:2], sorted(m for m in sys.modules if m.startswith('helpers')))")
+    loaded = old(
+        "\n".join(imports)
+        + "\nimport sys; print(sys.version_info[:2], sorted(m for m in sys.modules if m.startswith('helpers')))"
+    )
     assert loaded.startswith("(3, 7)") and "helpers.core.chapter" in loaded
-    assert not {"helpers.command.runner", "helpers.command.main", "helpers.command.record"} & set(ast.literal_eval(loaded.split(" ", 2)[2])), "a chapter needs no part of the command line"
+    assert not {"helpers.command.runner", "helpers.command.main", "helpers.command.record"} & set(
+        ast.literal_eval(loaded.split(" ", 2)[2])
+    ), "a chapter needs no part of the command line"
 
 
 def test_every_code_cell_compiles(old):
     cells = [[n.path.name, source] for n, source in code_cells()]
-    old("import json, sys\nfor name, source in json.loads(sys.argv[1]): compile(source, name, 'exec')", json.dumps(cells))
+    old(
+        "import json, sys\nfor name, source in json.loads(sys.argv[1]): compile(source, name, 'exec')",
+        json.dumps(cells),
+    )
 
 
 def test_the_library_works_there(old):

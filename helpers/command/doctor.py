@@ -1,4 +1,5 @@
 """What this machine lacks, why it matters, and the exact command that mends it."""
+
 from __future__ import annotations
 
 import importlib.util
@@ -83,14 +84,23 @@ def runbook_lacks(version: tuple = tuple(sys.version_info)) -> list[Lack]:
     found = []
     if tuple(version[:2]) < PYTHON:
         wanted = ".".join(map(str, PYTHON))
-        mend = "brew install python@" + wanted if platform.system() == "Darwin" else \
-            f"install Python {wanted} or newer beside it (Debian 12: {_install_command('python3', 'python3-venv')}), then RUNBOOK_PYTHON=python{wanted} ./runbook doctor"
+        mend = (
+            "brew install python@" + wanted
+            if platform.system() == "Darwin"
+            else f"install Python {wanted} or newer beside it (Debian 12: {_install_command('python3', 'python3-venv')}), then RUNBOOK_PYTHON=python{wanted} ./runbook doctor"
+        )
         found.append(Lack(f"Python {wanted}", f"this is Python {version[0]}.{version[1]}", mend))
     if not (importlib.util.find_spec("venv") and importlib.util.find_spec("ensurepip")):
-        found.append(_from_debian("venv", "the runbook installs its libraries in an environment of its own", "runbook", "python3-venv"))
+        found.append(
+            _from_debian(
+                "venv", "the runbook installs its libraries in an environment of its own", "runbook", "python3-venv"
+            )
+        )
     for program in ("ssh", "ssh-keygen"):
         if not shutil.which(program):
-            found.append(_from_debian(program, "every target but local is reached by OpenSSH", "runbook", "openssh-client"))
+            found.append(
+                _from_debian(program, "every target but local is reached by OpenSSH", "runbook", "openssh-client")
+            )
     return found
 
 
@@ -98,39 +108,73 @@ def later_lacks() -> list[Lack]:
     """What only the chapters from Kubernetes on need here."""
     found = browser_lacks()
     if not shutil.which("kubectl"):
-        found.append(_from_debian("kubectl", "to use the cluster from this machine (1.17 to 1.21)", "later", "kubernetes-client"))
+        found.append(
+            _from_debian("kubectl", "to use the cluster from this machine (1.17 to 1.21)", "later", "kubernetes-client")
+        )
     if not shutil.which("helm"):
-        found.append(Lack("helm", "to install charts from this machine (3.5 or newer)", "brew install helm" if platform.system() == "Darwin" else "see helm.sh/docs/intro/install", "later"))
+        found.append(
+            Lack(
+                "helm",
+                "to install charts from this machine (3.5 or newer)",
+                "brew install helm" if platform.system() == "Darwin" else "see helm.sh/docs/intro/install",
+                "later",
+            )
+        )
     return found
 
 
 def browser_lacks() -> list[Lack]:
     """What a chapter lacks here to look at a page as a person does; without it, it leaves that proof out."""
-    missing = [name for name, there in (("chromium", browser.program()), ("chromedriver", shutil.which("chromedriver"))) if not there]
+    missing = [
+        name
+        for name, there in (("chromium", browser.program()), ("chromedriver", shutil.which("chromedriver")))
+        if not there
+    ]
     if platform.system() == "Darwin":
-        missing = missing[:1] if "chromium" in missing else []      # Selenium fetches Chrome's driver by itself
+        missing = missing[:1] if "chromium" in missing else []  # Selenium fetches Chrome's driver by itself
     why = "to see Label Studio's pages in a browser"
     if is_debian() and not is_ubuntu():
         packages = {"chromium": "chromium", "chromedriver": "chromium-driver"}
         return [Lack(name, why, _install_command(packages[name]), "later", (packages[name],)) for name in missing]
-    mend = "brew install --cask google-chrome" if platform.system() == "Darwin" else "snap install chromium" if is_debian() else "install Chromium and its driver with this system's package manager"
+    mend = (
+        "brew install --cask google-chrome"
+        if platform.system() == "Darwin"
+        else "snap install chromium"
+        if is_debian()
+        else "install Chromium and its driver with this system's package manager"
+    )
     return [Lack(name, why, mend, "later") for name in missing]
 
 
 def sandbox_lacks(folder: Path | None = None, need: int = SANDBOX_DISK) -> list[Lack]:
     """What this machine lacks to host a sandbox whose files lie in folder, with `need` bytes free; empty when it can."""
     if platform.system() != "Linux":
-        return [Lack("Linux", f"the sandbox is a Linux container and this is {platform.system()}", ELSEWHERE, "sandbox")]
+        return [
+            Lack("Linux", f"the sandbox is a Linux container and this is {platform.system()}", ELSEWHERE, "sandbox")
+        ]
     if os.geteuid() != 0:
-        return [Lack("root", "the sandbox boots a host of its own, with mounts and a network", f"sudo ./runbook up. {ELSEWHERE}", "sandbox")]
+        return [
+            Lack(
+                "root",
+                "the sandbox boots a host of its own, with mounts and a network",
+                f"sudo ./runbook up. {ELSEWHERE}",
+                "sandbox",
+            )
+        ]
     found = []
     if not shutil.which("chroot"):
-        return [Lack("/usr/sbin in PATH", "the sandbox's programs lie there", "export PATH=$PATH:/usr/sbin:/sbin", "sandbox")]
+        return [
+            Lack(
+                "/usr/sbin in PATH", "the sandbox's programs lie there", "export PATH=$PATH:/usr/sbin:/sbin", "sandbox"
+            )
+        ]
     for program, (package, why) in SANDBOX_PROGRAMS.items():
         if not shutil.which(program):
             found.append(_from_debian(program, why, "sandbox", package))
     if not Path("/usr/share/keyrings/debian-archive-keyring.gpg").exists():
-        found.append(_from_debian("Debian's keys", "to check the sandbox's Debian packages", "sandbox", "debian-archive-keyring"))
+        found.append(
+            _from_debian("Debian's keys", "to check the sandbox's Debian packages", "sandbox", "debian-archive-keyring")
+        )
     found += kernel_lacks() + _disk_lacks(folder or home(), need)
     return found
 
@@ -144,13 +188,33 @@ def kernel_lacks(mounts: Path = Path("/proc/mounts")) -> list[Lack]:
         argv = ["unshare", "--mount", "--pid", "--net", "--uts", "--ipc", "--cgroup", "--fork", "--mount-proc", *bridge]
         done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True)
         if done.returncode:
-            found.append(Lack("namespaces", f"the kernel refuses them here ({done.stderr.strip()}): this looks like a container without privileges",
-                              ELSEWHERE, "sandbox"))
+            found.append(
+                Lack(
+                    "namespaces",
+                    f"the kernel refuses them here ({done.stderr.strip()}): this looks like a container without privileges",
+                    ELSEWHERE,
+                    "sandbox",
+                )
+            )
     groups = [line.split()[1] for line in mounts.read_text().splitlines() if line.split()[2] in ("cgroup", "cgroup2")]
     if not groups:
-        found.append(Lack("cgroups", "none are mounted at /sys/fs/cgroup", "mount -t cgroup2 cgroup2 /sys/fs/cgroup. Or: " + ELSEWHERE, "sandbox"))
+        found.append(
+            Lack(
+                "cgroups",
+                "none are mounted at /sys/fs/cgroup",
+                "mount -t cgroup2 cgroup2 /sys/fs/cgroup. Or: " + ELSEWHERE,
+                "sandbox",
+            )
+        )
     elif any(os.statvfs(group).f_flag & os.ST_RDONLY for group in groups):
-        found.append(Lack("cgroups", "they are mounted read-only: this looks like a container without privileges", ELSEWHERE, "sandbox"))
+        found.append(
+            Lack(
+                "cgroups",
+                "they are mounted read-only: this looks like a container without privileges",
+                ELSEWHERE,
+                "sandbox",
+            )
+        )
     return found
 
 
@@ -160,8 +224,14 @@ def _disk_lacks(folder: Path, need: int) -> list[Lack]:
         place = place.parent
     found = []
     if os.statvfs(place).f_flag & (os.ST_NOSUID | os.ST_NODEV | os.ST_NOEXEC):
-        found.append(Lack("a disk for programs", f"{place} is mounted nosuid, nodev or noexec: a host on it has no sudo",
-                          f"put the runbook's files elsewhere: RUNBOOK_HOME=/other/disk ./runbook up. {ELSEWHERE}", "sandbox"))
+        found.append(
+            Lack(
+                "a disk for programs",
+                f"{place} is mounted nosuid, nodev or noexec: a host on it has no sudo",
+                f"put the runbook's files elsewhere: RUNBOOK_HOME=/other/disk ./runbook up. {ELSEWHERE}",
+                "sandbox",
+            )
+        )
     free = shutil.disk_usage(place).free
     if free < need:
         found.append(_no_space(folder, need, free))
@@ -169,8 +239,12 @@ def _disk_lacks(folder: Path, need: int) -> list[Lack]:
 
 
 def _no_space(folder: Path, need: int, free: int) -> Lack:
-    return Lack("disk space", f"the sandbox needs {_size(need)} below {folder}, and {_size(free)} are free",
-                 f"free some, or put the runbook's files elsewhere: RUNBOOK_HOME=/other/disk ./runbook up. {ELSEWHERE}", "sandbox")
+    return Lack(
+        "disk space",
+        f"the sandbox needs {_size(need)} below {folder}, and {_size(free)} are free",
+        f"free some, or put the runbook's files elsewhere: RUNBOOK_HOME=/other/disk ./runbook up. {ELSEWHERE}",
+        "sandbox",
+    )
 
 
 def _size(count: int) -> str:
@@ -183,9 +257,12 @@ def install(found: list[Lack], report) -> None:
     if not packages:
         return
     if os.geteuid() != 0 or not is_debian():
-        raise RunbookError("install what is missing: " + ", ".join(lack.what for lack in found if lack.packages), host="this machine",
-                           saw="only root on Debian or Ubuntu can install it from here",
-                           do="\n".join(dict.fromkeys(lack.mend for lack in found if lack.packages)))
+        raise RunbookError(
+            "install what is missing: " + ", ".join(lack.what for lack in found if lack.packages),
+            host="this machine",
+            saw="only root on Debian or Ubuntu can install it from here",
+            do="\n".join(dict.fromkeys(lack.mend for lack in found if lack.packages)),
+        )
     report("installing with apt-get: " + " ".join(packages))
     # None of these packages brings a service that starts.
     argv = ["apt-get", "-qy", "-o", "DPkg::Lock::Timeout=120", "install", "--no-install-recommends", *packages]
@@ -195,8 +272,12 @@ def install(found: list[Lack], report) -> None:
         _apt(["apt-get", "-q", "-o", "DPkg::Lock::Timeout=120", "update"])
         done = _apt(argv)
     if done.returncode:
-        raise RunbookError("install " + " ".join(packages), host="this machine", saw=(done.stdout + done.stderr)[-800:],
-                           do=_install_command(*packages))
+        raise RunbookError(
+            "install " + " ".join(packages),
+            host="this machine",
+            saw=(done.stdout + done.stderr)[-800:],
+            do=_install_command(*packages),
+        )
 
 
 def _apt(argv: list[str]) -> subprocess.CompletedProcess:

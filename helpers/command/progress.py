@@ -1,4 +1,5 @@
 """What a person sees while chapters run: a live table on a terminal, plain lines elsewhere."""
+
 from __future__ import annotations
 
 import threading
@@ -8,8 +9,17 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-COLOURS = {"ok": "green", "skipped": "green", "failed": "red", "interrupted": "yellow", "running": "cyan",
-           "waiting": "dim", "planned": "blue", "removed": "green", "not run": "yellow"}
+COLOURS = {
+    "ok": "green",
+    "skipped": "green",
+    "failed": "red",
+    "interrupted": "yellow",
+    "running": "cyan",
+    "waiting": "dim",
+    "planned": "blue",
+    "removed": "green",
+    "not run": "yellow",
+}
 
 
 def new_console(**kw):
@@ -45,15 +55,16 @@ class Progress:
             row.update(state=state, note=note)
             if state == "running":
                 row["since"] = time.monotonic()
-        if not self._live or state not in ("running", "waiting"):
-            if state != "waiting":
-                self.say("{:<18} {}{}".format(label, state, ": " + note if note else ""))
+        if (not self._live or state not in ("running", "waiting")) and state != "waiting":
+            self.say("{:<18} {}{}".format(label, state, ": " + note if note else ""))
 
     def event(self, label, event):
         kind = event["kind"]
         if kind == "step":
             with self._lock:
-                self._rows[label].update(step=event["title"], note="" if event["state"] == "begin" else event.get("note", ""))
+                self._rows[label].update(
+                    step=event["title"], note="" if event["state"] == "begin" else event.get("note", "")
+                )
             if event["state"] != "begin" and not self._live:
                 self.say("{:<18}   {} ({})".format(label, event["title"], event.get("note") or event["state"]))
         elif kind == "check" and not self._live:
@@ -67,9 +78,13 @@ class Progress:
         with self._lock:
             for label, row in self._rows.items():
                 busy = row["state"] == "running"
-                table.add_row(label, "[{}]{}[/]".format(COLOURS.get(row["state"], "white"), row["state"]),
-                              "{:.0f} s".format(time.monotonic() - row["since"]) if busy else "",
-                              row["step"].replace("[", "\\[") if busy else "", ("[dim]" + row["note"].replace("[", "\\[")[:70] + "[/]") if row["note"] else "")
+                table.add_row(
+                    label,
+                    "[{}]{}[/]".format(COLOURS.get(row["state"], "white"), row["state"]),
+                    "{:.0f} s".format(time.monotonic() - row["since"]) if busy else "",
+                    row["step"].replace("[", "\\[") if busy else "",
+                    ("[dim]" + row["note"].replace("[", "\\[")[:70] + "[/]") if row["note"] else "",
+                )
         return table
 
 
@@ -78,7 +93,7 @@ def checks_held(c):
     left = len([k for k in c.checks if k.state == "left out"])
     if not c.checks:
         return ""
-    return "{} of {}{}".format(good, len(c.checks) - left, ", {} left out".format(left) if left else "")
+    return "{} of {}{}".format(good, len(c.checks) - left, f", {left} left out" if left else "")
 
 
 def closing(console, run):
@@ -88,9 +103,13 @@ def closing(console, run):
         table.add_column(head, overflow="fold")
     for c in run.chapters.values():
         done = [s for s in c.steps if s.note.startswith("already")]
-        table.add_row("{} {}".format(c.number, c.id), "[{}]{}[/]".format(COLOURS.get(c.state, "white"), c.state),
-                      "{} ({} already so)".format(len(c.steps), len(done)) if c.steps else "",
-                      checks_held(c),
-                      ", ".join(sorted({a.fidelity for a in c.artifacts})), "{:.1f}".format(c.seconds),
-                      (c.reason or "").replace("[", "\\[").split("\n")[0][:90])
+        table.add_row(
+            f"{c.number} {c.id}",
+            "[{}]{}[/]".format(COLOURS.get(c.state, "white"), c.state),
+            f"{len(c.steps)} ({len(done)} already so)" if c.steps else "",
+            checks_held(c),
+            ", ".join(sorted({a.fidelity for a in c.artifacts})),
+            f"{c.seconds:.1f}",
+            (c.reason or "").replace("[", "\\[").split("\n")[0][:90],
+        )
     console.print(table)

@@ -1,11 +1,11 @@
 """The run record: runs/<id>/run.json. Resume, the status page, the site and the regression test all read it."""
+
 from __future__ import annotations
 
 import datetime
 import json
 import os
 from pathlib import Path
-from typing import Dict, List, Optional
 
 from pydantic import BaseModel, ValidationError
 
@@ -17,24 +17,24 @@ FORMAT = 1
 
 class Step(BaseModel):
     title: str
-    state: str              # ok, failed, plan
+    state: str  # ok, failed, plan
     note: str = ""
     seconds: float = 0.0
 
 
 class Check(BaseModel):
     title: str
-    state: str              # ok, proved (it changed the target), left out (verify), failed
+    state: str  # ok, proved (it changed the target), left out (verify), failed
     expected: str = ""
     seen: str = ""
-    entry: Optional[str] = None
+    entry: str | None = None
 
 
 class ArtifactUse(BaseModel):
     name: str
     version: str
     origin: str
-    fidelity: str           # original, equivalent, double
+    fidelity: str  # original, equivalent, double
     program: str = ""
     sha256: str = ""
 
@@ -42,29 +42,31 @@ class ArtifactUse(BaseModel):
 class ChapterRun(BaseModel):
     """One chapter in one run. state: ok, skipped (unchanged and verified), failed, interrupted, waiting (not started),
     planned, removed. Times are ISO 8601 in UTC, durations seconds."""
+
     id: str
     number: str
     title: str
     state: str = "waiting"
     reason: str = ""
-    key: str = ""           # hash of notebook, parameters and catalogue entries
+    key: str = ""  # hash of notebook, parameters and catalogue entries
     parameters: dict = {}
-    notebook: str = ""      # the last executed install (or its failure), relative to the run's folder
+    notebook: str = ""  # the last executed install (or its failure), relative to the run's folder
     verify_notebook: str = ""
     log: str = ""
     seconds: float = 0.0
-    verified: str = ""      # when its checks last held
-    artifacts: List[ArtifactUse] = []
-    versions: Dict[str, str] = {}
-    steps: List[Step] = []
-    checks: List[Check] = []
-    probes: List[str] = []
+    verified: str = ""  # when its checks last held
+    artifacts: list[ArtifactUse] = []
+    versions: dict[str, str] = {}
+    steps: list[Step] = []
+    checks: list[Check] = []
+    probes: list[str] = []
     error: str = ""
-    run: str = ""           # the run that this state is from
+    run: str = ""  # the run that this state is from
 
 
 class Run(BaseModel):
     """One run on one target. state: running, ok, failed, interrupted."""
+
     format: int = FORMAT
     id: str
     target: str
@@ -73,7 +75,7 @@ class Run(BaseModel):
     started: str
     finished: str = ""
     seconds: float = 0.0
-    chapters: Dict[str, ChapterRun] = {}
+    chapters: dict[str, ChapterRun] = {}
 
     @property
     def folder(self) -> Path:
@@ -95,14 +97,14 @@ class Run(BaseModel):
 
 
 def now() -> str:
-    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 def new(target: str, mode: str) -> Run:
     """A new, empty record with a folder of its own."""
     base = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     for n in range(100):
-        run = Run(id=base if not n else "{}-{}".format(base, n), target=target, mode=mode, started=now())
+        run = Run(id=base if not n else f"{base}-{n}", target=target, mode=mode, started=now())
         try:
             run.folder.mkdir(parents=True)
             (run.folder / "logs").mkdir()
@@ -121,16 +123,21 @@ def read(folder: Path) -> Run:
         if not isinstance(content, dict) or not isinstance(content.get("format"), int):
             raise ValueError("it is no run record")
         if content["format"] > FORMAT:
-            raise BadInput("read the run record {}".format(path),
-                           saw="its format is {}, this runbook knows up to {}".format(content["format"], FORMAT),
-                           do="It was written by a newer runbook: update this one, or move runs/ away to start afresh.")
+            raise BadInput(
+                f"read the run record {path}",
+                saw="its format is {}, this runbook knows up to {}".format(content["format"], FORMAT),
+                do="It was written by a newer runbook: update this one, or move runs/ away to start afresh.",
+            )
         return Run(**content)
     except (ValueError, ValidationError, OSError) as e:
-        raise BadInput("read the run record {}".format(path), saw=str(e).split("\n")[0],
-                       do="Move {} away; the next run writes a new record.".format(folder))
+        raise BadInput(
+            f"read the run record {path}",
+            saw=str(e).split("\n")[0],
+            do=f"Move {folder} away; the next run writes a new record.",
+        )
 
 
-def latest(target: Optional[str] = None) -> Optional[Run]:
+def latest(target: str | None = None) -> Run | None:
     """The latest published record, of that target when one is given; None when there is none."""
     link = runs() / "latest"
     if link.exists():

@@ -1,4 +1,5 @@
 """The batch runner: the chapters' graph, papermill with a kernel for each, in parallel, resumable, recorded."""
+
 from __future__ import annotations
 
 import concurrent.futures
@@ -19,7 +20,6 @@ from helpers.core import catalogue, events, notebooks
 from helpers.core.errors import BadInput, RunbookError
 from helpers.core.host import Host
 from helpers.core.paths import REPO, home
-from helpers.command.progress import Progress
 
 
 @functools.lru_cache(None)
@@ -34,8 +34,13 @@ def _papermill():
 
         @classmethod
         def execute_managed_notebook(cls, nb_man, kernel_name, env=None, holds=None, start_timeout=60, **_):
-            client = PapermillNotebookClient(nb_man, kernel_name=kernel_name, startup_timeout=start_timeout, timeout=None,
-                                             extra_arguments=["--log-level=50"])    # a kernel's own chatter is no news
+            client = PapermillNotebookClient(
+                nb_man,
+                kernel_name=kernel_name,
+                startup_timeout=start_timeout,
+                timeout=None,
+                extra_arguments=["--log-level=50"],
+            )  # a kernel's own chatter is no news
             holds.append(client)
             return client.execute(env=env)
 
@@ -53,20 +58,27 @@ class Plan:
     def __init__(self, target, mode="install", only=(), first=None, last=None, given=None, everywhere=None):
         known = self.known = notebooks.load_all()
         if mode not in notebooks.MODES:
-            raise BadInput("run in the mode {!r}".format(mode), saw="there is no such mode", do="Modes: " + ", ".join(notebooks.MODES))
+            raise BadInput(
+                f"run in the mode {mode!r}", saw="there is no such mode", do="Modes: " + ", ".join(notebooks.MODES)
+            )
         self.target, self.mode = target, mode
         for values in [everywhere or {}] + list((given or {}).values()):
             for name in ("target", "mode"):
                 if name in values:
-                    raise BadInput("set the parameter {!r}".format(name), saw="it is the same for all chapters of a run",
-                                   do="Use --{0}, or `{0}:` at the top of the platform file.".format(name))
+                    raise BadInput(
+                        f"set the parameter {name!r}",
+                        saw="it is the same for all chapters of a run",
+                        do=f"Use --{name}, or `{name}:` at the top of the platform file.",
+                    )
         chosen = {notebooks.find(name, known).id for name in only} or set(known)
         low = notebooks.find(first, known).number if first else "00"
         high = notebooks.find(last, known).number if last else "99"
         self.chapters = [n for n in known.values() if n.id in chosen and low <= n.number <= high]
         if not self.chapters:
-            raise BadInput("choose chapters", saw="none is left", do="Chapters: " + ", ".join(n.label for n in known.values()))
-        named = {}      # one chapter may be named in several ways: minio, 05
+            raise BadInput(
+                "choose chapters", saw="none is left", do="Chapters: " + ", ".join(n.label for n in known.values())
+            )
+        named = {}  # one chapter may be named in several ways: minio, 05
         for name, values in (given or {}).items():
             named.setdefault(notebooks.find(name, known).id, {}).update(values)
         self.parameters = {}
@@ -82,20 +94,35 @@ class Plan:
         for n in known.values():
             for need in n.requires:
                 if need not in known:
-                    raise BadInput("read the chapter {}".format(n.id), saw="it requires {!r}, which is no chapter".format(need), do="Mend the notebook's metadata.")
+                    raise BadInput(
+                        f"read the chapter {n.id}",
+                        saw=f"it requires {need!r}, which is no chapter",
+                        do="Mend the notebook's metadata.",
+                    )
         left = dict(known)
         while left:
             free = [i for i, n in left.items() if not any(need in left for need in n.requires)]
             if not free:
-                raise BadInput("put the chapters in order", saw="they require each other: " + ", ".join(left), do="Mend the notebooks' metadata.")
+                raise BadInput(
+                    "put the chapters in order",
+                    saw="they require each other: " + ", ".join(left),
+                    do="Mend the notebooks' metadata.",
+                )
             for i in free:
                 del left[i]
 
     def key(self, notebook):
         """Hash of all that a chapter's result depends on: its notebook, its parameters, the catalogue, the library."""
         given = {k: v for k, v in self.parameters[notebook.id].items() if k != "mode"}
-        text = json.dumps([notebook.content["cells"], given, {k: a.entry for k, a in catalogue.load().items() if k in str(notebook.content)}],
-                          sort_keys=True, default=str)
+        text = json.dumps(
+            [
+                notebook.content["cells"],
+                given,
+                {k: a.entry for k, a in catalogue.load().items() if k in str(notebook.content)},
+            ],
+            sort_keys=True,
+            default=str,
+        )
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def needs(self, notebook):
@@ -115,10 +142,13 @@ def target_lock(slug, what):
             fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             f.seek(0)
-            raise BadInput("start {} on {}".format(what, slug), saw="another run is at work there: " + f.read().strip(),
-                           do="Wait for it, or stop it with Ctrl-C there.")
+            raise BadInput(
+                f"start {what} on {slug}",
+                saw="another run is at work there: " + f.read().strip(),
+                do="Wait for it, or stop it with Ctrl-C there.",
+            )
         f.truncate(0)
-        f.write("process {}, {}, since {}".format(os.getpid(), what, record.now()))
+        f.write(f"process {os.getpid()}, {what}, since {record.now()}")
         f.flush()
         yield
 
@@ -135,14 +165,21 @@ class Runner:
     def run(self):
         started = time.monotonic()
         run = self.current = record.new(self.plan.target, self.plan.mode)
-        for n in self.plan.known.values():     # the latest record is the whole picture of its target
+        for n in self.plan.known.values():  # the latest record is the whole picture of its target
             old = self.before.chapters.get(n.id) if self.before else None
             if old:
                 run.chapters[n.id] = self._carry(old)
             if n in self.plan.chapters:
-                fresh = record.ChapterRun(id=n.id, number=n.number, title=n.title, run=run.id, parameters=self.plan.parameters[n.id])
+                fresh = record.ChapterRun(
+                    id=n.id, number=n.number, title=n.title, run=run.id, parameters=self.plan.parameters[n.id]
+                )
                 if old:
-                    fresh.notebook, fresh.verify_notebook, fresh.verified, fresh.probes = old.notebook, old.verify_notebook, old.verified, old.probes
+                    fresh.notebook, fresh.verify_notebook, fresh.verified, fresh.probes = (
+                        old.notebook,
+                        old.verify_notebook,
+                        old.verified,
+                        old.probes,
+                    )
                 run.chapters[n.id] = fresh
         run.save()
         try:
@@ -184,8 +221,13 @@ class Runner:
                 for n in list(todo):
                     needs = self.plan.needs(n)
                     # verify and plan look at every chapter: what is broken below does not hide what is broken above
-                    bad = [d for d in needs if d in done and done[d] not in ("ok", "skipped", "planned", "removed")
-                           and self.plan.mode in ("install", "remove")]
+                    bad = [
+                        d
+                        for d in needs
+                        if d in done
+                        and done[d] not in ("ok", "skipped", "planned", "removed")
+                        and self.plan.mode in ("install", "remove")
+                    ]
                     if bad:
                         self._finish(n, done, "not run", "it needs {}, which did not end well".format(", ".join(bad)))
                         todo.remove(n)
@@ -198,7 +240,9 @@ class Runner:
                     f.result()
                     done[n.id] = self.current.chapters[n.id].state
         except KeyboardInterrupt:
-            self.progress.say("stopping: the commands under way are ended, what was done is kept (Ctrl-C again: at once)")
+            self.progress.say(
+                "stopping: the commands under way are ended, what was done is kept (Ctrl-C again: at once)"
+            )
             self._stop(busy)
             raise
 
@@ -212,10 +256,8 @@ class Runner:
         """Interrupt the kernels, then end them: after 10 s, or at a second Ctrl-C."""
         self.stopping.set()
         self._signal(signal.SIGINT)
-        try:
+        with contextlib.suppress(KeyboardInterrupt):
             concurrent.futures.wait(busy, timeout=10)
-        except KeyboardInterrupt:
-            pass
         self._signal(signal.SIGKILL)
 
     def _signal(self, number):
@@ -237,7 +279,14 @@ class Runner:
         self._record()
         old = self.before.chapters.get(n.id) if self.before else None
         mode = self.plan.mode
-        if mode == "install" and not self.force and old and old.state in ("ok", "skipped") and old.key == c.key and old.notebook:
+        if (
+            mode == "install"
+            and not self.force
+            and old
+            and old.state in ("ok", "skipped")
+            and old.key == c.key
+            and old.notebook
+        ):
             if self._execute(n, c, "verify"):
                 self._carry(old)
                 c.notebook, c.state = old.notebook, "skipped"
@@ -247,8 +296,11 @@ class Runner:
                 self.progress.say("{:<18} no longer as it was: {}".format(n.label, (c.error.splitlines() or [""])[0]))
         if c.state == "running":
             good = self._execute(n, c, mode)
-            c.state = {"install": "ok", "verify": "ok", "plan": "planned", "remove": "removed"}[mode] if good else (
-                "interrupted" if self.stopping.is_set() else "failed")
+            c.state = (
+                {"install": "ok", "verify": "ok", "plan": "planned", "remove": "removed"}[mode]
+                if good
+                else ("interrupted" if self.stopping.is_set() else "failed")
+            )
             if good and mode in ("install", "verify"):
                 c.verified = record.now()
         c.seconds = round(time.monotonic() - start, 1)
@@ -259,19 +311,34 @@ class Runner:
         """Run the notebook once in this mode; fills the record, returns whether it ended well."""
         folder = self.current.folder
         stem = n.path.stem + ("" if mode == "install" else "." + mode)
-        out, told, log = folder / (stem + ".ipynb"), folder / "logs" / (stem + ".events"), folder / "logs" / (n.path.stem + ".log")
+        out, told, log = (
+            folder / (stem + ".ipynb"),
+            folder / "logs" / (stem + ".events"),
+            folder / "logs" / (n.path.stem + ".log"),
+        )
         c.log = str(log.relative_to(folder))
         papermill = _papermill()
-        env = dict(os.environ, RUNBOOK_EVENTS=str(told), RUNBOOK_LOG=str(log),
-                   PYTHONPATH=os.pathsep.join(filter(None, [str(REPO), os.environ.get("PYTHONPATH")])))
+        env = dict(
+            os.environ,
+            RUNBOOK_EVENTS=str(told),
+            RUNBOOK_LOG=str(log),
+            PYTHONPATH=os.pathsep.join(filter(None, [str(REPO), os.environ.get("PYTHONPATH")])),
+        )
         holds = self._clients[n.id] = []
         over = threading.Event()
         watcher = threading.Thread(target=self._watch, args=(n, told, over), daemon=True)
         watcher.start()
         error = ""
         try:
-            papermill.execute_notebook(str(n.path), str(out), parameters=dict(self.plan.parameters[n.id], mode=mode),
-                                       engine_name="runbook", progress_bar=False, env=env, holds=holds)
+            papermill.execute_notebook(
+                str(n.path),
+                str(out),
+                parameters=dict(self.plan.parameters[n.id], mode=mode),
+                engine_name="runbook",
+                progress_bar=False,
+                env=env,
+                holds=holds,
+            )
         except papermill.PapermillExecutionError as e:
             error = _reason(e)
         except Exception as e:  # a kernel that died or never started: it must not take the other chapters with it
@@ -304,11 +371,23 @@ class Runner:
 
     @staticmethod
     def _fill(c, found):
-        c.steps = [record.Step(title=e["title"], state=e["state"], note=e.get("note", ""), seconds=e.get("seconds", 0))
-                   for e in found if e["kind"] == "step" and e["state"] != "begin"]
-        c.checks = [record.Check(**{k: e.get(k) or "" for k in ("title", "state", "expected", "seen", "entry")}) for e in found if e["kind"] == "check"]
-        c.artifacts = [record.ArtifactUse(**{k: e.get(k) or "" for k in ("name", "version", "origin", "fidelity", "program", "sha256")})
-                       for e in found if e["kind"] == "artifact"]
+        c.steps = [
+            record.Step(title=e["title"], state=e["state"], note=e.get("note", ""), seconds=e.get("seconds", 0))
+            for e in found
+            if e["kind"] == "step" and e["state"] != "begin"
+        ]
+        c.checks = [
+            record.Check(**{k: e.get(k) or "" for k in ("title", "state", "expected", "seen", "entry")})
+            for e in found
+            if e["kind"] == "check"
+        ]
+        c.artifacts = [
+            record.ArtifactUse(
+                **{k: e.get(k) or "" for k in ("name", "version", "origin", "fidelity", "program", "sha256")}
+            )
+            for e in found
+            if e["kind"] == "artifact"
+        ]
         c.versions = {e["name"]: e["version"] for e in found if e["kind"] == "version"}
         for e in found:
             if e["kind"] == "probes":
@@ -320,11 +399,12 @@ def _reason(e):
     ours = {cls.__name__ for cls in _family(RunbookError)}
     if e.ename in ours:
         return "\n".join(e.traceback) if isinstance(e.traceback, list) and e.traceback else e.evalue
-    return "{}: {}".format(e.ename, e.evalue)
+    return f"{e.ename}: {e.evalue}"
 
 
 def _family(cls):
     from helpers.core import chapter  # noqa: F401  its Verdict is one of ours
+
     return [cls] + [s for c in cls.__subclasses__() for s in _family(c)]
 
 

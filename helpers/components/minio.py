@@ -1,4 +1,5 @@
 """S3 object storage as a chapter proves it: with the minio client, through the SSH connection."""
+
 from __future__ import annotations
 
 import datetime
@@ -21,64 +22,88 @@ class S3:
 
     def __init__(self, ch, port, user, secret):
         self.ch, self.user, self.secret = ch, user, secret
-        self.endpoint = "127.0.0.1:{}".format(ch.forward(port))
+        self.endpoint = f"127.0.0.1:{ch.forward(port)}"
         self.http = urllib3.PoolManager(timeout=urllib3.Timeout(10), retries=False)
         self.client = self._client(user, secret.reveal())
 
     def _client(self, user=None, secret=None):
-        return Minio(self.endpoint, access_key=user, secret_key=secret, secure=False, region="us-east-1",
-                     http_client=urllib3.PoolManager(timeout=urllib3.Timeout(10), retries=False))
+        return Minio(
+            self.endpoint,
+            access_key=user,
+            secret_key=secret,
+            secure=False,
+            region="us-east-1",
+            http_client=urllib3.PoolManager(timeout=urllib3.Timeout(10), retries=False),
+        )
 
     # -- steps ---------------------------------------------------------------------------------
 
     def answering(self, unit):
         """Action: the server answers its health check; installing waits for it up to 60 s, and ends at once when the unit failed."""
-        return Action("wait for GET /minio/health/live", self._unhealthy,
-                      lambda: self.ch.wait("MinIO to answer", lambda: self._unhealthy() is None,
-                                           failed=lambda: self.ch.unit_failure(unit), timeout=60))
+        return Action(
+            "wait for GET /minio/health/live",
+            self._unhealthy,
+            lambda: self.ch.wait(
+                "MinIO to answer",
+                lambda: self._unhealthy() is None,
+                failed=lambda: self.ch.unit_failure(unit),
+                timeout=60,
+            ),
+        )
 
     def _unhealthy(self):
         try:
-            status = self.http.request("GET", "http://{}/minio/health/live".format(self.endpoint)).status
+            status = self.http.request("GET", f"http://{self.endpoint}/minio/health/live").status
         except urllib3.exceptions.HTTPError as e:
-            return "no answer on its port: {}".format(type(e).__name__)
-        return None if status == 200 else "GET /minio/health/live answered {}".format(status)
+            return f"no answer on its port: {type(e).__name__}"
+        return None if status == 200 else f"GET /minio/health/live answered {status}"
 
     def takes_our_key(self):
         """For a precondition: None when the server lists its buckets for our key."""
         try:
             self.client.list_buckets()
         except S3Error as e:
-            return "MinIO refuses our key: {}".format(e.code)
+            return f"MinIO refuses our key: {e.code}"
         except urllib3.exceptions.HTTPError as e:
-            return "no answer from MinIO: {}".format(type(e).__name__)
+            return f"no answer from MinIO: {type(e).__name__}"
         return None
 
     def bucket(self, name, delete=False):
         """Action: the bucket exists. Never emptied, never deleted by it, unless `delete`: then remove does both."""
+
         def done():
-            return None if self.client.bucket_exists(name) else "bucket {} does not exist".format(name)
+            return None if self.client.bucket_exists(name) else f"bucket {name} does not exist"
 
         def undo():
             for o in self.client.list_objects(name, recursive=True):
                 self.client.remove_object(name, o.object_name)
             self.client.remove_bucket(name)
-        return Action("PUT /{}  (create the bucket)".format(name), done, lambda: self.client.make_bucket(name),
-                      undo if delete else None, gone=lambda: "bucket {} is there".format(name) if self.client.bucket_exists(name) else None)
+
+        return Action(
+            f"PUT /{name}  (create the bucket)",
+            done,
+            lambda: self.client.make_bucket(name),
+            undo if delete else None,
+            gone=lambda: f"bucket {name} is there" if self.client.bucket_exists(name) else None,
+        )
 
     def kept_object(self):
         """Action: an object in the runbook's own bucket that later verifications read."""
+
         def done():
             try:
-                return None if self.get(PROOF_BUCKET, KEPT) == KEPT_BYTES else "{}/{} has other content".format(PROOF_BUCKET, KEPT)
+                return (
+                    None if self.get(PROOF_BUCKET, KEPT) == KEPT_BYTES else f"{PROOF_BUCKET}/{KEPT} has other content"
+                )
             except S3Error as e:
-                return "{}/{}: {}".format(PROOF_BUCKET, KEPT, e.code)
+                return f"{PROOF_BUCKET}/{KEPT}: {e.code}"
 
         def apply():
             if not self.client.bucket_exists(PROOF_BUCKET):
                 self.client.make_bucket(PROOF_BUCKET)
             self.client.put_object(PROOF_BUCKET, KEPT, io.BytesIO(KEPT_BYTES), len(KEPT_BYTES))
-        return Action("PUT /{}/{}".format(PROOF_BUCKET, KEPT), done, apply)
+
+        return Action(f"PUT /{PROOF_BUCKET}/{KEPT}", done, apply)
 
     # -- proofs --------------------------------------------------------------------------------
 
@@ -97,7 +122,7 @@ class S3:
         self.client.put_object(PROOF_BUCKET, key, io.BytesIO(data), len(data))
         size = self.client.stat_object(PROOF_BUCKET, key).size
         if size != len(data):
-            raise Unmet("an object of {} bytes".format(len(data)), "{} bytes".format(size))
+            raise Unmet(f"an object of {len(data)} bytes", f"{size} bytes")
         if self.get(PROOF_BUCKET, key) != data:
             raise Unmet("the bytes that were put", "other bytes")
         self.client.remove_object(PROOF_BUCKET, key)
@@ -107,17 +132,17 @@ class S3:
         """The object that install left is there, of the right size and content."""
         size = self.client.stat_object(PROOF_BUCKET, KEPT).size
         if size != len(KEPT_BYTES) or self.get(PROOF_BUCKET, KEPT) != KEPT_BYTES:
-            raise Unmet("the {} bytes that install wrote".format(len(KEPT_BYTES)), "{} other bytes".format(size))
+            raise Unmet(f"the {len(KEPT_BYTES)} bytes that install wrote", f"{size} other bytes")
 
     def presigned(self):
         """A presigned link works without credentials, and no longer does with another object's name in it."""
         link = self.client.presigned_get_object(PROOF_BUCKET, KEPT, expires=datetime.timedelta(minutes=1))
         got = self.http.request("GET", link)
         if got.status != 200 or got.data != KEPT_BYTES:
-            raise Unmet("the object, by its link", "status {}".format(got.status))
+            raise Unmet("the object, by its link", f"status {got.status}")
         forged = self.http.request("GET", link.replace(KEPT, "other.bin"))
         if forged.status != 403:
-            raise Unmet("403 for a link changed by hand", "status {}".format(forged.status))
+            raise Unmet("403 for a link changed by hand", f"status {forged.status}")
 
     def refuses_wrong_secret(self):
         self._refused("SignatureDoesNotMatch", self._client(self.user, "not-the-password").list_buckets)

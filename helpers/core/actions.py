@@ -1,4 +1,5 @@
 """What a step does: a probe that says whether it is so, and the ways to make it so and to undo it."""
+
 from __future__ import annotations
 
 import hashlib
@@ -35,11 +36,18 @@ class File(Action):
     def __init__(self, content, path, mode, owner, fill, put):
         data = fill(content).encode()
         q = shlex.quote(path)
-        done = ("set -- $(sha256sum {0}); [ \"$1\" = {1} ] || {{ echo \"{2}: content differs from what we write\"; exit 1; }}\n"
-                "[ \"$(stat -c '%a %U:%G' {0})\" = '{3} {4}' ] || {{ stat -c '%n: %a %U:%G instead of {3} {4}' {0}; exit 1; }}").format(
-                    q, hashlib.sha256(data).hexdigest(), path, mode.lstrip("0") or "0", owner)
-        Action.__init__(self, "write {} ({} {})".format(path, mode, owner), done, lambda: put(data, path, mode, owner),
-                        "rm -f {}".format(q), "[ ! -e {} ]".format(q))
+        done = (
+            'set -- $(sha256sum {0}); [ "$1" = {1} ] || {{ echo "{2}: content differs from what we write"; exit 1; }}\n'
+            "[ \"$(stat -c '%a %U:%G' {0})\" = '{3} {4}' ] || {{ stat -c '%n: %a %U:%G instead of {3} {4}' {0}; exit 1; }}"
+        ).format(q, hashlib.sha256(data).hexdigest(), path, mode.lstrip("0") or "0", owner)
+        Action.__init__(
+            self,
+            f"write {path} ({mode} {owner})",
+            done,
+            lambda: put(data, path, mode, owner),
+            f"rm -f {q}",
+            f"[ ! -e {q} ]",
+        )
         self.path = path
 
 
@@ -56,47 +64,53 @@ def packages(names, purge=None, paths=(), users=()):
     For remove: purge, package names or apt patterns (the names themselves when None), and the paths and users
     that the packages made and a purge leaves behind.
     """
+
     def words(texts):
         return " ".join(shlex.quote(t) for t in texts)
+
     installed = "dpkg-query -W -f '${db:Status-Abbrev}\\n' $p 2>/dev/null | grep >/dev/null '^ii'"
     return Action(
         "apt-get install " + words(names),
-        "for p in {}; do {} || {{ echo \"$p is not installed\"; exit 1; }}; done".format(words(names), installed),
+        f'for p in {words(names)}; do {installed} || {{ echo "$p is not installed"; exit 1; }}; done',
         APT + "flock /run/lock/runbook-apt apt-get -qy update\napt --no-install-recommends install " + words(names),
-        APT + "apt purge {}\napt autoremove --purge\nrm -rf --one-file-system {}\nfor u in {}; do ! id $u >/dev/null 2>&1 || userdel $u; done".format(
-            words(purge or names), words(paths), words(users)),
-        "for p in {}; do ! {} || {{ echo \"$p is installed\"; exit 1; }}; done\nfor f in {}; do [ ! -e $f ]; done\nfor u in {}; do ! id $u >/dev/null 2>&1; done".format(
-            words(names), installed, words(paths), words(users)))
+        APT
+        + f"apt purge {words(purge or names)}\napt autoremove --purge\nrm -rf --one-file-system {words(paths)}\nfor u in {words(users)}; do ! id $u >/dev/null 2>&1 || userdel $u; done",
+        f'for p in {words(names)}; do ! {installed} || {{ echo "$p is installed"; exit 1; }}; done\nfor f in {words(paths)}; do [ ! -e $f ]; done\nfor u in {words(users)}; do ! id $u >/dev/null 2>&1; done',
+    )
 
 
 def snap(name, channel, then="true"):
     """A classic snap from this channel; `then`: a script after its removal. A change that is under way (an install that was cut off) is waited for, up to 5 minutes."""
-    install = "snap install {} --classic --channel={}".format(name, channel)
+    install = f"snap install {name} --classic --channel={channel}"
     return Action(
         install,
-        "snap list {0} 2>/dev/null | grep >/dev/null ' {1} ' || {{ snap list {0} 2>&1 | tail -1; exit 1; }}".format(name, channel),
-        """for n in $(seq 100); do
-  if snap list {0} >/dev/null 2>&1; then said=$(snap refresh {0} --classic --channel={1} 2>&1) && break; else said=$({2} 2>&1) && break; fi
+        f"snap list {name} 2>/dev/null | grep >/dev/null ' {channel} ' || {{ snap list {name} 2>&1 | tail -1; exit 1; }}",
+        f"""for n in $(seq 100); do
+  if snap list {name} >/dev/null 2>&1; then said=$(snap refresh {name} --classic --channel={channel} 2>&1) && break; else said=$({install} 2>&1) && break; fi
   case $said in *"change in progress"*) sleep 3;; *) echo "$said" >&2; exit 1;; esac
 done
-echo "$said" """.format(name, channel, install),
-        "snap remove --purge {}\n{}".format(name, then),
-        "! snap list {} >/dev/null 2>&1".format(name))
+echo "$said" """,
+        f"snap remove --purge {name}\n{then}",
+        f"! snap list {name} >/dev/null 2>&1",
+    )
 
 
 def artifact_file(artifact, path):
     """A single-file artifact at a path, mode 0755, checked against its checksum while it is still a temporary file."""
     q, sha = shlex.quote(path), artifact.sha256
     if re.fullmatch("[0-9a-f]{64}", sha):
-        done = "echo '{}  '{} | sha256sum -c --quiet -".format(sha, q)
-        check = "echo \"{}  $part\" | sha256sum -c --quiet -\n".format(sha)
+        done = f"echo '{sha}  '{q} | sha256sum -c --quiet -"
+        check = f'echo "{sha}  $part" | sha256sum -c --quiet -\n'
     else:
-        raise ValueError("no checksum is known for {}: refuse to install it".format(artifact.name))
+        raise ValueError(f"no checksum is known for {artifact.name}: refuse to install it")
     return Action(
-        ["fetch {}".format(artifact.path), "sha256sum -c, install {} (0755 root:root)".format(path)], done,
-        FETCH + "part={0}.part.$$; trap 'rm -f $part' EXIT\nfetch {1} > $part\n{2}chmod 0755 $part\nmv -f $part {0}".format(
-            q, shlex.quote(artifact.url), check),
-        "rm -f {0} {0}.part.*".format(q), "[ ! -e {} ]".format(q))
+        [f"fetch {artifact.path}", f"sha256sum -c, install {path} (0755 root:root)"],
+        done,
+        FETCH
+        + f"part={q}.part.$$; trap 'rm -f $part' EXIT\nfetch {shlex.quote(artifact.url)} > $part\n{check}chmod 0755 $part\nmv -f $part {q}",
+        f"rm -f {q} {q}.part.*",
+        f"[ ! -e {q} ]",
+    )
 
 
 def _runs(unit, enabled_by, watched):
@@ -105,27 +119,42 @@ def _runs(unit, enabled_by, watched):
 systemctl is-enabled -q {enabled} || {{ echo "{unit} does not start at boot"; exit 1; }}
 since=$(date -d "$(systemctl show -p ActiveEnterTimestamp {q} | cut -d= -f2-)" +%s)
 for f in {watched}; do [ "$(stat -c %Y "$f")" -le "$since" ] || {{ echo "{unit} runs with settings older than $f"; exit 1; }}; done""".format(
-        q=shlex.quote(unit), unit=unit, enabled=shlex.quote(enabled_by),
-        watched=" ".join(shlex.quote(f if isinstance(f, str) else f.path) for f in watched))
+        q=shlex.quote(unit),
+        unit=unit,
+        enabled=shlex.quote(enabled_by),
+        watched=" ".join(shlex.quote(f if isinstance(f, str) else f.path) for f in watched),
+    )
 
 
 def running(unit, after, enabled_by):
     """A unit that a package brought, restarted when one of the files `after` is newer than its start."""
-    return Action("systemctl enable {1}; systemctl restart {0}".format(unit, enabled_by), _runs(unit, enabled_by, after),
-                  "systemctl enable -q {1}; systemctl restart {0}".format(shlex.quote(unit), shlex.quote(enabled_by)), follows=True)
+    return Action(
+        f"systemctl enable {enabled_by}; systemctl restart {unit}",
+        _runs(unit, enabled_by, after),
+        f"systemctl enable -q {shlex.quote(enabled_by)}; systemctl restart {shlex.quote(unit)}",
+        follows=True,
+    )
 
 
 class Service(Action):
     """A systemd service: its unit as written here, enabled, and started after the last change of its files."""
 
     def __init__(self, name, unit, after, put):
-        q, path = shlex.quote(name), "/etc/systemd/system/{}.service".format(name)
+        q, path = shlex.quote(name), f"/etc/systemd/system/{name}.service"
         file = File(unit, path, "0644", "root:root", lambda text: text, put)
 
         def apply(run):
             file.apply()
-            run("systemctl daemon-reload; systemctl reset-failed {0} 2>/dev/null || true; systemctl enable -q {0}; systemctl restart {0}".format(q))
-        Action.__init__(self, file.shown + ["systemctl daemon-reload; systemctl enable --now {}".format(name)],
-                        file.done + "\n" + _runs(name, name, [path] + list(after)), apply,
-                        "systemctl disable -q --now {0} 2>/dev/null || true; rm -f {1}; systemctl daemon-reload; systemctl reset-failed {0} 2>/dev/null || true".format(q, path),
-                        "[ ! -e {} ] && ! systemctl is-active -q {}".format(path, q), follows=True)
+            run(
+                f"systemctl daemon-reload; systemctl reset-failed {q} 2>/dev/null || true; systemctl enable -q {q}; systemctl restart {q}"
+            )
+
+        Action.__init__(
+            self,
+            file.shown + [f"systemctl daemon-reload; systemctl enable --now {name}"],
+            file.done + "\n" + _runs(name, name, [path] + list(after)),
+            apply,
+            f"systemctl disable -q --now {q} 2>/dev/null || true; rm -f {path}; systemctl daemon-reload; systemctl reset-failed {q} 2>/dev/null || true",
+            f"[ ! -e {path} ] && ! systemctl is-active -q {q}",
+            follows=True,
+        )

@@ -1,4 +1,5 @@
 """Pools of IPv4 addresses, as MetalLB's add-on takes them: A-B or a network, several with commas."""
+
 from __future__ import annotations
 
 import ipaddress
@@ -12,7 +13,7 @@ class BadPool(BadInput, ValueError):
     """A pool that cannot be used; `.saw` says why."""
 
     def __init__(self, text, saw):
-        BadInput.__init__(self, "use the address pool {!r}".format(text), saw=saw, do="For example: " + EXAMPLE)
+        BadInput.__init__(self, f"use the address pool {text!r}", saw=saw, do="For example: " + EXAMPLE)
 
 
 def parse_ranges(text):
@@ -22,7 +23,7 @@ def parse_ranges(text):
         low, high = _range(text, part)
         for a, b, other in found:
             if low <= b and a <= high:
-                raise BadPool(text, "the ranges {} and {} overlap".format(other, part))
+                raise BadPool(text, f"the ranges {other} and {part} overlap")
         found.append((low, high, part))
     return [(low, high) for low, high, _ in found]
 
@@ -31,7 +32,7 @@ def _range(text, part):
     if not part:
         raise BadPool(text, "a range is missing" if text.strip(" ,") else "it is empty")
     if ":" in part:
-        raise BadPool(text, "{} is IPv6; a pool is IPv4".format(part))
+        raise BadPool(text, f"{part} is IPv6; a pool is IPv4")
     first, dash, last = (p.strip() for p in part.partition("-"))
     try:
         if dash:
@@ -39,15 +40,15 @@ def _range(text, part):
         elif "/" in part:
             network = ipaddress.IPv4Network(part)
             low, high = network[0], network[-1]
-        else:       # MicroK8s refuses a bare address, after it has begun
+        else:  # MicroK8s refuses a bare address, after it has begun
             ipaddress.IPv4Address(part)
-            raise BadPool(text, "{0} is no range: for one address write {0}-{0}".format(part))
+            raise BadPool(text, f"{part} is no range: for one address write {part}-{part}")
     except BadPool:
         raise
     except ValueError as e:
-        raise BadPool(text, "{} is no range: {}".format(part, e)) from None
+        raise BadPool(text, f"{part} is no range: {e}") from None
     if low > high:
-        raise BadPool(text, "the range {} is reversed: {} comes after {}".format(part, low, high))
+        raise BadPool(text, f"the range {part} is reversed: {low} comes after {high}")
     return low, high
 
 
@@ -61,8 +62,8 @@ def collision(text, addresses=(), networks=()):
     for low, high in parse_ranges(text):
         for address in addresses:
             if ":" not in address and low <= ipaddress.IPv4Address(address) <= high:
-                return "the range {}-{} contains the host's own address {}".format(low, high, address)
+                return f"the range {low}-{high} contains the host's own address {address}"
         for network in map(ipaddress.IPv4Network, networks):
             if low <= network[-1] and network[0] <= high:
-                return "the range {}-{} overlaps the cluster's network {}".format(low, high, network)
+                return f"the range {low}-{high} overlaps the cluster's network {network}"
     return None

@@ -1,4 +1,5 @@
 """Artifacts by name, and the origin that decides where each comes from."""
+
 from __future__ import annotations
 
 import json
@@ -49,13 +50,13 @@ class Artifact:
     def url_for(self, system, arch):
         """A tool's address for this operating system and processor, at this origin."""
         url = self.entry.get("url_" + system, self.entry["url"]).format(os=system, arch=arch)
-        return "{}/{}".format(self._mirror, _path(url)) if self._mirror else url
+        return f"{self._mirror}/{_path(url)}" if self._mirror else url
 
     def sha256_for(self, system, arch):
         """The checksum of a tool's file; "" when none is known. The catalogue's `sha256_<os>_<arch>`, or what the mirror says."""
         if self._mirror:
-            return self._sums.get(self.url_for(system, arch)[len(self._mirror) + 1:], "")
-        return self.entry.get("sha256_{}_{}".format(system, arch), "")
+            return self._sums.get(self.url_for(system, arch)[len(self._mirror) + 1 :], "")
+        return self.entry.get(f"sha256_{system}_{arch}", "")
 
 
 def _path(url):
@@ -70,16 +71,18 @@ def load(path=None):
         with open(str(path), "rb") as f:
             entries = tomllib.load(f)
     except (OSError, ValueError) as e:
-        raise BadInput("read the catalogue", saw=str(e), do="Mend {}".format(path))
+        raise BadInput("read the catalogue", saw=str(e), do=f"Mend {path}")
     found = {}
     for name, entry in entries.items():
         if not isinstance(entry, dict):
-            raise BadInput("read the catalogue's entry {!r}".format(name), saw="it is no table", do="Mend {}".format(path))
+            raise BadInput(f"read the catalogue's entry {name!r}", saw="it is no table", do=f"Mend {path}")
         needs = {"kind", "version", "licence"} | ({"url"} if entry.get("kind") in ("file", "tool", "chart") else set())
         if needs - set(entry) or entry["kind"] not in KINDS:
-            raise BadInput("read the catalogue's entry [{}]".format(name),
-                           saw="missing: {}".format(", ".join(sorted(needs - set(entry))) or "a kind among " + ", ".join(KINDS)),
-                           do="Mend {}".format(path))
+            raise BadInput(
+                f"read the catalogue's entry [{name}]",
+                saw="missing: {}".format(", ".join(sorted(needs - set(entry))) or "a kind among " + ", ".join(KINDS)),
+                do=f"Mend {path}",
+            )
         found[name] = Artifact(name, entry)
     return found
 
@@ -103,9 +106,12 @@ class Origin:
             text = "upstream"
             if target.kind == "sandbox":
                 from helpers.sandbox import Sandbox
+
                 text = Sandbox(target.name).mirror_url
         if text != "upstream" and not (text.startswith(("http://", "https://")) and urlsplit(text).netloc):
-            raise BadInput("read the origin {!r}".format(text), do="An origin is auto, upstream, or a mirror's http:// address.")
+            raise BadInput(
+                f"read the origin {text!r}", do="An origin is auto, upstream, or a mirror's http:// address."
+            )
         self.text = text.rstrip("/")
         self._index = None
 
@@ -118,32 +124,50 @@ class Origin:
         try:
             artifact = load()[name]
         except KeyError:
-            raise RunbookError("find the artifact {!r}".format(name), do="Name it in setup/catalogue.toml.")
+            raise RunbookError(f"find the artifact {name!r}", do="Name it in setup/catalogue.toml.")
         artifact.origin, artifact.fidelity, artifact.program = self.shown, "original", artifact.name
         if artifact.kind in ("apt", "pip"):
             artifact.origin = "the host's apt sources" if artifact.kind == "apt" else "the host's pip"
         elif self.text != "upstream":
             self._from_mirror(artifact, host)
         elif artifact.kind != "tool" and not artifact.sha256 and artifact.sha256_url:
-            said = host.run(FETCH + "fetch " + shlex.quote(artifact.sha256_url), sudo=False, timeout=60, on_line=lambda *_: None,
-                            what="ask for the checksum of " + name).out.split()
+            said = host.run(
+                FETCH + "fetch " + shlex.quote(artifact.sha256_url),
+                sudo=False,
+                timeout=60,
+                on_line=lambda *_: None,
+                what="ask for the checksum of " + name,
+            ).out.split()
             artifact.sha256 = said[0] if said else ""
         return artifact
 
     def _from_mirror(self, artifact, host):
         if self._index is None:
-            said = host.run(FETCH + "fetch " + shlex.quote(self.text + "/index.json"), sudo=False, timeout=60, check=False,
-                            on_line=lambda *_: None)
+            said = host.run(
+                FETCH + "fetch " + shlex.quote(self.text + "/index.json"),
+                sudo=False,
+                timeout=60,
+                check=False,
+                on_line=lambda *_: None,
+            )
             try:
                 self._index = json.loads(said.out)["artifacts"]
             except (ValueError, KeyError):
-                raise RunbookError("read the mirror's index", host.name, said.err.strip() or said.out[:200],
-                                   "Is the mirror up? {}/index.json must answer from the host; in the sandbox: ./runbook sandbox up".format(self.text))
+                raise RunbookError(
+                    "read the mirror's index",
+                    host.name,
+                    said.err.strip() or said.out[:200],
+                    f"Is the mirror up? {self.text}/index.json must answer from the host; in the sandbox: ./runbook sandbox up",
+                )
         entry = self._index.get(artifact.name)
         if entry is None:
-            raise RunbookError("get {} from the mirror".format(artifact.name), host.name, "its index does not list it",
-                               "Put it into the bundle folder, or take origin=upstream.")
-        artifact.url = "{}/{}".format(self.text, artifact.path)
+            raise RunbookError(
+                f"get {artifact.name} from the mirror",
+                host.name,
+                "its index does not list it",
+                "Put it into the bundle folder, or take origin=upstream.",
+            )
+        artifact.url = f"{self.text}/{artifact.path}"
         artifact._mirror, artifact._sums = self.text, entry.get("sums", {})
         artifact.sha256 = entry.get("sha256", "")
         artifact.fidelity = entry.get("fidelity", "original")

@@ -1,4 +1,5 @@
 """Chapter: what a notebook calls. Steps, checks and the verdict, in the mode that was asked for."""
+
 from __future__ import annotations
 
 import contextlib
@@ -23,7 +24,7 @@ class Unmet(AssertionError):
 
     def __init__(self, expected, seen, entry=None):
         self.expected, self.seen, self.entry = expected, seen, entry
-        AssertionError.__init__(self, "expected {}, saw {}".format(expected, seen))
+        AssertionError.__init__(self, f"expected {expected}, saw {seen}")
 
 
 class Verdict(RunbookError):
@@ -47,13 +48,13 @@ class Chapter:
         self._log = open(os.environ.get("RUNBOOK_LOG") or str(home("logs") / (notebook.id + ".log")), "a", buffering=1)
         self.host = Host(target, self.masker, self._line)
         self.origin = Origin(values["origin"], target)
-        self._results = []      # (state, kind, title, expected, seen, entry)
-        self._undo = []         # (title, action), in the order of installing
+        self._results = []  # (state, kind, title, expected, seen, entry)
+        self._undo = []  # (title, action), in the order of installing
         self._secret_names = []
         self._stack = contextlib.ExitStack()
         self._ran, self._output, self._live, self._shown_at = [], [], None, 0.0
         self._probes_asked = []
-        self._answers = {}      # probe script -> Probe, asked together when the chapter opened
+        self._answers = {}  # probe script -> Probe, asked together when the chapter opened
 
     @classmethod
     def open(cls, name, values):
@@ -68,7 +69,11 @@ class Chapter:
         chapter.host.require_root()
         chapter._ask_together()
         chapter.events.emit("open", target=chapter.host.name, mode=chapter.mode, origin=chapter.origin.text)
-        show.emit(*show.table(("target", "mode", "origin"), [(chapter.host.name, show.varying(chapter.mode), chapter.origin.shown)]))
+        show.emit(
+            *show.table(
+                ("target", "mode", "origin"), [(chapter.host.name, show.varying(chapter.mode), chapter.origin.shown)]
+            )
+        )
         return chapter
 
     # -- what a notebook uses ----------------------------------------------------------------------
@@ -80,16 +85,28 @@ class Chapter:
     def artifact(self, name):
         """The catalogue's artifact as the origin has it; shows version, licence, origin and fidelity."""
         found = self.origin.resolve(name, self.host)
-        self.events.emit("artifact", name=name, version=found.version, origin=found.origin, fidelity=found.fidelity,
-                         program=found.program, sha256=found.sha256)
-        stands = found.fidelity if found.program == name else "{}: {}".format(found.fidelity, found.program)
-        show.emit(*show.table(("artifact", "version", "licence", "from", "fidelity"),
-                              [(name, found.version, found.licence, found.origin, stands)]))
+        self.events.emit(
+            "artifact",
+            name=name,
+            version=found.version,
+            origin=found.origin,
+            fidelity=found.fidelity,
+            program=found.program,
+            sha256=found.sha256,
+        )
+        stands = found.fidelity if found.program == name else f"{found.fidelity}: {found.program}"
+        show.emit(
+            *show.table(
+                ("artifact", "version", "licence", "from", "fidelity"),
+                [(name, found.version, found.licence, found.origin, stands)],
+            )
+        )
         return found
 
     def tool(self, name):
         """A program of the catalogue for this machine; shows the artifact. See tools.Tool."""
         from helpers.core.tools import Tool
+
         return Tool(self.artifact(name), self.masker, lambda text: self.events.emit("wait", text=text))
 
     def secret(self, name, mine=True):
@@ -121,13 +138,13 @@ class Chapter:
             show.emit(*show.line("left out", title, "asked in " + " and ".join(modes)))
             return
         ok, seen = self._ask([done])[0]
-        if not ok and self.mode == "plan":   # an earlier chapter may yet make it so
+        if not ok and self.mode == "plan":  # an earlier chapter may yet make it so
             self._note("plan", "precondition", title)
-            self.events.emit("step", title=title, state="plan", note="install would stop here now: {}. {}".format(seen, do))
+            self.events.emit("step", title=title, state="plan", note=f"install would stop here now: {seen}. {do}")
             show.emit(*show.line("warn", title, "install would stop here now: " + seen))
             return
         if not ok:
-            raise BadInput("start chapter {}: {}".format(self.notebook.id, title), self.host.name, seen, do)
+            raise BadInput(f"start chapter {self.notebook.id}: {title}", self.host.name, seen, do)
         show.emit(*show.line("proved", title))
 
     def write(self, path, content, mode="0644", owner="root:root"):
@@ -210,7 +227,7 @@ class Chapter:
 
     def skip(self, title, reason):
         """Say that something is left out on this target, and why."""
-        show.emit(*show.line("skipped", "{}: {}".format(title, reason)))
+        show.emit(*show.line("skipped", f"{title}: {reason}"))
 
     def table(self, headers, rows, states=None):
         """Show a table; cells that vary between runs are made with show.varying()."""
@@ -230,7 +247,15 @@ class Chapter:
 
     def wait(self, what, ready, failed=None, timeout=60, do=None):
         """Wait for `ready()`, showing what is waited for; see waiting.wait."""
-        return wait(what, ready, failed, timeout, host=self.host.name, do=do, tell=lambda text: self.events.emit("wait", text=text))
+        return wait(
+            what,
+            ready,
+            failed,
+            timeout,
+            host=self.host.name,
+            do=do,
+            tell=lambda text: self.events.emit("wait", text=text),
+        )
 
     def close(self):
         """End what was opened (ports, sessions), for one who uses a chapter's means without a verdict."""
@@ -238,8 +263,10 @@ class Chapter:
 
     def unit_failure(self, unit):
         """Why a systemd unit has failed, with its last log lines; None while it has not. For wait(failed=...)."""
-        script = ("[ \"$(systemctl is-failed {0} || true)\" = failed ] || [ \"$(systemctl show -p NRestarts {0} | cut -d= -f2)\" -gt 3 ] 2>/dev/null || exit 1\n"
-                  "echo '{0} keeps failing:'; journalctl -u {0} -n 8 --no-pager -o cat").format(unit)
+        script = (
+            f'[ "$(systemctl is-failed {unit} || true)" = failed ] || [ "$(systemctl show -p NRestarts {unit} | cut -d= -f2)" -gt 3 ] 2>/dev/null || exit 1\n'
+            f"echo '{unit} keeps failing:'; journalctl -u {unit} -n 8 --no-pager -o cat"
+        )
         failed, text = self.host.probe({0: script})[0]
         return text if failed else None
 
@@ -252,18 +279,28 @@ class Chapter:
         if self.mode == "remove":
             self._undo_all()
         self.events.emit("probes", scripts=self._probes_asked)
-        rows = [(kind, title, show.varying(show.shortened(seen)) if kind == "check" and seen else "")
-                for _, kind, title, _, seen, _ in self._results]
+        rows = [
+            (kind, title, show.varying(show.shortened(seen)) if kind == "check" and seen else "")
+            for _, kind, title, _, seen, _ in self._results
+        ]
         failed = [r for r in self._results if r[0] == "failed"]
         if rows:
             show.emit(*show.table(("", "what", "seen"), rows, [r[0] for r in self._results]))
         self.events.emit("verdict", ok=not failed, failed=[r[2] for r in failed])
         self._stack.close()
         if failed:
-            raise Verdict("{}: {} of {} do not hold in chapter {}".format(
-                self.mode, len(failed), len(self._results), self.notebook.id), self.host.name,
-                "\n".join(self._failure(r) for r in failed), self._mend(failed))
-        words = {"install": "installed and proved", "verify": "verified", "plan": "planned: nothing was changed", "remove": "removed"}
+            raise Verdict(
+                f"{self.mode}: {len(failed)} of {len(self._results)} do not hold in chapter {self.notebook.id}",
+                self.host.name,
+                "\n".join(self._failure(r) for r in failed),
+                self._mend(failed),
+            )
+        words = {
+            "install": "installed and proved",
+            "verify": "verified",
+            "plan": "planned: nothing was changed",
+            "remove": "removed",
+        }
         show.emit(*show.line("ok", "chapter " + self.notebook.id, words[self.mode]))
 
     # -- the modes of a step ---------------------------------------------------------------------
@@ -281,8 +318,13 @@ class Chapter:
             bad = [seen for ok, seen in after if not ok]
             if bad:
                 self._end(title, "failed", "applied, but it does not hold", start)
-                raise RunbookError("make it so: " + title, self.host.name, "\n".join(bad),
-                                   "Its commands ended without an error, and yet the probe says no. See the log: ./runbook logs " + self.notebook.id)
+                raise RunbookError(
+                    "make it so: " + title,
+                    self.host.name,
+                    "\n".join(bad),
+                    "Its commands ended without an error, and yet the probe says no. See the log: ./runbook logs "
+                    + self.notebook.id,
+                )
         self._end(title, "ok", "applied" if applied else "already so", start)
 
     def _step_verify(self, title, todo, timeout):
@@ -312,7 +354,9 @@ class Chapter:
                 continue
             self._apply(title, action, 600, action.undo)
             gone = self._is_gone(action)
-            self._end("undo: " + title, "ok" if gone else "failed", "undone" if gone else "undone, and yet still there", start)
+            self._end(
+                "undo: " + title, "ok" if gone else "failed", "undone" if gone else "undone, and yet still there", start
+            )
         if not any(r[0] == "failed" for r in self._results):
             for name in self._secret_names:
                 self.secrets.forget(name)
@@ -363,7 +407,7 @@ class Chapter:
         scripts = [p for p in probes if isinstance(p, str)]
         self._probes_asked.extend(s for s in scripts if s not in self._probes_asked)
         unknown = [s for s in scripts if fresh or s not in self._answers]
-        answers = dict(self._answers, **self.host.probe(dict((s, s) for s in unknown))) if unknown else self._answers
+        answers = dict(self._answers, **self.host.probe({s: s for s in unknown})) if unknown else self._answers
         found = []
         for p in probes:
             if isinstance(p, str):
@@ -384,7 +428,7 @@ class Chapter:
         """Ask, in one round trip, all that this chapter asked last time; the answers serve until something changes."""
         if self.mode in ("install", "verify"):
             scripts = asked_before(self.host.name, self.notebook.id)
-            self._answers = self.host.probe(dict((s, s) for s in scripts))
+            self._answers = self.host.probe({s: s for s in scripts})
 
     def _fill(self, text):
         """Put secrets in for their marks."""
@@ -398,17 +442,22 @@ class Chapter:
         if getattr(self, "_title", None) and now - self._shown_at > 1:
             self._shown_at = now
             self.events.emit("wait", text=text[:160])
-            self._live = show.emit(*show.line("plan", self._title, text[:100]), handle=self._live, live=True) or self._live
+            self._live = (
+                show.emit(*show.line("plan", self._title, text[:100]), handle=self._live, live=True) or self._live
+            )
 
     def _failure(self, result):
         _, kind, title, expected, seen, entry = result
         text = "✗ " + title + ("\n    expected: " + expected if expected != title else "")
         text += "\n    saw: " + (seen or "nothing").replace("\n", "\n         ")
         found = self.notebook.entries.get(entry)
-        return text + ("\n    because: {} ({})".format(found.because, found.id) if found else "")
+        return text + (f"\n    because: {found.because} ({found.id})" if found else "")
 
     def _mend(self, failed):
         mends = [self.notebook.entries[r[5]].do for r in failed if r[5] in self.notebook.entries]
         if self.mode == "verify" and len(mends) < len(failed):
             mends.append("Run again with mode=install: it makes what is missing.")
-        return "\n".join(dict.fromkeys(mends)) or "See the chapter's Troubleshooting, and ./runbook logs " + self.notebook.id
+        return (
+            "\n".join(dict.fromkeys(mends))
+            or "See the chapter's Troubleshooting, and ./runbook logs " + self.notebook.id
+        )

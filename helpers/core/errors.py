@@ -1,4 +1,5 @@
 """The one error people see: what was tried, where, what came back, what to do next."""
+
 from __future__ import annotations
 
 
@@ -19,9 +20,7 @@ class RunbookError(Exception):
         return [(label, str(text).strip()) for label, text in pairs if text]
 
     def __str__(self):
-        return "\n".join(
-            "{:<6} {}".format(label, text.replace("\n", "\n       ")) for label, text in self.lines()
-        )
+        return "\n".join("{:<6} {}".format(label, text.replace("\n", "\n       ")) for label, text in self.lines())
 
     def _render_traceback_(self):
         # IPython prints these lines in place of a traceback.

@@ -1,4 +1,5 @@
 """What a running chapter tells the runner: JSON lines in the file that RUNBOOK_EVENTS names."""
+
 from __future__ import annotations
 
 import json

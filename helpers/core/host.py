@@ -1,4 +1,5 @@
 """Host: runs, probes, puts, gets and forwards on one target, over one multiplexed SSH connection."""
+
 from __future__ import annotations
 
 import base64
@@ -32,24 +33,49 @@ CONNECT_TIMEOUT, LOGIN_TIMEOUT, IDLE = 10, 30, 1800
 _PRELUDE = "export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive PATH=$PATH:/usr/sbin:/sbin:/snap/bin\n"
 
 _SSH_ERRORS = [  # what OpenSSH writes, what it means, what to do
-    ("REMOTE HOST IDENTIFICATION HAS CHANGED", "the host's key is not the one known from before",
-     "If the host was rebuilt: ssh-keygen -R {address}, then connect once by hand and compare the fingerprint.\n"
-     "If it was not, somebody may stand in between: stop here."),
-    ("Host key verification failed", "the host's key is not known yet, and it is never accepted unseen",
-     "Connect once by hand, compare the fingerprint with the host's console, answer yes: ssh {where}"),
-    ("Could not resolve hostname", "no such host",
-     "Check the name, the VPN, and ~/.ssh/config. getent hosts {address} should print an address."),
-    ("Connection refused", "the host answers, but nothing listens on port {port}",
-     "Check the port; on the host's console: sudo systemctl status ssh"),
-    ("timed out", "no answer within " + str(CONNECT_TIMEOUT) + " s", "Check the VPN, the firewall, and that the VM runs."),
+    (
+        "REMOTE HOST IDENTIFICATION HAS CHANGED",
+        "the host's key is not the one known from before",
+        "If the host was rebuilt: ssh-keygen -R {address}, then connect once by hand and compare the fingerprint.\n"
+        "If it was not, somebody may stand in between: stop here.",
+    ),
+    (
+        "Host key verification failed",
+        "the host's key is not known yet, and it is never accepted unseen",
+        "Connect once by hand, compare the fingerprint with the host's console, answer yes: ssh {where}",
+    ),
+    (
+        "Could not resolve hostname",
+        "no such host",
+        "Check the name, the VPN, and ~/.ssh/config. getent hosts {address} should print an address.",
+    ),
+    (
+        "Connection refused",
+        "the host answers, but nothing listens on port {port}",
+        "Check the port; on the host's console: sudo systemctl status ssh",
+    ),
+    (
+        "timed out",
+        "no answer within " + str(CONNECT_TIMEOUT) + " s",
+        "Check the VPN, the firewall, and that the VM runs.",
+    ),
     ("No route to host", "no route to the host", "Check the VPN and the address."),
     ("Network is unreachable", "no network to the host", "Check the VPN and the address."),
-    ("kex_exchange_identification", "what listens on port {port} is no SSH server, or it turned us away",
-     "Check the port; on the host's console: sudo journalctl -u ssh -n 20"),
-    ("Permission denied", "the host refused the key (or the user name)",
-     "ssh {where} must work without a password. Offer the right key: IdentityFile in ~/.ssh/config, or ssh-add."),
-    ("Too many authentication failures", "too many keys were offered before the right one",
-     "Name the key: IdentityFile and IdentitiesOnly yes in ~/.ssh/config."),
+    (
+        "kex_exchange_identification",
+        "what listens on port {port} is no SSH server, or it turned us away",
+        "Check the port; on the host's console: sudo journalctl -u ssh -n 20",
+    ),
+    (
+        "Permission denied",
+        "the host refused the key (or the user name)",
+        "ssh {where} must work without a password. Offer the right key: IdentityFile in ~/.ssh/config, or ssh-add.",
+    ),
+    (
+        "Too many authentication failures",
+        "too many keys were offered before the right one",
+        "Name the key: IdentityFile and IdentitiesOnly yes in ~/.ssh/config.",
+    ),
 ]
 
 
@@ -65,8 +91,8 @@ class Host:
         self.target = Target.parse(target) if isinstance(target, str) else target
         self.masker = masker or Masker()
         self.on_line = on_line
-        self.sudo = []      # what makes a command root: found by connect()
-        self.home = None    # the user's home directory on the host
+        self.sudo = []  # what makes a command root: found by connect()
+        self.home = None  # the user's home directory on the host
         self._connected = False
 
     # -- the connection ------------------------------------------------------------------------
@@ -89,18 +115,42 @@ class Host:
     def endpoint(self):
         """(ssh options, destination) of this target."""
         t = self.target
-        options = ["-o", "BatchMode=yes", "-o", "ConnectTimeout={}".format(CONNECT_TIMEOUT),
-                   "-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=6", "-o", "ExitOnForwardFailure=yes"]
+        options = [
+            "-o",
+            "BatchMode=yes",
+            "-o",
+            f"ConnectTimeout={CONNECT_TIMEOUT}",
+            "-o",
+            "ServerAliveInterval=5",
+            "-o",
+            "ServerAliveCountMax=6",
+            "-o",
+            "ExitOnForwardFailure=yes",
+        ]
         user, address, port = t.user, t.address, t.port
         if t.kind == "sandbox":
             from helpers.sandbox import Sandbox
+
             box = Sandbox(t.name)
             if not box.key.exists():
-                raise RunbookError("connect to the sandbox {!r}".format(t.name), saw="there is none",
-                                   do="./runbook sandbox up" + ("" if t.name == "sandbox" else " --name " + t.name))
+                raise RunbookError(
+                    f"connect to the sandbox {t.name!r}",
+                    saw="there is none",
+                    do="./runbook sandbox up" + ("" if t.name == "sandbox" else " --name " + t.name),
+                )
             user, address, port = box.user, box.address, box.port
-            options += ["-F", "/dev/null", "-i", str(box.key), "-o", "IdentitiesOnly=yes",
-                        "-o", "UserKnownHostsFile={}".format(box.known_hosts), "-o", "StrictHostKeyChecking=yes"]
+            options += [
+                "-F",
+                "/dev/null",
+                "-i",
+                str(box.key),
+                "-o",
+                "IdentitiesOnly=yes",
+                "-o",
+                f"UserKnownHostsFile={box.known_hosts}",
+                "-o",
+                "StrictHostKeyChecking=yes",
+            ]
         else:
             # A person's configuration may say accept-new or no; nobody would see it here.
             options += ["-o", "StrictHostKeyChecking=yes"]
@@ -108,7 +158,7 @@ class Host:
                 options += ["-F", os.environ["RUNBOOK_SSH_CONFIG"]]
         if port != 22:
             options += ["-p", str(port)]
-        return options, "{}@{}".format(user, address) if user else address
+        return options, f"{user}@{address}" if user else address
 
     @property
     def _control(self):
@@ -117,7 +167,7 @@ class Host:
         tag = hashlib.sha256(" ".join(options + [where]).encode()).hexdigest()[:10]
         path = str(home("ssh") / tag)
         if len(path) > 75:
-            folder = Path(tempfile.gettempdir()) / "runbook-{}".format(os.getuid())
+            folder = Path(tempfile.gettempdir()) / f"runbook-{os.getuid()}"
             folder.mkdir(mode=0o700, exist_ok=True)
             path = str(folder / tag)
         return path
@@ -135,25 +185,35 @@ class Host:
             self._open_master()
         self._connected = True
         mark = "@@runbook"
-        script = ('echo "{} $(id -un) $(id -u) $(uname -s) $(command -v bash >/dev/null && echo bash || echo none) $HOME"; '
-                  '[ "$(id -u)" = 0 ] || sudo -n true').format(mark)
+        script = (
+            f'echo "{mark} $(id -un) $(id -u) $(uname -s) $(command -v bash >/dev/null && echo bash || echo none) $HOME"; '
+            '[ "$(id -u)" = 0 ] || sudo -n true'
+        )
         try:
             code, out, err, _ = self._execute(self._wrap("sh -c " + shlex.quote(script)), None, LOGIN_TIMEOUT, None)
         except TimeoutError:
-            code, out, err = 1, "", "no answer from its login shell within {} s".format(LOGIN_TIMEOUT)
+            code, out, err = 1, "", f"no answer from its login shell within {LOGIN_TIMEOUT} s"
         before, marked, answer = out.partition(mark + " ")
         if before or not marked:
             self.close()
-            raise RunbookError("ask the host who we are", self.name, _tail(before + err, 6) or "nothing",
-                               "The login shell must print nothing and ask nothing by itself: check ~/.bashrc on the host.")
+            raise RunbookError(
+                "ask the host who we are",
+                self.name,
+                _tail(before + err, 6) or "nothing",
+                "The login shell must print nothing and ask nothing by itself: check ~/.bashrc on the host.",
+            )
         self._user, uid, system, bash, self.home = answer.splitlines()[0].split(" ", 4)
         if system != "Linux":
-            raise BadInput("use this host as a target", self.name, "its system is {}".format(system),
-                           "A target is a Linux host with systemd. Use ssh://user@host of one, or sandbox.")
+            raise BadInput(
+                "use this host as a target",
+                self.name,
+                f"its system is {system}",
+                "A target is a Linux host with systemd. Use ssh://user@host of one, or sandbox.",
+            )
         if bash == "none":
             raise RunbookError("find bash on the host", self.name, "no bash", "Install bash on the host.")
         self.sudo = [] if uid == "0" else ["sudo", "-n", "--"]
-        self._sudo_refusal = (err.strip() or "sudo ended with exit code {}".format(code)) if code and uid != "0" else ""
+        self._sudo_refusal = (err.strip() or f"sudo ended with exit code {code}") if code and uid != "0" else ""
         return self
 
     def require_root(self):
@@ -165,9 +225,11 @@ class Host:
             do = "Install sudo on the host, or connect as root."
         else:
             # sudo says "a password is required" also to those who may not use it at all.
-            do = ("Let this user use sudo without a password. On the host, as one who can become root:\n"
-                  "  echo '{} ALL=(ALL) NOPASSWD:ALL' | sudo tee /etc/sudoers.d/90-runbook\n"
-                  "Or connect as root.").format(self._user)
+            do = (
+                "Let this user use sudo without a password. On the host, as one who can become root:\n"
+                f"  echo '{self._user} ALL=(ALL) NOPASSWD:ALL' | sudo tee /etc/sudoers.d/90-runbook\n"
+                "Or connect as root."
+            )
         raise RunbookError("become root with sudo", self.name, self._sudo_refusal, do)
 
     def _open_master(self):
@@ -183,8 +245,20 @@ class Host:
             if os.path.exists(log):
                 os.unlink(log)
             # -E: a connection that goes to the background would otherwise hold our stderr open.
-            done = self._ssh("-M", "-N", "-f", "-E", log, "-o", "ControlPath=" + control,
-                             "-o", "ControlPersist={}".format(IDLE), *options, where, timeout=CONNECT_TIMEOUT * 3)
+            done = self._ssh(
+                "-M",
+                "-N",
+                "-f",
+                "-E",
+                log,
+                "-o",
+                "ControlPath=" + control,
+                "-o",
+                f"ControlPersist={IDLE}",
+                *options,
+                where,
+                timeout=CONNECT_TIMEOUT * 3,
+            )
             if done.code == 0:
                 return
             said = (Path(log).read_text() if os.path.exists(log) else "") + done.err
@@ -192,20 +266,23 @@ class Host:
 
     def _explain_ssh(self, said):
         t = self.target
-        where = "{}{}{}".format(t.user + "@" if t.user else "", t.address, " -p {}".format(t.port) if t.port != 22 else "")
+        where = "{}{}{}".format(t.user + "@" if t.user else "", t.address, f" -p {t.port}" if t.port != 22 else "")
         for mark, meaning, do in _SSH_ERRORS:
             if mark in said:
-                fill = dict(address=t.address, port=t.port, where=where)
-                raise RunbookError("connect by SSH", self.name, meaning.format(**fill) + "\n" + _tail(said, 3), do.format(**fill))
-        raise RunbookError("connect by SSH", self.name, _tail(said, 6) or "ssh ended without a word",
-                           "Try it by hand: ssh -v {}".format(where))
+                fill = {"address": t.address, "port": t.port, "where": where}
+                raise RunbookError(
+                    "connect by SSH", self.name, meaning.format(**fill) + "\n" + _tail(said, 3), do.format(**fill)
+                )
+        raise RunbookError(
+            "connect by SSH", self.name, _tail(said, 6) or "ssh ended without a word", f"Try it by hand: ssh -v {where}"
+        )
 
     def _ssh(self, *args, **kw):
         timeout = kw.get("timeout", 20)
         try:
             return self._execute(["ssh"] + list(args), None, timeout, None)
         except TimeoutError:
-            return Result(255, "", "ssh timed out after {} s".format(timeout), timeout)
+            return Result(255, "", f"ssh timed out after {timeout} s", timeout)
 
     def close(self):
         """Give up the shared connection. Commands of others that run on it end in peace; their next ones open a new one."""
@@ -231,13 +308,24 @@ class Host:
                 into.append(text)
                 if on_line:
                     on_line(stream, self.masker.mask(text.rstrip("\n")))
+
             return line
 
         start = time.monotonic()
         running = sh.Command(argv[0])(
-            *argv[1:], _in=stdin if stdin is not None else "", _out=collect(out, "out"), _err=collect(err, "err"),
-            _bg=True, _bg_exc=False, _tty_out=False, _tty_in=False, _ok_code=list(range(-64, 256)),
-            _encoding="utf-8", _decode_errors="replace", _new_session=True)
+            *argv[1:],
+            _in=stdin if stdin is not None else "",
+            _out=collect(out, "out"),
+            _err=collect(err, "err"),
+            _bg=True,
+            _bg_exc=False,
+            _tty_out=False,
+            _tty_in=False,
+            _ok_code=list(range(-64, 256)),
+            _encoding="utf-8",
+            _decode_errors="replace",
+            _new_session=True,
+        )
         # sh's own _timeout polls, which adds 0.1 s to every command.
         late = threading.Event()
         timer = threading.Timer(timeout, lambda: (late.set(), _kill(running)))
@@ -246,9 +334,9 @@ class Host:
         code = None
         try:
             running.wait()
-        except sh.ErrorReturnCode as e:     # sh 1.14 (Python 3.7): raised for an end by a signal, whatever _ok_code says
+        except sh.ErrorReturnCode as e:  # sh 1.14 (Python 3.7): raised for an end by a signal, whatever _ok_code says
             code = e.exit_code
-        except BaseException:   # Ctrl-C: nothing of ours goes on here
+        except BaseException:  # Ctrl-C: nothing of ours goes on here
             _kill(running)
             raise
         finally:
@@ -270,24 +358,41 @@ class Host:
         self.connect()
         if sudo:
             self.require_root()
-        command = " ".join((self.sudo if sudo else []) + ["bash", "--norc", "-euo", "pipefail", "-c", shlex.quote(_PRELUDE + script)])
+        command = " ".join(
+            (self.sudo if sudo else []) + ["bash", "--norc", "-euo", "pipefail", "-c", shlex.quote(_PRELUDE + script)]
+        )
         what = what or "run: " + _short(script)
         try:
             done = self._execute(self._wrap(command), stdin, timeout, None if raw else on_line or self.on_line)
         except TimeoutError:
-            raise RunbookError(what, self.name, "not finished after {} s; stopped waiting".format(timeout),
-                               "See on the host what it does (ps, journalctl -e), then run again: finished steps are kept.")
+            raise RunbookError(
+                what,
+                self.name,
+                f"not finished after {timeout} s; stopped waiting",
+                "See on the host what it does (ps, journalctl -e), then run again: finished steps are kept.",
+            )
         done = done._replace(out=done.out if raw else self.masker.mask(done.out), err=self.masker.mask(done.err))
         if done.code == 255 and self.target.kind != "local" and not self._alive(done.err):
             self._connected = False
-            raise ConnectionLost(what, self.name, "the connection was lost in the middle: " + (_tail(done.err, 2) or "no word from ssh"),
-                                 "Run again when the host is back: finished steps are kept, a half-done one is completed.")
+            raise ConnectionLost(
+                what,
+                self.name,
+                "the connection was lost in the middle: " + (_tail(done.err, 2) or "no word from ssh"),
+                "Run again when the host is back: finished steps are kept, a half-done one is completed.",
+            )
         if check and done.code != 0:
             do = "Run it by hand on the host to see more."
             if "No space left on device" in done.err + done.out:
                 do = "The disk is full. On the host: df -h; du -xh / | sort -h | tail"
-            raise CommandFailed(what, self.name, "exit code {}\n{}".format(done.code, _tail(done.err or done.out, 12)), do,
-                                code=done.code, out=done.out, err=done.err)
+            raise CommandFailed(
+                what,
+                self.name,
+                f"exit code {done.code}\n{_tail(done.err or done.out, 12)}",
+                do,
+                code=done.code,
+                out=done.out,
+                err=done.err,
+            )
         return done
 
     def _alive(self, err):
@@ -304,10 +409,14 @@ class Host:
         keys = list(scripts)
         if not keys:
             return {}
-        mark = "@@" + os.urandom(8).hex()   # no probe prints that by chance
-        script = "set +e\n" + "".join("( set -euo pipefail; eval {} ) 2>&1 </dev/null; echo \"{} $?\"\n".format(
-            shlex.quote(scripts[key]), mark) for key in keys)
-        done = self.run(script, timeout=timeout, on_line=lambda *_: None, what="probe {} things in one round trip".format(len(keys)))
+        mark = "@@" + os.urandom(8).hex()  # no probe prints that by chance
+        script = "set +e\n" + "".join(
+            f'( set -euo pipefail; eval {shlex.quote(scripts[key])} ) 2>&1 </dev/null; echo "{mark} $?"\n'
+            for key in keys
+        )
+        done = self.run(
+            script, timeout=timeout, on_line=lambda *_: None, what=f"probe {len(keys)} things in one round trip"
+        )
         found, text = {}, []
         for line in done.out.splitlines():
             before, marked, code = line.rpartition(mark + " ")
@@ -317,8 +426,12 @@ class Host:
             found[keys[len(found)]] = Probe(code == "0", "\n".join(text + [before]).strip())
             text = []
         if len(found) != len(keys):
-            raise RunbookError("probe {} things in one round trip".format(len(keys)), self.name,
-                               "{} answers came back".format(len(found)), "Run again; the log has what the host printed.")
+            raise RunbookError(
+                f"probe {len(keys)} things in one round trip",
+                self.name,
+                f"{len(found)} answers came back",
+                "Run again; the log has what the host printed.",
+            )
         return found
 
     def put(self, content, path, mode="0644", owner="root:root"):
@@ -326,14 +439,18 @@ class Host:
         data = content.encode() if isinstance(content, str) else content
         q = shlex.quote(path)
         # The checksum: when the connection ends, cat sees an end of file and would leave a half.
-        self.run(("umask 077; part={0}.part.$$; trap 'rm -f \"$part\"' EXIT; mkdir -p \"$(dirname {0})\"; cat > \"$part\"\n"
-                  "echo \"{3}  $part\" | sha256sum -c --quiet -; chown {1} \"$part\"; chmod {2} \"$part\"; mv -fT \"$part\" {0}").format(
-            q, shlex.quote(owner), shlex.quote(mode), hashlib.sha256(data).hexdigest()), stdin=data,
-            what="write {} on the host".format(path))
+        self.run(
+            (
+                f'umask 077; part={q}.part.$$; trap \'rm -f "$part"\' EXIT; mkdir -p "$(dirname {q})"; cat > "$part"\n'
+                f'echo "{hashlib.sha256(data).hexdigest()}  $part" | sha256sum -c --quiet -; chown {shlex.quote(owner)} "$part"; chmod {shlex.quote(mode)} "$part"; mv -fT "$part" {q}'
+            ),
+            stdin=data,
+            what=f"write {path} on the host",
+        )
 
     def get(self, path):
         """The content of a file on the host, as bytes."""
-        done = self.run("base64 < " + shlex.quote(path), on_line=lambda *_: None, what="read {} from the host".format(path))
+        done = self.run("base64 < " + shlex.quote(path), on_line=lambda *_: None, what=f"read {path} from the host")
         return base64.b64decode(done.out)
 
     # -- ports ---------------------------------------------------------------------------------
@@ -346,7 +463,7 @@ class Host:
             return
         self.connect()
         local = free_port()
-        spec = ["-L", "127.0.0.1:{}:{}:{}".format(local, address, port)]
+        spec = ["-L", f"127.0.0.1:{local}:{address}:{port}"]
         self._mux("forward", spec)
         try:
             yield local
@@ -357,10 +474,12 @@ class Host:
     def socks(self, port=0):
         """A SOCKS5 proxy on a local port (0: a free one) whose connections start on the host; yields the port."""
         if self.target.kind == "local":
-            raise RunbookError("open a SOCKS proxy", self.name, "the target is this machine", "No proxy is needed here.")
+            raise RunbookError(
+                "open a SOCKS proxy", self.name, "the target is this machine", "No proxy is needed here."
+            )
         self.connect()
         local = port or free_port()
-        spec = ["-D", "127.0.0.1:{}".format(local)]
+        spec = ["-D", f"127.0.0.1:{local}"]
         self._mux("forward", spec)
         try:
             yield local
@@ -371,13 +490,17 @@ class Host:
         options, where = self.endpoint()
         done = self._ssh("-O", verb, *spec, "-o", "ControlPath=" + self._control, *options, where)
         if check and done.code != 0:
-            raise RunbookError("{} {}".format(verb, " ".join(spec)), self.name, _tail(done.err, 3),
-                               "Is the local port in use? ss -ltn shows who listens.")
+            raise RunbookError(
+                "{} {}".format(verb, " ".join(spec)),
+                self.name,
+                _tail(done.err, 3),
+                "Is the local port in use? ss -ltn shows who listens.",
+            )
 
 
 def _kill(running):
     with contextlib.suppress(OSError):
-        running.kill_group()     # of its own session: what it started ends too
+        running.kill_group()  # of its own session: what it started ends too
 
 
 def free_port():
@@ -393,4 +516,4 @@ def _tail(text, lines):
 
 def _short(script, width=100):
     line = " ".join(script.split())
-    return line if len(line) <= width else line[:width - 3] + "..."
+    return line if len(line) <= width else line[: width - 3] + "..."

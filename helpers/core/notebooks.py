@@ -1,4 +1,5 @@
 """Chapters as they lie in notebooks/: metadata, parameters by example, troubleshooting tables."""
+
 from __future__ import annotations
 
 import ast
@@ -36,7 +37,7 @@ class Notebook:
 
     @property
     def label(self):
-        return "{} {}".format(self.number, self.id)
+        return f"{self.number} {self.id}"
 
     def _cells(self, kind):
         for cell in self.content["cells"]:
@@ -46,8 +47,11 @@ class Notebook:
     def _parameters(self):
         for cell, source in self._cells("code"):
             if "parameters" in cell["metadata"].get("tags", []):
-                comments = {t.start[0]: t.string.lstrip("# ") for t in tokenize.generate_tokens(io.StringIO(source).readline)
-                            if t.type == tokenize.COMMENT}
+                comments = {
+                    t.start[0]: t.string.lstrip("# ")
+                    for t in tokenize.generate_tokens(io.StringIO(source).readline)
+                    if t.type == tokenize.COMMENT
+                }
                 for node in ast.parse(source).body:
                     if isinstance(node, ast.Assign):
                         yield Parameter(node.targets[0].id, ast.literal_eval(node.value), comments.get(node.lineno, ""))
@@ -55,7 +59,11 @@ class Notebook:
     @property
     def artifacts(self):
         """Names of the catalogue's artifacts that the chapter asks for."""
-        return [name for _, source in self._cells("code") for name in re.findall(r'\bch\.(?:artifact|tool)\("([^"]+)"\)', source)]
+        return [
+            name
+            for _, source in self._cells("code")
+            for name in re.findall(r'\bch\.(?:artifact|tool)\("([^"]+)"\)', source)
+        ]
 
     @property
     def entries(self):
@@ -86,8 +94,11 @@ def find(name, among=None):
     for n in known.values():
         if name in (n.id, n.number, n.path.stem, n.path.name):
             return n
-    raise BadInput("find the chapter {!r}".format(name), saw="there is none of that name",
-                   do=_nearest(name, list(known)) or "Chapters: " + ", ".join(known))
+    raise BadInput(
+        f"find the chapter {name!r}",
+        saw="there is none of that name",
+        do=_nearest(name, list(known)) or "Chapters: " + ", ".join(known),
+    )
 
 
 def check_parameters(notebook, given):
@@ -103,8 +114,13 @@ def check_parameters(notebook, given):
         value = given.get(name, parameter.default)
         problem = _problem(name, value, parameter.default)
         if problem:
-            raise BadInput("set {} = {!r} in chapter {}".format(name, value, notebook.id), saw=problem,
-                           do="For example: {} = {!r}{}".format(name, parameter.default, "  # " + parameter.help if parameter.help else ""))
+            raise BadInput(
+                f"set {name} = {value!r} in chapter {notebook.id}",
+                saw=problem,
+                do="For example: {} = {!r}{}".format(
+                    name, parameter.default, "  # " + parameter.help if parameter.help else ""
+                ),
+            )
         values[name] = value
     return values
 
@@ -113,19 +129,23 @@ def check_names(given, known, where):
     """BadInput, with the nearest name, when a given parameter is not among the known ones."""
     for name in given:
         if name not in known:
-            raise BadInput("set the parameter {!r} of {}".format(name, where), saw="there is no such parameter",
-                           do=_nearest(name, list(known)) or "There are: " + ", ".join(known))
+            raise BadInput(
+                f"set the parameter {name!r} of {where}",
+                saw="there is no such parameter",
+                do=_nearest(name, list(known)) or "There are: " + ", ".join(known),
+            )
 
 
 def _problem(name, value, example):
     wanted = {bool: "true or false", int: "a whole number", float: "a number", str: "text", list: "a list"}
     if isinstance(example, bool) != isinstance(value, bool) or not isinstance(
-            value, (int, float) if isinstance(example, float) else type(example)):
-        return "it must be {}, not {}".format(wanted.get(type(example), type(example).__name__), type(value).__name__)
+        value, (int, float) if isinstance(example, float) else type(example)
+    ):
+        return f"it must be {wanted.get(type(example), type(example).__name__)}, not {type(value).__name__}"
     items = value if isinstance(value, list) else [value]
     for item in items:
         if isinstance(value, list) and example and type(item) is not type(example[0]):
-            return "each must be {}, like {!r}".format(wanted[type(example[0])], example[0])
+            return f"each must be {wanted[type(example[0])]}, like {example[0]!r}"
         # Parameters stand in commands of the chapters, so what a shell or a program would interpret is refused at the door.
         if isinstance(item, str) and (re.search(r"[^\w./:@%+=,-]", item) or item.startswith("-")):
             return "only letters, digits and . / : @ % + = , - _ are allowed, and no - at the start"
@@ -155,4 +175,4 @@ def _problem(name, value, example):
 
 def _nearest(name, known):
     close = difflib.get_close_matches(str(name), list(known), 1, 0.5)
-    return "Did you mean {}?".format(close[0]) if close else ""
+    return f"Did you mean {close[0]}?" if close else ""

@@ -1,4 +1,5 @@
 """Where things lie on the operator's machine."""
+
 from __future__ import annotations
 
 import os

@@ -1,4 +1,5 @@
 """Secrets: made once per target, kept in one 0600 file, masked in every stream."""
+
 from __future__ import annotations
 
 import base64
@@ -27,7 +28,7 @@ class Secret:
         return self._value
 
     def __repr__(self):
-        return "<secret {}>".format(self.name)
+        return f"<secret {self.name}>"
 
     __str__ = __repr__
 
@@ -60,8 +61,10 @@ class SecretStore:
             return {}
         except ValueError:
             raise RunbookError(
-                "read the secrets of this target", saw="{} is not JSON".format(self.path),
-                do="Restore the file from a backup, or move it away and run `--mode remove`, then `up`.")
+                "read the secrets of this target",
+                saw=f"{self.path} is not JSON",
+                do="Restore the file from a backup, or move it away and run `--mode remove`, then `up`.",
+            )
 
     def _write(self, known: dict) -> None:
         part = Path(str(self.path) + ".part")
@@ -77,9 +80,11 @@ class SecretStore:
         given = os.environ.get("RUNBOOK_SECRET_" + name.upper().replace("-", "_"))
         if given:
             if not re.fullmatch(r"[A-Za-z0-9!#%()*+,./:;=?@^_{|}~\[\]-]{8,}", given):
-                raise BadInput("take the secret {} from the environment".format(name),
-                               saw="it is shorter than 8 characters, or has a space, a quote, or one of $ & < > \\ `",
-                               do="Choose another value; openssl rand -hex 16 makes a good one.")
+                raise BadInput(
+                    f"take the secret {name} from the environment",
+                    saw="it is shorter than 8 characters, or has a space, a quote, or one of $ & < > \\ `",
+                    do="Choose another value; openssl rand -hex 16 makes a good one.",
+                )
             return Secret(name, given)
         with self._locked():
             known = self._read()
@@ -90,7 +95,11 @@ class SecretStore:
 
     def find(self, name: str):
         """The secret of that name, or None: nothing is made."""
-        return self.get(name) if name in self._read() or "RUNBOOK_SECRET_" + name.upper().replace("-", "_") in os.environ else None
+        return (
+            self.get(name)
+            if name in self._read() or "RUNBOOK_SECRET_" + name.upper().replace("-", "_") in os.environ
+            else None
+        )
 
     def keep(self, name: str, value: str) -> None:
         """Store a secret that a server made."""
@@ -135,14 +144,16 @@ class Masker:
     def add(self, value: str) -> None:
         if value and len(value) >= 4:
             raw = value.encode()
-            self._forms.update({value, base64.b64encode(raw).decode(), urllib.parse.quote(value, safe=""), urllib.parse.quote(value)})
+            self._forms.update(
+                {value, base64.b64encode(raw).decode(), urllib.parse.quote(value, safe=""), urllib.parse.quote(value)}
+            )
             if len(raw) >= 8:
                 # In "user:secret" it starts at any of three places of a base64 group; its first and last characters
                 # mix with the neighbours', the ones between are its own.
                 for before in range(3):
                     code = base64.b64encode(b"-" * before + raw).decode().rstrip("=")
                     start, spare = (0, 2, 3)[before], (before + len(raw)) % 3
-                    self._forms.add(code[start:len(code) - (1 if spare else 0)])
+                    self._forms.add(code[start : len(code) - (1 if spare else 0)])
 
     def mask(self, text: str) -> str:
         for form in sorted(self._forms, key=len, reverse=True):

@@ -1,4 +1,5 @@
 """What a cell shows, as text and as HTML. What may vary between runs stands between ‹ and › and is not compared."""
+
 from __future__ import annotations
 
 import html
@@ -14,7 +15,7 @@ _SUSPECT = re.compile(r"error|fail|warn|denied|refused|unable|cannot", re.I)
 
 def varying(text):
     """Mark a text as one that may differ from run to run."""
-    return "‹{}›".format(str(text).replace("‹", "<").replace("›", ">"))     # marks do not nest
+    return "‹{}›".format(str(text).replace("‹", "<").replace("›", ">"))  # marks do not nest
 
 
 def shortened(text, width=90):
@@ -26,10 +27,11 @@ def emit(text, markup, handle=None, live=False):
     """Show one output in the cell (update it when it has a handle). Returns the handle when `live`."""
     from IPython import get_ipython
     from IPython.display import display
+
     if get_ipython() is None:
         print(text)
         return None
-    data = {"text/plain": text, "text/html": '<div class="runbook">{}</div>'.format(markup)}
+    data = {"text/plain": text, "text/html": f'<div class="runbook">{markup}</div>'}
     if handle is not None:
         handle.update(data, raw=True)
         return handle
@@ -40,9 +42,11 @@ def line(state, title, note="", details=""):
     """(text, html) of one line with its state; details is HTML that nobody compares."""
     text = "{} {}{}".format(MARKS[state], title, " " + varying(note) if note else "")
     markup = "{} {}{}{}".format(
-        _mark(state), html.escape(title),
-        ' <small style="color:#57606a">{}</small>'.format(html.escape(varying(note))) if note else "",
-        "<!--varies-->{}<!--/varies-->".format(details) if details else "")
+        _mark(state),
+        html.escape(title),
+        f' <small style="color:#57606a">{html.escape(varying(note))}</small>' if note else "",
+        f"<!--varies-->{details}<!--/varies-->" if details else "",
+    )
     return text, markup
 
 
@@ -55,7 +59,7 @@ def log_details(commands, output):
     if not commands and not output:
         return ""
     body = "\n".join("$ " + c for c in commands) + ("\n" if output else "") + summary(output)
-    return '<details><summary><small>what ran</small></summary><pre style="font-size:80%">{}</pre></details>'.format(html.escape(body))
+    return f'<details><summary><small>what ran</small></summary><pre style="font-size:80%">{html.escape(body)}</pre></details>'
 
 
 def summary(lines, head=6, tail=6, most=8):
@@ -81,10 +85,13 @@ def table(headers, rows, states=None):
         parts = [c.split("\n") for c in r]
         for n in range(max(len(p) for p in parts)):
             out.append("  ".join((p[n] if n < len(p) else "").ljust(w) for p, w in zip(parts, widths)).rstrip())
+
     def cell(text, n, row):
         text = html.escape(text).replace("\n", "<br>")
-        return "<td>{}</td>".format(_mark(states[row]) if states and n == 0 else text)
-    markup = "<table class=\"table\"><thead><tr>{}</tr></thead><tbody>{}</tbody></table>".format(
-        "".join("<th>{}</th>".format(html.escape(h)) for h in headers),
-        "".join("<tr>{}</tr>".format("".join(cell(c, n, i) for n, c in enumerate(r))) for i, r in enumerate(rows)))
+        return f"<td>{_mark(states[row]) if states and n == 0 else text}</td>"
+
+    markup = '<table class="table"><thead><tr>{}</tr></thead><tbody>{}</tbody></table>'.format(
+        "".join(f"<th>{html.escape(h)}</th>" for h in headers),
+        "".join("<tr>{}</tr>".format("".join(cell(c, n, i) for n, c in enumerate(r))) for i, r in enumerate(rows)),
+    )
     return "\n".join(out), markup

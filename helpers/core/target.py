@@ -1,4 +1,5 @@
 """Targets: where commands run, as a person writes it: ssh://user@host[:port], local, sandbox."""
+
 from __future__ import annotations
 
 import ipaddress
@@ -17,7 +18,7 @@ class Target:
         self.text, self.kind, self.user, self.address, self.port, self.name = text, kind, user, address, port, name
 
     def __repr__(self):
-        return "Target({!r})".format(self.text)
+        return f"Target({self.text!r})"
 
     def __str__(self):
         return self.text
@@ -26,21 +27,26 @@ class Target:
     def slug(self):
         # Two hosts never share a name here: it leads to their secrets and to their lock.
         if self.kind == "ssh":
-            return "ssh-{}{}{}".format(self.user + "@" if self.user else "", self.address, "" if self.port == 22 else "+{}".format(self.port))
+            return "ssh-{}{}{}".format(
+                self.user + "@" if self.user else "", self.address, "" if self.port == 22 else f"+{self.port}"
+            )
         return "sandbox-" + self.name if self.name not in (None, "sandbox") else self.kind
 
     @classmethod
-    def parse(cls, text) -> "Target":
+    def parse(cls, text) -> Target:
         """Read a target; BadInput when it has none of the forms."""
         if not isinstance(text, str) or not text:
-            raise BadInput("read the target {!r}".format(text), do=FORMS)
+            raise BadInput(f"read the target {text!r}", do=FORMS)
         if text == "local":
             return cls(text, "local", address="127.0.0.1")
         kind, _, name = text.partition(":")
         if kind == "sandbox":
             if name and not re.fullmatch(r"[a-z][a-z0-9]{0,15}", name):
-                raise BadInput("read the target {!r}".format(text),
-                               saw="a sandbox's name is up to 16 lower case letters and digits", do=FORMS)
+                raise BadInput(
+                    f"read the target {text!r}",
+                    saw="a sandbox's name is up to 16 lower case letters and digits",
+                    do=FORMS,
+                )
             return cls(text, "sandbox", name=name or "sandbox")
         return cls._parse_ssh(text)
 
@@ -50,15 +56,17 @@ class Target:
             url = urlsplit(text)
             port = 22 if url.port is None else url.port
         except ValueError as e:
-            raise BadInput("read the target {!r}".format(text), saw=str(e), do=FORMS)
+            raise BadInput(f"read the target {text!r}", saw=str(e), do=FORMS)
         if port == 0 or url.scheme != "ssh" or not url.hostname or url.path.strip("/") or url.query or url.fragment:
-            raise BadInput("read the target {!r}".format(text), do=FORMS)
+            raise BadInput(f"read the target {text!r}", do=FORMS)
         if url.password:
-            raise BadInput("read the target", saw="a password in the address",
-                           do="Use a key: ssh-copy-id {}@{}. No password is ever taken on the command line.".format(
-                               url.username, url.hostname))
+            raise BadInput(
+                "read the target",
+                saw="a password in the address",
+                do=f"Use a key: ssh-copy-id {url.username}@{url.hostname}. No password is ever taken on the command line.",
+            )
         if not _is_host(url.hostname) or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]*", url.username or "x"):
-            raise BadInput("read the target {!r}".format(text), saw="not a host name or user name", do=FORMS)
+            raise BadInput(f"read the target {text!r}", saw="not a host name or user name", do=FORMS)
         return cls(text, "ssh", user=url.username, address=url.hostname, port=port)
 
 

@@ -1,4 +1,5 @@
 """Programs of the catalogue on the operator's machine: fetched, verified, unpacked below home("bin"), and run."""
+
 from __future__ import annotations
 
 import hashlib
@@ -39,10 +40,10 @@ class Tool:
         self.name, self.version = artifact.name, artifact.version
         self.os, self.arch = platform_of_this_machine()
         if self.os == "darwin" and self.arch not in artifact.entry.get("archs", [self.arch]):
-            self.arch = "amd64"     # Rosetta runs it
+            self.arch = "amd64"  # Rosetta runs it
         self.url = self.artifact.url_for(self.os, self.arch)
         self.sha256 = self.artifact.sha256_for(self.os, self.arch)
-        self.folder = home("bin") / "{}-{}".format(self.name, self.version)
+        self.folder = home("bin") / f"{self.name}-{self.version}"
         self.path = self.folder / self.name
 
     # -- steps ---------------------------------------------------------------------------------
@@ -50,9 +51,12 @@ class Tool:
     def installed(self):
         """Action: the program is here, of this version, and as it was fetched."""
         file = self.url.rpartition("/")[2]
-        shown = ["fetch {}".format(file), "sha256sum -c" if self.sha256 else "no checksum is published for it: HTTPS alone vouches for it"]
-        where = "~/.mlops-runbook/bin/{}/{}".format(self.folder.name, self.name)
-        shown.append("{}install it as {}".format("unpack {}, ".format(self._member()) if self._member() else "", where))
+        shown = [
+            f"fetch {file}",
+            "sha256sum -c" if self.sha256 else "no checksum is published for it: HTTPS alone vouches for it",
+        ]
+        where = f"~/.mlops-runbook/bin/{self.folder.name}/{self.name}"
+        shown.append("{}install it as {}".format(f"unpack {self._member()}, " if self._member() else "", where))
         return Action(shown, self.missing, self.fetch)
 
     def missing(self):
@@ -61,28 +65,38 @@ class Tool:
             source, program = (self.folder / "sha256").read_text().split()
             found = hashlib.sha256(self.path.read_bytes()).hexdigest()
         except (OSError, ValueError):
-            return "{} {} is not on this machine".format(self.name, self.version)
+            return f"{self.name} {self.version} is not on this machine"
         if found != program or not os.access(str(self.path), os.X_OK):
-            return "{} is not the file that was fetched".format(self.path)
+            return f"{self.path} is not the file that was fetched"
         if self.sha256 and source != self.sha256:
-            return "{} was fetched from elsewhere, with another checksum".format(self.path)
+            return f"{self.path} was fetched from elsewhere, with another checksum"
         return None
 
     def fetch(self):
         """Fetch, verify, unpack. BadInput when there is none for this machine; RunbookError when it cannot be had, or is another file."""
         if self.arch not in self.artifact.entry.get("archs", [self.arch]):
-            raise BadInput("fetch {} for {} {}".format(self.name, self.os, self.arch), _HERE, "there is none",
-                           "Run the chapter from a machine with " + " or ".join(self.artifact.entry["archs"]) + ".")
+            raise BadInput(
+                f"fetch {self.name} for {self.os} {self.arch}",
+                _HERE,
+                "there is none",
+                "Run the chapter from a machine with " + " or ".join(self.artifact.entry["archs"]) + ".",
+            )
         data = self._download()
         source = hashlib.sha256(data).hexdigest()
         if self.sha256 and source != self.sha256:
-            raise RunbookError("verify {}".format(self.url), _HERE, "its SHA-256 is {}, not {}".format(source, self.sha256),
-                               "Do not use it. If the file was replaced on purpose, set its checksum in setup/catalogue.toml.")
+            raise RunbookError(
+                f"verify {self.url}",
+                _HERE,
+                f"its SHA-256 is {source}, not {self.sha256}",
+                "Do not use it. If the file was replaced on purpose, set its checksum in setup/catalogue.toml.",
+            )
         program = self._unpack(data)
         self.folder.mkdir(exist_ok=True)
-        for path, content, mode in ((self.path, program, 0o755), (self.folder / "sha256", "{} {}\n".format(
-                source, hashlib.sha256(program).hexdigest()).encode(), 0o644)):
-            part = path.with_name("{}.{}.part".format(path.name, os.getpid()))
+        for path, content, mode in (
+            (self.path, program, 0o755),
+            (self.folder / "sha256", f"{source} {hashlib.sha256(program).hexdigest()}\n".encode(), 0o644),
+        ):
+            part = path.with_name(f"{path.name}.{os.getpid()}.part")
             part.write_bytes(content)
             part.chmod(mode)
             os.replace(str(part), str(path))
@@ -93,11 +107,21 @@ class Tool:
     def _download(self):
         # A mirror's address is one of this network; a proxy for the Internet would not find it.
         try:
-            with httpx.stream("GET", self.url, follow_redirects=True, timeout=httpx.Timeout(30), trust_env=self.artifact.origin == "upstream") as answer:
+            with httpx.stream(
+                "GET",
+                self.url,
+                follow_redirects=True,
+                timeout=httpx.Timeout(30),
+                trust_env=self.artifact.origin == "upstream",
+            ) as answer:
                 if answer.status_code == 404:
-                    raise BadInput("fetch {} for {} {}".format(self.name, self.os, self.arch), _HERE, "{} is not there (404)".format(self.url),
-                                   "If there is no {} {} for this system, run the chapter from Linux on x86-64; if the address is wrong, mend the entry [{}] "
-                                   "in setup/catalogue.toml.".format(self.name, self.version, self.name))
+                    raise BadInput(
+                        f"fetch {self.name} for {self.os} {self.arch}",
+                        _HERE,
+                        f"{self.url} is not there (404)",
+                        f"If there is no {self.name} {self.version} for this system, run the chapter from Linux on x86-64; if the address is wrong, mend the entry [{self.name}] "
+                        "in setup/catalogue.toml.",
+                    )
                 answer.raise_for_status()
                 done, whole, parts = 0, int(answer.headers.get("content-length", 0)), []
                 for part in answer.iter_bytes(1 << 20):
@@ -106,11 +130,15 @@ class Tool:
                     self.tell("fetching {}: {} of {} MB".format(self.name, done >> 20, whole >> 20 or "?"))
                 return b"".join(parts)
         except httpx.HTTPStatusError as e:
-            said = "status {}".format(e.response.status_code)
+            said = f"status {e.response.status_code}"
         except (httpx.HTTPError, OSError) as e:
-            said = "{}: {}".format(type(e).__name__, e)
-        raise RunbookError("fetch {}".format(self.url), _HERE, said,
-                           "This machine must reach that address. Behind a proxy: set HTTPS_PROXY. Without a way out: a mirror, -p origin=http://...")
+            said = f"{type(e).__name__}: {e}"
+        raise RunbookError(
+            f"fetch {self.url}",
+            _HERE,
+            said,
+            "This machine must reach that address. Behind a proxy: set HTTPS_PROXY. Without a way out: a mirror, -p origin=http://...",
+        )
 
     def _unpack(self, data):
         member = self._member()
@@ -122,7 +150,12 @@ class Tool:
             with tarfile.open(fileobj=io.BytesIO(data), mode="r:gz") as tar:
                 return tar.extractfile(member).read()
         except (KeyError, AttributeError, OSError, tarfile.TarError, zipfile.BadZipFile, EOFError) as e:
-            raise RunbookError("unpack {}".format(self.url), _HERE, "no {} in it: {}".format(member, e), "See the entry [{}] in setup/catalogue.toml.".format(self.name))
+            raise RunbookError(
+                f"unpack {self.url}",
+                _HERE,
+                f"no {member} in it: {e}",
+                f"See the entry [{self.name}] in setup/catalogue.toml.",
+            )
 
     # -- use -------------------------------------------------------------------------------------
 
@@ -130,23 +163,45 @@ class Tool:
         """Run it here; returns its standard output. stdin: text (secrets travel here).  env: more variables.
         timeout: seconds (60).  check: CommandFailed when its exit code is not 0 (True).
         """
-        stdin, env, timeout, check = kw.pop("stdin", None), kw.pop("env", {}), kw.pop("timeout", 60), kw.pop("check", True)
+        stdin, env, timeout, check = (
+            kw.pop("stdin", None),
+            kw.pop("env", {}),
+            kw.pop("timeout", 60),
+            kw.pop("check", True),
+        )
         if kw:
             raise TypeError("run() does not know " + ", ".join(kw))
         if any(self.masker.holds_secret(a) for a in arguments):
             raise ValueError("a secret in a command line: send it on stdin")
         what = "{} {}".format(self.name, " ".join(arguments[:3]))
         try:
-            done = subprocess.run([str(self.path)] + list(arguments), input=(stdin or "").encode(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                  env=dict(os.environ, **env), timeout=timeout)
+            done = subprocess.run(
+                [str(self.path)] + list(arguments),
+                input=(stdin or "").encode(),
+                capture_output=True,
+                env=dict(os.environ, **env),
+                timeout=timeout,
+            )
         except OSError as e:
             raise RunbookError(what, _HERE, str(e), "Run the chapter in install mode: it fetches the program.")
         except subprocess.TimeoutExpired:
-            raise RunbookError(what, _HERE, "not finished after {} s; stopped".format(timeout), "Is the cluster reachable from here? Chapter 02 says how.")
+            raise RunbookError(
+                what,
+                _HERE,
+                f"not finished after {timeout} s; stopped",
+                "Is the cluster reachable from here? Chapter 02 says how.",
+            )
         out, err = (self.masker.mask(text.decode("utf-8", "replace")) for text in (done.stdout, done.stderr))
         if check and done.returncode:
-            raise CommandFailed(what, _HERE, "exit code {}\n{}".format(done.returncode, "\n".join((err.strip() or out.strip()).splitlines()[-8:])),
-                                "Run it by hand to see more: {}".format(self.path), code=done.returncode, out=out, err=err)
+            raise CommandFailed(
+                what,
+                _HERE,
+                "exit code {}\n{}".format(done.returncode, "\n".join((err.strip() or out.strip()).splitlines()[-8:])),
+                f"Run it by hand to see more: {self.path}",
+                code=done.returncode,
+                out=out,
+                err=err,
+            )
         return out
 
     def forget(self):

@@ -1,4 +1,5 @@
 """Waiting: race ready, failed and timed out under one deadline, saying what is waited for."""
+
 from __future__ import annotations
 
 import time
@@ -30,7 +31,7 @@ def wait(what, ready, failed=None, timeout=60, every=0.5, host=None, tell=None, 
             raise RunbookError("wait for " + what, host, reason, do)
         left = deadline - time.monotonic()
         if left <= 0:
-            raise TimedOut("wait for {} (up to {} s)".format(what, timeout), host, last or "not ready", do)
+            raise TimedOut(f"wait for {what} (up to {timeout} s)", host, last or "not ready", do)
         if tell:
             tell("waiting for {}, {:.0f} s left{}".format(what, left, ": " + last if last else ""))
         time.sleep(min(every, max(left, 0.01)))

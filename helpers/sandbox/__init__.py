@@ -1,15 +1,17 @@
 """The sandbox: a disposable host on this machine, and a mirror beside it made of package registries."""
+
 from __future__ import annotations
 
 import hashlib
 import re
 import subprocess
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 from helpers.command import doctor
 from helpers.core.errors import BadInput, RunbookError
 from helpers.core.paths import home
+
 from . import boot, builds, mirror, processes, registry, rootfs
 
 PORT = 22
@@ -25,8 +27,11 @@ class Sandbox:
 
     def __init__(self, name: str = "sandbox"):
         if not re.fullmatch(r"[a-z][a-z0-9]{0,15}", name):
-            raise BadInput(f"use a sandbox named {name!r}", saw="a name is up to 16 lower case letters and digits, a letter first",
-                           do="for example sandbox:test")
+            raise BadInput(
+                f"use a sandbox named {name!r}",
+                saw="a name is up to 16 lower case letters and digits, a letter first",
+                do="for example sandbox:test",
+            )
         self.name, self.user, self.port = name, USER, PORT
         mark = hashlib.sha256(name.encode()).digest()
         prefix = "10.99.0" if name == "sandbox" else f"10.99.{1 + mark[0] % 250}"
@@ -54,14 +59,22 @@ class Sandbox:
         recipes = builds.chosen(artifacts)
         with rootfs.lock(f"sandbox-{self.name}", report, f"sandbox {self.name}"):
             content = self._mirror.content(recipes)
-            if self._guest.running() and self._mirror.serves(content) and self._registry_stands() and self._guest.answers():
+            if (
+                self._guest.running()
+                and self._mirror.serves(content)
+                and self._registry_stands()
+                and self._guest.answers()
+            ):
                 report(f"sandbox {self.name}: running at {self.address}")
                 return
             mirror.fidelity(recipes)
             lacks = self.missing()
             if lacks:
-                raise RunbookError("make a sandbox on this machine", saw="\n".join(f"{x.what}: {x.why}" for x in lacks),
-                                   do="\n".join(dict.fromkeys(x.mend for x in lacks)))
+                raise RunbookError(
+                    "make a sandbox on this machine",
+                    saw="\n".join(f"{x.what}: {x.why}" for x in lacks),
+                    do="\n".join(dict.fromkeys(x.mend for x in lacks)),
+                )
             self._net.check()
             self.dir.mkdir(parents=True, exist_ok=True, mode=0o700)
             builder = rootfs.builder(report)
@@ -71,7 +84,9 @@ class Sandbox:
             self._net.up(self._guest.root)
             self._mirror.fill(content, built)
             self._mirror.start(builder)
-            self._serve_images(builder, {f"{name}-{folder.name}": folder / "out" for name, folder in built.items()}, report)
+            self._serve_images(
+                builder, {f"{name}-{folder.name}": folder / "out" for name, folder in built.items()}, report
+            )
             if not self._answers_soon(report):
                 report("host: booting")
                 self._guest.boot()
@@ -83,7 +98,9 @@ class Sandbox:
         root = self._guest.root
         for folder in (path / "guest" for path in recipes.values()):
             for file in (p for p in folder.rglob("*") if p.is_file()):
-                rootfs.machine.write(root / file.relative_to(folder), file.read_text(), 0o755 if file.stat().st_mode & 0o100 else 0o644)
+                rootfs.machine.write(
+                    root / file.relative_to(folder), file.read_text(), 0o755 if file.stat().st_mode & 0o100 else 0o644
+                )
         rootfs.machine.write(root / "etc/runbook-mirror", self.mirror_url + "\n")
 
     def _registry_stands(self) -> bool:
@@ -137,9 +154,11 @@ class Sandbox:
         state = "running" if began else "stopped" if root.is_dir() else "absent"
         disk = subprocess.run(["du", "-sxk", str(self.dir)], capture_output=True, text=True).stdout.split()
         return {
-            "name": self.name, "state": state, "address": self.address,
+            "name": self.name,
+            "state": state,
+            "address": self.address,
             "mirror": self.mirror_url if self._mirror.answers() else "",
-            "since": datetime.fromtimestamp(began, timezone.utc).isoformat(timespec="seconds") if began else "",
+            "since": datetime.fromtimestamp(began, UTC).isoformat(timespec="seconds") if began else "",
             "disk": int(disk[0]) * 1024 if disk else 0,
         }
 

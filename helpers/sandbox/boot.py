@@ -1,4 +1,5 @@
 """The sandbox host's life: its network, its cgroups, its keys, boot, reboot and stop."""
+
 from __future__ import annotations
 
 import contextlib
@@ -11,6 +12,7 @@ import time
 from pathlib import Path
 
 from helpers.core.errors import RunbookError
+
 from . import machine, processes
 
 SHARED = Path("/run/mlops-runbook")  # as short-lived as the kernel settings it remembers
@@ -53,14 +55,22 @@ class Network:
         if self.exists():
             owner = Path("/sys/class/net", self.bridge, "ifalias").read_text().strip()
             if owner and owner != self.owner:
-                raise RunbookError(f"use the bridge {self.bridge}", host="this machine", saw=f"it belongs to the sandbox in {owner}",
-                                   do="stop that sandbox first, or give this one another name")
+                raise RunbookError(
+                    f"use the bridge {self.bridge}",
+                    host="this machine",
+                    saw=f"it belongs to the sandbox in {owner}",
+                    do="stop that sandbox first, or give this one another name",
+                )
             return
         first = self.cidr.rpartition(".")[0] + "."
         for line in ip("-4", "-o", "addr", "show").splitlines() + ip("-4", "route", "show").splitlines():
             if re.search(r"(^| )" + re.escape(first), line) and self.bridge not in line:
-                raise RunbookError(f"use the network {self.cidr}", host="this machine", saw="already in use: " + line.strip(),
-                                   do="give the sandbox another name: sandbox:NAME has a network of its own")
+                raise RunbookError(
+                    f"use the network {self.cidr}",
+                    host="this machine",
+                    saw="already in use: " + line.strip(),
+                    do="give the sandbox another name: sandbox:NAME has a network of its own",
+                )
 
     def up(self, root: Path) -> None:
         """Make what is missing of it, with root's iptables."""
@@ -76,7 +86,9 @@ class Network:
                 FORWARD.write_text("1\n")
         for rule in self._rules():
             if not self._iptables(root, "-C", rule) and not self._iptables(root, "-A", rule):
-                raise RunbookError("add the sandbox's network rule", host="this machine", saw=" ".join(rule), do="./runbook doctor")
+                raise RunbookError(
+                    "add the sandbox's network rule", host="this machine", saw=" ".join(rule), do="./runbook doctor"
+                )
 
     def down(self, root: Path | None) -> None:
         """Remove it; the last sandbox to go puts IP forwarding back as it was."""
@@ -100,6 +112,7 @@ class Network:
 @contextlib.contextmanager
 def _shared():
     import fcntl
+
     SHARED.mkdir(mode=0o700, exist_ok=True)
     with open(SHARED / "lock", "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -178,7 +191,11 @@ def key(path: Path, comment: str) -> str:
     """An SSH key pair at path, made when missing; returns the public line."""
     if not path.with_suffix(".pub").is_file():
         path.unlink(missing_ok=True)
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", str(path)], check=True, stdin=subprocess.DEVNULL)
+        subprocess.run(
+            ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", str(path)],
+            check=True,
+            stdin=subprocess.DEVNULL,
+        )
     return path.with_suffix(".pub").read_text().strip()
 
 
@@ -192,7 +209,11 @@ class Guest:
         # systemd-nspawn names the link after the machine, cut at 15 characters.
         self.machine = network.bridge.removeprefix("rb-")
         self.link = "vb-" + self.machine
-        self.supervisor, self.nspawn, self.groups = folder / "pids/supervisor", folder / "pids/nspawn", folder / "pids/cgroups"
+        self.supervisor, self.nspawn, self.groups = (
+            folder / "pids/supervisor",
+            folder / "pids/nspawn",
+            folder / "pids/cgroups",
+        )
 
     def configure(self) -> None:
         """Names, keys and network of the guest, before it boots."""
@@ -211,9 +232,11 @@ class Guest:
         if not hosts.is_file() or self.address not in hosts.read_text():
             machine.write(hosts, f"127.0.0.1 localhost\n::1 localhost\n{self.address} {self.name}\n")
         # Without LinkLocalAddressing=no networkd may pick 169.254.x first.
-        machine.write(root / "etc/systemd/network/10-host0.network",
-                      f"[Match]\nName=host0\n\n[Network]\nAddress={self.address}/24\nGateway={self.network.gateway}\n"
-                      "LinkLocalAddressing=no\nIPv6AcceptRA=no\n")
+        machine.write(
+            root / "etc/systemd/network/10-host0.network",
+            f"[Match]\nName=host0\n\n[Network]\nAddress={self.address}/24\nGateway={self.network.gateway}\n"
+            "LinkLocalAddressing=no\nIPv6AcceptRA=no\n",
+        )
         machine.apply(root)
 
     def running(self) -> bool:
@@ -232,11 +255,27 @@ class Guest:
         # SYSTEMD_SECCOMP=0: else runc in the guest fails on keyctl. SYSTEMD_NSPAWN_TMPFS_TMP=0: /tmp on disk, as on a VM.
         processes.start(
             self.supervisor,
-            ["unshare", "--mount", "bash", processes.HERE / "launch.sh", self.nspawn, self.groups,
-             "--quiet", "--register=no", "--keep-unit", self.place, f"--machine={self.machine}",
-             f"--network-bridge={self.network.bridge}", "--capability=all", "--resolv-conf=off", "--timezone=off",
-             "--link-journal=no", "--boot"],
-            log, env={**processes.MINIMAL, "SYSTEMD_SECCOMP": "0", "SYSTEMD_NSPAWN_TMPFS_TMP": "0"},
+            [
+                "unshare",
+                "--mount",
+                "bash",
+                processes.HERE / "launch.sh",
+                self.nspawn,
+                self.groups,
+                "--quiet",
+                "--register=no",
+                "--keep-unit",
+                self.place,
+                f"--machine={self.machine}",
+                f"--network-bridge={self.network.bridge}",
+                "--capability=all",
+                "--resolv-conf=off",
+                "--timezone=off",
+                "--link-journal=no",
+                "--boot",
+            ],
+            log,
+            env={**processes.MINIMAL, "SYSTEMD_SECCOMP": "0", "SYSTEMD_NSPAWN_TMPFS_TMP": "0"},
         )
 
     def halt(self) -> bool:
@@ -252,9 +291,29 @@ class Guest:
 
     def ssh(self, *command: str) -> list[str]:
         """The ssh command line; the host's key is ours, so another one is refused."""
-        return ["ssh", "-F", "/dev/null", "-i", str(self.dir / "id"), "-o", "IdentitiesOnly=yes", "-o", "StrictHostKeyChecking=yes",
-                "-o", f"UserKnownHostsFile={self.dir / 'known_hosts'}", "-o", "GlobalKnownHostsFile=/dev/null", "-o", "BatchMode=yes",
-                "-o", "LogLevel=ERROR", "-o", "ConnectTimeout=5", f"ubuntu@{self.address}", *command]
+        return [
+            "ssh",
+            "-F",
+            "/dev/null",
+            "-i",
+            str(self.dir / "id"),
+            "-o",
+            "IdentitiesOnly=yes",
+            "-o",
+            "StrictHostKeyChecking=yes",
+            "-o",
+            f"UserKnownHostsFile={self.dir / 'known_hosts'}",
+            "-o",
+            "GlobalKnownHostsFile=/dev/null",
+            "-o",
+            "BatchMode=yes",
+            "-o",
+            "LogLevel=ERROR",
+            "-o",
+            "ConnectTimeout=5",
+            f"ubuntu@{self.address}",
+            *command,
+        ]
 
     def answers(self) -> bool:
         """Does its SSH server greet?"""
@@ -266,7 +325,9 @@ class Guest:
 
     def run(self, *command: str, timeout: float = 30) -> subprocess.CompletedProcess:
         """One short command in the guest, as ubuntu."""
-        return subprocess.run(self.ssh(*command), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout)
+        return subprocess.run(
+            self.ssh(*command), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout
+        )
 
     def wait(self, report, seconds: float = 60, other_than: str = "") -> str:
         """Wait until a login works, in a boot other than the named one; returns the boot's id."""
@@ -274,7 +335,9 @@ class Guest:
         saw = "no answer on port 22"
         while time.monotonic() - began < seconds:
             if processes.alive(self.supervisor) is None:
-                saw = "it ended: " + " / ".join((self.dir / "logs/host.log").read_text(errors="replace").split("\n")[-6:])
+                saw = "it ended: " + " / ".join(
+                    (self.dir / "logs/host.log").read_text(errors="replace").split("\n")[-6:]
+                )
                 break
             if self.answers():
                 done = self.run("cat /proc/sys/kernel/random/boot_id")

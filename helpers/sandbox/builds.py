@@ -1,4 +1,5 @@
 """Substitutes: which there are, and building each once in the builder, cached by the recipe's hash."""
+
 from __future__ import annotations
 
 import hashlib
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from helpers.core.errors import BadInput
 from helpers.core.paths import SETUP, home
+
 from . import machine, processes, rootfs
 
 RECIPES = SETUP / "sandbox/substitutes"
@@ -29,8 +31,11 @@ def chosen(artifacts=None) -> dict[str, Path]:
         return known
     unknown = sorted(set(artifacts) - set(known))
     if unknown:
-        raise BadInput(f"serve {', '.join(unknown)} in the sandbox", saw="no recipe for it; there are: " + ", ".join(known),
-                       do=f"see {RECIPES}")
+        raise BadInput(
+            f"serve {', '.join(unknown)} in the sandbox",
+            saw="no recipe for it; there are: " + ", ".join(known),
+            do=f"see {RECIPES}",
+        )
     return {name: known[name] for name in sorted(set(artifacts))}
 
 
@@ -45,8 +50,11 @@ def recipe_hash(folder: Path) -> str:
     files = [p for p in sorted(folder.rglob("*")) if p.is_file() and "__pycache__" not in p.parts]
     script = (folder / "build.sh").read_text()
     tools = [sha256(p) for p in sorted(TOOLS.glob("*")) if f"/tools/{p.name}" in script]
-    return rootfs.digest(rootfs.builder_name(), [
-        (str(p.relative_to(folder)), bool(p.stat().st_mode & 0o100), sha256(p)) for p in files], *([tools] if tools else []))
+    return rootfs.digest(
+        rootfs.builder_name(),
+        [(str(p.relative_to(folder)), bool(p.stat().st_mode & 0o100), sha256(p)) for p in files],
+        *([tools] if tools else []),
+    )
 
 
 def place(artifact: str) -> Path:
@@ -87,14 +95,24 @@ def _build(artifact: str, final: Path, builder: Path, report) -> None:
     binds = {new / "work": "/work", new / "out": "/out", new / "tmp": "/tmp", cache: "/cache", TOOLS: "/tools"}
     command.run(
         ["nice", *processes.entered(builder, ["sh", "-c", "cd /work && exec bash ./build.sh"], binds)],
-        env={**env, "OUT": "/out", "CACHE": "/cache", "GOCACHE": "/cache/go-build", "GOMODCACHE": "/cache/go-mod",
-             "PIP_CACHE_DIR": "/cache/pip"},
-        tell_lines=True, doing="building",
+        env={
+            **env,
+            "OUT": "/out",
+            "CACHE": "/cache",
+            "GOCACHE": "/cache/go-build",
+            "GOMODCACHE": "/cache/go-mod",
+            "PIP_CACHE_DIR": "/cache/pip",
+        },
+        tell_lines=True,
+        doing="building",
     )
     subprocess.run(["chmod", "-R", "a+rX", str(new / "out")], check=True)
     seconds = round(time.monotonic() - command.began, 1)
-    files = {str(p.relative_to(new / "out")): {"sha256": sha256(p), "size": p.stat().st_size}
-             for p in sorted((new / "out").rglob("*")) if p.is_file()}
+    files = {
+        str(p.relative_to(new / "out")): {"sha256": sha256(p), "size": p.stat().st_size}
+        for p in sorted((new / "out").rglob("*"))
+        if p.is_file()
+    }
     (new / "meta.json").write_text(json.dumps({"artifact": artifact, "seconds": seconds, "files": files}, indent=1))
     rootfs.remove(new / "work")
     rootfs.remove(new / "tmp")
@@ -109,16 +127,25 @@ def _packages(recipe: Path, builder: Path, command: rootfs.Command, env: dict) -
     names = [n for n in names if n]
     if not names:
         return
-    have = subprocess.run(["chroot", str(builder), "dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\n"],
-                          capture_output=True, text=True, check=True).stdout.splitlines()
+    have = subprocess.run(
+        ["chroot", str(builder), "dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\n"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
     missing = [n for n in names if f"{n} installed" not in have]
     if missing:
-        script = "dpkg --configure -a; apt-get -q update; apt-get -qy install --no-install-recommends " + " ".join(missing)
+        script = "dpkg --configure -a; apt-get -q update; apt-get -qy install --no-install-recommends " + " ".join(
+            missing
+        )
         command.run(processes.entered(builder, ["sh", "-ec", script]), env=env, doing="installing " + " ".join(missing))
 
 
 def _prune(final: Path) -> None:
     """Keep this build and the one before it."""
-    old = sorted((p for p in final.parent.iterdir() if p.is_dir() and p != final and p.suffix != ".new"), key=lambda p: p.stat().st_mtime)
+    old = sorted(
+        (p for p in final.parent.iterdir() if p.is_dir() and p != final and p.suffix != ".new"),
+        key=lambda p: p.stat().st_mtime,
+    )
     for path in old[:-1]:
         rootfs.remove(path)

@@ -1,4 +1,5 @@
 """What a root file system takes over from this machine's own configuration: registries, certificates, names."""
+
 from __future__ import annotations
 
 import hashlib
@@ -16,8 +17,11 @@ BUNDLE = "etc/ssl/certs/ca-certificates.crt"
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.S)
 
 # Settings of package clients and proxies that programs read from the environment.
-_ENVIRONMENT = re.compile(r"^(https?_proxy|no_proxy|all_proxy|GOPROXY|GOSUMDB|GONOSUMDB|GONOPROXY|GOPRIVATE|GOINSECURE|GOAUTH"
-                          r"|PIP_\w+|npm_config_\w+|CARGO_\w+)$", re.I)
+_ENVIRONMENT = re.compile(
+    r"^(https?_proxy|no_proxy|all_proxy|GOPROXY|GOSUMDB|GONOSUMDB|GONOPROXY|GOPRIVATE|GOINSECURE|GOAUTH"
+    r"|PIP_\w+|npm_config_\w+|CARGO_\w+)$",
+    re.I,
+)
 
 
 def output(*argv: str) -> str:
@@ -134,6 +138,9 @@ def _certificates(root: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(certificate + b"\n")
     if extra:
-        processes.run(f"add this machine's certificates to {root}", processes.entered(root, ["update-ca-certificates"]),
-                      do="is each certificate of this machine's bundle valid?")
+        processes.run(
+            f"add this machine's certificates to {root}",
+            processes.entered(root, ["update-ca-certificates"]),
+            do="is each certificate of this machine's bundle valid?",
+        )
     write(mark, digest)

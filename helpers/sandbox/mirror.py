@@ -1,4 +1,5 @@
 """The mirror: nginx on the sandbox's gateway address, serving the catalogue's artifacts under their upstream names."""
+
 from __future__ import annotations
 
 import json
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from helpers.core.errors import RunbookError
 from helpers.core.paths import SETUP, home
+
 from . import builds, machine, processes, registry, rootfs
 
 PORT = 8088
@@ -58,7 +60,11 @@ def fidelity(artifacts) -> dict:
     stated = _toml(FIDELITY)
     silent = [name for name in artifacts if not {"fidelity", "program", "differs"} <= stated.get(name, {}).keys()]
     if silent:
-        raise RunbookError(f"serve {', '.join(silent)} in the sandbox", saw="fidelity, program or differs is not stated", do=f"add them to {FIDELITY}")
+        raise RunbookError(
+            f"serve {', '.join(silent)} in the sandbox",
+            saw="fidelity, program or differs is not stated",
+            do=f"add them to {FIDELITY}",
+        )
     return stated
 
 
@@ -94,8 +100,15 @@ class Mirror:
     def content(self, artifacts: dict[str, Path]) -> str:
         """A hash of what the mirror should serve: recipes, bundle and catalogue."""
         folder = bundle()
-        real = [(str(p.relative_to(folder)), p.stat().st_size, p.stat().st_mtime_ns)
-                for p in sorted(folder.rglob("*")) if p.is_file()] if folder.is_dir() else []
+        real = (
+            [
+                (str(p.relative_to(folder)), p.stat().st_size, p.stat().st_mtime_ns)
+                for p in sorted(folder.rglob("*"))
+                if p.is_file()
+            ]
+            if folder.is_dir()
+            else []
+        )
         texts = [p.read_text() for p in (CATALOGUE, FIDELITY) if p.is_file()]
         return rootfs.digest({name: builds.recipe_hash(path) for name, path in artifacts.items()}, real, texts)
 
@@ -116,20 +129,31 @@ class Mirror:
             path.chmod(0o755)
         catalogue, stated = _toml(CATALOGUE), fidelity(built)
         index = {}
-        made = {recipe: {n: f for n, f in json.loads((folder / "meta.json").read_text())["files"].items() if not n.startswith("images")}
-                for recipe, folder in built.items()}
+        made = {
+            recipe: {
+                n: f
+                for n, f in json.loads((folder / "meta.json").read_text())["files"].items()
+                if not n.startswith("images")
+            }
+            for recipe, folder in built.items()
+        }
         for recipe, files in made.items():
             for name in files:
                 _link(built[recipe] / "out" / name, new / name)
         for artifact in stated:
-            files = made.get(stated[artifact].get("recipe", artifact))     # one recipe may make several artifacts
+            files = made.get(stated[artifact].get("recipe", artifact))  # one recipe may make several artifacts
             if files is None:
                 continue
             entry = catalogue.get(artifact, {})
             path = entry.get("url", "").partition("://")[2]
-            index[artifact] = {**stated[artifact], "version": entry.get("version", ""), "from": "substitute",
-                               "sha256": files.get(path, {}).get("sha256", ""), "files": sorted(files)}
-            if entry.get("kind") == "tool":     # a file for each system and processor
+            index[artifact] = {
+                **stated[artifact],
+                "version": entry.get("version", ""),
+                "from": "substitute",
+                "sha256": files.get(path, {}).get("sha256", ""),
+                "files": sorted(files),
+            }
+            if entry.get("kind") == "tool":  # a file for each system and processor
                 index[artifact]["sums"] = {name: file["sha256"] for name, file in files.items()}
         self._bundle(new, catalogue, index)
         (new / "index.json").write_text(json.dumps({"artifacts": dict(sorted(index.items()))}, indent=1) + "\n")
@@ -158,21 +182,48 @@ class Mirror:
             images = [i for i in entry.get("images", [entry.get("image")]) if i]
             if images and all(i in archives for i in images):
                 files = sorted({archives[i] for i in images})
-                index[artifact] = {"fidelity": "original", "program": f"{artifact} {entry.get('version', '')}".strip(), "differs": [],
-                                   "version": entry.get("version", ""), "from": "bundle", "sha256": _sum(files[0], sums) if len(files) == 1 else "",
-                                   "files": [str(f.relative_to(folder)) for f in files]}
+                index[artifact] = {
+                    "fidelity": "original",
+                    "program": f"{artifact} {entry.get('version', '')}".strip(),
+                    "differs": [],
+                    "version": entry.get("version", ""),
+                    "from": "bundle",
+                    "sha256": _sum(files[0], sums) if len(files) == 1 else "",
+                    "files": [str(f.relative_to(folder)) for f in files],
+                }
             elif any(i in archives for i in images) and artifact in index:
-                index[artifact]["differs"] = [*index[artifact]["differs"], *(f"{i} is the bundle's" for i in images if i in archives)]
+                index[artifact]["differs"] = [
+                    *index[artifact]["differs"],
+                    *(f"{i} is the bundle's" for i in images if i in archives),
+                ]
             elif entry.get("kind") == "tool":
-                patterns = [re.sub(r"\{os\}|\{arch\}", "*", u.partition("://")[2]) for n, u in entry.items() if n == "url" or n.startswith("url_")]
+                patterns = [
+                    re.sub(r"\{os\}|\{arch\}", "*", u.partition("://")[2])
+                    for n, u in entry.items()
+                    if n == "url" or n.startswith("url_")
+                ]
                 paths = sorted({str(p.relative_to(folder)) for pattern in patterns for p in folder.glob(pattern)})
                 if paths:
-                    index[artifact] = {"fidelity": "original", "program": f"{artifact} {entry.get('version', '')}".strip(), "differs": [],
-                                       "version": entry.get("version", ""), "from": "bundle", "sha256": "", "files": paths,
-                                       "sums": {p: _sum(folder / p, sums) for p in paths}}
+                    index[artifact] = {
+                        "fidelity": "original",
+                        "program": f"{artifact} {entry.get('version', '')}".strip(),
+                        "differs": [],
+                        "version": entry.get("version", ""),
+                        "from": "bundle",
+                        "sha256": "",
+                        "files": paths,
+                        "sums": {p: _sum(folder / p, sums) for p in paths},
+                    }
             elif path and (folder / path).is_file():
-                index[artifact] = {"fidelity": "original", "program": f"{artifact} {entry.get('version', '')}".strip(), "differs": [],
-                                   "version": entry.get("version", ""), "from": "bundle", "sha256": _sum(folder / path, sums), "files": [path]}
+                index[artifact] = {
+                    "fidelity": "original",
+                    "program": f"{artifact} {entry.get('version', '')}".strip(),
+                    "differs": [],
+                    "version": entry.get("version", ""),
+                    "from": "bundle",
+                    "sha256": _sum(folder / path, sums),
+                    "files": [path],
+                }
         machine.write(remembered, json.dumps(sums))
 
     def start(self, builder: Path) -> None:
@@ -181,9 +232,14 @@ class Mirror:
             return
         processes.stop(self.pid, processes.KILL)
         self.logs.mkdir(exist_ok=True)
-        machine.write(self.files / "nginx.conf", NGINX % {"address": self.address, "port": PORT, "registry": registry.PORT})
-        argv = processes.entered(builder, ["nginx", "-e", "stderr", "-c", "/srv/mirror/nginx.conf", "-g", "daemon off;"],
-                              {self.files: "/srv/mirror", self.logs: "/srv/logs"})
+        machine.write(
+            self.files / "nginx.conf", NGINX % {"address": self.address, "port": PORT, "registry": registry.PORT}
+        )
+        argv = processes.entered(
+            builder,
+            ["nginx", "-e", "stderr", "-c", "/srv/mirror/nginx.conf", "-g", "daemon off;"],
+            {self.files: "/srv/mirror", self.logs: "/srv/logs"},
+        )
         log = self.logs / "mirror.log"
         processes.start(self.pid, argv, log, env=processes.MINIMAL)
         processes.wait("the sandbox's mirror", self.answers, log)

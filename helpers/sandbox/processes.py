@@ -1,4 +1,5 @@
 """The sandbox's background processes: started with a pid file, known by pid and start time, ended one by one."""
+
 from __future__ import annotations
 
 import http.client
@@ -33,7 +34,12 @@ def start(pidfile: Path, argv: list[str], log: Path, env: dict | None = None) ->
     with open(log, "ab") as out:
         process = subprocess.Popen(
             ["sh", "-c", _SELF, "start", str(pidfile), *map(str, argv)],
-            stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=env, start_new_session=True, cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            env=env,
+            start_new_session=True,
+            cwd="/",
         )
     while process.poll() is None and not (pidfile.is_file() and pidfile.read_text().endswith("\n")):
         time.sleep(0.005)
@@ -83,7 +89,9 @@ def since(pidfile: Path) -> float | None:
     if alive(pidfile) is None:
         return None
     ticks = int(pidfile.read_text().split()[1])
-    boot = next(int(line.split()[1]) for line in Path("/proc/stat").read_text().splitlines() if line.startswith("btime"))
+    boot = next(
+        int(line.split()[1]) for line in Path("/proc/stat").read_text().splitlines() if line.startswith("btime")
+    )
     return boot + ticks / os.sysconf("SC_CLK_TCK")
 
 
@@ -110,14 +118,28 @@ def stop(pidfile: Path, steps=((signal.SIGTERM, 10), (signal.SIGKILL, 5))) -> bo
 def entered(root: Path, argv: list[str], binds: dict[Path, str] | None = None) -> list[str]:
     """The command that runs argv inside root, in namespaces of its own: nothing is left behind when it ends."""
     pairs = [f"{source}:{target}" for source, target in (binds or {}).items()]
-    return ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", str(HERE / "enter.sh"), str(root), *pairs, "--", *argv]
+    return [
+        "unshare",
+        "--mount",
+        "--pid",
+        "--fork",
+        "--kill-child",
+        "sh",
+        str(HERE / "enter.sh"),
+        str(root),
+        *pairs,
+        "--",
+        *argv,
+    ]
 
 
 def run(what: str, argv: list[str], do: str) -> None:
     """Run a short command that dies with this process; RunbookError with what it said when it fails."""
     done = subprocess.run([*TIED, *argv], stdin=subprocess.DEVNULL, capture_output=True, text=True, cwd="/")
     if done.returncode:
-        raise RunbookError(what, host="this machine", saw=(done.stderr or done.stdout)[-800:] or f"exit code {done.returncode}", do=do)
+        raise RunbookError(
+            what, host="this machine", saw=(done.stderr or done.stdout)[-800:] or f"exit code {done.returncode}", do=do
+        )
 
 
 def answers(pidfile: Path, address: str, port: int, path: str) -> bool:
@@ -139,5 +161,7 @@ def wait(what: str, ready, log: Path, seconds: float = 10) -> None:
     limit = time.monotonic() + seconds
     while not ready():
         if time.monotonic() > limit:
-            raise RunbookError(f"start {what}", saw=log.read_text(errors="replace")[-800:] or "no answer", do=f"see {log}")
+            raise RunbookError(
+                f"start {what}", saw=log.read_text(errors="replace")[-800:] or "no answer", do=f"see {log}"
+            )
         time.sleep(0.05)

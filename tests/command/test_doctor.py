@@ -1,4 +1,5 @@
 """Each lack is found and named with the command that mends it; only programs, files and the user's id are faked."""
+
 import os
 import platform
 
@@ -37,8 +38,15 @@ def named(found):
     return {lack.what: lack for lack in found}
 
 
-@pytest.mark.parametrize("name, package", [("ssh", "openssh-client"), ("ssh-keygen", "openssh-client"), ("kubectl", "kubernetes-client"),
-                                           *((n, p) for n, (p, _) in doctor.SANDBOX_PROGRAMS.items())])
+@pytest.mark.parametrize(
+    "name, package",
+    [
+        ("ssh", "openssh-client"),
+        ("ssh-keygen", "openssh-client"),
+        ("kubectl", "kubernetes-client"),
+        *((n, p) for n, (p, _) in doctor.SANDBOX_PROGRAMS.items()),
+    ],
+)
 def test_a_missing_program_is_named_with_its_package(machine, name, package):
     assert name not in named(doctor.lacks())
     (machine / name).unlink()
@@ -94,7 +102,9 @@ def test_a_kernel_without_namespaces(machine):
     assert "Operation not permitted" in lack.why and "--target ssh://" in lack.mend
 
 
-@pytest.mark.parametrize("mounts, why", [("proc /proc proc rw 0 0\n", "none are mounted"), ("cgroup2 {} cgroup2 ro 0 0\n", "read-only")])
+@pytest.mark.parametrize(
+    "mounts, why", [("proc /proc proc rw 0 0\n", "none are mounted"), ("cgroup2 {} cgroup2 ro 0 0\n", "read-only")]
+)
 def test_cgroups_missing_or_read_only(machine, tmp_path, monkeypatch, mounts, why):
     table = tmp_path / "mounts"
     table.write_text(mounts.format(tmp_path))
@@ -110,7 +120,10 @@ def test_too_little_disk_says_how_much_is_needed_and_free(machine, tmp_path):
     assert "disk space" not in named(doctor.sandbox_lacks(tmp_path, need=1))
 
 
-@pytest.mark.parametrize("text, answer", [("ID=debian\n", True), ('ID=linuxmint\nID_LIKE="ubuntu debian"\n', True), ("ID=fedora\n", False), (None, False)])
+@pytest.mark.parametrize(
+    "text, answer",
+    [("ID=debian\n", True), ('ID=linuxmint\nID_LIKE="ubuntu debian"\n', True), ("ID=fedora\n", False), (None, False)],
+)
 def test_debian_and_its_children_are_known(tmp_path, text, answer):
     release = tmp_path / "os-release"
     if text:
@@ -120,13 +133,21 @@ def test_debian_and_its_children_are_known(tmp_path, text, answer):
 
 def test_install_names_the_packages_and_updates_apt_only_when_it_must(machine, tmp_path):
     calls = tmp_path / "calls"
-    program(machine, "apt-get", f'echo "$@" >> {calls}; case "$*" in *update*) : > {tmp_path}/fresh;; *) [ -e {tmp_path}/fresh ];; esac')
+    program(
+        machine,
+        "apt-get",
+        f'echo "$@" >> {calls}; case "$*" in *update*) : > {tmp_path}/fresh;; *) [ -e {tmp_path}/fresh ];; esac',
+    )
     (machine / "ip").unlink()
     (machine / "mmdebstrap").unlink()
     said = []
     doctor.install(doctor.lacks(), said.append)
     assert said == ["installing with apt-get: iproute2 mmdebstrap", "apt-get update"]
-    assert [("update" in c, "install" in c) for c in calls.read_text().splitlines()] == [(False, True), (True, False), (False, True)]
+    assert [("update" in c, "install" in c) for c in calls.read_text().splitlines()] == [
+        (False, True),
+        (True, False),
+        (False, True),
+    ]
     doctor.install(doctor.lacks(), said.append)
     assert len(calls.read_text().splitlines()) == 4  # lists are there: no second update
 

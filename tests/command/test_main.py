@@ -1,4 +1,5 @@
 """The command line as a process: every bad input is a clear error before anything is touched."""
+
 import json
 import os
 import pty
@@ -12,11 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from helpers.command import main as cli, record
+from helpers.command import main as cli
+from helpers.command import record
 from helpers.core.paths import REPO
 
-HELD = "ssh://me@held.example"      # the fake ssh below hangs there
-MAC = "ssh://me@mac.example"        # and there uname says Darwin
+HELD = "ssh://me@held.example"  # the fake ssh below hangs there
+MAC = "ssh://me@mac.example"  # and there uname says Darwin
 
 
 class Command:
@@ -28,7 +30,8 @@ class Command:
         bin.mkdir()
         (bin / "uname").write_text("#!/bin/sh\necho Darwin\n")
         # The process boundary: an ssh that runs the command here, on a machine that calls itself something else.
-        (bin / "ssh").write_text("""#!/bin/sh
+        (bin / "ssh").write_text(
+            """#!/bin/sh
 echo "$*" >> {log}
 case "$*" in
     *held.example*) exec sleep 60;;
@@ -36,19 +39,32 @@ case "$*" in
         for last; do :; done; PATH={bin}:$PATH exec sh -c "$last";;
 esac
 exec {ssh} "$@"
-""".format(log=self.log, bin=bin, ssh=shutil.which("ssh")))
+""".format(log=self.log, bin=bin, ssh=shutil.which("ssh"))
+        )
         for program in bin.iterdir():
             program.chmod(0o755)
         self.env = {k: v for k, v in os.environ.items() if k not in ("FORCE_COLOR", "NO_COLOR")}
-        self.env.update(RUNBOOK_HOME=str(self.home), RUNBOOK_RUNS=str(self.runs), PATH=str(bin) + os.pathsep + self.env["PATH"], PYTHONPATH=str(REPO))
+        self.env.update(
+            RUNBOOK_HOME=str(self.home),
+            RUNBOOK_RUNS=str(self.runs),
+            PATH=str(bin) + os.pathsep + self.env["PATH"],
+            PYTHONPATH=str(REPO),
+        )
 
     def argv(self, *words):
         return [sys.executable, "-m", "helpers", *words]
 
     def __call__(self, *words, code, **kw):
         """Run it; returns (stdout, stderr) of a run that ended with this code, in plain text and without a traceback."""
-        done = subprocess.run(self.argv(*words), env=dict(self.env, **kw), cwd=str(self.folder), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                              text=True, timeout=60)
+        done = subprocess.run(
+            self.argv(*words),
+            env=dict(self.env, **kw),
+            cwd=str(self.folder),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
         said = done.stdout + done.stderr
         assert done.returncode == code, said
         assert "Traceback" not in said and "\x1b" not in said and len(said.splitlines()) < 60
@@ -78,31 +94,36 @@ def runbook(tmp_path):
 
 # -- bad input ---------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("words, says", [
-    (["--only", "mino"], ["'mino'", "Did you mean minio?"]),
-    (["--from", "77"], ["'77'", "Chapters: requirements, network"]),
-    (["--until", "postgress"], ["'postgress'", "Did you mean postgres?"]),
-    (["--from", "postgres", "--until", "minio"], ["none is left"]),
-    (["-p", "mino.port=9"], ["'mino'", "Did you mean minio?"]),
-    (["-p", "minio.prt=9"], ["'prt'", "chapter minio", "Did you mean port?"]),
-    (["-p", "bukets=[a]"], ["'bukets'", "Did you mean buckets?"]),
-    (["-p", "minio.port=many"], ["port", "a whole number, not str", "For example: port = 9000"]),
-    (["-p", "minio.buckets=detai"], ["buckets", "a list, not str"]),
-    (["-p", "network.include=1"], ["include", "true or false, not int"]),
-    (["-p", "minio.port=[1"], ["port", "a whole number"]),
-    (["-p", "minio.port=0"], ["1 to 65535"]),
-    (["-p", "postgres.port=65536"], ["1 to 65535"]),
-    (["-p", "requirements.platform_ports=[80, 70000]"], ["1 to 65535"]),
-    (["-p", "postgres.allow_cidr=10.0.0.0/40"], ["allow_cidr", "10.0.0.0/40"]),
-    (["-p", "minio.data_dir=/srv/$(id)"], ["data_dir", "only letters, digits"]),
-    (["-p", "minio.port"], ["no = in it", "-p minio.port=9010"]),
-    (["-p", "target=local"], ["--target"]),
-    (["--mode", "instal"], ["'instal'", "install, verify, plan, remove"]),
-    (["--target", "ubuntu@10.0.0.5"], ["ssh://user@host[:port]"]),
-    (["--target", "ssh://u@h:99999"], ["ssh://user@host[:port]"]),
-    (["--target", "ssh://u:hunter2@h"], ["a password in the address", "ssh-copy-id"]),
-    (["--target", "sandbox:Not A Name"], ["lower case letters"]),
-], ids=" ".join)
+
+@pytest.mark.parametrize(
+    "words, says",
+    [
+        (["--only", "mino"], ["'mino'", "Did you mean minio?"]),
+        (["--from", "77"], ["'77'", "Chapters: requirements, network"]),
+        (["--until", "postgress"], ["'postgress'", "Did you mean postgres?"]),
+        (["--from", "postgres", "--until", "minio"], ["none is left"]),
+        (["-p", "mino.port=9"], ["'mino'", "Did you mean minio?"]),
+        (["-p", "minio.prt=9"], ["'prt'", "chapter minio", "Did you mean port?"]),
+        (["-p", "bukets=[a]"], ["'bukets'", "Did you mean buckets?"]),
+        (["-p", "minio.port=many"], ["port", "a whole number, not str", "For example: port = 9000"]),
+        (["-p", "minio.buckets=detai"], ["buckets", "a list, not str"]),
+        (["-p", "network.include=1"], ["include", "true or false, not int"]),
+        (["-p", "minio.port=[1"], ["port", "a whole number"]),
+        (["-p", "minio.port=0"], ["1 to 65535"]),
+        (["-p", "postgres.port=65536"], ["1 to 65535"]),
+        (["-p", "requirements.platform_ports=[80, 70000]"], ["1 to 65535"]),
+        (["-p", "postgres.allow_cidr=10.0.0.0/40"], ["allow_cidr", "10.0.0.0/40"]),
+        (["-p", "minio.data_dir=/srv/$(id)"], ["data_dir", "only letters, digits"]),
+        (["-p", "minio.port"], ["no = in it", "-p minio.port=9010"]),
+        (["-p", "target=local"], ["--target"]),
+        (["--mode", "instal"], ["'instal'", "install, verify, plan, remove"]),
+        (["--target", "ubuntu@10.0.0.5"], ["ssh://user@host[:port]"]),
+        (["--target", "ssh://u@h:99999"], ["ssh://user@host[:port]"]),
+        (["--target", "ssh://u:hunter2@h"], ["a password in the address", "ssh-copy-id"]),
+        (["--target", "sandbox:Not A Name"], ["lower case letters"]),
+    ],
+    ids=" ".join,
+)
 def test_up_refuses(runbook, words, says):
     said = runbook.refuses("up", *words)
     for text in says:
@@ -110,23 +131,26 @@ def test_up_refuses(runbook, words, says):
     assert "hunter2" not in said
 
 
-@pytest.mark.parametrize("content, says", [
-    ("target: [sandbox", ["platform.yaml", "line 1"]),
-    ("a: b: c", ["platform.yaml"]),
-    (b"\xff\xfe\x00", ["platform.yaml"]),
-    ("!!python/object:os.system {}", ["platform.yaml"]),
-    ("- a list", ["not known there: list"]),
-    ("targets: local\n1: 2", ["not known there: 1, targets", "target, mode, parameters"]),
-    ("chapters: {minio: 9000}", ["chapters.minio is not a map"]),
-    ("chapters: [minio]", ["must be maps"]),
-    ("chapters: {mino: {port: 1}}", ["Did you mean minio?"]),
-    ("chapters: {minio: {port: '9000'}}", ["a whole number, not str"]),
-    ("chapters: {minio: {mode: verify}}", ["--mode"]),
-    ("parameters: {1: 2}", ["no such parameter"]),
-    ("mode: destroy", ["'destroy'", "no such mode"]),
-    ("target: 10.0.0.5", ["ssh://user@host"]),
-    ("target: {a: 1}", ["ssh://user@host"]),
-])
+@pytest.mark.parametrize(
+    "content, says",
+    [
+        ("target: [sandbox", ["platform.yaml", "line 1"]),
+        ("a: b: c", ["platform.yaml"]),
+        (b"\xff\xfe\x00", ["platform.yaml"]),
+        ("!!python/object:os.system {}", ["platform.yaml"]),
+        ("- a list", ["not known there: list"]),
+        ("targets: local\n1: 2", ["not known there: 1, targets", "target, mode, parameters"]),
+        ("chapters: {minio: 9000}", ["chapters.minio is not a map"]),
+        ("chapters: [minio]", ["must be maps"]),
+        ("chapters: {mino: {port: 1}}", ["Did you mean minio?"]),
+        ("chapters: {minio: {port: '9000'}}", ["a whole number, not str"]),
+        ("chapters: {minio: {mode: verify}}", ["--mode"]),
+        ("parameters: {1: 2}", ["no such parameter"]),
+        ("mode: destroy", ["'destroy'", "no such mode"]),
+        ("target: 10.0.0.5", ["ssh://user@host"]),
+        ("target: {a: 1}", ["ssh://user@host"]),
+    ],
+)
 def test_up_refuses_a_platform_file(runbook, content, says):
     path = runbook.folder / "platform.yaml"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
@@ -135,21 +159,40 @@ def test_up_refuses_a_platform_file(runbook, content, says):
         assert text in said
 
 
-@pytest.mark.parametrize("words, says", [
-    (["up", "--jobs", "-1"], "-1"), (["up", "--jobs", "two"], "'two'"), (["up", "-f", "none.yaml"], "none.yaml"), (["upp"], "up"), (["up", "--targt", "x"], "--target"), (["logs"], "CHAPTER"),
-])
+@pytest.mark.parametrize(
+    "words, says",
+    [
+        (["up", "--jobs", "-1"], "-1"),
+        (["up", "--jobs", "two"], "'two'"),
+        (["up", "-f", "none.yaml"], "none.yaml"),
+        (["upp"], "up"),
+        (["up", "--targt", "x"], "--target"),
+        (["logs"], "CHAPTER"),
+    ],
+)
 def test_options_that_are_wrong(runbook, words, says):
     _, err = runbook(*words, code=2)
     assert says in err and "--help" in err
     assert not runbook.runs.exists() and not runbook.log.exists()
 
 
-@pytest.mark.parametrize("words, code, says", [
-    (["logs", "mino"], 2, "Did you mean minio?"), (["logs", "minio"], 1, "has not run yet"), (["status"], 1, "none yet"), (["status", "-t", "nowhere"], 2, "ssh://user@host"),
-    (["regress"], 1, "none yet"), (["regress", "--only", "mino"], 2, "Did you mean minio?"), (["regress", "-t", "nowhere"], 2, "ssh://user@host"),
-    (["secrets", "none"], 2, "none yet"), (["secrets", "-t", "nowhere"], 2, "ssh://user@host"),
-    (["sandbox", "up", "--name", "A B"], 2, "lower case letters"), (["sandbox", "ssh", "--name", "nothere"], 1, "./runbook sandbox up"),
-], ids=lambda v: " ".join(v) if isinstance(v, list) else None)
+@pytest.mark.parametrize(
+    "words, code, says",
+    [
+        (["logs", "mino"], 2, "Did you mean minio?"),
+        (["logs", "minio"], 1, "has not run yet"),
+        (["status"], 1, "none yet"),
+        (["status", "-t", "nowhere"], 2, "ssh://user@host"),
+        (["regress"], 1, "none yet"),
+        (["regress", "--only", "mino"], 2, "Did you mean minio?"),
+        (["regress", "-t", "nowhere"], 2, "ssh://user@host"),
+        (["secrets", "none"], 2, "none yet"),
+        (["secrets", "-t", "nowhere"], 2, "ssh://user@host"),
+        (["sandbox", "up", "--name", "A B"], 2, "lower case letters"),
+        (["sandbox", "ssh", "--name", "nothere"], 1, "./runbook sandbox up"),
+    ],
+    ids=lambda v: " ".join(v) if isinstance(v, list) else None,
+)
 def test_other_commands_refuse(runbook, words, code, says):
     _, err = runbook(*words, code=code)
     assert says in err and err.startswith("error  ") and "\ndo     " in err
@@ -157,6 +200,7 @@ def test_other_commands_refuse(runbook, words, code, says):
 
 
 # -- the target and its lock -----------------------------------------------------------------------------
+
 
 def test_a_target_that_cannot_be_reached(runbook):
     said = runbook.refuses("up", "--target", "ssh://me@127.0.0.1:1", code=1, reached=True)
@@ -173,7 +217,14 @@ def test_a_target_that_is_not_linux(runbook):
 
 
 def test_two_runs_at_once_on_one_target(runbook):
-    first = subprocess.Popen(runbook.argv("up", "--target", HELD), env=runbook.env, cwd=str(runbook.folder), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    first = subprocess.Popen(
+        runbook.argv("up", "--target", HELD),
+        env=runbook.env,
+        cwd=str(runbook.folder),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
     try:
         end = time.monotonic() + 20
         while not runbook.log.exists():
@@ -181,9 +232,14 @@ def test_two_runs_at_once_on_one_target(runbook):
             time.sleep(0.05)
         for words in (["up", "--target", HELD, "--mode", "verify"], ["up", "--target", HELD + ":22"]):
             said = runbook.refuses(*words, reached=True)
-            assert "another run is at work there: process {}, up --mode install".format(first.pid) in said and "Wait for it" in said
+            assert (
+                f"another run is at work there: process {first.pid}, up --mode install" in said
+                and "Wait for it" in said
+            )
         assert len(runbook.log.read_text().splitlines()) == 1, "only the first one connects"
-        assert "nothing listens" in runbook.refuses("up", "--target", "ssh://me@127.0.0.1:1", code=1, reached=True), "another target is free"
+        assert "nothing listens" in runbook.refuses("up", "--target", "ssh://me@127.0.0.1:1", code=1, reached=True), (
+            "another target is free"
+        )
         first.send_signal(signal.SIGINT)
         out = first.communicate(timeout=20)[0]
         assert first.returncode == 130 and "Traceback" not in out and "stopped" in out
@@ -201,23 +257,36 @@ def test_remove_on_a_real_target_asks_first(runbook):
 
 # -- the record -------------------------------------------------------------------------------------------
 
+
 @pytest.fixture
 def recorded(runbook, monkeypatch):
     monkeypatch.setenv("RUNBOOK_RUNS", str(runbook.runs))
     run = record.new(HELD, "install")
     run.state = "ok"
-    run.chapters["minio"] = record.ChapterRun(id="minio", number="05", title="MinIO", state="ok", reason="with [brackets]",
-                                              checks=[record.Check(title="a", state="ok"), record.Check(title="b", state="left out")])
+    run.chapters["minio"] = record.ChapterRun(
+        id="minio",
+        number="05",
+        title="MinIO",
+        state="ok",
+        reason="with [brackets]",
+        checks=[record.Check(title="a", state="ok"), record.Check(title="b", state="left out")],
+    )
     run.save()
     run.publish()
     return run
 
 
-@pytest.mark.parametrize("spoil, saw", [
-    (lambda text: json.dumps(dict(json.loads(text), format=record.FORMAT + 1)), "its format is {}".format(record.FORMAT + 1)),
-    (lambda text: text[:50], "Unterminated"),
-    (lambda text: "[]", "no run record"),
-])
+@pytest.mark.parametrize(
+    "spoil, saw",
+    [
+        (
+            lambda text: json.dumps(dict(json.loads(text), format=record.FORMAT + 1)),
+            f"its format is {record.FORMAT + 1}",
+        ),
+        (lambda text: text[:50], "Unterminated"),
+        (lambda text: "[]", "no run record"),
+    ],
+)
 @pytest.mark.parametrize("words", [["up", "--target", HELD], ["status"], ["regress"]], ids=lambda w: w[0])
 def test_a_record_of_a_newer_version_or_a_broken_one(runbook, recorded, words, spoil, saw):
     path = recorded.folder / "run.json"
@@ -245,14 +314,18 @@ def test_the_log_of_the_last_run(runbook, recorded):
 @pytest.mark.skipif(os.geteuid() == 0 and not Path("/proc/sys").exists(), reason="root may write everywhere here")
 def test_a_place_that_cannot_be_written_is_named(runbook):
     (runbook.folder / "file").write_text("")
-    _, err = runbook("up", "--target", "ssh://me@127.0.0.1:1", code=1, RUNBOOK_HOME=str(runbook.folder / "file" / "home"))
+    _, err = runbook(
+        "up", "--target", "ssh://me@127.0.0.1:1", code=1, RUNBOOK_HOME=str(runbook.folder / "file" / "home")
+    )
     assert err.startswith("error  ") and str(runbook.folder / "file") in err and "\ndo     " in err
 
 
 # -- secrets, help, colours ---------------------------------------------------------------------------------
 
+
 def test_a_secret_is_shown_only_by_name(runbook, monkeypatch):
     from helpers.core.secrets import SecretStore
+
     monkeypatch.setenv("RUNBOOK_HOME", str(runbook.home))
     value = SecretStore("sandbox").get("minio-root").reveal()
     assert runbook("secrets", code=0)[0] == "minio-root\n"
@@ -269,7 +342,16 @@ def commands(group, before=()):
 
 def test_every_command_has_help_with_examples(runbook):
     every = list(commands(cli.main))
-    assert {("up",), ("status",), ("logs",), ("sandbox", "up"), ("sandbox", "ssh"), ("book",), ("test",), ("doctor",)} <= set(every)
+    assert {
+        ("up",),
+        ("status",),
+        ("logs",),
+        ("sandbox", "up"),
+        ("sandbox", "ssh"),
+        ("book",),
+        ("test",),
+        ("doctor",),
+    } <= set(every)
     with ThreadPoolExecutor(2) as pool:
         texts = list(pool.map(lambda words: runbook(*words, "--help", code=0)[0], every))
     for words, text in zip(every, texts):
@@ -281,7 +363,13 @@ def test_every_command_has_help_with_examples(runbook):
 
 def test_an_error_has_colours_on_a_terminal_only(runbook):
     ours, theirs = pty.openpty()
-    done = subprocess.run(runbook.argv("up", "--only", "mino"), env=dict(runbook.env, TERM="xterm-256color"), stderr=theirs, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+    done = subprocess.run(
+        runbook.argv("up", "--only", "mino"),
+        env=dict(runbook.env, TERM="xterm-256color"),
+        stderr=theirs,
+        stdout=subprocess.DEVNULL,
+        stdin=subprocess.DEVNULL,
+    )
     os.close(theirs)
     said = os.read(ours, 10000).decode()
     os.close(ours)

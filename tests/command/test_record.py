@@ -1,4 +1,5 @@
 """The run record on disk: whole or not there, refused when it cannot be understood."""
+
 import json
 import os
 import subprocess
@@ -23,8 +24,19 @@ def made(target="local", mode="install", state="ok", publish=True, **kw):
 
 
 def test_what_is_written_is_read_back(runs):
-    run = made(chapters={"minio": record.ChapterRun(id="minio", number="05", title="MinIO ✓", state="ok", parameters={"port": 9000, "buckets": ["a"]},
-                                                    steps=[record.Step(title="s", state="ok")], checks=[record.Check(title="c", state="ok")])})
+    run = made(
+        chapters={
+            "minio": record.ChapterRun(
+                id="minio",
+                number="05",
+                title="MinIO ✓",
+                state="ok",
+                parameters={"port": 9000, "buckets": ["a"]},
+                steps=[record.Step(title="s", state="ok")],
+                checks=[record.Check(title="c", state="ok")],
+            )
+        }
+    )
     assert record.read(run.folder) == run == record.latest() == record.latest("local")
     assert (run.folder / "logs").is_dir() and run.format == record.FORMAT
 
@@ -61,18 +73,21 @@ def newer(path):
     path.write_text(json.dumps(content))
 
 
-@pytest.mark.parametrize("spoil, saw", [
-    (newer, "its format is {}".format(record.FORMAT + 1)),
-    (lambda p: p.write_text("{"), "Expecting"),
-    (lambda p: p.write_text(""), "Expecting"),
-    (lambda p: p.write_bytes(b"\xff\xfe{}"), "codec"),
-    (lambda p: p.write_text("[]"), "no run record"),
-    (lambda p: p.write_text("{}"), "no run record"),
-    (lambda p: p.write_text('{"format": "new"}'), "no run record"),
-    (lambda p: p.write_text('{"format": 1}'), "validation error"),
-    (lambda p: p.unlink(), "No such file"),
-    (lambda p: (p.unlink(), p.mkdir()), "Is a directory"),
-])
+@pytest.mark.parametrize(
+    "spoil, saw",
+    [
+        (newer, f"its format is {record.FORMAT + 1}"),
+        (lambda p: p.write_text("{"), "Expecting"),
+        (lambda p: p.write_text(""), "Expecting"),
+        (lambda p: p.write_bytes(b"\xff\xfe{}"), "codec"),
+        (lambda p: p.write_text("[]"), "no run record"),
+        (lambda p: p.write_text("{}"), "no run record"),
+        (lambda p: p.write_text('{"format": "new"}'), "no run record"),
+        (lambda p: p.write_text('{"format": 1}'), "validation error"),
+        (lambda p: p.unlink(), "No such file"),
+        (lambda p: (p.unlink(), p.mkdir()), "Is a directory"),
+    ],
+)
 def test_an_unreadable_record_is_refused_with_what_to_do(runs, spoil, saw):
     run = made()
     spoil(run.folder / "run.json")
@@ -84,9 +99,13 @@ def test_an_unreadable_record_is_refused_with_what_to_do(runs, spoil, saw):
 
 def test_a_record_killed_while_it_was_written_is_the_old_one(runs):
     run = made()
-    script = ("import os, sys; from helpers.command import record; run = record.latest(); run.target = 'x' * 5000000\n"
-              "import threading; threading.Timer(0.2, lambda: os._exit(9)).start()\nwhile True: run.save()")
-    subprocess.run([sys.executable, "-c", script], cwd=str(REPO), env=dict(os.environ, RUNBOOK_RUNS=str(runs)), timeout=30)
+    script = (
+        "import os, sys; from helpers.command import record; run = record.latest(); run.target = 'x' * 5000000\n"
+        "import threading; threading.Timer(0.2, lambda: os._exit(9)).start()\nwhile True: run.save()"
+    )
+    subprocess.run(
+        [sys.executable, "-c", script], cwd=str(REPO), env=dict(os.environ, RUNBOOK_RUNS=str(runs)), timeout=30
+    )
     assert record.read(run.folder).target in ("local", "x" * 5000000)
     (run.folder / "run.json.part").write_text("half")
     made()

@@ -1,4 +1,5 @@
 """The site's pages as the code makes them: nothing that the notebooks or the record say is lost or made up."""
+
 from __future__ import annotations
 
 import re
@@ -7,10 +8,12 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from helpers.command import site as book, main as cli, record
+from helpers.command import main as cli
+from helpers.command import record
+from helpers.command import site as book
+from helpers.command.runner import Plan
 from helpers.core import notebooks
 from helpers.core.paths import REPO
-from helpers.command.runner import Plan
 
 
 @pytest.fixture
@@ -20,8 +23,17 @@ def known():
 
 def run_of(known, **chapters):
     """A record of these chapters, as a run would leave it."""
-    return record.Run(id="20210601-120000", target="sandbox", mode="install", state="ok", started="2021-06-01T12:00:00+00:00", chapters={
-        name: record.ChapterRun(id=name, number=known[name].number, title=known[name].title, **fields) for name, fields in chapters.items()})
+    return record.Run(
+        id="20210601-120000",
+        target="sandbox",
+        mode="install",
+        state="ok",
+        started="2021-06-01T12:00:00+00:00",
+        chapters={
+            name: record.ChapterRun(id=name, number=known[name].number, title=known[name].title, **fields)
+            for name, fields in chapters.items()
+        },
+    )
 
 
 def test_every_row_of_a_chapters_troubleshooting_table_is_on_the_page(known):
@@ -29,7 +41,7 @@ def test_every_row_of_a_chapters_troubleshooting_table_is_on_the_page(known):
     for n in known.values():
         text = "".join("".join(c["source"]) + "\n" for c in n.content["cells"] if c["cell_type"] == "markdown")
         rows = re.findall(r"^\| ([a-z0-9]+-[a-z0-9-]+) \|", text, re.M)
-        assert rows and [r for r in rows if "`{}`".format(r) not in page] == []
+        assert rows and [r for r in rows if f"`{r}`" not in page] == []
 
 
 def test_an_escaped_bar_stays_in_its_cell(known):
@@ -41,31 +53,53 @@ def test_the_page_shows_the_values_that_the_run_used():
     source = 'port = 9000    # the S3 API\nbuckets = ["a"]\nlisten = "0.0.0.0"  # address'
     shown = book._with_values(source, {"port": 9010, "buckets": ["a", "b"], "listen": "0.0.0.0", "other": 1})
     assert shown.splitlines()[0].split("#") == ["port = 9010                      ", " the S3 API (default: 9000)"]
-    assert shown.splitlines()[1].startswith('buckets = ["a", "b"]') and shown.splitlines()[2] == 'listen = "0.0.0.0"  # address'
+    assert (
+        shown.splitlines()[1].startswith('buckets = ["a", "b"]')
+        and shown.splitlines()[2] == 'listen = "0.0.0.0"  # address'
+    )
 
 
 def test_a_text_that_varies_is_marked_without_brackets():
-    assert book._plain_marks("<td>‹24 GiB›</td>") == '<td><span class="varies" title="may differ from run to run">24 GiB</span></td>'
+    assert (
+        book._plain_marks("<td>‹24 GiB›</td>")
+        == '<td><span class="varies" title="may differ from run to run">24 GiB</span></td>'
+    )
     assert book._plain_marks('<span style="color:#57606a">‹✓›</span> ok') == '<span style="color:#1a7f37">✓</span> ok'
 
 
 def test_the_readmes_table_says_what_the_record_says(known):
-    run = run_of(known, minio={"state": "ok", "verified": "2021-06-01T12:00:05+00:00", "artifacts": [
-        record.ArtifactUse(name="minio", version="x", origin="mirror", fidelity="equivalent", program="other")]})
+    run = run_of(
+        known,
+        minio={
+            "state": "ok",
+            "verified": "2021-06-01T12:00:05+00:00",
+            "artifacts": [
+                record.ArtifactUse(name="minio", version="x", origin="mirror", fidelity="equivalent", program="other")
+            ],
+        },
+    )
     rows = {r[:4]: r for r in book.readme_block(run, known).splitlines()}
     assert rows["| 05"].endswith("| equivalent | 2021-06-01 |")
     assert rows["| 06"].endswith("| not run |")
-    assert all(rows["| " + number].endswith("| planned |") for number in book.PARTS if number not in {n.number for n in known.values()})
+    assert all(
+        rows["| " + number].endswith("| planned |")
+        for number in book.PARTS
+        if number not in {n.number for n in known.values()}
+    )
 
 
 def test_the_readme_has_a_row_for_every_chapter(known):
     readme = (REPO / "README.md").read_text()
-    assert [n.path.name for n in known.values() if "notebooks/" + n.path.name not in readme] == [], "./runbook book --readme writes the table"
+    assert [n.path.name for n in known.values() if "notebooks/" + n.path.name not in readme] == [], (
+        "./runbook book --readme writes the table"
+    )
 
 
 def test_a_failed_chapter_says_so_below_its_title(known):
     run = run_of(known, minio={"state": "failed", "reason": "1 of 15 do not hold", "notebook": "05_minio.ipynb"})
-    assert "last-run failed" in book._last_run(run.chapters["minio"], run) and "1 of 15" in book._last_run(run.chapters["minio"], run)
+    assert "last-run failed" in book._last_run(run.chapters["minio"], run) and "1 of 15" in book._last_run(
+        run.chapters["minio"], run
+    )
 
 
 def test_the_platform_file_of_the_reference_is_taken(known, tmp_path):
@@ -79,5 +113,5 @@ def test_the_platform_file_of_the_reference_is_taken(known, tmp_path):
 def test_every_command_has_help_in_the_reference():
     text = book.commands_reference()
     for name in cli.main.commands:
-        assert "`./runbook {}`".format(name) in text
+        assert f"`./runbook {name}`" in text
     assert CliRunner().invoke(cli.book, ["--help"]).exit_code == 0

@@ -1,4 +1,5 @@
 """Actions: their probes and commands, run by a real bash on files of this machine."""
+
 import hashlib
 import os
 import subprocess
@@ -10,7 +11,13 @@ from helpers.core.catalogue import Artifact
 
 
 def bash(script):
-    done = subprocess.run(["bash", "--norc", "-euo", "pipefail", "-c", script], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=30)
+    done = subprocess.run(
+        ["bash", "--norc", "-euo", "pipefail", "-c", script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=30,
+    )
     return done.returncode == 0, done.stdout.strip()
 
 
@@ -27,8 +34,8 @@ def owner():
 
 def test_commands_are_so_when_their_probe_says_so(tmp_path):
     mark = tmp_path / "mark"
-    action = actions.commands(["touch {}".format(mark), "true"], "[ -e {} ]".format(mark), "rm {}".format(mark))
-    assert action.shown == ["touch {}".format(mark), "true"]
+    action = actions.commands([f"touch {mark}", "true"], f"[ -e {mark} ]", f"rm {mark}")
+    assert action.shown == [f"touch {mark}", "true"]
     assert not bash(action.done)[0] and bash(action.gone)[0]
     assert bash(action.apply)[0] and bash(action.done)[0] and not bash(action.gone)[0]
     assert bash(action.undo)[0] and bash(action.gone)[0]
@@ -77,7 +84,10 @@ def test_an_artifact_is_fetched_verified_and_replaced_whole(tmp_path, served):
     action = actions.artifact_file(artifact(url, sha), str(place))
     assert not bash(action.done)[0] and bash(action.gone)[0]
     assert bash(action.apply)[0] and bash(action.done)[0]
-    assert place.stat().st_mode & 0o777 == 0o755 and subprocess.run([str(place)], stdout=subprocess.PIPE).stdout == b"tool\n"
+    assert (
+        place.stat().st_mode & 0o777 == 0o755
+        and subprocess.run([str(place)], stdout=subprocess.PIPE).stdout == b"tool\n"
+    )
     place.write_text("changed by hand")
     assert not bash(action.done)[0] and bash(action.apply)[0] and bash(action.done)[0]
     assert bash(action.undo)[0] and bash(action.gone)[0]
@@ -88,7 +98,9 @@ def test_a_bad_download_leaves_the_old_file(tmp_path, served, break_it):
     url, sha = served
     place = tmp_path / "tool"
     place.write_text("old")
-    action = actions.artifact_file(artifact(url + ("-gone" if break_it == "url" else ""), sha if break_it == "url" else "0" * 64), str(place))
+    action = actions.artifact_file(
+        artifact(url + ("-gone" if break_it == "url" else ""), sha if break_it == "url" else "0" * 64), str(place)
+    )
     assert not bash(action.apply)[0]
     assert place.read_text() == "old" and sorted(os.listdir(str(tmp_path))) == ["served", "tool"]
 

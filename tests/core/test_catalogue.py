@@ -1,4 +1,5 @@
 """The catalogue: what every artifact must say, and the origin that it comes from."""
+
 import re
 
 import pytest
@@ -30,14 +31,17 @@ def test_needs_are_followed_once():
     assert catalogue.with_needs(["unheard-of"]) == ["unheard-of"]
 
 
-@pytest.mark.parametrize("text, saw", [
-    ("[a]\nkind = 'file'\nversion = '1'\nlicence = 'MIT'\n", "missing: url"),
-    ("[a]\nkind = 'apt'\n", "licence, version"),
-    ("[a]\nkind = 'rpm'\nversion = '1'\nlicence = 'MIT'\n", "a kind among"),
-    ("a = 1\n", "no table"),
-    ("[a\n", "line 1"),
-    (None, "No such file"),
-])
+@pytest.mark.parametrize(
+    "text, saw",
+    [
+        ("[a]\nkind = 'file'\nversion = '1'\nlicence = 'MIT'\n", "missing: url"),
+        ("[a]\nkind = 'apt'\n", "licence, version"),
+        ("[a]\nkind = 'rpm'\nversion = '1'\nlicence = 'MIT'\n", "a kind among"),
+        ("a = 1\n", "no table"),
+        ("[a\n", "line 1"),
+        (None, "No such file"),
+    ],
+)
 def test_a_broken_catalogue_is_named(tmp_path, text, saw):
     path = tmp_path / "catalogue.toml"
     if text is not None:

@@ -1,4 +1,5 @@
 """Events: whole lines for the runner, masked; a line that was cut off ends the story, not the reader."""
+
 import json
 
 from helpers.core import events
@@ -42,7 +43,13 @@ def test_probes_asked_before_come_from_the_latest_record_of_that_target(runs):
     assert events.asked_before("local", "minio") == []
     (runs / "1").mkdir()
     (runs / "latest").symlink_to("1")
-    for text, found in [('{"target": "local", "chapters": {"minio": {"probes": ["true"]}}}', ["true"]), ('{"target": "sandbox", "chapters": {"minio": {"probes": ["true"]}}}', []),
-                        ('{"target": "local", "chapters": {}}', []), ("[]", []), ("{", []), ('{"target": "local", "chapters": []}', [])]:
+    for text, found in [
+        ('{"target": "local", "chapters": {"minio": {"probes": ["true"]}}}', ["true"]),
+        ('{"target": "sandbox", "chapters": {"minio": {"probes": ["true"]}}}', []),
+        ('{"target": "local", "chapters": {}}', []),
+        ("[]", []),
+        ("{", []),
+        ('{"target": "local", "chapters": []}', []),
+    ]:
         (runs / "1" / "run.json").write_text(text)
         assert events.asked_before("local", "minio") == found, text

@@ -1,13 +1,14 @@
 """Chapters as files: what each of them must have, and parameters that are refused at the door."""
+
 import ast
 import json
 import re
 
 import pytest
 
+from helpers.command.runner import Plan
 from helpers.core import catalogue, notebooks
 from helpers.core.errors import BadInput
-from helpers.command.runner import Plan
 
 CHAPTERS = notebooks.load_all()
 
@@ -23,6 +24,7 @@ def sources(notebook, kind):
 
 # -- every real notebook ---------------------------------------------------------------------------
 
+
 def test_it_is_a_source_without_outputs(chapter):
     for cell in chapter.content["cells"]:
         if cell["cell_type"] == "code":
@@ -35,13 +37,21 @@ def test_it_is_a_source_without_outputs(chapter):
 def test_it_has_the_form_of_a_chapter(chapter):
     cells = chapter.content["cells"]
     assert cells[0]["cell_type"] == "markdown" and cells[0]["source"][0].startswith("# ")
-    assert "parameters" in cells[1]["metadata"]["tags"] and sum("parameters" in c["metadata"].get("tags", []) for c in cells) == 1
+    assert (
+        "parameters" in cells[1]["metadata"]["tags"]
+        and sum("parameters" in c["metadata"].get("tags", []) for c in cells) == 1
+    )
     code = sources(chapter, "code")
-    assert any("Chapter.open(\"{}\", globals())".format(chapter.id) in c for c in code)
+    assert any(f'Chapter.open("{chapter.id}", globals())' in c for c in code)
     assert code[-1].strip().endswith("ch.verdict()")
     prose = "\n".join(sources(chapter, "markdown"))
     assert "\n## When it fails\n" in prose and "\n## What next\n" in prose and "Proof" in prose
-    assert re.fullmatch(r"[a-z][a-z0-9_]*", chapter.id) and re.match(r"\d\d_", chapter.path.name) and chapter.title and chapter.provides
+    assert (
+        re.fullmatch(r"[a-z][a-z0-9_]*", chapter.id)
+        and re.match(r"\d\d_", chapter.path.name)
+        and chapter.title
+        and chapter.provides
+    )
     for c in code:
         assert len(c.splitlines()) <= 60, "a cell is no longer than a screen"
 
@@ -59,7 +69,12 @@ def calls(notebook, method):
     """The calls of ch.<method>(...) in the notebook."""
     for source in sources(notebook, "code"):
         for node in ast.walk(ast.parse(source)):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == method and getattr(node.func.value, "id", "") == "ch":
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and node.func.attr == method
+                and getattr(node.func.value, "id", "") == "ch"
+            ):
                 yield node
 
 
@@ -77,7 +92,10 @@ def test_the_troubleshooting_entries_that_its_checks_name_exist(chapter):
 
 def test_the_requirements_rows_name_entries_of_that_chapter():
     from helpers.components import requirements
-    rows = requirements.judge_tools(dict(requirements.look_here())) + requirements.judge_ports({"ports": {80: "other"}}, [80, 81])
+
+    rows = requirements.judge_tools(dict(requirements.look_here())) + requirements.judge_ports(
+        {"ports": {80: "other"}}, [80, 81]
+    )
     text = (notebooks.NOTEBOOKS.parent / "helpers" / "components" / "requirements.py").read_text()
     named = {r.entry for r in rows} | set(re.findall(r'"(req-[a-z]+)"', text))
     assert named <= set(CHAPTERS["requirements"].entries)
@@ -111,7 +129,7 @@ def test_the_chapters_order_has_no_cycle_and_points_back():
 
 # -- made-up chapters -------------------------------------------------------------------------------
 
-PARAMETERS = '''target = "sandbox"   # where
+PARAMETERS = """target = "sandbox"   # where
 mode = "install"  # how
 origin = "auto"   # whence
 port = 9000       # the port
@@ -122,14 +140,31 @@ allow_cidr = "10.1.0.0/16"
 share = 0.5
 wide = False
 anything = []
-'''
+"""
 
 
 def made(folder, name="05_made.ipynb", meta=None, source=PARAMETERS, markdown="# Made\n"):
     path = folder / name
-    cells = [{"cell_type": "markdown", "metadata": {}, "source": markdown.splitlines(True)},
-             {"cell_type": "code", "metadata": {"tags": ["parameters"]}, "source": source.splitlines(True), "outputs": [], "execution_count": None}]
-    path.write_text(json.dumps({"cells": cells, "metadata": {"runbook": meta or {"id": "made", "title": "Made"}}, "nbformat": 4, "nbformat_minor": 5}))
+    cells = [
+        {"cell_type": "markdown", "metadata": {}, "source": markdown.splitlines(True)},
+        {
+            "cell_type": "code",
+            "metadata": {"tags": ["parameters"]},
+            "source": source.splitlines(True),
+            "outputs": [],
+            "execution_count": None,
+        },
+    ]
+    path.write_text(
+        json.dumps(
+            {
+                "cells": cells,
+                "metadata": {"runbook": meta or {"id": "made", "title": "Made"}},
+                "nbformat": 4,
+                "nbformat_minor": 5,
+            }
+        )
+    )
     return notebooks.Notebook(path)
 
 
@@ -144,28 +179,85 @@ def test_parameters_and_their_comments_are_read(example):
 
 
 def test_given_values_go_over_the_defaults(example):
-    values = notebooks.check_parameters(example, {"port": 1, "share": 1, "ports": [], "names": ["x", "y-2"], "allow_cidr": "", "anything": ["z", 1]})
-    assert (values["port"], values["share"], values["ports"], values["names"], values["web_port"]) == (1, 1, [], ["x", "y-2"], 9001)
+    values = notebooks.check_parameters(
+        example, {"port": 1, "share": 1, "ports": [], "names": ["x", "y-2"], "allow_cidr": "", "anything": ["z", 1]}
+    )
+    assert (values["port"], values["share"], values["ports"], values["names"], values["web_port"]) == (
+        1,
+        1,
+        [],
+        ["x", "y-2"],
+        9001,
+    )
 
 
-@pytest.mark.parametrize("given, saw", [
-    ({"port": "9000"}, "a whole number, not str"), ({"port": 9000.0}, "a whole number"), ({"port": True}, "a whole number, not bool"), ({"port": None}, "a whole number"),
-    ({"wide": 1}, "true or false"), ({"wide": "yes"}, "true or false"), ({"share": "half"}, "a number"), ({"share": True}, "a number"),
-    ({"names": "a,b"}, "a list"), ({"names": [1]}, "each must be text"), ({"ports": ["80"]}, "each must be a whole number"), ({"ports": [80, True]}, "each must be"),
-    ({"target": 5}, "text"),
-    ({"port": 0}, "1 to 65535"), ({"port": 65536}, "1 to 65535"), ({"port": -1}, "1 to 65535"), ({"web_port": 70000}, "1 to 65535"), ({"ports": [80, 0]}, "1 to 65535"),
-    ({"allow_cidr": "10.1.0.0/33"}, "10.1.0.0/33"), ({"allow_cidr": "10.1.2.3/16"}, "host bits"), ({"allow_cidr": "everybody"}, "everybody"),
-    ({"mode": "instal"}, "Did you mean install?"), ({"mode": "zzz"}, "Modes: install, verify"),
-])
+@pytest.mark.parametrize(
+    "given, saw",
+    [
+        ({"port": "9000"}, "a whole number, not str"),
+        ({"port": 9000.0}, "a whole number"),
+        ({"port": True}, "a whole number, not bool"),
+        ({"port": None}, "a whole number"),
+        ({"wide": 1}, "true or false"),
+        ({"wide": "yes"}, "true or false"),
+        ({"share": "half"}, "a number"),
+        ({"share": True}, "a number"),
+        ({"names": "a,b"}, "a list"),
+        ({"names": [1]}, "each must be text"),
+        ({"ports": ["80"]}, "each must be a whole number"),
+        ({"ports": [80, True]}, "each must be"),
+        ({"target": 5}, "text"),
+        ({"port": 0}, "1 to 65535"),
+        ({"port": 65536}, "1 to 65535"),
+        ({"port": -1}, "1 to 65535"),
+        ({"web_port": 70000}, "1 to 65535"),
+        ({"ports": [80, 0]}, "1 to 65535"),
+        ({"allow_cidr": "10.1.0.0/33"}, "10.1.0.0/33"),
+        ({"allow_cidr": "10.1.2.3/16"}, "host bits"),
+        ({"allow_cidr": "everybody"}, "everybody"),
+        ({"mode": "instal"}, "Did you mean install?"),
+        ({"mode": "zzz"}, "Modes: install, verify"),
+    ],
+)
 def test_a_value_that_does_not_fit_is_named_with_an_example(example, given, saw):
     with pytest.raises(BadInput) as e:
         notebooks.check_parameters(example, given)
     name = list(given)[0]
-    assert saw in e.value.saw and name in e.value.what and "made" in e.value.what and "For example: {} = ".format(name) in e.value.do
+    assert (
+        saw in e.value.saw
+        and name in e.value.what
+        and "made" in e.value.what
+        and f"For example: {name} = " in e.value.do
+    )
 
 
-@pytest.mark.parametrize("text", ["$(id)", "`id`", "a;b", "a|b", "a&b", "a>b", "a<b", "a b", "a\nb", "a'b", 'a"b', "a\\b", "a#b", "(a)", "{a}", "[a]", "a!b", "a?b", "/srv/*", "~root",
-                                  "--help", "-rf"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "$(id)",
+        "`id`",
+        "a;b",
+        "a|b",
+        "a&b",
+        "a>b",
+        "a<b",
+        "a b",
+        "a\nb",
+        "a'b",
+        'a"b',
+        "a\\b",
+        "a#b",
+        "(a)",
+        "{a}",
+        "[a]",
+        "a!b",
+        "a?b",
+        "/srv/*",
+        "~root",
+        "--help",
+        "-rf",
+    ],
+)
 @pytest.mark.parametrize("inside", [False, True])
 def test_what_a_shell_would_interpret_is_refused(example, text, inside):
     with pytest.raises(BadInput) as e:
@@ -173,7 +265,19 @@ def test_what_a_shell_would_interpret_is_refused(example, text, inside):
     assert "only letters, digits" in e.value.saw
 
 
-@pytest.mark.parametrize("text", ["ssh://u@h.example:22", "http://10.0.0.1:8000/x", "/srv/minio-2_a", "RELEASE.2021", "a=b,c%20+d", "fd00::1", "ä", ""])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ssh://u@h.example:22",
+        "http://10.0.0.1:8000/x",
+        "/srv/minio-2_a",
+        "RELEASE.2021",
+        "a=b,c%20+d",
+        "fd00::1",
+        "ä",
+        "",
+    ],
+)
 def test_ordinary_texts_are_accepted(example, text):
     assert notebooks.check_parameters(example, {"origin": text})["origin"] == text
 
@@ -205,13 +309,16 @@ def test_the_troubleshooting_table_is_read_and_other_tables_are_not(tmp_path):
 
 # -- the plan ---------------------------------------------------------------------------------------
 
+
 @pytest.fixture
 def chapters(tmp_path, monkeypatch):
     """Put made-up chapters in place of the real ones: {id: requires}."""
+
     def put(**requires):
         for n, (name, needs) in enumerate(requires.items(), 1):
-            made(tmp_path, "{:02d}_{}.ipynb".format(n, name), {"id": name, "title": name, "requires": needs})
+            made(tmp_path, f"{n:02d}_{name}.ipynb", {"id": name, "title": name, "requires": needs})
         monkeypatch.setattr(notebooks, "NOTEBOOKS", tmp_path)
+
     return put
 
 
@@ -255,11 +362,21 @@ def test_parameters_of_all_and_of_one(chapters):
     assert [plan.parameters["b"][k] for k in ("port", "web_port", "wide")] == [3, 9001, True]
 
 
-@pytest.mark.parametrize("kw, what", [
-    ({"given": {"a": {"prt": 1}}}, "prt"), ({"everywhere": {"prt": 1}}, "prt"), ({"everywhere": {1: 1}}, "1"), ({"given": {"aa": {}}}, "aa"), ({"only": ["aa"]}, "aa"),
-    ({"everywhere": {"target": "local"}}, "target"), ({"given": {"a": {"mode": "verify"}}}, "mode"), ({"mode": "destroy"}, "destroy"), ({"mode": ["x"]}, "x"),
-    ({"given": {"a": {"port": "x"}}}, "port"),
-])
+@pytest.mark.parametrize(
+    "kw, what",
+    [
+        ({"given": {"a": {"prt": 1}}}, "prt"),
+        ({"everywhere": {"prt": 1}}, "prt"),
+        ({"everywhere": {1: 1}}, "1"),
+        ({"given": {"aa": {}}}, "aa"),
+        ({"only": ["aa"]}, "aa"),
+        ({"everywhere": {"target": "local"}}, "target"),
+        ({"given": {"a": {"mode": "verify"}}}, "mode"),
+        ({"mode": "destroy"}, "destroy"),
+        ({"mode": ["x"]}, "x"),
+        ({"given": {"a": {"port": "x"}}}, "port"),
+    ],
+)
 def test_a_plan_that_is_refused(chapters, kw, what):
     chapters(a=[], b=[])
     with pytest.raises(BadInput) as e:

@@ -1,4 +1,5 @@
 """Secrets: one file that only its owner reads, one value whoever asks first, no value in any text."""
+
 import base64
 import json
 import os
@@ -22,7 +23,10 @@ def store(own_home):
 
 def test_made_once_kept_and_told_apart(store):
     first = store.get("minio-root").reveal()
-    assert len(first) == 32 and store.get("minio-root").reveal() == first == SecretStore("somewhere").get("minio-root").reveal()
+    assert (
+        len(first) == 32
+        and store.get("minio-root").reveal() == first == SecretStore("somewhere").get("minio-root").reveal()
+    )
     assert store.get("postgres-a").reveal() != first and SecretStore("elsewhere").get("minio-root").reveal() != first
     assert store.names() == ["minio-root", "postgres-a"]
 
@@ -41,7 +45,10 @@ def test_only_the_owner_reads_them_whatever_the_umask(store):
 
 def test_processes_that_ask_at_once_get_one_value(store):
     script = "from helpers.core.secrets import SecretStore; s = SecretStore('somewhere'); print([s.get('n%d' % (n % 10)).reveal() for n in range(50)])"
-    asking = [subprocess.Popen([sys.executable, "-c", script], cwd=str(REPO), stdout=subprocess.PIPE, text=True) for _ in range(6)]
+    asking = [
+        subprocess.Popen([sys.executable, "-c", script], cwd=str(REPO), stdout=subprocess.PIPE, text=True)
+        for _ in range(6)
+    ]
     answers = {p.communicate(timeout=60)[0] for p in asking}
     assert len(answers) == 1 and len(store.names()) == 10
 
@@ -50,12 +57,27 @@ def test_the_environment_wins_and_is_not_stored(store, monkeypatch):
     kept = store.get("minio-root").reveal()
     monkeypatch.setenv("RUNBOOK_SECRET_MINIO_ROOT", "given-by-a-person")
     monkeypatch.setenv("RUNBOOK_SECRET_ONLY_THERE", "another-value")
-    assert store.get("minio-root").reveal() == "given-by-a-person" and store.get("only-there").reveal() == "another-value"
+    assert (
+        store.get("minio-root").reveal() == "given-by-a-person" and store.get("only-there").reveal() == "another-value"
+    )
     assert {"given-by-a-person", "another-value", kept} <= set(store.values())
     assert "given" not in store.path.read_text() and store.names() == ["minio-root"]
 
 
-@pytest.mark.parametrize("value", ["tiny123", "a'; drop role x; --", 'has"quote', "dollar$HOME", "back\\slash", "two words", "new\nline", "`id`aaaa", "ampers&nd"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "tiny123",
+        "a'; drop role x; --",
+        'has"quote',
+        "dollar$HOME",
+        "back\\slash",
+        "two words",
+        "new\nline",
+        "`id`aaaa",
+        "ampers&nd",
+    ],
+)
 def test_a_given_value_that_could_not_be_masked_or_quoted_is_refused_and_not_repeated(store, monkeypatch, value):
     monkeypatch.setenv("RUNBOOK_SECRET_MINIO_ROOT", value)
     with pytest.raises(BadInput) as e:
@@ -89,7 +111,15 @@ def test_a_broken_file_is_an_error_for_people_and_is_kept(store):
 
 def test_printing_a_secret_never_shows_it(capsys):
     secret = Secret("minio-root", "S3cretValue")
-    texts = [repr(secret), str(secret), "{}".format(secret), "%s" % secret, f"{secret!r}", repr({"a": [secret]}), json.dumps({"a": secret}, default=str)]
+    texts = [
+        repr(secret),
+        str(secret),
+        f"{secret}",
+        f"{secret}",
+        f"{secret!r}",
+        repr({"a": [secret]}),
+        json.dumps({"a": secret}, default=str),
+    ]
     print(secret)
     assert not any("S3cretValue" in t for t in texts + [capsys.readouterr().out]) and secret.reveal() == "S3cretValue"
 
@@ -98,7 +128,14 @@ def test_the_mark_in_a_files_text_is_filled_only_as_it_is_sent():
     secret, sent = Secret("minio-root", "S3cretValue"), []
     text = f"PASSWORD={secret}\n"
     assert text == "PASSWORD={{secret:minio-root}}\n"
-    action = File(text, "/etc/x", "0600", "root:root", lambda t: t.replace("{{secret:minio-root}}", secret.reveal()), lambda data, *_: sent.append(data))
+    action = File(
+        text,
+        "/etc/x",
+        "0600",
+        "root:root",
+        lambda t: t.replace("{{secret:minio-root}}", secret.reveal()),
+        lambda data, *_: sent.append(data),
+    )
     assert "S3cretValue" not in " ".join(action.shown) + action.done + action.undo
     action.apply()
     assert sent == [b"PASSWORD=S3cretValue\n"]
@@ -111,21 +148,23 @@ def forms(value):
     yield urllib.parse.quote(value, safe="")
     yield urllib.parse.quote(value)
     yield "https://me:{}@host/".format(urllib.parse.quote(value, safe=""))
-    for user in ("a", "ab", "abc"):     # an Authorization header: the secret starts at each place of a base64 group
+    for user in ("a", "ab", "abc"):  # an Authorization header: the secret starts at each place of a base64 group
         for after in ("", "\n", "xy"):
-            yield base64.b64encode("{}:{}{}".format(user, value, after).encode()).decode()
+            yield base64.b64encode(f"{user}:{value}{after}".encode()).decode()
 
 
 @pytest.mark.parametrize("value", ["0123456789abcdef" * 2, "S3cret/with+signs", "grün✓grün"])
 def test_every_form_is_masked(value):
     masker = Masker(["other-secret-value", value])
     for form in forms(value):
-        shown = masker.mask("before {} after".format(form))
+        shown = masker.mask(f"before {form} after")
         assert MASK in shown and shown.startswith("before ") and shown.endswith(" after")
         assert masker.holds_secret("x" + form + "x")
-        core = base64.b64encode(value.encode()).decode()[:len(value) // 2]
+        core = base64.b64encode(value.encode()).decode()[: len(value) // 2]
         assert value not in shown and core not in shown
-    assert masker.mask("nothing of the kind") == "nothing of the kind" and not masker.holds_secret("nothing of the kind")
+    assert masker.mask("nothing of the kind") == "nothing of the kind" and not masker.holds_secret(
+        "nothing of the kind"
+    )
 
 
 def test_a_secret_inside_of_another_is_masked_whole():

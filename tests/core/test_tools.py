@@ -1,4 +1,5 @@
 """Programs of the catalogue on this machine: fetched from a real web server, verified, unpacked, run."""
+
 import hashlib
 import http.server
 import io
@@ -14,7 +15,7 @@ from helpers.core.catalogue import Artifact
 from helpers.core.errors import BadInput, CommandFailed, RunbookError
 from helpers.core.secrets import Masker
 
-PROGRAM = b"#!/bin/sh\necho \"$@\"; cat; [ \"$1\" != fail ] || { echo sorry >&2; exit 3; }\n"
+PROGRAM = b'#!/bin/sh\necho "$@"; cat; [ "$1" != fail ] || { echo sorry >&2; exit 3; }\n'
 
 
 def tar(member, content=PROGRAM):
@@ -38,9 +39,10 @@ def web(tmp_path, own_home):
 
         def log_message(self, *a):
             pass
+
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield "http://127.0.0.1:{}".format(server.server_port), folder
+    yield f"http://127.0.0.1:{server.server_port}", folder
     server.shutdown()
 
 
@@ -63,7 +65,11 @@ def test_a_plain_program_is_fetched_once_and_runs(web, own_home):
     assert t.missing() is None and t.path == own_home / "bin/thing-1.2/thing" and os.access(str(t.path), os.X_OK)
     assert t.run("a", "b", stdin="c") == "a b\nc"
     action = t.installed()
-    assert action.done() is None and action.shown == ["fetch thing-linux-amd64", "sha256sum -c", "install it as ~/.mlops-runbook/bin/thing-1.2/thing"]
+    assert action.done() is None and action.shown == [
+        "fetch thing-linux-amd64",
+        "sha256sum -c",
+        "install it as ~/.mlops-runbook/bin/thing-1.2/thing",
+    ]
     assert sorted(p.name for p in t.folder.iterdir()) == ["sha256", "thing"]
 
 
@@ -134,7 +140,9 @@ def test_what_cannot_be_fetched_is_said_to_people(web, monkeypatch):
 
 def test_a_mirror_serves_it_under_its_upstream_name_with_its_checksum():
     a = Artifact("thing", {"kind": "tool", "version": "1", "url": "https://get.example/thing-{os}-{arch}"})
-    assert a.url_for("linux", "arm64") == "https://get.example/thing-linux-arm64" and a.sha256_for("linux", "arm64") == ""
+    assert (
+        a.url_for("linux", "arm64") == "https://get.example/thing-linux-arm64" and a.sha256_for("linux", "arm64") == ""
+    )
     a._mirror, a._sums = "http://mirror:1", {"get.example/thing-linux-amd64": "f" * 64}
     assert a.url_for("linux", "amd64") == "http://mirror:1/get.example/thing-linux-amd64"
     assert (a.sha256_for("linux", "amd64"), a.sha256_for("darwin", "amd64")) == ("f" * 64, "")

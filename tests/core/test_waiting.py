@@ -1,4 +1,5 @@
 """Waiting: ready, hopeless and late are three different ends."""
+
 import time
 
 import pytest
@@ -16,10 +17,16 @@ def test_returns_what_ready_returned_as_soon_as_it_does():
 def test_an_exception_means_not_yet_and_is_told_in_the_end():
     def refused():
         raise ConnectionRefusedError("nobody listens\nsecond line")
+
     told = []
     with pytest.raises(TimedOut) as e:
         wait("the port", refused, timeout=0.2, every=0.02, host="h", tell=told.append, do="look")
-    assert "the port" in e.value.what and "0.2 s" in e.value.what and e.value.saw == "nobody listens" and (e.value.host, e.value.do) == ("h", "look")
+    assert (
+        "the port" in e.value.what
+        and "0.2 s" in e.value.what
+        and e.value.saw == "nobody listens"
+        and (e.value.host, e.value.do) == ("h", "look")
+    )
     assert len(told) > 3 and "the port" in told[-1] and "nobody listens" in told[-1]
 
 
@@ -44,5 +51,6 @@ def test_never_true_is_never_success():
 def test_ctrl_c_passes():
     def interrupted():
         raise KeyboardInterrupt()
+
     with pytest.raises(KeyboardInterrupt):
         wait("it", interrupted)

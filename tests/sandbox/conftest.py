@@ -1,4 +1,5 @@
 """A sandbox of the tests' own: target sandbox:test, or sandbox:$RUNBOOK_TEST_SANDBOX where another one is wanted."""
+
 import os
 
 import pytest

@@ -1,4 +1,5 @@
 """Owns the form of tests/recordings/determined.md: what was asked of a real master and what it answered."""
+
 from __future__ import annotations
 
 import json
@@ -60,7 +61,13 @@ def shape(text: str) -> list[tuple[str, str]]:
         word, at = token[1], token.end()
         if word in "{[":
             note({"{": "object", "[": "list"}[word])
-            path = "" if not stack else f"{stack[-1][0]}.{stack[-1][2]}" if stack[-1][1] == "{" else f"{stack[-1][0]}[{'' if stack[-1][2] == 0 else '…'}]"
+            path = (
+                ""
+                if not stack
+                else f"{stack[-1][0]}.{stack[-1][2]}"
+                if stack[-1][1] == "{"
+                else f"{stack[-1][0]}[{'' if stack[-1][2] == 0 else '…'}]"
+            )
             stack.append([path, word, None if word == "{" else 0])
         elif word in "}]":
             stack.pop()
@@ -71,7 +78,15 @@ def shape(text: str) -> list[tuple[str, str]]:
         elif stack and stack[-1][1] == "{" and stack[-1][2] is None:
             stack[-1][2] = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", "<id>", word.strip('"'))
         elif at < len(text) or word[0] == '"' and len(word) > 1 and word[-1] == '"' or not stack:
-            note("text" if word[0] == '"' else "null" if word == "null" else "flag" if word in ("true", "false") else "number")
+            note(
+                "text"
+                if word[0] == '"'
+                else "null"
+                if word == "null"
+                else "flag"
+                if word in ("true", "false")
+                else "number"
+            )
     return [(path, kind) for path, kind in found if "…" not in path]
 
 
@@ -85,7 +100,9 @@ def cut(text: str) -> bool:
 
 
 #: Texts that differ from server to server: compared by their form only.
-_VARYING = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|\d{4}-\d\d-\d\dT[\d:.]+Z|\((?:[a-z]+-){2}[a-z]+\)|v2\.public\.[\w.-]+|<TOKEN>")
+_VARYING = re.compile(
+    r"[0-9a-f]{8}-[0-9a-f-]{27}|\d{4}-\d\d-\d\dT[\d:.]+Z|\((?:[a-z]+-){2}[a-z]+\)|v2\.public\.[\w.-]+|<TOKEN>"
+)
 
 
 def _plain(value):
@@ -104,8 +121,14 @@ def differences(recorded: Exchange, status: int, headers: dict, answer: str) -> 
         found.append(f"status: {status}, Determined {recorded.status}")
     lower = {name.lower(): value for name, value in headers.items()}
     for name, value in recorded.headers.items():
-        ours, theirs = (re.sub(r"v2\.public\.[\w.-]+|<TOKEN>", "*", re.sub(r"\w{3}, \d\d \w{3} (?!1970)\d{4} [\d:]+ GMT", "<time>", text))
-                        for text in (lower.get(name.lower(), "none"), value))
+        ours, theirs = (
+            re.sub(
+                r"v2\.public\.[\w.-]+|<TOKEN>",
+                "*",
+                re.sub(r"\w{3}, \d\d \w{3} (?!1970)\d{4} [\d:]+ GMT", "<time>", text),
+            )
+            for text in (lower.get(name.lower(), "none"), value)
+        )
         if ours != theirs:
             found.append(f"header {name}: {ours}, Determined {theirs}")
     if not recorded.answer:
@@ -121,8 +144,8 @@ def differences(recorded: Exchange, status: int, headers: dict, answer: str) -> 
             found.append(f"body: {answer.strip()[:300]}, Determined {recorded.answer[:300]}")
         return found
     theirs = shape(recorded.answer)
-    ours = shape(answer)[:len(theirs)]
+    ours = shape(answer)[: len(theirs)]
     if ours != theirs:
         place = next((i for i, pair in enumerate(theirs) if i >= len(ours) or ours[i] != pair), 0)
-        found.append(f"body shape at {place}: {ours[place:place + 1]}, Determined {theirs[place]}")
+        found.append(f"body shape at {place}: {ours[place : place + 1]}, Determined {theirs[place]}")
     return found

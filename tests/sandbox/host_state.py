@@ -1,4 +1,5 @@
 """A target's state, for comparing before and after."""
+
 from __future__ import annotations
 
 import re

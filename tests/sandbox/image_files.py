@@ -1,4 +1,5 @@
 """What is in an image that a recipe made."""
+
 from __future__ import annotations
 
 import json
@@ -17,7 +18,9 @@ def unpacked(recipe: str, name: str, folder: Path) -> tuple[Path, dict]:
         listing = json.load(tar.extractfile("manifest.json"))[0]
         config = json.load(tar.extractfile(listing["Config"]))["config"]
         for layer in listing["Layers"]:
-            subprocess.run(["tar", "-xpf", "-", "-C", folder, "--numeric-owner"], input=tar.extractfile(layer).read(), check=True)
+            subprocess.run(
+                ["tar", "-xpf", "-", "-C", folder, "--numeric-owner"], input=tar.extractfile(layer).read(), check=True
+            )
     for mount in ("proc", "dev", "run"):
         (folder / mount).mkdir(exist_ok=True)
     return folder, config

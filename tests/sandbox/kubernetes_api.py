@@ -1,4 +1,5 @@
 """A stand-in for Kubernetes' API server, as far as the double of determined-master asks one: the tests say what becomes of each pod."""
+
 from __future__ import annotations
 
 import json
@@ -20,8 +21,28 @@ class Pods(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.port, self.account = self.server_address[1], folder
         folder.mkdir(parents=True)
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=fake", "-addext", "subjectAltName=IP:127.0.0.1",
-                        "-keyout", folder / "key", "-out", folder / "ca.crt"], check=True, capture_output=True)
+        subprocess.run(
+            [
+                "openssl",
+                "req",
+                "-x509",
+                "-newkey",
+                "rsa:2048",
+                "-nodes",
+                "-days",
+                "2",
+                "-subj",
+                "/CN=fake",
+                "-addext",
+                "subjectAltName=IP:127.0.0.1",
+                "-keyout",
+                folder / "key",
+                "-out",
+                folder / "ca.crt",
+            ],
+            check=True,
+            capture_output=True,
+        )
         (folder / "token").write_text(TOKEN)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(folder / "ca.crt", folder / "key")
@@ -29,18 +50,31 @@ class Pods(ThreadingHTTPServer):
         self.objects = {"pods": {}, "configmaps": {}}
         self.made, self.deleted, self.refusal = [], [], ""
         self.logs: dict[str, list[str]] = {}
-        self.nodes = [{"metadata": {"name": "cpu-only", "creationTimestamp": "2026-01-01T00:00:00Z"}, "status": {"capacity": {"cpu": "2"}}}]
+        self.nodes = [
+            {
+                "metadata": {"name": "cpu-only", "creationTimestamp": "2026-01-01T00:00:00Z"},
+                "status": {"capacity": {"cpu": "2"}},
+            }
+        ]
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
-    def become(self, name: str, phase: str, running: bool = False, code: int | None = None, address: str = "127.0.0.1") -> None:
+    def become(
+        self, name: str, phase: str, running: bool = False, code: int | None = None, address: str = "127.0.0.1"
+    ) -> None:
         """What the kubelet would say of the pod from now on."""
-        state = {"terminated": {"exitCode": code}} if code is not None else {"running": {}} if running else {"waiting": {}}
+        state = (
+            {"terminated": {"exitCode": code}} if code is not None else {"running": {}} if running else {"waiting": {}}
+        )
         scheduled = phase != "Pending" or running
         state = {"waiting": {}} if phase == "Pending" else state
         pod = self.objects["pods"][name]
         pod["spec"]["nodeName"] = "a-node"
-        pod["status"] = {"phase": phase, "podIP": address, "conditions": [{"type": "PodScheduled", "status": "True" if scheduled else "False"}],
-                         "containerStatuses": [{"name": "determined-container", "state": state}]}
+        pod["status"] = {
+            "phase": phase,
+            "podIP": address,
+            "conditions": [{"type": "PodScheduled", "status": "True" if scheduled else "False"}],
+            "containerStatuses": [{"name": "determined-container", "state": state}],
+        }
 
     def only_pod(self) -> str:
         """The name of the pod that is made, once it is."""
@@ -92,7 +126,9 @@ class _Handler(BaseHTTPRequestHandler):
             return self.answer(body, 201)
         if not name:
             assert url.query == "labelSelector=determined"
-            return self.answer({"items": [one for one in have.values() if "determined" in one["metadata"].get("labels", {})]})
+            return self.answer(
+                {"items": [one for one in have.values() if "determined" in one["metadata"].get("labels", {})]}
+            )
         if name not in have:
             return self.answer({"message": f'{kind} "{name}" not found'}, 404)
         if self.command == "DELETE":
@@ -109,7 +145,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Connection", "close")
         self.end_headers()
         while True:
-            ended = name not in s.objects["pods"] or "terminated" in s.objects["pods"][name]["status"]["containerStatuses"][0]["state"]
+            ended = (
+                name not in s.objects["pods"]
+                or "terminated" in s.objects["pods"][name]["status"]["containerStatuses"][0]["state"]
+            )
             for line in s.logs[name][sent:]:
                 self.wfile.write(f"2026-11-25T13:22:21.123456789Z {line}\n".encode())
                 sent += 1

@@ -1,4 +1,5 @@
 """Owns the form of tests/recordings/minio.md: what was asked of the real server and what it answered."""
+
 from __future__ import annotations
 
 import ast
@@ -13,8 +14,11 @@ RECORDING = Path(__file__).resolve().parent.parent / "recordings" / "minio.md"
 
 #: On every answer; the recording says so once and leaves them out of each.
 ON_EVERY_ANSWER = {
-    "server": "MinIO", "accept-ranges": "bytes", "vary": "Origin",
-    "content-security-policy": "block-all-mixed-content", "x-xss-protection": "1; mode=block",
+    "server": "MinIO",
+    "accept-ranges": "bytes",
+    "vary": "Origin",
+    "content-security-policy": "block-all-mixed-content",
+    "x-xss-protection": "1; mode=block",
 }
 _LEFT_OUT = set(ON_EVERY_ANSWER) | {"x-amz-request-id", "date", "content-length"}
 

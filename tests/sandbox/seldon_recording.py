@@ -1,4 +1,5 @@
 """Owns the form of tests/recordings/seldon.md: what the real chart, operator and executor 1.7.0 made, said and answered."""
+
 from __future__ import annotations
 
 import json
@@ -17,6 +18,7 @@ def section(title: str) -> str:
 @dataclass
 class Exchange:
     """One request and its answer. A long body was cut when it was written down."""
+
     who: str
     title: str
     method: str
@@ -38,17 +40,37 @@ def exchanges(title: str) -> list[Exchange]:
         asked = re.match(r"> (\S+) (\S+) ?(.*)", lines[1])
         status, _, headers = lines[2][2:].partition(" ")
         answer = "\n".join(lines[3:])[2:].replace("\\n", "\n")
-        found.append(Exchange(who, name, *asked.groups(), int(status), dict(json.loads(headers or "[]")),
-                              "" if answer == "(empty body)" else answer))
+        found.append(
+            Exchange(
+                who,
+                name,
+                *asked.groups(),
+                int(status),
+                dict(json.loads(headers or "[]")),
+                "" if answer == "(empty body)" else answer,
+            )
+        )
     return found
 
 
 def down() -> list[Exchange]:
     """What the executor answered without a model."""
     found = []
-    for method, path, answer, status, kind in re.findall(r"^(GET|POST) (\S+)\n(.*?) ?\[(\d+) (.*?) ?[\d.]+s\]$", section("executor with the model"), flags=re.M):
-        found.append(Exchange("executor", "no model", method, path, "{}" if method == "POST" else "", int(status),
-                              {"Content-Type": kind} if kind else {}, answer.strip()))
+    for method, path, answer, status, kind in re.findall(
+        r"^(GET|POST) (\S+)\n(.*?) ?\[(\d+) (.*?) ?[\d.]+s\]$", section("executor with the model"), flags=re.M
+    ):
+        found.append(
+            Exchange(
+                "executor",
+                "no model",
+                method,
+                path,
+                "{}" if method == "POST" else "",
+                int(status),
+                {"Content-Type": kind} if kind else {},
+                answer.strip(),
+            )
+        )
     return found
 
 
@@ -57,13 +79,16 @@ def differences(recorded: Exchange, status: int, headers: dict, answer: str) -> 
     found = []
     if status != recorded.status:
         found.append(f"status: {status}, recorded {recorded.status}")
-    seen = {name.title(): re.sub(r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", "<uuid>", value) for name, value in headers.items()}
-    for name in ("Date", "Content-Length", "Transfer-Encoding", "X-Content-Type-Options"):     # not written down
+    seen = {
+        name.title(): re.sub(r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", "<uuid>", value)
+        for name, value in headers.items()
+    }
+    for name in ("Date", "Content-Length", "Transfer-Encoding", "X-Content-Type-Options"):  # not written down
         seen.pop(name, None)
     if seen.get("Content-Type") == "application/json":
         del seen["Content-Type"]
     wanted = dict(recorded.headers)
-    if recorded.title == "no model":        # only the type was written down there
+    if recorded.title == "no model":  # only the type was written down there
         seen.pop("Seldon-Puid", None)
     for name in sorted(set(seen) | set(wanted)):
         if seen.get(name) != wanted.get(name):
@@ -77,6 +102,7 @@ def differences(recorded: Exchange, status: int, headers: dict, answer: str) -> 
 
 
 # --- the operator ----------------------------------------------------------------------------------------------------
+
 
 @dataclass
 class Step:
@@ -100,7 +126,13 @@ def _steps(text: str) -> list[Step]:
     found = []
     for part in re.split(r"^-- reconcile ", text, flags=re.M)[1:]:
         status = re.search(r"^   status=(.*)$", part, flags=re.M)
-        found.append(Step(int(part.split()[0]), _filled(status[1]) if status else {}, re.findall(r"^   event: (.*)$", part, flags=re.M)))
+        found.append(
+            Step(
+                int(part.split()[0]),
+                _filled(status[1]) if status else {},
+                re.findall(r"^   event: (.*)$", part, flags=re.M),
+            )
+        )
     return found
 
 
@@ -119,23 +151,39 @@ def without_ambassador() -> list[Step]:
 
 def objects() -> dict[str, dict]:
     """{"Kind name": object} as they stood after the sixth reconcile."""
-    return {name: json.loads(text) for name, text in re.findall(r"^OBJECT (\S+ \S+)\n(\{.*\})$", _transcript(), flags=re.M)}
+    return {
+        name: json.loads(text) for name, text in re.findall(r"^OBJECT (\S+ \S+)\n(\{.*\})$", _transcript(), flags=re.M)
+    }
 
 
 def refusals() -> dict[str, str]:
-    return {name: "" if said == "<nil>" else said for name, said in re.findall(r"^VALIDATE (.+?) => (.*)$", _transcript(), flags=re.M)}
+    return {
+        name: "" if said == "<nil>" else said
+        for name, said in re.findall(r"^VALIDATE (.+?) => (.*)$", _transcript(), flags=re.M)
+    }
 
 
 def chart() -> set[tuple[str, str, str]]:
     """(kind, namespace, name) of each object that the chart makes; "-" where there is no namespace."""
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in section("Chart helm-charts").splitlines() if line.startswith("| ")][1:]
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in section("Chart helm-charts").splitlines()
+        if line.startswith("| ")
+    ][1:]
     found = set()
     for kinds, namespace, names in rows:
-        kinds = [k.strip() for k in re.split(r",| and ", re.sub(r"\(.*?\)|443.*|, container.*", "", kinds)) if k.strip()]
+        kinds = [
+            k.strip() for k in re.split(r",| and ", re.sub(r"\(.*?\)|443.*|, container.*", "", kinds)) if k.strip()
+        ]
         names = [n.strip() for n in re.sub(r"\((?!binding)[^)]*\)", "", names).split(",")]
         if kinds == ["ClusterRole", "ClusterRoleBinding"]:
             for name in names:
-                found |= {("ClusterRole", namespace, name.replace("(binding)", "")), ("ClusterRoleBinding", namespace, name.replace("(binding)", "binding"))}
+                found |= {
+                    ("ClusterRole", namespace, name.replace("(binding)", "")),
+                    ("ClusterRoleBinding", namespace, name.replace("(binding)", "binding")),
+                }
         else:
-            found |= {(kind, namespace, name) for kind, name in zip(kinds, names * len(kinds) if len(names) == 1 else names)}
+            found |= {
+                (kind, namespace, name) for kind, name in zip(kinds, names * len(kinds) if len(names) == 1 else names)
+            }
     return found

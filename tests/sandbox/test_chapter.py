@@ -1,4 +1,5 @@
 """Steps and checks in each mode, on a real host: what is applied, what is only looked at, what is undone."""
+
 import json
 
 import pytest
@@ -16,7 +17,7 @@ def opened(target, host, own_home, box, runs, tmp_path, monkeypatch):
     """Open a chapter in a mode; its events are in opened.events, its log in opened.log."""
     own_home.mkdir()
     (own_home / "sandbox").symlink_to(box.dir.parent)
-    host.run("rm -rf {0}; mkdir {0}".format(FOLDER))
+    host.run(f"rm -rf {FOLDER}; mkdir {FOLDER}")
     told, log, chapters = tmp_path / "events", tmp_path / "log", []
     monkeypatch.setenv("RUNBOOK_EVENTS", str(told))
     monkeypatch.setenv("RUNBOOK_LOG", str(log))
@@ -25,9 +26,10 @@ def opened(target, host, own_home, box, runs, tmp_path, monkeypatch):
         told.write_text("")
         chapters.append(Chapter.open("requirements", {"target": target, "mode": mode}))
         return chapters[-1]
+
     open.events = lambda kind: [e for e in map(json.loads, told.read_text().splitlines()) if e["kind"] == kind]
     open.log = log
-    open.files = lambda: host.run("cd {}; grep -r . . || true".format(FOLDER), on_line=lambda *_: None).out.splitlines()
+    open.files = lambda: host.run(f"cd {FOLDER}; grep -r . . || true", on_line=lambda *_: None).out.splitlines()
     yield open
     host.run("rm -rf " + FOLDER)
     chapters[-1].host.close()
@@ -35,8 +37,13 @@ def opened(target, host, own_home, box, runs, tmp_path, monkeypatch):
 
 def mark(ch, name, title=None):
     """A step: the file exists."""
-    path = "{}/{}".format(FOLDER, name)
-    ch.step(title or name + " exists", "echo {} > {}".format(name, path), done="[ -e {0} ] || {{ echo 'no {1}'; exit 1; }}".format(path, name), undo="rm " + path)
+    path = f"{FOLDER}/{name}"
+    ch.step(
+        title or name + " exists",
+        f"echo {name} > {path}",
+        done=f"[ -e {path} ] || {{ echo 'no {name}'; exit 1; }}",
+        undo="rm " + path,
+    )
 
 
 def test_install_applies_what_is_missing_once(opened, capsys):
@@ -47,7 +54,10 @@ def test_install_applies_what_is_missing_once(opened, capsys):
     mark(ch, "a")
     mark(ch, "b")
     ch.verdict()
-    assert [(e["title"], e["note"]) for e in opened.events("step") if e["state"] != "begin"] == [("a exists", "already so"), ("b exists", "applied")]
+    assert [(e["title"], e["note"]) for e in opened.events("step") if e["state"] != "begin"] == [
+        ("a exists", "already so"),
+        ("b exists", "applied"),
+    ]
     assert sorted(opened.files()) == ["./a:a", "./b:b"]
     assert "✓ b exists ‹applied›" in capsys.readouterr().out
 
@@ -63,10 +73,23 @@ def test_verify_changes_nothing_and_collects_all_that_does_not_hold(opened):
     with pytest.raises(Verdict) as e:
         ch.verdict()
     said = str(e.value)
-    for text in ("verify: 4 of 6 do not hold", "no a", "no b", "expected: one", "saw: another", "(req-port)", "KeyError"):
+    for text in (
+        "verify: 4 of 6 do not hold",
+        "no a",
+        "no b",
+        "expected: one",
+        "saw: another",
+        "(req-port)",
+        "KeyError",
+    ):
         assert text in said
     assert ran == [1] and opened.files() == []
-    assert [(c["title"], c["state"]) for c in opened.events("check")] == [("it proves", "ok"), ("it is unlike", "failed"), ("it would change", "left out"), ("a library fails", "failed")]
+    assert [(c["title"], c["state"]) for c in opened.events("check")] == [
+        ("it proves", "ok"),
+        ("it is unlike", "failed"),
+        ("it would change", "left out"),
+        ("a library fails", "failed"),
+    ]
 
 
 def test_plan_shows_the_commands_and_runs_none(opened, capsys):
@@ -84,13 +107,17 @@ def test_remove_undoes_in_reverse_order_and_only_what_is_there(opened):
     ch.secret("made-here")
     ch.verdict()
     ch = opened("remove")
-    ch.host.run("rm {}/b".format(FOLDER))
+    ch.host.run(f"rm {FOLDER}/b")
     for name in "abc":
         mark(ch, name)
     ch.secret("made-here")
     assert len(opened.files()) == 2, "nothing is undone before the verdict"
     ch.verdict()
-    undone = [(e["title"], e["note"]) for e in opened.events("step") if e["title"].startswith("undo") and e["state"] != "begin"]
+    undone = [
+        (e["title"], e["note"])
+        for e in opened.events("step")
+        if e["title"].startswith("undo") and e["state"] != "begin"
+    ]
     assert undone == [("undo: c exists", "undone"), ("undo: b exists", "already gone"), ("undo: a exists", "undone")]
     assert opened.files() == [] and SecretStore(ch.host.target.slug).names() == []
 
@@ -99,7 +126,12 @@ def test_a_command_that_fails_ends_the_chapter_with_its_words(opened):
     ch = opened()
     with pytest.raises(CommandFailed) as e:
         ch.step("it is made", "echo trying; echo no such thing >&2; exit 4", done="false")
-    assert e.value.what == "it is made" and "exit code 4" in e.value.saw and "no such thing" in e.value.saw and "./runbook logs requirements" in e.value.do
+    assert (
+        e.value.what == "it is made"
+        and "exit code 4" in e.value.saw
+        and "no such thing" in e.value.saw
+        and "./runbook logs requirements" in e.value.do
+    )
     assert "trying" in opened.log.read_text() and opened.events("step")[-1]["state"] == "failed"
 
 
@@ -127,13 +159,14 @@ def test_a_file_with_a_secret_and_the_service_that_follows_it(opened, host):
         env = ch.write(FOLDER + "/env", content, mode="0600")
         after = Action("restart", lambda: None, lambda: order.append("restarted"), follows=True)
         ch.step("it runs with its settings", env, after)
+
     steps(ch, f"KEY={secret}\n")
-    assert host.get(FOLDER + "/env") == "KEY={}\n".format(secret.reveal()).encode() and order == ["restarted"]
+    assert host.get(FOLDER + "/env") == f"KEY={secret.reveal()}\n".encode() and order == ["restarted"]
     steps(ch, f"KEY={secret}\n")
     assert order == ["restarted"], "nothing changed, nothing follows"
     steps(ch, f"KEY={secret}\nMORE=1\n")
     assert order == ["restarted"] * 2
-    ch.host.run("cat {}/env".format(FOLDER))
+    ch.host.run(f"cat {FOLDER}/env")
     ch.verdict()
     assert "KEY=*****" in opened.log.read_text() and secret.reveal() not in opened.log.read_text()
 
@@ -145,7 +178,9 @@ def test_a_secret_that_reaches_a_check_is_masked(opened, capsys):
     ch.check("it fails quietly", lambda: (_ for _ in ()).throw(ValueError("bad " + secret)))
     with pytest.raises(Verdict) as e:
         ch.verdict()
-    assert secret not in str(e.value) + capsys.readouterr().out + json.dumps(opened.events("check")) and "*****" in str(e.value)
+    assert secret not in str(e.value) + capsys.readouterr().out + json.dumps(opened.events("check")) and "*****" in str(
+        e.value
+    )
 
 
 def test_a_misspelt_parameter_of_a_step_is_an_error_of_its_author(opened):

@@ -1,4 +1,5 @@
 """The double of determined-master, held to recordings of the real one; the real `det` client against it; its images."""
+
 from __future__ import annotations
 
 import base64
@@ -23,11 +24,13 @@ from helpers.core.paths import SETUP, home
 from helpers.sandbox import builds, processes
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-import determined_recording as recording  # noqa: E402
-import python37  # noqa: E402
-from image_files import unpacked  # noqa: E402
+import determined_recording as recording
+import python37
+from image_files import unpacked
 
-pytestmark = pytest.mark.skipif(bool(doctor.sandbox_lacks()), reason="this machine cannot host a sandbox: ./runbook doctor")
+pytestmark = pytest.mark.skipif(
+    bool(doctor.sandbox_lacks()), reason="this machine cannot host a sandbox: ./runbook doctor"
+)
 
 SALT = "GubPEmmotfiK9TMD6Zdw"  # with which the client hashes a password before it sends it
 CLIENT = Path(__file__).with_name("determined-client.txt")
@@ -63,10 +66,13 @@ def until(what: str, probe, seconds: float = 30):
 
 # --- the programs ----------------------------------------------------------------------------------------------------
 
+
 @pytest.fixture(scope="session")
 def binary() -> Path:
     """RUNBOOK_DETERMINED_BIN, else the program that is in the image, built when it is not there yet."""
-    return Path(os.environ.get("RUNBOOK_DETERMINED_BIN") or builds.build("determined-master", print) / "out/determined-master")
+    return Path(
+        os.environ.get("RUNBOOK_DETERMINED_BIN") or builds.build("determined-master", print) / "out/determined-master"
+    )
 
 
 class Database:
@@ -82,15 +88,25 @@ class Database:
     def start(self):
         env = dict(line.split("=", 1) for line in self.config["Env"])
         env.update(POSTGRES_PASSWORD=self.PASSWORD, POSTGRES_DB="determined")
-        argv = [*self.config["Entrypoint"], *self.config["Cmd"], "-c", "listen_addresses=127.0.0.1", "-c", f"port={self.port}"]
+        argv = [
+            *self.config["Entrypoint"],
+            *self.config["Cmd"],
+            "-c",
+            "listen_addresses=127.0.0.1",
+            "-c",
+            f"port={self.port}",
+        ]
         with open(self.log, "a") as log:
             self.process = subprocess.Popen(processes.entered(self.root, argv), env=env, stdout=log, stderr=log)
         until("PostgreSQL answers", lambda: self.query("select 1") is not None)
 
     def query(self, text: str):
         import psycopg
+
         try:
-            with psycopg.connect(host="127.0.0.1", port=self.port, user="postgres", password=self.PASSWORD, dbname="determined") as link:
+            with psycopg.connect(
+                host="127.0.0.1", port=self.port, user="postgres", password=self.PASSWORD, dbname="determined"
+            ) as link:
                 cursor = link.execute(text)
                 return cursor.fetchall() if cursor.description else []
         except psycopg.OperationalError:
@@ -121,12 +137,28 @@ class Master:
         if new:
             database.query("drop table if exists user_sessions, users, cluster_id")
         self.file = folder / "master.yaml"
-        self.file.write_text(yaml.safe_dump({
-            "port": self.port, "db": {"user": "postgres", "password": database.PASSWORD, "host": "127.0.0.1", "port": database.port, "name": "determined"},
-            "checkpoint_storage": {"type": "shared_fs", "host_path": "/ckpt"}, "telemetry": {"enabled": False}, **config}))
+        self.file.write_text(
+            yaml.safe_dump(
+                {
+                    "port": self.port,
+                    "db": {
+                        "user": "postgres",
+                        "password": database.PASSWORD,
+                        "host": "127.0.0.1",
+                        "port": database.port,
+                        "name": "determined",
+                    },
+                    "checkpoint_storage": {"type": "shared_fs", "host_path": "/ckpt"},
+                    "telemetry": {"enabled": False},
+                    **config,
+                }
+            )
+        )
 
-    def __enter__(self) -> "Master":
-        self.process = subprocess.Popen([self.binary, "--config-file", self.file], stderr=open(self.log, "a"), env={"PATH": "/usr/bin:/bin"})
+    def __enter__(self) -> Master:
+        self.process = subprocess.Popen(
+            [self.binary, "--config-file", self.file], stderr=open(self.log, "a"), env={"PATH": "/usr/bin:/bin"}
+        )
         until("the master answers", self.answers)
         return self
 
@@ -160,11 +192,14 @@ def master(binary, database, tmp_path):
 
 # --- replay ----------------------------------------------------------------------------------------------------------
 
+
 def replay(master: Master) -> list[tuple[recording.Exchange, httpx.Response]]:
     """Every recorded request, asked in the recorded order, with our tokens and ids."""
     tokens, ids, seen = {}, {}, []
     for one in recording.exchanges():
-        if one.title.startswith("create user w2 with a password"):  # two users that the recording does not show came before
+        if one.title.startswith(
+            "create user w2 with a password"
+        ):  # two users that the recording does not show came before
             for name in ("u2", "u3"):
                 master.ask("POST", "/api/v1/users", tokens["admin"], json={"user": {"username": name, "active": True}})
         headers = {}
@@ -212,7 +247,12 @@ def test_the_comparison_sees_one_changed_field(replayed):
     """Shows that the contract holds something: any member of any answer, given another name or another kind of value, is seen."""
     missed, tried = [], 0
     for one, answer in replayed:
-        if f"{one.method} {one.path}" in ALLOWED or one.answer[:1] not in "{[" or not one.answer or recording.cut(one.answer):
+        if (
+            f"{one.method} {one.path}" in ALLOWED
+            or one.answer[:1] not in "{["
+            or not one.answer
+            or recording.cut(one.answer)
+        ):
             continue
         for name, value in list(members(json.loads(answer.text))):
             changed = json.loads(answer.text)
@@ -248,14 +288,19 @@ def test_the_comparison_sees_other_changes(replayed, change):
     if change == "status":
         assert recording.differences(one, 404, {}, answer.text)
     else:
-        assert recording.differences(one, answer.status_code, {}, answer.text.replace('"numAgents":0', '"numAgents":"0"', 1))
+        assert recording.differences(
+            one, answer.status_code, {}, answer.text.replace('"numAgents":0', '"numAgents":"0"', 1)
+        )
 
 
 def test_every_json_answer_carries_the_recorded_headers(replayed):
     for one, answer in replayed:
         if one.answer and f"{one.method} {one.path}" not in ALLOWED and "swagger" not in one.path:
             assert answer.headers["content-type"].startswith("application/json"), one.title
-            assert {answer.headers.get("x-content-type-options"), answer.headers.get("x-frame-options")} == {"nosniff", "SAMEORIGIN"}
+            assert {answer.headers.get("x-content-type-options"), answer.headers.get("x-frame-options")} == {
+                "nosniff",
+                "SAMEORIGIN",
+            }
             assert "x-xss-protection" in answer.headers
             rpc = one.path.startswith("/api/v1/") and answer.status_code == 200
             assert answer.headers.get("grpc-metadata-content-type") == ("application/grpc" if rpc else None), one.title
@@ -263,11 +308,14 @@ def test_every_json_answer_carries_the_recorded_headers(replayed):
 
 # --- users -----------------------------------------------------------------------------------------------------------
 
+
 def test_a_password_given_at_creation_is_lost_and_one_that_is_set_is_kept(master):
     admin = master.login("admin")
     user = {"user": {"username": "somebody", "active": True}, "password": "given"}
     assert master.ask("POST", "/api/v1/users", admin, json=user).status_code == 200
-    assert master.ask("POST", "/api/v1/auth/login", json={"username": "somebody", "password": "given"}).status_code == 401
+    assert (
+        master.ask("POST", "/api/v1/auth/login", json={"username": "somebody", "password": "given"}).status_code == 401
+    )
     token = master.login("somebody", "")
     assert master.ask("POST", "/api/v1/users/somebody/password", token, json="a new one").status_code == 200
     assert master.ask("POST", "/api/v1/auth/login", json={"username": "somebody", "password": ""}).status_code == 401
@@ -281,16 +329,32 @@ def test_no_password_and_no_token_is_kept_readable(master, database):
     master.ask("POST", "/api/v1/users/admin/password", token, json="readable-1")
     rows = str(database.query("select * from users") + database.query("select * from user_sessions"))
     assert "$2a$" in rows and "readable-1" not in rows and token not in rows
-    assert database.PASSWORD not in master.log.read_text() and database.PASSWORD not in master.ask("GET", "/config").text
+    assert (
+        database.PASSWORD not in master.log.read_text() and database.PASSWORD not in master.ask("GET", "/config").text
+    )
 
 
 def test_s3_keys_are_never_shown(binary, database, tmp_path):
-    storage = {"type": "s3", "bucket": "models", "access_key": "ak-1", "secret_key": "sk-1", "endpoint_url": "http://minio.example:9000"}
+    storage = {
+        "type": "s3",
+        "bucket": "models",
+        "access_key": "ak-1",
+        "secret_key": "sk-1",
+        "endpoint_url": "http://minio.example:9000",
+    }
     with Master(binary, database, tmp_path, checkpoint_storage=storage) as master:
         shown = master.ask("GET", "/api/v1/master/config", master.login()).json()["config"]["checkpoint_storage"]
-        assert shown == {**storage, "access_key": "********", "secret_key": "********", "save_experiment_best": 0,
-                         "save_trial_best": 1, "save_trial_latest": 1}
-        everything = master.ask("GET", "/config").text + master.ask("GET", "/logs", master.login()).text + master.log.read_text()
+        assert shown == {
+            **storage,
+            "access_key": "********",
+            "secret_key": "********",
+            "save_experiment_best": 0,
+            "save_trial_best": 1,
+            "save_trial_latest": 1,
+        }
+        everything = (
+            master.ask("GET", "/config").text + master.ask("GET", "/logs", master.login()).text + master.log.read_text()
+        )
         assert "ak-1" not in everything and "sk-1" not in everything
 
 
@@ -306,12 +370,16 @@ def test_users_sessions_and_cluster_id_outlive_the_master_tasks_do_not(binary, d
 
 # --- starts ----------------------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("text, said", [
-    ("nosuchkey: 1\n", 'json: unknown field "nosuchkey"'),
-    ("db: [\n", "cannot unmarshal configuration"),
-    (None, "error finding configuration file"),
-    ("checkpoint_storage: {type: s3}\n", "s3 needs bucket"),
-])
+
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        ("nosuchkey: 1\n", 'json: unknown field "nosuchkey"'),
+        ("db: [\n", "cannot unmarshal configuration"),
+        (None, "error finding configuration file"),
+        ("checkpoint_storage: {type: s3}\n", "s3 needs bucket"),
+    ],
+)
 def test_a_bad_configuration_ends_it(binary, tmp_path, text, said):
     path = tmp_path / "master.yaml"
     if text is not None:
@@ -347,10 +415,18 @@ def test_waits_for_the_database_and_survives_its_loss(binary, database, tmp_path
 
 
 def test_kubernetes_without_a_cluster(binary, database, tmp_path):
-    with Master(binary, database, tmp_path, resource_manager={"type": "kubernetes", "namespace": "default", "max_slots_per_pod": 0}) as master:
+    with Master(
+        binary,
+        database,
+        tmp_path,
+        resource_manager={"type": "kubernetes", "namespace": "default", "max_slots_per_pod": 0},
+    ) as master:
         token = master.login()
-        for method, path, said in (("GET", "agents", "cannot find agents or pods actor"), ("POST", "notebooks", "/api/v1/notebooks not found"),
-                                   ("GET", "resource-pools", "cannot find appropriate resource manager")):
+        for method, path, said in (
+            ("GET", "agents", "cannot find agents or pods actor"),
+            ("POST", "notebooks", "/api/v1/notebooks not found"),
+            ("GET", "resource-pools", "cannot find appropriate resource manager"),
+        ):
             answer = master.ask(method, "/api/v1/" + path, token)
             assert (answer.status_code, answer.json()["error"]["error"]) == (404, said)
         assert master.ask("GET", "/api/v1/notebooks", token).json()["notebooks"] == []
@@ -358,32 +434,44 @@ def test_kubernetes_without_a_cluster(binary, database, tmp_path):
 
 # --- tasks -----------------------------------------------------------------------------------------------------------
 
+
 def test_a_task_waits_while_no_agent_is_there_and_ends_when_it_is_killed(master):
     token = master.login()
-    made = master.ask("POST", "/api/v1/commands", token, json={"config": {"entrypoint": ["true"], "resources": {"slots": 2}}}).json()["command"]
+    made = master.ask(
+        "POST", "/api/v1/commands", token, json={"config": {"entrypoint": ["true"], "resources": {"slots": 2}}}
+    ).json()["command"]
     assert made["state"] == "STATE_PENDING"
     assert master.ask("GET", "/tasks", token).json()[made["id"]]["slots_needed"] == 2
     master.ask("POST", f"/api/v1/commands/{made['id']}/kill", token)
     summary = master.ask("GET", f"/commands/{made['id']}", token).json()
     assert (summary["state"], summary["exit_status"]) == ("TERMINATED", "task is aborted without being scheduled")
     events = master.ask("GET", f"/commands/{made['id']}/events", token).json()
-    assert [bool(e["scheduled_event"]) for e in events] == [True, False] and events[1]["exited_event"] == summary["exit_status"]
+    assert [bool(e["scheduled_event"]) for e in events] == [True, False] and events[1]["exited_event"] == summary[
+        "exit_status"
+    ]
 
 
 def test_experiments_are_refused_as_a_double_must(master):
     config = yaml.safe_dump({"description": "x", "entrypoint": "model:Trial", "searcher": {"name": "single"}})
     answer = master.ask("POST", "/api/v1/experiments", master.login(), json={"config": config, "modelDefinition": []})
-    assert answer.status_code == 501 and "double" in answer.json()["error"]["error"] and "no experiments" in answer.json()["error"]["error"]
+    assert (
+        answer.status_code == 501
+        and "double" in answer.json()["error"]["error"]
+        and "no experiments" in answer.json()["error"]["error"]
+    )
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "../outside", "a/../../outside", ""])
 def test_a_context_reaches_nothing_outside_itself(master, path):
     file = {"path": path, "type": 48, "content": base64.b64encode(b"x").decode()}
-    answer = master.ask("POST", "/api/v1/commands", master.login(), json={"config": {"entrypoint": ["true"]}, "files": [file]})
+    answer = master.ask(
+        "POST", "/api/v1/commands", master.login(), json={"config": {"entrypoint": ["true"]}, "files": [file]}
+    )
     assert answer.status_code == 400 and "below the context" in answer.text
 
 
 # --- the real client -------------------------------------------------------------------------------------------------
+
 
 @pytest.fixture(scope="session")
 def client_program() -> Path:
@@ -398,8 +486,25 @@ def client_program() -> Path:
         if not stamp.exists() or stamp.read_text() != wanted:
             subprocess.run([base, "-m", "venv", "--clear", folder], check=True)
             # uv needs half a minute where pip needs minutes; it runs on a newer Python than 3.7.
-            subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--upgrade", "--target", folder / "uv", UV], check=True)
-            subprocess.run([folder / "uv/bin/uv", "pip", "install", "-q", "--python", folder / "bin/python", "-r", CLIENT], check=True)
+            subprocess.run(
+                [
+                    sys.executable,
+                    "-m",
+                    "pip",
+                    "install",
+                    "-q",
+                    "--disable-pip-version-check",
+                    "--upgrade",
+                    "--target",
+                    folder / "uv",
+                    UV,
+                ],
+                check=True,
+            )
+            subprocess.run(
+                [folder / "uv/bin/uv", "pip", "install", "-q", "--python", folder / "bin/python", "-r", CLIENT],
+                check=True,
+            )
             stamp.write_text(wanted)
     return folder / "bin/det"
 
@@ -407,25 +512,56 @@ def client_program() -> Path:
 @pytest.fixture
 def det(client_program, master, tmp_path):
     """det(...) -> (exit code, what it printed), logged in as its default user."""
+
     def run(*arguments):
-        env = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "PYTHONWARNINGS": "ignore", "DET_MASTER": master.url, "LANG": "C.UTF-8"}
+        env = {
+            "PATH": "/usr/bin:/bin",
+            "HOME": str(tmp_path),
+            "PYTHONWARNINGS": "ignore",
+            "DET_MASTER": master.url,
+            "LANG": "C.UTF-8",
+        }
         command = [client_program, *arguments]
         if arguments[0] == "-":  # the lists of all these kinds by one process: the client takes seconds to start
             command = [client_program.with_name("python"), "-c", LISTS, *arguments[1:]]
-        done = subprocess.run(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60,
-                              stdin=subprocess.DEVNULL)
+        done = subprocess.run(
+            command,
+            env=env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=60,
+            stdin=subprocess.DEVNULL,
+        )
         return done.returncode, re.sub(r"\x1b\[[0-9;]*m", "", done.stdout)
+
     return run
 
 
 def test_the_real_client_logs_in_and_lists(det):
     assert det("user", "whoami") == (0, "You are logged in as user 'determined'\n")
     code, users = det("user", "list")
-    assert code == 0 and re.search(r"admin\s+\| True\s+\| True", users) and re.search(r"determined\s+\| False\s+\| True", users)
-    headings = {"notebook": "Exit Status", "shell": "Exit Status", "command": "Exit Status", "tensorboard": "Experiment Ids", "experiment": "Progress",
-                "agent": "Registered Time", "slot": "Enabled", "task": "Slots Needed", "template": "Name", "model": "Creation Time"}
+    assert (
+        code == 0
+        and re.search(r"admin\s+\| True\s+\| True", users)
+        and re.search(r"determined\s+\| False\s+\| True", users)
+    )
+    headings = {
+        "notebook": "Exit Status",
+        "shell": "Exit Status",
+        "command": "Exit Status",
+        "tensorboard": "Experiment Ids",
+        "experiment": "Progress",
+        "agent": "Registered Time",
+        "slot": "Enabled",
+        "task": "Slots Needed",
+        "template": "Name",
+        "model": "Creation Time",
+    }
     printed = det("-", *headings)[1].split("##### ")[1:]
-    assert {text.split()[0]: headings[text.split()[0]] in text for text in printed} == dict.fromkeys(headings, True), printed
+    assert {text.split()[0]: headings[text.split()[0]] in text for text in printed} == dict.fromkeys(headings, True), (
+        printed
+    )
     code, config = det("master", "config")
     assert code == 0 and json.loads(config)["db"]["password"] == "********"
     code, logs = det("master", "logs")
@@ -438,7 +574,10 @@ def test_the_real_client_runs_into_what_was_recorded(det):
     assert det("experiment", "describe", "1") == (1, "Failed to describe experiment: Not Found\n")
     assert det("notebook", "kill", "nosuch") == (1, "Failed to kill a notebook: Not Found\n")
     code, printed = det("resources", "raw", "2026-01-01", "2026-01-02")
-    assert code == 1 and 'invalid start time: parsing time "2026-01-01" as "2006-01-02T15:04:05Z": cannot parse "" as "T"' in printed
+    assert (
+        code == 1
+        and 'invalid start time: parsing time "2026-01-01" as "2006-01-02T15:04:05Z": cannot parse "" as "T"' in printed
+    )
     assert det("user", "logout") == (0, "")
 
 
@@ -446,7 +585,9 @@ def test_the_real_client_starts_follows_and_kills(det, tmp_path):
     context = tmp_path / "context"
     context.mkdir()
     (context / "a.txt").write_text("a")
-    code, printed = det("notebook", "start", "--no-browser", "--detach", "-c", str(context), "--config", "description=mine")
+    code, printed = det(
+        "notebook", "start", "--no-browser", "--detach", "-c", str(context), "--config", "description=mine"
+    )
     made = printed.split()[-1]
     assert code == 0 and re.fullmatch("[0-9a-f-]{36}", made)
     assert re.search(made + r" \| determined \| mine\s+\| PENDING", det("notebook", "list")[1])
@@ -457,11 +598,17 @@ def test_the_real_client_starts_follows_and_kills(det, tmp_path):
 
 # --- the image of its tasks ------------------------------------------------------------------------------------------
 
+
 def test_the_environment_has_the_runbooks_versions():
     """Else a helper that works here does not in a notebook there. The exceptions are those that its requirements.txt gives reasons for."""
+
     def pins(path):
         found = re.findall(r"^([\w.-]+)(?:\[.*?\])?==(\S+)", path.read_text(), flags=re.M)
         return {re.sub("[_.]", "-", name.lower()): version for name, version in found}
+
     ours, theirs = pins(SETUP / "constraints.txt"), pins(builds.RECIPES / "determined-environment/requirements.txt")
-    assert {name for name in ours.keys() & theirs.keys() if ours[name] != theirs[name]} == {"soupsieve", "python-dateutil"}
+    assert {name for name in ours.keys() & theirs.keys() if ours[name] != theirs[name]} == {
+        "soupsieve",
+        "python-dateutil",
+    }
     assert theirs["boto3"].split(".")[:2] < ["1", "36"]  # MinIO of 2021 refuses the checksums of later ones

@@ -1,4 +1,6 @@
 """Host against a real SSH server: what it runs, moves and forwards, and what it says when that fails."""
+
+import contextlib
 import os
 import re
 import shutil
@@ -25,7 +27,7 @@ SECRET = "S3cret/with+signs"
 def ssh_log(tmp_path, monkeypatch):
     """Notes every ssh that is started, one line each; the real one does the work."""
     log, real = tmp_path / "ssh.log", shutil.which("ssh")
-    _program(tmp_path / "bin", "ssh", 'echo "$*" | tr "\\n" " " >> {0}; echo >> {0}; exec {1} "$@"'.format(log, real))
+    _program(tmp_path / "bin", "ssh", f'echo "$*" | tr "\\n" " " >> {log}; echo >> {log}; exec {real} "$@"')
     monkeypatch.setenv("PATH", str(tmp_path / "bin") + os.pathsep + os.environ["PATH"])
     log.write_text("")
     return log
@@ -44,6 +46,7 @@ def quiet(*_):
 
 # -- commands -------------------------------------------------------------------------------------
 
+
 def test_run_as_root_with_stdin_and_as_the_user(host):
     done = host.run("id -un; cat; echo careful >&2", stdin="one\ntwo\n")
     assert (done.code, done.out, done.err) == (0, "root\none\ntwo\n", "careful\n")
@@ -61,7 +64,7 @@ def test_a_script_stops_at_its_first_error_also_inside_a_pipe(host):
 @pytest.mark.parametrize("code", [1, 77, 255])
 def test_exit_codes_come_back(host, code):
     with pytest.raises(CommandFailed) as e:
-        host.run("echo why >&2; exit {}".format(code), what="try it")
+        host.run(f"echo why >&2; exit {code}", what="try it")
     assert e.value.code == code and "why" in e.value.saw and e.value.what == "try it" and e.value.do
 
 
@@ -75,7 +78,10 @@ def test_a_command_that_takes_too_long_is_given_up(host):
 
 def test_lines_come_while_the_command_runs(host):
     came = []
-    host.run("echo first; sleep 1.5; echo second >&2", on_line=lambda stream, text: came.append((stream, text, time.monotonic())))
+    host.run(
+        "echo first; sleep 1.5; echo second >&2",
+        on_line=lambda stream, text: came.append((stream, text, time.monotonic())),
+    )
     assert [c[:2] for c in came] == [("out", "first"), ("err", "second")]
     assert came[1][2] - came[0][2] > 1
 
@@ -86,7 +92,7 @@ def test_bytes_that_are_no_utf8_do_not_end_it(host):
 
 def test_a_secret_is_masked_in_lines_results_and_errors(host):
     host.masker, lines = Masker([SECRET]), []
-    script = "read -r s; echo \"plain $s\"; echo -n \"$s\" | base64; echo \"u:$s\" >&2; exit ${code}"
+    script = 'read -r s; echo "plain $s"; echo -n "$s" | base64; echo "u:$s" >&2; exit ${code}'
     with pytest.raises(CommandFailed) as e:
         host.run("code=3; " + script, stdin=SECRET + "\n", on_line=lambda _, text: lines.append(text))
     done = host.run("code=0; " + script, stdin=SECRET + "\n", on_line=quiet)
@@ -100,7 +106,7 @@ def test_a_secret_in_a_command_is_refused_before_anything_starts(host, ssh_log):
     host.masker = Masker([SECRET])
     for form in (SECRET, "UzNjcmV0L3dpdGgrc2lnbnM=", "S3cret%2Fwith%2Bsigns"):
         with pytest.raises(ValueError) as e:
-            host.run("curl -u me:{} localhost".format(form))
+            host.run(f"curl -u me:{form} localhost")
         assert SECRET not in str(e.value)
     assert ssh_log.read_text() == ""
 
@@ -108,12 +114,12 @@ def test_a_secret_in_a_command_is_refused_before_anything_starts(host, ssh_log):
 def test_many_probes_take_one_round_trip(host, ssh_log):
     host.connect()
     ssh_log.write_text("")
-    asked = {n: "echo {0}; exit {1}".format(n, n % 2) for n in range(30)}
+    asked = {n: f"echo {n}; exit {n % 2}" for n in range(30)}
     asked["syntax"] = "if then ("
     asked["no newline"] = "printf here"
     asked["greedy"] = "cat; echo read nothing"
     asked["apart"] = "cd /tmp; x=1; exit 0"
-    asked["apart too"] = "pwd; [ -z \"${x:-}\" ]"
+    asked["apart too"] = 'pwd; [ -z "${x:-}" ]'
     asked["both"] = "echo out; echo err >&2"
     found = host.probe(asked)
     assert len(ssh_log.read_text().splitlines()) == 1
@@ -129,8 +135,11 @@ def test_many_probes_take_one_round_trip(host, ssh_log):
 def test_one_connection_serves_threads_and_processes(box, target, ssh_log):
     Host(target).connect().close()
     ssh_log.write_text("")
-    script = "from helpers.core.host import Host; print(Host({!r}).run('echo $SSH_CONNECTION', sudo=False).out)".format(target)
-    others = [subprocess.Popen([sys.executable, "-c", script], cwd=str(REPO), stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    script = f"from helpers.core.host import Host; print(Host({target!r}).run('echo $SSH_CONNECTION', sudo=False).out)"
+    others = [
+        subprocess.Popen([sys.executable, "-c", script], cwd=str(REPO), stdout=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
     host = Host(target)
     with ThreadPoolExecutor(8) as pool:
         ports = set(pool.map(lambda _: host.run("echo $SSH_CONNECTION", sudo=False).out.strip(), range(16)))
@@ -165,6 +174,7 @@ def test_the_machine_itself_is_a_target_too(tmp_path):
 
 # -- files ----------------------------------------------------------------------------------------
 
+
 @pytest.fixture
 def folder(host):
     path = host.run("mktemp -d /var/tmp/host-test.XXXXXX").out.strip()
@@ -178,9 +188,9 @@ def test_put_and_get_any_bytes(host, folder):
         content = b"" if path.endswith("empty") else data
         host.put(content, path, mode="0640", owner="ubuntu:adm")
         assert host.get(path) == content
-    assert host.run("stat -c '%a %U:%G' {}/new/deep/file.bin".format(folder)).out == "640 ubuntu:adm\n"
+    assert host.run(f"stat -c '%a %U:%G' {folder}/new/deep/file.bin").out == "640 ubuntu:adm\n"
     host.put("ä\n", folder + "/empty")
-    assert host.get(folder + "/empty") == "ä\n".encode() and host.run("stat -c %a {}/empty".format(folder)).out == "644\n"
+    assert host.get(folder + "/empty") == "ä\n".encode() and host.run(f"stat -c %a {folder}/empty").out == "644\n"
 
 
 def test_put_never_slips_into_a_directory_of_that_name(host, folder):
@@ -198,10 +208,17 @@ def test_get_of_nothing_names_the_file(host):
 @pytest.fixture
 def slow_ssh(tmp_path, monkeypatch):
     """An ssh whose upload stops after 64 KiB and hangs for some seconds: the middle of a put."""
+
     def slow(seconds):
-        _program(tmp_path / "slow", "ssh", 'case "$*" in *part=*) ;; *) exec {0} "$@";; esac\n'
-                                           '(head -c 65536; sleep {1}) | {0} "$@"'.format(shutil.which("ssh"), seconds))
+        _program(
+            tmp_path / "slow",
+            "ssh",
+            'case "$*" in *part=*) ;; *) exec {0} "$@";; esac\n(head -c 65536; sleep {1}) | {0} "$@"'.format(
+                shutil.which("ssh"), seconds
+            ),
+        )
         monkeypatch.setenv("PATH", str(tmp_path / "slow") + os.pathsep + os.environ["PATH"])
+
     return slow
 
 
@@ -227,14 +244,14 @@ def test_a_connection_cut_in_the_middle_of_an_upload_leaves_the_old_file(host, f
 
 
 def test_a_full_disk_is_named(host, folder):
-    host.run("mkdir {0}/tiny && mount -t tmpfs -o size=64k tmpfs {0}/tiny && echo old > {0}/tiny/file".format(folder))
+    host.run(f"mkdir {folder}/tiny && mount -t tmpfs -o size=64k tmpfs {folder}/tiny && echo old > {folder}/tiny/file")
     try:
         with pytest.raises(CommandFailed) as e:
             host.put(b"x" * 500000, folder + "/tiny/file")
         assert "No space left on device" in e.value.saw and "df -h" in e.value.do
-        assert host.get(folder + "/tiny/file") == b"old\n" and host.run("ls {}/tiny".format(folder)).out == "file\n"
+        assert host.get(folder + "/tiny/file") == b"old\n" and host.run(f"ls {folder}/tiny").out == "file\n"
     finally:
-        host.run("umount {}/tiny".format(folder))
+        host.run(f"umount {folder}/tiny")
 
 
 def wait_until(true, seconds=10):
@@ -247,11 +264,14 @@ def wait_until(true, seconds=10):
 def cut(host):
     """Kill the shared connection's process."""
     argv = host.ssh_command()
-    said = subprocess.run(argv[:1] + ["-O", "check"] + argv[1:], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True).stdout
+    said = subprocess.run(
+        argv[:1] + ["-O", "check"] + argv[1:], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ).stdout
     os.kill(int(re.search(r"pid=(\d+)", said).group(1)), signal.SIGKILL)
 
 
 # -- ports ----------------------------------------------------------------------------------------
+
 
 def banner(port):
     with socket.create_connection(("127.0.0.1", port), 5) as s:
@@ -271,11 +291,8 @@ def test_a_forwarded_port_leads_to_the_host_until_it_is_closed(host):
 
 
 def test_a_forward_to_a_closed_port_ends_at_once(host):
-    with host.forward(1) as port:
-        try:
-            assert banner(port) == b""
-        except ConnectionResetError:
-            pass
+    with host.forward(1) as port, contextlib.suppress(ConnectionResetError):
+        assert banner(port) == b""
 
 
 def test_the_proxy_starts_its_connections_on_the_host(host):
@@ -291,15 +308,16 @@ def test_a_proxy_port_that_is_taken_is_named(host):
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with pytest.raises(RunbookError) as e:
-            with host.socks(port):
-                pass
+        with pytest.raises(RunbookError) as e, host.socks(port):
+            pass
         assert str(port) in str(e.value) and "ss -ltn" in e.value.do
 
 
 # -- a connection that goes away -------------------------------------------------------------------
 
-SUICIDE = "p=$$; while [ $(cat /proc/$p/comm) != sshd ]; do p=$(awk '{print $4}' /proc/$p/stat); done; kill -9 $p; sleep 20"
+SUICIDE = (
+    "p=$$; while [ $(cat /proc/$p/comm) != sshd ]; do p=$(awk '{print $4}' /proc/$p/stat); done; kill -9 $p; sleep 20"
+)
 
 
 def test_a_session_killed_on_the_host_is_told_apart_from_a_failed_command(host):
@@ -349,7 +367,12 @@ USERS = {
     "sudoless": "mkdir ~sudoless/bin; for p in sh bash id uname; do ln -s $(command -v $p) ~sudoless/bin; done",
 }
 # What sshd starts in place of the user's command: a login that is not like others.
-FORCED = {"mac": 'PATH=$HOME/bin:$PATH; export PATH', "bare": 'PATH=$HOME/bin; export PATH', "sudoless": 'PATH=$HOME/bin; export PATH', "silent": "/bin/sleep 5"}
+FORCED = {
+    "mac": "PATH=$HOME/bin:$PATH; export PATH",
+    "bare": "PATH=$HOME/bin; export PATH",
+    "sudoless": "PATH=$HOME/bin; export PATH",
+    "silent": "/bin/sleep 5",
+}
 
 
 @pytest.fixture(scope="module")
@@ -360,15 +383,21 @@ def logins(box, target, tmp_path_factory):
     for name, more in USERS.items():
         forced = ""
         if name in FORCED:
-            host.put('#!/bin/sh\n{}\nexec /bin/sh -c "$SSH_ORIGINAL_COMMAND"\n'.format(FORCED[name]), "/usr/local/lib/test-" + name, "0755")
-            forced = 'command="/usr/local/lib/test-{}" '.format(name)
-        host.run("useradd -m -s /bin/bash -p '*' {0}\n{1}\ninstall -d -o {0} ~{0}/.ssh".format(name, more))
-        host.put(forced + key + "\n", "/home/{}/.ssh/authorized_keys".format(name), "0600", name + ":" + name)
+            host.put(
+                f'#!/bin/sh\n{FORCED[name]}\nexec /bin/sh -c "$SSH_ORIGINAL_COMMAND"\n',
+                "/usr/local/lib/test-" + name,
+                "0755",
+            )
+            forced = f'command="/usr/local/lib/test-{name}" '
+        host.run(f"useradd -m -s /bin/bash -p '*' {name}\n{more}\ninstall -d -o {name} ~{name}/.ssh")
+        host.put(forced + key + "\n", f"/home/{name}/.ssh/authorized_keys", "0600", name + ":" + name)
     yield Config(box, folder)
     # A login of theirs may still be ending.
     for name in USERS:
-        host.run("loginctl terminate-user {0} 2>/dev/null || true; for n in 1 2 3 4 5; do userdel -r {0} 2>/dev/null && break; sleep 1; done\n"
-                 "! id {0} 2>/dev/null; rm -f /etc/sudoers.d/test-{0} /usr/local/lib/test-{0}".format(name))
+        host.run(
+            f"loginctl terminate-user {name} 2>/dev/null || true; for n in 1 2 3 4 5; do userdel -r {name} 2>/dev/null && break; sleep 1; done\n"
+            f"! id {name} 2>/dev/null; rm -f /etc/sudoers.d/test-{name} /usr/local/lib/test-{name}"
+        )
     host.close()
 
 
@@ -380,16 +409,18 @@ class Config:
 
     def write(self, known=None, key=None, more=""):
         self.count += 1
-        path = self.folder / "config-{}".format(self.count)
-        path.write_text("Host machine\n HostName {}\n HostKeyAlias {}\n IdentityFile {}\n IdentitiesOnly yes\n IdentityAgent none\n"
-                        " UserKnownHostsFile {}\n GlobalKnownHostsFile /dev/null\n{}\n".format(
-                            self.box.address, self.box.address, key or self.box.key, known or self.box.known_hosts, more))
+        path = self.folder / f"config-{self.count}"
+        path.write_text(
+            f"Host machine\n HostName {self.box.address}\n HostKeyAlias {self.box.address}\n IdentityFile {key or self.box.key}\n IdentitiesOnly yes\n IdentityAgent none\n"
+            f" UserKnownHostsFile {known or self.box.known_hosts}\n GlobalKnownHostsFile /dev/null\n{more}\n"
+        )
         return str(path)
 
 
 @pytest.fixture
 def refused(logins, monkeypatch):
     """Connect as a user and ask for root; returns the error that must come."""
+
     def refused(target, kind=RunbookError, **config):
         monkeypatch.setenv("RUNBOOK_SSH_CONFIG", logins.write(**config))
         host = Host(target)
@@ -399,6 +430,7 @@ def refused(logins, monkeypatch):
         assert e.value.host == target and e.value.saw and e.value.do
         assert len(str(e.value).splitlines()) < 20
         return e.value
+
     return refused
 
 
@@ -429,9 +461,10 @@ def test_not_an_ssh_server(refused):
             for _ in range(1):
                 link, _ = server.accept()
                 link.close()
+
         thread = threading.Thread(target=answer)
         thread.start()
-        e = refused("ssh://ubuntu@127.0.0.1:{}".format(port))
+        e = refused(f"ssh://ubuntu@127.0.0.1:{port}")
         thread.join()
     assert "no SSH server" in e.saw and str(port) in e.saw
 
@@ -441,7 +474,7 @@ def test_a_host_that_never_answers(refused, monkeypatch):
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         server.listen()
-        e = refused("ssh://ubuntu@127.0.0.1:{}".format(server.getsockname()[1]))
+        e = refused(f"ssh://ubuntu@127.0.0.1:{server.getsockname()[1]}")
     assert "no answer within" in e.saw and "firewall" in e.do
 
 
@@ -473,9 +506,16 @@ def test_a_changed_host_key_is_an_alarm(refused, box, tmp_path):
     assert "not the one known" in e.saw and "ssh-keygen -R" in e.do and known.read_text() == before
 
 
-@pytest.mark.parametrize("user, do", [("nosudo", "nosudo ALL=(ALL) NOPASSWD:ALL"), ("asks", "asks ALL=(ALL) NOPASSWD:ALL"), ("sudoless", "Install sudo")])
+@pytest.mark.parametrize(
+    "user, do",
+    [
+        ("nosudo", "nosudo ALL=(ALL) NOPASSWD:ALL"),
+        ("asks", "asks ALL=(ALL) NOPASSWD:ALL"),
+        ("sudoless", "Install sudo"),
+    ],
+)
 def test_no_way_to_become_root(refused, user, do):
-    e = refused("ssh://{}@machine".format(user))
+    e = refused(f"ssh://{user}@machine")
     assert "sudo" in e.saw and do in e.do
 
 

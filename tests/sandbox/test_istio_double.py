@@ -1,4 +1,5 @@
 """The gateway that stands in for Istio's: routed by objects of an API that is played here, spoken to by real clients."""
+
 from __future__ import annotations
 
 import concurrent.futures
@@ -19,18 +20,26 @@ from urllib.parse import parse_qs, urlsplit
 import grpc
 import pytest
 import yaml
+from image_files import unpacked
 
 from helpers.command import doctor
 from helpers.core import catalogue
 from helpers.core.paths import SETUP
 from helpers.sandbox import builds, registry
-from image_files import unpacked
 
-pytestmark = pytest.mark.skipif(bool(doctor.sandbox_lacks()), reason="this machine cannot host a sandbox: ./runbook doctor")
+pytestmark = pytest.mark.skipif(
+    bool(doctor.sandbox_lacks()), reason="this machine cannot host a sandbox: ./runbook doctor"
+)
 
 ISTIO = "/apis/networking.istio.io/v1alpha3/"
-KINDS = {"services": "/api/v1/services", "endpoints": "/api/v1/endpoints", "pods": "/api/v1/pods", "gateways": ISTIO + "gateways",
-         "virtualservices": ISTIO + "virtualservices", "destinationrules": ISTIO + "destinationrules"}
+KINDS = {
+    "services": "/api/v1/services",
+    "endpoints": "/api/v1/endpoints",
+    "pods": "/api/v1/pods",
+    "gateways": ISTIO + "gateways",
+    "virtualservices": ISTIO + "virtualservices",
+    "destinationrules": ISTIO + "destinationrules",
+}
 LABELS = {"app": "istio-ingressgateway", "istio": "ingressgateway"}
 ACTIONS = SETUP / "sandbox/substitutes/microk8s/snap/actions"
 
@@ -46,11 +55,23 @@ class Api(http.server.ThreadingHTTPServer):
         self.version, self.oldest, self.held = 100, 0, {path: {} for path in KINDS.values()}
         self.watches, self.events, self.lists = [], [], 0
         threading.Thread(target=self.serve_forever, daemon=True).start()
-        self.url = "http://127.0.0.1:{}".format(self.server_port)
+        self.url = f"http://127.0.0.1:{self.server_port}"
 
     def put(self, kind, name, namespace="default", labels=None, **content):
-        self._change(kind, name, namespace, {"metadata": {"name": name, "namespace": namespace, "labels": labels or {},
-                     "creationTimestamp": "2021-05-01T00:00:{:02}Z".format(self.version % 60)}, **content})
+        self._change(
+            kind,
+            name,
+            namespace,
+            {
+                "metadata": {
+                    "name": name,
+                    "namespace": namespace,
+                    "labels": labels or {},
+                    "creationTimestamp": f"2021-05-01T00:00:{self.version % 60:02}Z",
+                },
+                **content,
+            },
+        )
 
     def delete(self, kind, name, namespace="default"):
         self._change(kind, name, namespace, None)
@@ -97,7 +118,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif "watch" not in asked:
             with api.lock:
                 api.lists += 1
-                self.answer({"metadata": {"resourceVersion": str(api.version)}, "items": list(api.held[url.path].values())})
+                self.answer(
+                    {"metadata": {"resourceVersion": str(api.version)}, "items": list(api.held[url.path].values())}
+                )
         else:
             self.watch(api, url.path, int(asked["resourceVersion"][0]))
 
@@ -112,7 +135,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pending = queue.Queue()
         with api.lock:
             if version < api.oldest:
-                pending.put(json.dumps({"type": "ERROR", "object": {"kind": "Status", "code": 410, "reason": "Expired"}}))
+                pending.put(
+                    json.dumps({"type": "ERROR", "object": {"kind": "Status", "code": 410, "reason": "Expired"}})
+                )
                 pending.put(None)
             else:
                 for at, of, text in api.events:
@@ -162,12 +187,19 @@ class Echo(http.server.BaseHTTPRequestHandler):
         self.server.seen.append(self.path)
         query = parse_qs(urlsplit(self.path).query)
         time.sleep(float(query.get("sleep", ["0"])[0]))
-        if "drop" in query:     # the connection ends with no word
+        if "drop" in query:  # the connection ends with no word
             self.connection.shutdown(socket.SHUT_RDWR)
             self.close_connection = True
             return
-        text = json.dumps({"by": self.server.name, "path": self.path, "method": self.command, "length": len(body),
-                           "headers": {k.lower(): v for k, v in self.headers.items()}}).encode()
+        text = json.dumps(
+            {
+                "by": self.server.name,
+                "path": self.path,
+                "method": self.command,
+                "length": len(body),
+                "headers": {k.lower(): v for k, v in self.headers.items()},
+            }
+        ).encode()
         self.send_response(int(query.get("code", ["200"])[0]))
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(text)))
@@ -198,8 +230,26 @@ class Gateway:
         self.api, self.port, self.status = api, free_port(), free_port()
         environment = {"ISTIO_METAJSON_LABELS": json.dumps(LABELS), "POD_NAMESPACE": "istio-system"}
         self.process = subprocess.Popen(
-            [program, "proxy", "router", "--domain", "istio-system.svc.cluster.local", "--statusPort", str(self.status), "--bind", "127.0.0.1",
-             "--api", api.url, "--terminationDrainDuration", "1s"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+            [
+                program,
+                "proxy",
+                "router",
+                "--domain",
+                "istio-system.svc.cluster.local",
+                "--statusPort",
+                str(self.status),
+                "--bind",
+                "127.0.0.1",
+                "--api",
+                api.url,
+                "--terminationDrainDuration",
+                "1s",
+            ],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
         self.log = []
         threading.Thread(target=lambda: self.log.extend(iter(self.process.stdout.readline, "")), daemon=True).start()
 
@@ -210,14 +260,20 @@ class Gateway:
             one.request(method, path, body=body, headers={"Host": host, **(headers or {})})
             response = one.getresponse()
             text = response.read()
-            return response.status, response.headers, json.loads(text) if response.headers.get("Content-Type") == "application/json" else text.decode()
+            return (
+                response.status,
+                response.headers,
+                json.loads(text) if response.headers.get("Content-Type") == "application/json" else text.decode(),
+            )
         finally:
             if connection is None:
                 one.close()
 
     def routes(self, name, http, hosts=("a.example.com",), gateways=("istio-system/main",), namespace="default"):
         """A VirtualService; the gateway knows of it a moment later."""
-        self.api.put("virtualservices", name, namespace, spec={"hosts": list(hosts), "gateways": list(gateways), "http": http})
+        self.api.put(
+            "virtualservices", name, namespace, spec={"hosts": list(hosts), "gateways": list(gateways), "http": http}
+        )
 
     def becomes(self, wanted, seconds=5):
         """Ask until it is so; the last AssertionError otherwise."""
@@ -241,8 +297,15 @@ def api():
 @pytest.fixture(scope="module")
 def gateway(program, api):
     one = Gateway(program[1], api)
-    api.put("gateways", "main", "istio-system", spec={"selector": {"istio": "ingressgateway"}, "servers": [
-        {"port": {"number": one.port, "name": "http", "protocol": "HTTP"}, "hosts": ["*"]}]})
+    api.put(
+        "gateways",
+        "main",
+        "istio-system",
+        spec={
+            "selector": {"istio": "ingressgateway"},
+            "servers": [{"port": {"number": one.port, "name": "http", "protocol": "HTTP"}, "hosts": ["*"]}],
+        },
+    )
     one.becomes(lambda: one.get("/"))
     yield one
     one.process.terminate()
@@ -273,10 +336,14 @@ def service(api, name, upstreams, port_name="http", namespace="default", port=80
     api.put("services", name, namespace, spec={"type": "ClusterIP", "ports": [{"name": port_name, "port": port}]})
     subsets = []
     for number, one in enumerate(upstreams):
-        pod = "{}-{}".format(name, number)
+        pod = f"{name}-{number}"
         api.put("pods", pod, namespace, labels=(labels or {}).get(number, {}))
-        subsets.append({"addresses": [{"ip": "127.0.0.1", "targetRef": {"kind": "Pod", "name": pod, "namespace": namespace}}],
-                        "ports": [{"name": port_name, "port": one if isinstance(one, int) else one.server_port}]})
+        subsets.append(
+            {
+                "addresses": [{"ip": "127.0.0.1", "targetRef": {"kind": "Pod", "name": pod, "namespace": namespace}}],
+                "ports": [{"name": port_name, "port": one if isinstance(one, int) else one.server_port}],
+            }
+        )
     api.put("endpoints", name, namespace, subsets=subsets)
 
 
@@ -301,6 +368,7 @@ def two(api):
 
 # What it is asked -------------------------------------------------------------------------------------------------
 
+
 def test_without_a_route_it_says_404_as_envoy_does(fresh):
     status, headers, body = fresh.get("/anything")
     assert (status, headers["Server"], headers["Content-Length"], body) == (404, "istio-envoy", "0", "")
@@ -310,18 +378,41 @@ def test_without_a_route_it_says_404_as_envoy_does(fresh):
 def test_a_prefix_is_routed_and_rewritten(fresh, api, one):
     """As Seldon writes it: a short name and a subset, both in the VirtualService's own namespace."""
     service(api, "iris-default", [one], namespace="models", port=8000, labels={0: {"version": "default"}})
-    api.put("destinationrules", "iris", "models", spec={"host": "iris-default", "subsets": [{"name": "default", "labels": {"version": "default"}}]})
-    fresh.routes("iris-http", [{"match": [{"uri": {"prefix": "/seldon/models/iris/"}}], "rewrite": {"uri": "/"},
-                                "route": [to("iris-default", "default", port=8000)]}], hosts=["*"], namespace="models")
+    api.put(
+        "destinationrules",
+        "iris",
+        "models",
+        spec={"host": "iris-default", "subsets": [{"name": "default", "labels": {"version": "default"}}]},
+    )
+    fresh.routes(
+        "iris-http",
+        [
+            {
+                "match": [{"uri": {"prefix": "/seldon/models/iris/"}}],
+                "rewrite": {"uri": "/"},
+                "route": [to("iris-default", "default", port=8000)],
+            }
+        ],
+        hosts=["*"],
+        namespace="models",
+    )
     path = "/seldon/models/iris/api/v1.0/predictions?a=b%2Fc"
     status, headers, body = fresh.becomes(lambda: found(fresh.get(path, method="POST", body=b"x" * 1000)))
     assert (body["path"], body["method"], body["length"]) == ("/api/v1.0/predictions?a=b%2Fc", "POST", 1000)
     assert headers["Server"] == "istio-envoy" and headers["X-Envoy-Upstream-Service-Time"].isdigit()
     told = body["headers"]
-    assert told["host"] == "a.example.com" and told["x-forwarded-proto"] == "http" and told["x-forwarded-for"] == "127.0.0.1"
-    assert told["x-envoy-original-path"] == path and re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", told["x-request-id"])
+    assert (
+        told["host"] == "a.example.com"
+        and told["x-forwarded-proto"] == "http"
+        and told["x-forwarded-for"] == "127.0.0.1"
+    )
+    assert told["x-envoy-original-path"] == path and re.fullmatch(
+        r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", told["x-request-id"]
+    )
     assert fresh.get("/seldon/models/other/")[0] == 404
-    fresh.becomes(lambda: check(any(re.search(r'"POST /seldon/models/iris/api\S+ HTTP/1.1" 200 - ', line) for line in fresh.log)))
+    fresh.becomes(
+        lambda: check(any(re.search(r'"POST /seldon/models/iris/api\S+ HTTP/1.1" 200 - ', line) for line in fresh.log))
+    )
 
 
 def found(answer):
@@ -329,17 +420,24 @@ def found(answer):
     return answer
 
 
-@pytest.mark.parametrize("match, good, bad", [
-    ({"uri": {"exact": "/a"}}, ("/a", {}), ("/a/b", {})),
-    ({"uri": {"regex": ".*tensorflow.*|.*seldon.protos.*"}}, ("/seldon.protos.Seldon/Predict", {}), ("/seldon/models/iris", {})),
-    ({"uri": {"regex": "/a"}}, ("/a", {}), ("/a/b", {})),
-    ({"uri": {"prefix": "/A"}, "ignoreUriCase": True}, ("/abc", {}), ("/b", {})),
-    ({"headers": {"seldon": {"exact": "iris"}}}, ("/", {"Seldon": "iris"}), ("/", {"Seldon": "other"})),
-    ({"headers": {"seldon": {}}}, ("/", {"Seldon": "any"}), ("/", {})),
-    ({"authority": {"regex": r"^a\.example\.com(?::\d{1,5})?$"}}, ("/", {}), ("/", {"Host": "b.example.com"})),
-    ({"authority": {"prefix": "a."}, "method": {"exact": "GET"}}, ("/", {}), ("/", {"Host": "b.example.com"})),
-    ({"queryParams": {"v": {"exact": "2"}}}, ("/?v=2", {}), ("/?v=3", {})),
-])
+@pytest.mark.parametrize(
+    "match, good, bad",
+    [
+        ({"uri": {"exact": "/a"}}, ("/a", {}), ("/a/b", {})),
+        (
+            {"uri": {"regex": ".*tensorflow.*|.*seldon.protos.*"}},
+            ("/seldon.protos.Seldon/Predict", {}),
+            ("/seldon/models/iris", {}),
+        ),
+        ({"uri": {"regex": "/a"}}, ("/a", {}), ("/a/b", {})),
+        ({"uri": {"prefix": "/A"}, "ignoreUriCase": True}, ("/abc", {}), ("/b", {})),
+        ({"headers": {"seldon": {"exact": "iris"}}}, ("/", {"Seldon": "iris"}), ("/", {"Seldon": "other"})),
+        ({"headers": {"seldon": {}}}, ("/", {"Seldon": "any"}), ("/", {})),
+        ({"authority": {"regex": r"^a\.example\.com(?::\d{1,5})?$"}}, ("/", {}), ("/", {"Host": "b.example.com"})),
+        ({"authority": {"prefix": "a."}, "method": {"exact": "GET"}}, ("/", {}), ("/", {"Host": "b.example.com"})),
+        ({"queryParams": {"v": {"exact": "2"}}}, ("/?v=2", {}), ("/?v=3", {})),
+    ],
+)
 def test_matches(fresh, api, one, match, good, bad):
     service(api, "one", [one])
     fresh.routes("v", [{"match": [match], "route": [to("one")]}], hosts=["*.example.com"])
@@ -362,7 +460,7 @@ def test_the_host_decides_with_the_port_or_without_and_the_narrowest_wins(fresh,
     fresh.routes("wide", [{"route": [to("one")]}], hosts=["*.example.com"])
     fresh.routes("narrow", [{"route": [to("two")]}], hosts=["a.example.com"])
     fresh.becomes(lambda: check(by(fresh.get("/")) == "two"))
-    assert by(fresh.get("/", host="A.example.com:{}".format(fresh.port))) == "two"
+    assert by(fresh.get("/", host=f"A.example.com:{fresh.port}")) == "two"
     assert by(fresh.get("/", host="b.example.com")) == "one"
     assert fresh.get("/", host="example.org")[0] == 404
 
@@ -370,8 +468,15 @@ def test_the_host_decides_with_the_port_or_without_and_the_narrowest_wins(fresh,
 def test_only_gateways_that_a_virtualservice_names_and_that_select_us_count(fresh, api, one):
     service(api, "one", [one])
     other = free_port()
-    api.put("gateways", "not-ours", "istio-system", spec={"selector": {"istio": "egressgateway"}, "servers": [
-        {"port": {"number": other, "protocol": "HTTP"}, "hosts": ["*"]}]})
+    api.put(
+        "gateways",
+        "not-ours",
+        "istio-system",
+        spec={
+            "selector": {"istio": "egressgateway"},
+            "servers": [{"port": {"number": other, "protocol": "HTTP"}, "hosts": ["*"]}],
+        },
+    )
     fresh.routes("mesh", [{"route": [to("one")]}], gateways=["mesh"])
     fresh.routes("not-ours", [{"route": [to("one")]}], gateways=["istio-system/not-ours"])
     fresh.routes("other-host", [{"route": [to("one")]}], hosts=["b.example.com"])
@@ -385,10 +490,23 @@ def test_only_gateways_that_a_virtualservice_names_and_that_select_us_count(fres
 def test_a_port_is_open_as_long_as_a_gateway_names_it_and_a_namespace_may_be_asked_for(fresh, api, one):
     service(api, "one", [one], namespace="yes")
     port = free_port()
-    api.put("gateways", "second", "default", spec={"selector": {"istio": "ingressgateway"}, "servers": [
-        {"port": {"number": port, "protocol": "HTTP2"}, "hosts": ["yes/*"]}]})
+    api.put(
+        "gateways",
+        "second",
+        "default",
+        spec={
+            "selector": {"istio": "ingressgateway"},
+            "servers": [{"port": {"number": port, "protocol": "HTTP2"}, "hosts": ["yes/*"]}],
+        },
+    )
     fresh.routes("yes", [{"route": [to("one")]}], gateways=["default/second"], namespace="yes")
-    fresh.routes("no", [{"route": [to("one.yes.svc.cluster.local")]}], hosts=["b.example.com"], gateways=["default/second"], namespace="no")
+    fresh.routes(
+        "no",
+        [{"route": [to("one.yes.svc.cluster.local")]}],
+        hosts=["b.example.com"],
+        gateways=["default/second"],
+        namespace="no",
+    )
     fresh.becomes(lambda: found(fresh.get("/", port=port)))
     assert fresh.get("/", host="b.example.com", port=port)[0] == 404
     api.delete("gateways", "second", "default")
@@ -396,13 +514,20 @@ def test_a_port_is_open_as_long_as_a_gateway_names_it_and_a_namespace_may_be_ask
     def closed():
         with socket.socket() as client:
             return client.connect_ex(("127.0.0.1", port)) != 0
+
     fresh.becomes(lambda: check(closed()))
 
 
 def test_weights_and_subsets(fresh, api, one, two):
     service(api, "both", [one, two], labels={0: {"version": "v1", "more": "x"}, 1: {"version": "v2"}})
-    api.put("destinationrules", "both", spec={"host": "both.default.svc.cluster.local", "subsets": [
-        {"name": "v1", "labels": {"version": "v1"}}, {"name": "v2", "labels": {"version": "v2"}}]})
+    api.put(
+        "destinationrules",
+        "both",
+        spec={
+            "host": "both.default.svc.cluster.local",
+            "subsets": [{"name": "v1", "labels": {"version": "v1"}}, {"name": "v2", "labels": {"version": "v2"}}],
+        },
+    )
     fresh.routes("v", [{"route": [to("both", "v1", 75), to("both", "v2", 25)]}])
     fresh.becomes(lambda: found(fresh.get("/")))
     seen = [by(fresh.get("/")) for _ in range(400)]
@@ -410,16 +535,32 @@ def test_weights_and_subsets(fresh, api, one, two):
     fresh.routes("v", [{"route": [to("both", "v1", 0), to("both", "v2", 100)]}])
     fresh.becomes(lambda: check({by(fresh.get("/")) for _ in range(20)} == {"two"}))
     fresh.routes("v", [{"route": [to("both", "v3")]}])
-    fresh.becomes(lambda: check(fresh.get("/")[::2] == (503, "")))     # no such subset: Envoy knows no such cluster
+    fresh.becomes(lambda: check(fresh.get("/")[::2] == (503, "")))  # no such subset: Envoy knows no such cluster
 
 
 def test_headers_are_set_added_and_removed(fresh, api, one):
     service(api, "one", [one])
-    fresh.routes("v", [{"rewrite": {"authority": "inside"}, "route": [to("one", headers={"request": {"set": {"Knative-Serving-Revision": "r-1"}}})],
-                        "headers": {"request": {"add": {"x-more": "m"}, "remove": ["x-gone"]}, "response": {"set": {"x-new": "2"}, "remove": ["x-old"]}}}])
+    fresh.routes(
+        "v",
+        [
+            {
+                "rewrite": {"authority": "inside"},
+                "route": [to("one", headers={"request": {"set": {"Knative-Serving-Revision": "r-1"}}})],
+                "headers": {
+                    "request": {"add": {"x-more": "m"}, "remove": ["x-gone"]},
+                    "response": {"set": {"x-new": "2"}, "remove": ["x-old"]},
+                },
+            }
+        ],
+    )
     _, headers, body = fresh.becomes(lambda: found(fresh.get("/", headers={"X-Gone": "1", "X-Kept": "1"})))
     told = body["headers"]
-    assert told["knative-serving-revision"] == "r-1" and told["x-more"] == "m" and told["x-kept"] == "1" and told["host"] == "inside"
+    assert (
+        told["knative-serving-revision"] == "r-1"
+        and told["x-more"] == "m"
+        and told["x-kept"] == "1"
+        and told["host"] == "inside"
+    )
     assert "x-gone" not in told and headers["X-New"] == "2" and "X-Old" not in headers
 
 
@@ -440,6 +581,7 @@ def test_a_mirror_gets_a_copy(fresh, api, one, two):
 
 # When something fails ---------------------------------------------------------------------------------------------
 
+
 def test_no_endpoint_is_ready(fresh, api):
     service(api, "none", [])
     fresh.routes("v", [{"route": [to("none")]}])
@@ -450,21 +592,33 @@ def test_no_endpoint_is_ready(fresh, api):
 def test_no_endpoint_answers_or_the_answer_never_comes(fresh, api, one):
     service(api, "dead", [free_port()])
     service(api, "one", [one])
-    fresh.routes("dead", [{"match": [{"uri": {"prefix": "/dead"}}], "route": [to("dead")]},
-                          {"timeout": "0.3s", "route": [to("one")]}])
+    fresh.routes(
+        "dead",
+        [{"match": [{"uri": {"prefix": "/dead"}}], "route": [to("dead")]}, {"timeout": "0.3s", "route": [to("one")]}],
+    )
     before = "upstream connect error or disconnect/reset before headers. reset reason: "
     fresh.becomes(lambda: check(fresh.get("/dead")[::2] == (503, before + "connection failure")))
     assert fresh.get("/?drop=1", method="POST", body=b"1")[::2] == (503, before + "connection termination")
-    assert len([p for p in one.seen if "drop" in p]) == 1     # it may have been carried out: not asked twice
+    assert len([p for p in one.seen if "drop" in p]) == 1  # it may have been carried out: not asked twice
     assert fresh.get("/?sleep=1")[::2] == (504, "upstream request timeout")
 
 
-@pytest.mark.parametrize("retries, tries", [(None, 3), ({"attempts": 0}, 1), ({"attempts": 1, "retryOn": "gateway-error"}, 2), ({"attempts": 3, "retryOn": "reset"}, 1)])
+@pytest.mark.parametrize(
+    "retries, tries",
+    [
+        (None, 3),
+        ({"attempts": 0}, 1),
+        ({"attempts": 1, "retryOn": "gateway-error"}, 2),
+        ({"attempts": 3, "retryOn": "reset"}, 1),
+    ],
+)
 def test_503_is_asked_again_as_often_as_istio_does(fresh, api, one, retries, tries):
     service(api, "one", [one])
     fresh.routes("v", [{"route": [to("one")], **({"retries": retries} if retries else {})}])
     fresh.becomes(lambda: found(fresh.get("/")))
-    assert fresh.get("/?code=503", method="POST", body=b"abc")[2]["length"] == 3 and one.seen.count("/?code=503") == tries
+    assert (
+        fresh.get("/?code=503", method="POST", body=b"abc")[2]["length"] == 3 and one.seen.count("/?code=503") == tries
+    )
     assert fresh.get("/?code=500")[0] == 500 and one.seen.count("/?code=500") == 1
 
 
@@ -492,11 +646,11 @@ def test_no_request_is_lost_while_endpoints_roll(fresh, api):
         asking = [pool.submit(ask) for _ in range(4)]
         try:
             for number in range(2, 8):
-                running.append(Upstream("pod-{}".format(number)))
+                running.append(Upstream(f"pod-{number}"))
                 service(api, "rolling", running)
                 time.sleep(0.1)
                 old = running.pop(0)
-                old.close()             # it takes no new connections, though the Endpoints still name it
+                old.close()  # it takes no new connections, though the Endpoints still name it
                 time.sleep(0.1)
                 service(api, "rolling", running)
         finally:
@@ -509,6 +663,7 @@ def test_no_request_is_lost_while_endpoints_roll(fresh, api):
 
 
 # HTTP/2 and gRPC --------------------------------------------------------------------------------------------------
+
 
 def raw(text):
     return text
@@ -529,6 +684,7 @@ class Model(grpc.GenericRpcHandler):
         def count(requests, context):
             for number, _ in enumerate(requests):
                 yield str(number).encode()
+
         if details.method.endswith("/Predict"):
             return grpc.unary_unary_rpc_method_handler(predict, raw, raw)
         return grpc.stream_stream_rpc_method_handler(count, raw, raw) if details.method.endswith("/Count") else None
@@ -545,7 +701,7 @@ def model():
 
 @pytest.fixture
 def channel(fresh):
-    with grpc.insecure_channel("127.0.0.1:{}".format(fresh.port), options=[("grpc.enable_http_proxy", 0)]) as channel:
+    with grpc.insecure_channel(f"127.0.0.1:{fresh.port}", options=[("grpc.enable_http_proxy", 0)]) as channel:
         yield channel
 
 
@@ -561,22 +717,37 @@ def status_of(channel, *words, **metadata):
     return grpc.StatusCode.OK, ""
 
 
-GRPC = [{"match": [{"uri": {"regex": ".*tensorflow.*|.*seldon.protos.*"}, "headers": {"seldon": {"exact": "iris"}, "namespace": {"exact": "models"}}}],
-         "route": [to("model", port=5001)]}]
+GRPC = [
+    {
+        "match": [
+            {
+                "uri": {"regex": ".*tensorflow.*|.*seldon.protos.*"},
+                "headers": {"seldon": {"exact": "iris"}, "namespace": {"exact": "models"}},
+            }
+        ],
+        "route": [to("model", port=5001)],
+    }
+]
 
 
-@pytest.mark.parametrize("port_name", ["grpc", "http2-web", "any"])     # without a name that says so: as the request came
+@pytest.mark.parametrize("port_name", ["grpc", "http2-web", "any"])  # without a name that says so: as the request came
 def test_grpc_goes_through_with_its_trailers(fresh, api, model, channel, port_name):
     service(api, "model", [model], port_name=port_name, port=5001)
     fresh.routes("v", GRPC, hosts=["*"])
     wanted = {"seldon": "iris", "namespace": "models"}
     fresh.becomes(lambda: check(status_of(channel, b"abc", **wanted)[0] == grpc.StatusCode.OK))
     answer, about = call(channel, b"abc" * 100000, **wanted)
-    assert answer == b"cba" * 100000 and dict(about.initial_metadata())["first"] == "1" and dict(about.trailing_metadata())["last"] == "iris"
+    assert (
+        answer == b"cba" * 100000
+        and dict(about.initial_metadata())["first"] == "1"
+        and dict(about.trailing_metadata())["last"] == "iris"
+    )
     assert dict(about.initial_metadata())["server"] == "istio-envoy"
     assert {status_of(channel, b"fail", **wanted) for _ in range(30)} == {(grpc.StatusCode.INVALID_ARGUMENT, "no good")}
     assert status_of(channel, b"abc", "/seldon.protos.Seldon/Unknown", **wanted)[0] == grpc.StatusCode.UNIMPLEMENTED
-    assert status_of(channel, b"abc", seldon="iris")[0] == grpc.StatusCode.UNIMPLEMENTED     # no route: 404 in gRPC's words
+    assert (
+        status_of(channel, b"abc", seldon="iris")[0] == grpc.StatusCode.UNIMPLEMENTED
+    )  # no route: 404 in gRPC's words
 
 
 def test_a_stream_flows_both_ways_while_it_is_open(fresh, api, model, channel):
@@ -586,7 +757,9 @@ def test_a_stream_flows_both_ways_while_it_is_open(fresh, api, model, channel):
     fresh.becomes(lambda: check(status_of(channel, b"abc", **wanted)[0] == grpc.StatusCode.OK))
     asked = queue.Queue()
     asked.put(b"first")
-    answers = channel.stream_stream("/seldon.protos.Seldon/Count", raw, raw)(iter(asked.get, None), metadata=tuple(wanted.items()), timeout=10)
+    answers = channel.stream_stream("/seldon.protos.Seldon/Count", raw, raw)(
+        iter(asked.get, None), metadata=tuple(wanted.items()), timeout=10
+    )
     assert next(answers) == b"0"
     asked.put(b"second")
     assert next(answers) == b"1"
@@ -598,7 +771,9 @@ def test_grpc_failures_come_in_its_own_form(fresh, api, channel):
     service(api, "model", [], port_name="grpc", port=5001)
     fresh.routes("v", GRPC, hosts=["*"])
     wanted = {"seldon": "iris", "namespace": "models"}
-    fresh.becomes(lambda: check(status_of(channel, b"abc", **wanted) == (grpc.StatusCode.UNAVAILABLE, "no healthy upstream")))
+    fresh.becomes(
+        lambda: check(status_of(channel, b"abc", **wanted) == (grpc.StatusCode.UNAVAILABLE, "no healthy upstream"))
+    )
 
 
 def test_an_upgrade_goes_through(fresh, api, one):
@@ -611,6 +786,7 @@ def test_an_upgrade_goes_through(fresh, api, one):
             assert b"Upgrade: websocket" in text
             connection.sendall(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
             connection.sendall(connection.recv(100).upper())
+
     threading.Thread(target=upgrade, daemon=True).start()
     service(api, "one", [one])
     service(api, "sockets", [echo.getsockname()[1]])
@@ -627,6 +803,7 @@ def test_an_upgrade_goes_through(fresh, api, one):
 
 # What it knows of the cluster -------------------------------------------------------------------------------------
 
+
 def test_a_watch_that_ends_goes_on_and_one_too_old_begins_anew(fresh, api, one):
     service(api, "one", [one])
     fresh.routes("v", [{"route": [to("one")]}])
@@ -635,7 +812,7 @@ def test_a_watch_that_ends_goes_on_and_one_too_old_begins_anew(fresh, api, one):
     api.end_watches()
     fresh.routes("v", [{"match": [{"uri": {"prefix": "/second"}}], "route": [to("one")]}])
     fresh.becomes(lambda: check((fresh.get("/")[0], fresh.get("/second")[0]) == (404, 200)))
-    assert api.lists == lists                      # it went on, with no new list
+    assert api.lists == lists  # it went on, with no new list
     with api.lock:
         api.end_watches(forget=True)
         fresh.routes("v", [{"match": [{"uri": {"prefix": "/third"}}], "route": [to("one")]}])
@@ -654,7 +831,7 @@ def test_an_object_that_makes_no_sense_is_left_out_alone(fresh, api, one):
 
 def test_it_is_ready_when_it_knows_the_cluster_and_drains_when_it_is_stopped(program):
     api, upstream = Api(), Upstream("one")
-    api.held.pop(KINDS["gateways"])           # the kinds are not there yet
+    api.held.pop(KINDS["gateways"])  # the kinds are not there yet
     one = Gateway(program[1], api)
     try:
         one.becomes(lambda: check(one.get("/healthz/ready", port=one.status)[0] == 503))
@@ -662,7 +839,12 @@ def test_it_is_ready_when_it_knows_the_cluster_and_drains_when_it_is_stopped(pro
             api.held[KINDS["gateways"]] = {}
         service(api, "one", [upstream])
         one.routes("v", [{"route": [to("one")]}])
-        api.put("gateways", "main", "istio-system", spec={"selector": LABELS, "servers": [{"port": {"number": one.port, "protocol": "HTTP"}, "hosts": ["*"]}]})
+        api.put(
+            "gateways",
+            "main",
+            "istio-system",
+            spec={"selector": LABELS, "servers": [{"port": {"number": one.port, "protocol": "HTTP"}, "hosts": ["*"]}]},
+        )
         one.becomes(lambda: check(one.get("/healthz/ready", port=one.status)[0] == 200))
         one.becomes(lambda: found(one.get("/")))
         kept = http.client.HTTPConnection("127.0.0.1", one.port, timeout=10)
@@ -673,7 +855,7 @@ def test_it_is_ready_when_it_knows_the_cluster_and_drains_when_it_is_stopped(pro
             one.process.send_signal(signal.SIGTERM)
             time.sleep(0.2)
             assert one.get("/healthz/ready", port=one.status)[0] == 503
-            for connection in (None, kept):     # one that was open before was not cut off
+            for connection in (None, kept):  # one that was open before was not cut off
                 status, headers, _ = one.get("/late", connection=connection)
                 assert status == 200 and headers["Connection"] == "close"
             assert slow.result(10)[0] == 200
@@ -686,11 +868,26 @@ def test_it_is_ready_when_it_knows_the_cluster_and_drains_when_it_is_stopped(pro
 
 # What the sandbox installs ----------------------------------------------------------------------------------------
 
+
 def test_the_manifest_names_the_twelve_deployments_and_only_images_that_are_served(program):
     objects = list(yaml.safe_load_all((ACTIONS / "istio.yaml").read_text()))
-    deployments = {o["metadata"]["name"]: o["spec"]["template"]["spec"]["containers"] for o in objects if o["kind"] == "Deployment"}
-    assert sorted(deployments) == ["grafana", "istio-citadel", "istio-egressgateway", "istio-galley", "istio-ingressgateway", "istio-pilot", "istio-policy",
-                                   "istio-sidecar-injector", "istio-telemetry", "istio-tracing", "kiali", "prometheus"]
+    deployments = {
+        o["metadata"]["name"]: o["spec"]["template"]["spec"]["containers"] for o in objects if o["kind"] == "Deployment"
+    }
+    assert sorted(deployments) == [
+        "grafana",
+        "istio-citadel",
+        "istio-egressgateway",
+        "istio-galley",
+        "istio-ingressgateway",
+        "istio-pilot",
+        "istio-policy",
+        "istio-sidecar-injector",
+        "istio-telemetry",
+        "istio-tracing",
+        "kiali",
+        "prometheus",
+    ]
     asked = {c["image"] for containers in deployments.values() for c in containers}
     assert asked == set(catalogue.load()["istio"].entry["images"])
     served = {image for _, image in registry.images(builds.build("istio", print) / "out")}
@@ -702,11 +899,13 @@ def test_the_manifest_names_the_twelve_deployments_and_only_images_that_are_serv
     assert {p["name"]: p.get("nodePort") for p in ingress["spec"]["ports"]}["http2"] == 31380
 
 
-@pytest.mark.parametrize("name, port, path", [("galley", 15014, "/version"), ("kiali", 20001, "/kiali/healthz"), ("all-in-one", 14269, "/")])
+@pytest.mark.parametrize(
+    "name, port, path", [("galley", 15014, "/version"), ("kiali", 20001, "/kiali/healthz"), ("all-in-one", 14269, "/")]
+)
 def test_the_others_are_ready_and_say_what_they_are(program, name, port, path):
     with socket.socket() as probe:
         if probe.connect_ex(("127.0.0.1", port)) == 0:
-            pytest.skip("port {} is taken".format(port))
+            pytest.skip(f"port {port} is taken")
     process = subprocess.Popen([os.path.join(program[0], "usr/local/bin", name), "server"], stderr=subprocess.DEVNULL)
     try:
         limit = time.monotonic() + 5

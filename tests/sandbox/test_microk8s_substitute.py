@@ -1,4 +1,5 @@
 """MicroK8s' stand-in on a real sandbox host: snap's refusals, MicroK8s 1.20's answers and quirks, add-ons, reboot, removal."""
+
 from __future__ import annotations
 
 import base64
@@ -15,7 +16,9 @@ from helpers.command import doctor
 from helpers.core import catalogue
 from helpers.sandbox import Sandbox
 
-pytestmark = pytest.mark.skipif(bool(doctor.sandbox_lacks()), reason="this machine cannot host a sandbox: ./runbook doctor")
+pytestmark = pytest.mark.skipif(
+    bool(doctor.sandbox_lacks()), reason="this machine cannot host a sandbox: ./runbook doctor"
+)
 
 INSTALL = "sudo snap install microk8s --classic --channel=1.20/stable"
 
@@ -41,7 +44,9 @@ class Host:
         """Repeat a command until its output has `wanted`; `otherwise` is a command whose output explains a failure."""
         limit = time.monotonic() + seconds
         while wanted not in (said := self(command).all):
-            assert time.monotonic() < limit, f"{command}: waited {seconds} s for {wanted!r}, last: {said[-600:]}\n{self(otherwise).all}"
+            assert time.monotonic() < limit, (
+                f"{command}: waited {seconds} s for {wanted!r}, last: {said[-600:]}\n{self(otherwise).all}"
+            )
             time.sleep(0.3)
         return said
 
@@ -77,15 +82,28 @@ def addons(node):
 
 # snap -------------------------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("command, said", [
-    ("snap install microk8s --classic --channel=1.20/stable", "error: access denied (try with sudo)"),
-    ("sudo snap install microk8s --classic --channel=1.99/stable", 'snap "microk8s" is not available on 1.99/stable but is available to'),
-    ("sudo snap install microk8s --classic", 'snap "microk8s" is not available on latest/stable'),
-    ("sudo snap install microk8s --classic --channel=1.20/stable/fix", 'requested a non-existing branch on 1.20/stable for snap "microk8s": fix'),
-    ("sudo snap install microk8s --channel=1.20", "If you understand and want to proceed repeat the command including --classic."),
-    ("sudo snap install no-such-snap", 'error: snap "no-such-snap" not found'),
-    ("snap list microk8s", "error: no matching snaps installed"),
-])
+
+@pytest.mark.parametrize(
+    "command, said",
+    [
+        ("snap install microk8s --classic --channel=1.20/stable", "error: access denied (try with sudo)"),
+        (
+            "sudo snap install microk8s --classic --channel=1.99/stable",
+            'snap "microk8s" is not available on 1.99/stable but is available to',
+        ),
+        ("sudo snap install microk8s --classic", 'snap "microk8s" is not available on latest/stable'),
+        (
+            "sudo snap install microk8s --classic --channel=1.20/stable/fix",
+            'requested a non-existing branch on 1.20/stable for snap "microk8s": fix',
+        ),
+        (
+            "sudo snap install microk8s --channel=1.20",
+            "If you understand and want to proceed repeat the command including --classic.",
+        ),
+        ("sudo snap install no-such-snap", 'error: snap "no-such-snap" not found'),
+        ("snap list microk8s", "error: no matching snaps installed"),
+    ],
+)
 def test_snap_refuses(host, command, said):
     done = host(command)
     assert done.returncode == 1 and said in re.sub(r"\s+", " ", done.stderr)
@@ -108,6 +126,7 @@ def test_an_install_that_was_killed_is_made_good_by_the_next_and_two_at_once_are
 
 # the node ---------------------------------------------------------------------------------------------------------
 
+
 def test_what_snap_says_of_it(node):
     assert re.search(r"^microk8s +v1\.20\.2 +\d+ +1\.20/stable +\S+ +classic$", node.ok("snap list"), re.M)
     assert "is already installed, see 'snap help refresh'" in node(INSTALL).stderr and node(INSTALL).returncode == 0
@@ -121,18 +140,39 @@ def test_what_snap_says_of_it(node):
 
 
 def test_paths_ports_and_units(node):
-    node.ok("sudo test -f /var/snap/microk8s/current/credentials/client.config -a -f /var/snap/microk8s/current/credentials/known_tokens.csv "
-            "-a -d /var/snap/microk8s/common/run -a -x /snap/bin/microk8s.kubectl")
-    assert node.ok("sudo stat -c '%a %U:%G' /var/snap/microk8s/current/credentials/client.config") == "660 root:microk8s"
+    node.ok(
+        "sudo test -f /var/snap/microk8s/current/credentials/client.config -a -f /var/snap/microk8s/current/credentials/known_tokens.csv "
+        "-a -d /var/snap/microk8s/common/run -a -x /snap/bin/microk8s.kubectl"
+    )
+    assert (
+        node.ok("sudo stat -c '%a %U:%G' /var/snap/microk8s/current/credentials/client.config") == "660 root:microk8s"
+    )
     arguments = node.ok("pgrep -af bin/kube")
-    assert "--secure-port=16443" in arguments and "--service-cluster-ip-range=10.152.183.0/24" in arguments and "--cluster-cidr=10.1.0.0/16" in arguments
-    for daemon in "apiserver controller-manager scheduler kubelet proxy containerd etcd apiserver-kicker".split():
+    assert (
+        "--secure-port=16443" in arguments
+        and "--service-cluster-ip-range=10.152.183.0/24" in arguments
+        and "--cluster-cidr=10.1.0.0/16" in arguments
+    )
+    for daemon in [
+        "apiserver",
+        "controller-manager",
+        "scheduler",
+        "kubelet",
+        "proxy",
+        "containerd",
+        "etcd",
+        "apiserver-kicker",
+    ]:
         assert node.ok(f"systemctl is-active snap.microk8s.daemon-{daemon}") == "active"
 
 
 def test_only_the_group_may_use_it(node):
     done = node("sudo useradd -m stranger; sudo -u stranger /snap/bin/microk8s status")
-    assert done.returncode == 1 and "Insufficient permissions to access MicroK8s." in done.stderr and "sudo usermod -a -G microk8s stranger" in done.stderr
+    assert (
+        done.returncode == 1
+        and "Insufficient permissions to access MicroK8s." in done.stderr
+        and "sudo usermod -a -G microk8s stranger" in done.stderr
+    )
     done = node("sudo -u stranger /snap/bin/microk8s kubectl get node")
     assert done.returncode == 1 and "Insufficient permissions" in done.stderr
 
@@ -155,27 +195,42 @@ def test_status_says_when_it_is_not_ready_and_exits_0(node):
 
 def test_config_works_from_outside(node):
     text = node.ok("microk8s config")
-    assert f"server: https://{node.box.address}:16443" in text and "server: https://127.0.0.1:16443" in node.ok("microk8s config -l")
+    assert f"server: https://{node.box.address}:16443" in text and "server: https://127.0.0.1:16443" in node.ok(
+        "microk8s config -l"
+    )
     authority = base64.b64decode(re.search("certificate-authority-data: (.*)", text)[1]).decode()
     token = re.search("token: (.*)", text)[1]
-    request = urllib.request.Request(f"https://{node.box.address}:16443/api/v1/nodes", headers={"Authorization": "Bearer " + token})
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}),
-                                         urllib.request.HTTPSHandler(context=ssl.create_default_context(cadata=authority)))
+    request = urllib.request.Request(
+        f"https://{node.box.address}:16443/api/v1/nodes", headers={"Authorization": "Bearer " + token}
+    )
+    opener = urllib.request.build_opener(
+        urllib.request.ProxyHandler({}),
+        urllib.request.HTTPSHandler(context=ssl.create_default_context(cadata=authority)),
+    )
     nodes = json.load(opener.open(request, timeout=10))["items"]
     assert [n["status"]["nodeInfo"]["kubeletVersion"] for n in nodes] == ["v1.20.2"]
 
 
 def test_a_new_name_in_the_certificate_template_is_served_soon(node):
-    node.ok("sudo sed -i 's/^#MOREIPS/DNS.6 = mlops.example\\n#MOREIPS/' /var/snap/microk8s/current/certs/csr.conf.template")
-    node.until("openssl s_client -connect 127.0.0.1:16443 < /dev/null 2>/dev/null | openssl x509 -noout -ext subjectAltName", "mlops.example", 30)
+    node.ok(
+        "sudo sed -i 's/^#MOREIPS/DNS.6 = mlops.example\\n#MOREIPS/' /var/snap/microk8s/current/certs/csr.conf.template"
+    )
+    node.until(
+        "openssl s_client -connect 127.0.0.1:16443 < /dev/null 2>/dev/null | openssl x509 -noout -ext subjectAltName",
+        "mlops.example",
+        30,
+    )
     node.ok("microk8s status --wait-ready --timeout 60")
 
 
 def test_add_node_prints_how_to_join(node):
-    assert re.search(rf"^microk8s join {re.escape(node.box.address)}:25000/[0-9a-f]{{32}}$", node.ok("microk8s add-node"), re.M)
+    assert re.search(
+        rf"^microk8s join {re.escape(node.box.address)}:25000/[0-9a-f]{{32}}$", node.ok("microk8s add-node"), re.M
+    )
 
 
 # add-ons ----------------------------------------------------------------------------------------------------------
+
 
 def test_addons_show_as_enabled_and_stay_as_they_were_made(addons):
     status = addons.ok("microk8s status --format short")
@@ -193,7 +248,9 @@ def test_addons_show_as_enabled_and_stay_as_they_were_made(addons):
 
 
 def test_a_claim_binds_without_a_pod_and_its_data_outlives_pods(addons):
-    addons.ok("microk8s kubectl apply -f -", """
+    addons.ok(
+        "microk8s kubectl apply -f -",
+        """
 apiVersion: v1
 kind: PersistentVolumeClaim
 metadata: {name: data}
@@ -203,7 +260,8 @@ apiVersion: v1
 kind: PersistentVolumeClaim
 metadata: {name: old, annotations: {volume.beta.kubernetes.io/storage-class: microk8s-hostpath}}
 spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 10Mi}}}
-""")
+""",
+    )
     addons.until("microk8s kubectl get pvc data -o jsonpath='{.status.phase}'", "Bound", 20)
     addons.until("microk8s kubectl get pvc old -o jsonpath='{.status.phase}'", "Bound", 20)
     addons.ok("microk8s kubectl delete pvc old")
@@ -244,15 +302,24 @@ def answers(host, seconds=30):
     limit = time.monotonic() + seconds
     while True:
         try:
-            return urllib.request.build_opener(urllib.request.ProxyHandler({})).open(f"http://{host.pool}", timeout=2).read().decode()
+            return (
+                urllib.request.build_opener(urllib.request.ProxyHandler({}))
+                .open(f"http://{host.pool}", timeout=2)
+                .read()
+                .decode()
+            )
         except OSError:
             assert time.monotonic() < limit, host("microk8s kubectl get svc,pod -A").all
             time.sleep(0.3)
 
 
 def test_names_services_and_an_address_from_the_pool(addons):
-    addons.until("microk8s kubectl exec deploy/web -- nslookup web.default.svc.cluster.local", "Address: 10.152.183.", 30)
-    assert addons.ok("microk8s kubectl exec deploy/web -- timeout 5 wget -qO- http://web") == "changed"  # its own Service: a hairpin
+    addons.until(
+        "microk8s kubectl exec deploy/web -- nslookup web.default.svc.cluster.local", "Address: 10.152.183.", 30
+    )
+    assert (
+        addons.ok("microk8s kubectl exec deploy/web -- timeout 5 wget -qO- http://web") == "changed"
+    )  # its own Service: a hairpin
     assert addons.pool in addons.ok("microk8s kubectl get svc web -o jsonpath='{.status.loadBalancer.ingress[0].ip}'")
     assert answers(addons) == "changed\n"
 
@@ -277,10 +344,17 @@ def test_an_image_that_nobody_has_is_named_soon(addons):
 def test_dashboard_and_metrics(addons):
     assert "dashboard" in addons.ok("microk8s enable dashboard")
     addons.ok("microk8s kubectl wait --for=condition=available deploy --all -n kube-system --timeout=60s")
-    page = addons.ok("microk8s kubectl get --raw /api/v1/namespaces/kube-system/services/https:kubernetes-dashboard:/proxy/")
+    page = addons.ok(
+        "microk8s kubectl get --raw /api/v1/namespaces/kube-system/services/https:kubernetes-dashboard:/proxy/"
+    )
     assert "<title>Kubernetes Dashboard</title>" in page and "stand-in" in page
-    addons.until("microk8s kubectl top node", "CPU(cores)", 60, "microk8s kubectl get apiservice v1beta1.metrics.k8s.io -o jsonpath='{.status}'; "
-                 "microk8s kubectl logs -n kube-system deploy/metrics-server --tail=15")
+    addons.until(
+        "microk8s kubectl top node",
+        "CPU(cores)",
+        60,
+        "microk8s kubectl get apiservice v1beta1.metrics.k8s.io -o jsonpath='{.status}'; "
+        "microk8s kubectl logs -n kube-system deploy/metrics-server --tail=15",
+    )
 
 
 def test_host_access_gives_pods_an_address_of_the_host(addons):
@@ -293,14 +367,28 @@ def test_the_registry_takes_an_image_and_pods_get_it(addons):
     assert not addons("microk8s kubectl get ns container-registry").stdout
     assert "The registry is enabled" in addons.ok("microk8s enable registry:size=21Gi")
     addons.ok("microk8s kubectl wait --for=condition=available deploy/registry -n container-registry --timeout=60s")
-    assert addons.ok("microk8s kubectl get pvc registry-claim -n container-registry -o jsonpath='{.status.capacity.storage}'") == "21Gi"
+    assert (
+        addons.ok(
+            "microk8s kubectl get pvc registry-claim -n container-registry -o jsonpath='{.status.capacity.storage}'"
+        )
+        == "21Gi"
+    )
     addons.until("curl -si http://localhost:32000/v2/", "Docker-Distribution-Api-Version: registry/2.0", 20)
-    addons.ok("microk8s kubectl run once --image=busybox:1.35.0 --restart=Never -- true")      # the node has the image then
+    addons.ok("microk8s kubectl run once --image=busybox:1.35.0 --restart=Never -- true")  # the node has the image then
     addons.until("microk8s kubectl get pod once -o jsonpath='{.status.phase}'", "Succeeded", 60)
-    addons.ok("microk8s ctr images tag docker.io/library/busybox:1.35.0 localhost:32000/box:1 && microk8s ctr images push --plain-http localhost:32000/box:1 && "
-              "microk8s ctr images rm localhost:32000/box:1")
-    addons.ok("microk8s kubectl run box --image=localhost:32000/box:1 --image-pull-policy=Always --restart=Never -- true")
-    addons.until("microk8s kubectl get pod box -o jsonpath='{.status.phase}'", "Succeeded", 60, "microk8s kubectl describe pod box")
+    addons.ok(
+        "microk8s ctr images tag docker.io/library/busybox:1.35.0 localhost:32000/box:1 && microk8s ctr images push --plain-http localhost:32000/box:1 && "
+        "microk8s ctr images rm localhost:32000/box:1"
+    )
+    addons.ok(
+        "microk8s kubectl run box --image=localhost:32000/box:1 --image-pull-policy=Always --restart=Never -- true"
+    )
+    addons.until(
+        "microk8s kubectl get pod box -o jsonpath='{.status.phase}'",
+        "Succeeded",
+        60,
+        "microk8s kubectl describe pod box",
+    )
     addons.ok("microk8s kubectl delete pod box once; microk8s disable registry")
     assert "hostpath" not in addons.ok("microk8s kubectl get pv | grep registry-claim || true")
 
@@ -309,7 +397,9 @@ def test_everything_is_back_after_a_reboot(addons):
     addons.box.reboot()
     addons.ok("microk8s status --wait-ready --timeout 60")
     assert answers(addons, 60) == "changed\n"
-    addons.until("microk8s kubectl exec deploy/web -- nslookup kubernetes.default.svc.cluster.local", "Address: 10.152.183.1", 60)
+    addons.until(
+        "microk8s kubectl exec deploy/web -- nslookup kubernetes.default.svc.cluster.local", "Address: 10.152.183.1", 60
+    )
     assert "lo:microk8s" in addons.ok("ip addr show lo")
 
 

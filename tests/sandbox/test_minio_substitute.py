@@ -1,4 +1,5 @@
 """The S3 server that stands in for MinIO, held to recordings of MinIO's answers: it may differ only as fidelity.toml says."""
+
 from __future__ import annotations
 
 import base64
@@ -18,18 +19,17 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import minio
+import minio_recording
 import pytest
 import urllib3
 from minio.commonconfig import CopySource, Tags
 from minio.deleteobjects import DeleteObject
 from minio.versioningconfig import VersioningConfig
+from minio_recording import Exchange
 
 from helpers.core import catalogue
 from helpers.core.paths import SETUP
 from helpers.sandbox import builds
-
-import minio_recording
-from minio_recording import Exchange
 
 USER, PASSWORD = "runbook-user", "not-a-real-password"
 QUIET = urllib3.Retry(0, redirect=False)
@@ -39,30 +39,55 @@ STATED = tomllib.loads((SETUP / "sandbox/fidelity.toml").read_text())["minio"]
 #: A difference that none excuses fails, and so does a pattern that excuses nothing any more.
 ALLOWED = {
     "its Server header says what it is, and the ids in its errors are new each time": [
-        r"^every answer \| server: versitygw/1\.8\.0 \(substitute for MinIO\)", r"^every answer \| HostId"],
+        r"^every answer \| server: versitygw/1\.8\.0 \(substitute for MinIO\)",
+        r"^every answer \| HostId",
+    ],
     "no MinIO Browser: its addresses show a page that says so": [r"browser \| title"],
-    "one user only, no admin API (mc admin), no metrics": [r"/minio/admin/v3/info \| type", r"metrics(/cluster)? \| body"],
+    "one user only, no admin API (mc admin), no metrics": [
+        r"/minio/admin/v3/info \| type",
+        r"metrics(/cluster)? \| body",
+    ],
     "one directory only, no erasure coding": [r"^start: several directories"],
     "one region (us-east-1, or MINIO_REGION_NAME): requests and buckets of another are refused": [
-        r"^make_bucket location=eu-west-1 .* \| PUT /rec-eu: status: 400", r"^make_bucket location=eu-west-1",
-        r"^list_buckets one \| .*Bucket: \[''\], MinIO \['', ''\]", r"^list_buckets one \| .*Bucket/Name: \['rec-bucket'\], MinIO \['rec-bucket', 'rec-eu'\]"],
+        r"^make_bucket location=eu-west-1 .* \| PUT /rec-eu: status: 400",
+        r"^make_bucket location=eu-west-1",
+        r"^list_buckets one \| .*Bucket: \[''\], MinIO \['', ''\]",
+        r"^list_buckets one \| .*Bucket/Name: \['rec-bucket'\], MinIO \['rec-bucket', 'rec-eu'\]",
+    ],
     "signature version 2 is refused": [r"^signature version 2"],
     "lists have another owner, times in whole seconds, no empty elements and a bucket's region more": [
-        r"^list_.*/(Owner|Owner/ID|Owner/DisplayName): ", r"^list_.*/(CreationDate|LastModified): ", r"^list_.*/(Prefix|Marker|Delimiter): \[\], MinIO \[''\]",
-        r"^list_.*/EncodingType: \[''\]", r"^list_.*/BucketRegion: \[.+\], MinIO \[\]"],
+        r"^list_.*/(Owner|Owner/ID|Owner/DisplayName): ",
+        r"^list_.*/(CreationDate|LastModified): ",
+        r"^list_.*/(Prefix|Marker|Delimiter): \[\], MinIO \[''\]",
+        r"^list_.*/EncodingType: \[''\]",
+        r"^list_.*/BucketRegion: \[.+\], MinIO \[\]",
+    ],
     "a bucket policy comes back as it was written, as text/plain; a malformed one is refused in other words": [
-        r"^get_bucket_policy \| .*: (header content-type|body )", r"^set_bucket_policy malformed .*Error/Message"],
+        r"^get_bucket_policy \| .*: (header content-type|body )",
+        r"^set_bucket_policy malformed .*Error/Message",
+    ],
     "checksums beyond MD5 are made, verified and answered": [
-        r": header x-amz-checksum-", r"^list_objects .*/(ChecksumAlgorithm|ChecksumType): \[.+\], MinIO \[\]"],
+        r": header x-amz-checksum-",
+        r"^list_objects .*/(ChecksumAlgorithm|ChecksumType): \[.+\], MinIO \[\]",
+    ],
     "deleting many objects at once always lists what was deleted; that answer and a copy's have no namespace, and a copy's no ETag header": [
-        r"^remove_objects .*: body ", r"^copy_object .*: body .*CopyObjectResult", r"^copy_object .*: header etag: None"],
+        r"^remove_objects .*: body ",
+        r"^copy_object .*: body .*CopyObjectResult",
+        r"^copy_object .*: header etag: None",
+    ],
     "its log is shorter, never JSON, and says that it is a substitute; a changed root password is taken without complaint": [
-        r"^start: .* \| prints: This is a substitute", r"^start: .* \| does not print: (Browser Access:|http://|Object API|<five SDK links>)",
-        r"^start: .* \| does not print: (IAM init|Attempting encryption)", r"^start: json log", r"^start: changed root password", r"^start: bad address \| prints"],
+        r"^start: .* \| prints: This is a substitute",
+        r"^start: .* \| does not print: (Browser Access:|http://|Object API|<five SDK links>)",
+        r"^start: .* \| does not print: (IAM init|Attempting encryption)",
+        r"^start: json log",
+        r"^start: changed root password",
+        r"^start: bad address \| prints",
+    ],
 }
 
 
 # --- the program -----------------------------------------------------------------------------------------------------
+
 
 @pytest.fixture(scope="session")
 def binary() -> Path:
@@ -85,11 +110,17 @@ class Server:
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.command = [str(binary), "server", "--address", f"127.0.0.1:{self.port}", str(data)]
-        self.env = {"PATH": "/usr/bin:/bin", "HOME": str(data.parent), **(env or {"MINIO_ROOT_USER": USER, "MINIO_ROOT_PASSWORD": PASSWORD})}
+        self.env = {
+            "PATH": "/usr/bin:/bin",
+            "HOME": str(data.parent),
+            **(env or {"MINIO_ROOT_USER": USER, "MINIO_ROOT_PASSWORD": PASSWORD}),
+        }
         self.popen = popen
 
-    def __enter__(self) -> "Server":
-        self.process = subprocess.Popen(self.command, env=self.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **self.popen)
+    def __enter__(self) -> Server:
+        self.process = subprocess.Popen(
+            self.command, env=self.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **self.popen
+        )
         limit = time.monotonic() + 10
         while not self.live():
             assert self.process.poll() is None and time.monotonic() < limit, self.process.communicate()[0]
@@ -127,6 +158,7 @@ def server(binary, tmp_path_factory):
 
 # --- replay of the wire transcript -----------------------------------------------------------------------------------
 
+
 class Wire(urllib3.PoolManager):
     """Writes down what goes over the wire."""
 
@@ -147,11 +179,22 @@ def replay(server: Server) -> dict[str, list[Exchange]]:
     client = server.client(http_client=wire)
     stranger = server.client(None, None, http_client=wire)
     bucket, hello = "rec-bucket", "dir/hello.txt"
-    policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"AWS": ["*"]}, "Action": ["s3:GetObject"],
-                                                      "Resource": ["arn:aws:s3:::rec-bucket/dir/*"]}]}
+    policy = {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Principal": {"AWS": ["*"]},
+                "Action": ["s3:GetObject"],
+                "Resource": ["arn:aws:s3:::rec-bucket/dir/*"],
+            }
+        ],
+    }
 
     def put(where, key=hello):
-        return client.put_object(where, key, io.BytesIO(b"hello world\n"), 12, content_type="text/plain", metadata={"colour": "red"})
+        return client.put_object(
+            where, key, io.BytesIO(b"hello world\n"), 12, content_type="text/plain", metadata={"colour": "red"}
+        )
 
     def presigned(method="GET", key=hello, seconds=2, change=lambda url: url, wait=0.0, body=None):
         url = change(client.get_presigned_url(method, bucket, key, expires=timedelta(seconds=seconds)))
@@ -165,7 +208,9 @@ def replay(server: Server) -> dict[str, list[Exchange]]:
         "list_buckets empty": lambda: client.list_buckets(),
         "make_bucket(rec-bucket)": lambda: client.make_bucket(bucket),
         "make_bucket(rec-bucket) again: already owned": lambda: client.make_bucket(bucket),
-        "make_bucket location=eu-west-1 (server region unset)": lambda: client.make_bucket("rec-eu", location="eu-west-1"),
+        "make_bucket location=eu-west-1 (server region unset)": lambda: client.make_bucket(
+            "rec-eu", location="eu-west-1"
+        ),
         "list_buckets one": lambda: client.list_buckets(),
         "bucket_exists yes": lambda: client.bucket_exists(bucket),
         "bucket_exists no": lambda: client.bucket_exists("nope-bucket"),
@@ -189,22 +234,30 @@ def replay(server: Server) -> dict[str, list[Exchange]]:
         "anonymous get_object allowed by policy": lambda: stranger.get_object(bucket, hello),
         "anonymous get_object outside policy": lambda: stranger.get_object(bucket, "other"),
         "anonymous list_objects": lambda: list(stranger.list_objects(bucket)),
-        "set_bucket_policy malformed": lambda: client.set_bucket_policy(bucket, '{"Version":"2012-10-17","Statement":[{"Effect":"Maybe"}]}'),
+        "set_bucket_policy malformed": lambda: client.set_bucket_policy(
+            bucket, '{"Version":"2012-10-17","Statement":[{"Effect":"Maybe"}]}'
+        ),
         "delete_bucket_policy": lambda: client.delete_bucket_policy(bucket),
         "presigned GET": lambda: presigned(),
-        "presigned GET tampered signature": lambda: presigned(change=lambda url: url[:-1] + ("0" if url[-1] != "0" else "1")),
+        "presigned GET tampered signature": lambda: presigned(
+            change=lambda url: url[:-1] + ("0" if url[-1] != "0" else "1")
+        ),
         "presigned GET expired (2 s)": lambda: presigned(wait=3.1),
         "presigned PUT": lambda: presigned("PUT", "up.txt", 604800, body=b"uploaded"),
         "copy_object": lambda: client.copy_object(bucket, "copy.txt", CopySource(bucket, hello)),
         "remove_bucket not empty": lambda: client.remove_bucket(bucket),
         "remove_object": lambda: client.remove_object(bucket, hello),
         "remove_object missing key (still 204)": lambda: client.remove_object(bucket, hello),
-        "remove_objects (multi delete)": lambda: list(client.remove_objects(bucket, [DeleteObject(k) for k in ("up.txt", "copy.txt", "ghost")])),
+        "remove_objects (multi delete)": lambda: list(
+            client.remove_objects(bucket, [DeleteObject(k) for k in ("up.txt", "copy.txt", "ghost")])
+        ),
         "remove_bucket": lambda: client.remove_bucket(bucket),
         "remove_bucket no such bucket": lambda: client.remove_bucket(bucket),
         "make_bucket bad name client side": lambda: client.make_bucket("Bad_Name"),
         "enable versioning on erasure-less (FS) backend": lambda: (
-            client.make_bucket("rec-v"), client.set_bucket_versioning("rec-v", VersioningConfig("Enabled"))),
+            client.make_bucket("rec-v"),
+            client.set_bucket_versioning("rec-v", VersioningConfig("Enabled")),
+        ),
         "cleanup": lambda: client.remove_bucket("rec-v"),
     }
     transcript = {}
@@ -221,7 +274,9 @@ def wire_differences(server) -> list[str]:
     found = []
     recorded, seen = minio_recording.exchanges(), replay(server)
     for exchanges in (recorded, seen):
-        exchanges["presigned PUT"][0].headers.pop("etag", exchanges["presigned PUT"][0].headers.pop("ETag", None))  # of what, was not written down
+        exchanges["presigned PUT"][0].headers.pop(
+            "etag", exchanges["presigned PUT"][0].headers.pop("ETag", None)
+        )  # of what, was not written down
     assert list(recorded) == list(seen), "every recorded case is replayed, in the same order"
     for case, exchanges in recorded.items():
         assert [e.asked for e in exchanges] == [e.asked for e in seen[case]], f"{case}: the client asked something else"
@@ -235,7 +290,12 @@ def wire_differences(server) -> list[str]:
 BROWSER = {"User-Agent": "Mozilla/5.0"}
 HEALTH = [f"/minio/health/{name}" for name in ("live", "ready", "cluster")]
 PAGE = {"status": 200, "type": "text/html", "title": "MinIO Browser", "cache-control": "no-store"}
-DISABLED = {"status": 403, "Code": "AllAccessDisabled", "Message": "All access to this bucket has been disabled.", "RequestId": None}
+DISABLED = {
+    "status": 403,
+    "Code": "AllAccessDisabled",
+    "Message": "All access to this bucket has been disabled.",
+    "RequestId": None,
+}
 
 #: Request, and what of the answer was written down. None: an empty element.
 SAID = [
@@ -244,12 +304,24 @@ SAID = [
     ("POST", "/minio/health/live", {}, {"status": 400, "Code": "BadRequest"}),
     ("GET", "/", BROWSER, {"status": 307, "location": "/minio/", "type": "text/html"}),
     ("GET", "/some-bucket", BROWSER, {"status": 307, "location": "/minio/some-bucket", "body": ""}),
-    *(("GET", path, BROWSER, PAGE) for path in ("/minio/", "/minio/login", "/minio/health/nosuch", "/minio/prometheus/metrics", "/minio/admin/v3/info")),
+    *(
+        ("GET", path, BROWSER, PAGE)
+        for path in (
+            "/minio/",
+            "/minio/login",
+            "/minio/health/nosuch",
+            "/minio/prometheus/metrics",
+            "/minio/admin/v3/info",
+        )
+    ),
     ("GET", "/", {}, {"status": 403, "Code": "AccessDenied", "Message": "Access Denied."}),
     ("GET", "/nosuch", {}, {"status": 403, "Code": "AccessDenied", "BucketName": "nosuch"}),
     ("HEAD", "/nosuch", {}, {"status": 403, "body": ""}),
     *(("GET", path, {}, DISABLED) for path in ("/minio/", "/minio/login", "/minio/health/nosuch")),
-    *(("GET", path, {}, {"status": 403, "body": ""}) for path in ("/minio/prometheus/metrics", "/minio/v2/metrics/cluster")),
+    *(
+        ("GET", path, {}, {"status": 403, "body": ""})
+        for path in ("/minio/prometheus/metrics", "/minio/v2/metrics/cluster")
+    ),
     ("GET", "/minio/admin/v3/info", {}, {"status": 403, "type": "application/json"}),
 ]
 
@@ -271,9 +343,17 @@ def raw_differences(server) -> list[str]:
     for method, path, headers, said in SAID:
         seen = facts(server.raw(method, path, **headers))
         browser = ", browser" if headers else ""
-        found += [f"{method} {path}{browser} | {name}: {seen.get(name)!r}, MinIO {value!r}" for name, value in said.items() if seen.get(name) != value]
+        found += [
+            f"{method} {path}{browser} | {name}: {seen.get(name)!r}, MinIO {value!r}"
+            for name, value in said.items()
+            if seen.get(name) != value
+        ]
     every = facts(server.raw("GET", "/minio/health/live"))
-    found += [f"every answer | {name}: {every.get(name)}, MinIO {value}" for name, value in minio_recording.ON_EVERY_ANSWER.items() if every.get(name) != value]
+    found += [
+        f"every answer | {name}: {every.get(name)}, MinIO {value}"
+        for name, value in minio_recording.ON_EVERY_ANSWER.items()
+        if every.get(name) != value
+    ]
     first, second = (facts(server.raw("GET", "/nosuch")) for _ in range(2))
     if first["HostId"] != second["HostId"]:
         found.append("every answer | HostId: a new one each time, MinIO the deployment's")
@@ -292,8 +372,14 @@ class Start:
         self.args, self.env, self.uid, self.stop = args, env, uid, stop
 
     def run(self, binary, home: Path) -> tuple[int, str]:
-        env = {"PATH": "/usr/bin:/bin", "HOME": str(home), "MINIO_ROOT_USER": USER, "MINIO_ROOT_PASSWORD": PASSWORD} if self.env is None else self.env
-        process = subprocess.Popen([str(binary), *self.args], env=env, user=self.uid, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        env = (
+            {"PATH": "/usr/bin:/bin", "HOME": str(home), "MINIO_ROOT_USER": USER, "MINIO_ROOT_PASSWORD": PASSWORD}
+            if self.env is None
+            else self.env
+        )
+        process = subprocess.Popen(
+            [str(binary), *self.args], env=env, user=self.uid, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
         try:
             printed, errors = process.communicate(timeout=1)
         except subprocess.TimeoutExpired:
@@ -338,7 +424,9 @@ def _start_differences(binary, server, base: Path) -> list[str]:
         "short password": Start(*here, data, env=keys("someone", "short")),
         "short user": Start(*here, data, env=keys("ab", PASSWORD)),
         "only user set": Start(*here, data, env=keys("someone")),
-        "deprecated ACCESS_KEY/SECRET_KEY": Start(*here, data, env=keys(USER, PASSWORD, ("MINIO_ACCESS_KEY", "MINIO_SECRET_KEY"))),
+        "deprecated ACCESS_KEY/SECRET_KEY": Start(
+            *here, data, env=keys(USER, PASSWORD, ("MINIO_ACCESS_KEY", "MINIO_SECRET_KEY"))
+        ),
         "no dir argument": Start(*here),
         "bad address": Start("server", "--address", "nonsense", data),
         "console-address flag (newer versions)": Start(*here, "--console-address", ":9001", data),
@@ -376,6 +464,7 @@ def _start_differences(binary, server, base: Path) -> list[str]:
 
 # --- not in the recording, known from MinIO's documentation and source -------------------------------------------------
 
+
 def known_differences(binary, server, folder: Path) -> list[str]:
     found = []
     drives = [str(folder / f"drive{n}") for n in range(4)]
@@ -392,11 +481,16 @@ def known_differences(binary, server, folder: Path) -> list[str]:
 
 # --- the verdict -----------------------------------------------------------------------------------------------------
 
+
 @pytest.fixture(scope="module")
 def found(binary, server, tmp_path_factory) -> list[str]:
     """Every difference, as "case | difference"."""
-    return (wire_differences(server) + raw_differences(server) + start_differences(binary, server)
-            + known_differences(binary, server, tmp_path_factory.mktemp("known")))
+    return (
+        wire_differences(server)
+        + raw_differences(server)
+        + start_differences(binary, server)
+        + known_differences(binary, server, tmp_path_factory.mktemp("known"))
+    )
 
 
 def test_differs_only_as_stated(found):
@@ -417,8 +511,11 @@ def test_list_is_fidelitys():
 
 # --- what a chapter relies on ----------------------------------------------------------------------------------------
 
+
 def test_version_names_the_release_and_says_what_it_is(binary):
-    first, second = subprocess.run([binary, "--version"], capture_output=True, text=True, check=True).stdout.splitlines()
+    first, second = subprocess.run(
+        [binary, "--version"], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
     assert first == "minio version RELEASE.2021-04-22T15-44-28Z"
     assert STATED["program"] in second and "substitute" in second
 
@@ -433,7 +530,14 @@ def test_data_survives(binary, tmp_path, how):
     with Server(binary, data) as first:
         client = first.client()
         client.make_bucket("kept")
-        client.put_object("kept", "a/b", io.BytesIO(content), len(content), content_type="application/x-model", metadata={"colour": "red"})
+        client.put_object(
+            "kept",
+            "a/b",
+            io.BytesIO(content),
+            len(content),
+            content_type="application/x-model",
+            metadata={"colour": "red"},
+        )
         began = time.monotonic()
         code, _ = first.stop(how)  # with the client's connection still open
         assert code == (0 if how == signal.SIGTERM else -how) and time.monotonic() - began < 2
@@ -497,7 +601,12 @@ def test_refuses_what_today_clients_send_and_this_minio_does_not_know(server):
 
 
 def test_root_names_win_over_the_deprecated_ones(binary, tmp_path):
-    env = {"MINIO_ROOT_USER": USER, "MINIO_ROOT_PASSWORD": PASSWORD, "MINIO_ACCESS_KEY": "older", "MINIO_SECRET_KEY": "older-secret"}
+    env = {
+        "MINIO_ROOT_USER": USER,
+        "MINIO_ROOT_PASSWORD": PASSWORD,
+        "MINIO_ACCESS_KEY": "older",
+        "MINIO_SECRET_KEY": "older-secret",
+    }
     with Server(binary, tmp_path / "data", env=env) as running:
         running.client().list_buckets()
         with pytest.raises(minio.S3Error, match="InvalidAccessKeyId"):

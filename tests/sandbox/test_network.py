@@ -1,17 +1,19 @@
 """The SSH entry that chapter 02 writes, for a target that only the person's own SSH settings know."""
+
 import subprocess
 
 import pytest
 
-from helpers.core.chapter import Chapter, Unmet, Verdict
 from helpers.components.network import Way
+from helpers.core.chapter import Chapter, Unmet, Verdict
 
 
 @pytest.fixture
 def config(box, tmp_path, monkeypatch):
     path = tmp_path / "ssh_config"
-    path.write_text("Host machine\n HostName {}\n User ubuntu\n HostKeyAlias {}\n IdentityFile {}\n IdentitiesOnly yes\n UserKnownHostsFile {}\n".format(
-        box.address, box.address, box.key, box.known_hosts))
+    path.write_text(
+        f"Host machine\n HostName {box.address}\n User ubuntu\n HostKeyAlias {box.address}\n IdentityFile {box.key}\n IdentitiesOnly yes\n UserKnownHostsFile {box.known_hosts}\n"
+    )
     monkeypatch.setenv("RUNBOOK_SSH_CONFIG", str(path))
     return path
 
@@ -72,7 +74,9 @@ def test_the_sandboxes_entry_needs_no_settings_of_the_person(box, target, own_ho
     ch, way = opened(target)
     ch.step("known", way.entry())
     way.alias_works()
-    done = subprocess.run(["ssh", "-G", "-F", str(own_home / "ssh" / "config"), "mlops"], stdout=subprocess.PIPE, text=True)
+    done = subprocess.run(
+        ["ssh", "-G", "-F", str(own_home / "ssh" / "config"), "mlops"], stdout=subprocess.PIPE, text=True
+    )
     assert "identitiesonly yes" in done.stdout and "stricthostkeychecking true" in done.stdout
     ch.verdict()
     ch.host.close()

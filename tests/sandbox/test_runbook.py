@@ -1,4 +1,5 @@
 """The runbook as its user sees it: the whole story of a host, in order, on a sandbox of the tests' own."""
+
 from __future__ import annotations
 
 import json
@@ -12,19 +13,19 @@ import time
 from pathlib import Path
 
 import pytest
+from host_state import difference, state, without_times
 
+from helpers.components.kubernetes.kube import Kube
 from helpers.core import notebooks
 from helpers.core.catalogue import Origin
 from helpers.core.chapter import Chapter
 from helpers.core.errors import RunbookError
 from helpers.core.host import Host
-from helpers.components.kubernetes.kube import Kube
 from helpers.core.paths import REPO, SETUP, home
-from helpers.sandbox import Sandbox
 from helpers.core.secrets import SecretStore
 from helpers.core.tools import Tool
 from helpers.core.waiting import TimedOut, wait
-from host_state import difference, state, without_times
+from helpers.sandbox import Sandbox
 
 TARGET, SLUG = "sandbox:story", "sandbox-story"
 CHAPTERS = list(notebooks.load_all())
@@ -68,7 +69,15 @@ class Story:
 
     def __call__(self, *words, code=0):
         """Run a command; returns its output (both streams)."""
-        done = subprocess.run(self.argv(*words), env=self.env, cwd=REPO, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=1800)
+        done = subprocess.run(
+            self.argv(*words),
+            env=self.env,
+            cwd=REPO,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=1800,
+        )
         assert done.returncode == code, done.stdout
         return done.stdout
 
@@ -78,7 +87,9 @@ class Story:
     def heal(self, chapter):
         """A chapter that failed because one below it did: it holds again, or one up makes it so."""
         words = (*self.up_words, "--only", chapter, "--no-book")
-        if subprocess.run(self.argv(*words, "--mode", "verify"), env=self.env, cwd=REPO, stdout=subprocess.DEVNULL, timeout=1800).returncode:
+        if subprocess.run(
+            self.argv(*words, "--mode", "verify"), env=self.env, cwd=REPO, stdout=subprocess.DEVNULL, timeout=1800
+        ).returncode:
             self(*words)
         assert self.states()[chapter] == "ok"
 
@@ -87,7 +98,9 @@ class Story:
 
     def start(self, *words):
         """A command in the background, its output by lines."""
-        return subprocess.Popen(self.argv(*words), env=self.env, cwd=REPO, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        return subprocess.Popen(
+            self.argv(*words), env=self.env, cwd=REPO, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
 
     @property
     def record(self):
@@ -107,7 +120,7 @@ class Story:
 @pytest.fixture(scope="module")
 def story(tmp_path_factory):
     story = Story(tmp_path_factory.mktemp("story"))
-    story("sandbox", "up", "--name", "story")        # builds are done before any time is taken
+    story("sandbox", "up", "--name", "story")  # builds are done before any time is taken
     story("sandbox", "down", "--name", "story", "--wipe")
     yield story
     if not os.environ.get("RUNBOOK_KEEP"):
@@ -180,7 +193,7 @@ def test_up_installs_and_proves_everything_and_builds_the_site(story):
     story.times["first"], story.seen = time.monotonic() - begin, lists.seen
     assert story.states() == dict.fromkeys(CHAPTERS, "ok")
     for chapter in CHAPTERS:
-        assert re.search(r"\d\d {} +ok".format(chapter), said), "the closing table names it"
+        assert re.search(rf"\d\d {chapter} +ok", said), "the closing table names it"
     assert story.record["state"] == "ok"
     checks = [k for c in story.record["chapters"].values() for k in c["checks"]]
     assert checks and all(k["state"] in ("ok", "proved") for k in checks)
@@ -190,7 +203,9 @@ def test_up_installs_and_proves_everything_and_builds_the_site(story):
     for chapter in ("pachyderm", "label_studio"):
         assert {a["fidelity"] for a in story.record["chapters"][chapter]["artifacts"]} == {"original"}
     fidelity = {a["name"]: a["fidelity"] for c in story.record["chapters"].values() for a in c["artifacts"]}
-    assert {fidelity[name] for name in ("istio", "determined-master", "seldon-core")} == {"double"} and fidelity["knative"] == "original"
+    assert {fidelity[name] for name in ("istio", "determined-master", "seldon-core")} == {"double"} and fidelity[
+        "knative"
+    ] == "original"
 
 
 def test_no_secret_shows_anywhere(story, host):
@@ -208,7 +223,9 @@ def test_no_secret_shows_anywhere(story, host):
         tracked = subprocess.run(["git", "grep", "-lF", secret], cwd=REPO, capture_output=True, text=True)
         assert tracked.stdout == ""
     settings = host.run("cat /etc/default/minio", raw=True).out
-    assert any(secret in settings for secret in secrets), "the settings file does hold it: the search could have found one"
+    assert any(secret in settings for secret in secrets), (
+        "the settings file does hold it: the search could have found one"
+    )
 
 
 def test_regress_is_green_right_after(story):
@@ -219,7 +236,7 @@ def test_a_second_up_finds_everything_so_and_changes_nothing(story, host):
     before = state(host)
     host.close()
     begin = time.monotonic()
-    said = story.up()
+    story.up()
     seconds = time.monotonic() - begin
     assert story.states() == dict.fromkeys(CHAPTERS, "skipped")
     notes = [(c["id"], s["title"], s["note"]) for c in story.record["chapters"].values() for s in c["steps"]]
@@ -235,32 +252,54 @@ def test_verify_changes_nothing(story, host):
     assert difference(before, state(host)) == []
 
 
-@pytest.mark.parametrize("given", ["masterService.type=ClusterIP", "masterService.type=NodePort,masterService.nodePort=30881", "masterService.type=LoadBalancer",
-                                   "db.hostAddress=10.0.1.1", "taskContainerDefaults.cpuImage=a,taskContainerDefaults.gpuImage=b,imagePullSecretName=x"])
+@pytest.mark.parametrize(
+    "given",
+    [
+        "masterService.type=ClusterIP",
+        "masterService.type=NodePort,masterService.nodePort=30881",
+        "masterService.type=LoadBalancer",
+        "db.hostAddress=10.0.1.1",
+        "taskContainerDefaults.cpuImage=a,taskContainerDefaults.gpuImage=b,imagePullSecretName=x",
+    ],
+)
 def test_an_api_server_takes_determineds_chart_with_every_choice(host, given):
     helm = Tool(Origin("auto", host.target).resolve("helm", host))
-    text = helm.run("template", "dry", str(SETUP / "detai-setup"), "-n", "default", "--set", "checkpointStorage.endpointUrl=http://10.0.1.1:9000," + given)
+    text = helm.run(
+        "template",
+        "dry",
+        str(SETUP / "detai-setup"),
+        "-n",
+        "default",
+        "--set",
+        "checkpointStorage.endpointUrl=http://10.0.1.1:9000," + given,
+    )
     said = host.run("microk8s kubectl apply --dry-run=server -n default -f -", stdin=text).out
-    assert said.count("(server dry run)") == text.count("\nkind: ") and "determined-master-deployment-dry created" in said
+    assert (
+        said.count("(server dry run)") == text.count("\nkind: ") and "determined-master-deployment-dry created" in said
+    )
     assert not host.run("microk8s kubectl get deployment,service,configmap -n default -o name").out.count("dry")
 
 
 def delete_bucket(story, host):
     from minio import Minio
+
     with host.forward(9000) as port:
         secret = SecretStore(SLUG).get("minio-root").reveal()
-        client = Minio("127.0.0.1:{}".format(port), "runbook", secret, secure=False)
+        client = Minio(f"127.0.0.1:{port}", "runbook", secret, secure=False)
         for found in client.list_objects("models", recursive=True):
             client.remove_object("models", found.object_name)
         client.remove_bucket("models")
 
 
 def point_elsewhere(story, host):
-    story.kubeconfig.write_text(story.kubeconfig.read_text().replace("https://{}:16443".format(host.address), "https://192.0.2.7:16443"))
+    story.kubeconfig.write_text(
+        story.kubeconfig.read_text().replace(f"https://{host.address}:16443", "https://192.0.2.7:16443")
+    )
 
 
 def delete_repository(story, host):
     import python_pachyderm
+
     address = host.run("microk8s kubectl get service pachd -n pachyderm -o jsonpath='{.spec.clusterIP}'").out
     with host.forward(30650, address) as port:
         python_pachyderm.Client("127.0.0.1", port).delete_repo("fmnist", force=True)
@@ -268,15 +307,21 @@ def delete_repository(story, host):
 
 def revoke_token(story, host):
     import httpx
+
     token = SecretStore(SLUG).get("label-studio-token").reveal()
-    with host.forward(8080) as port, httpx.Client(base_url="http://127.0.0.1:{}".format(port), trust_env=False, timeout=30) as client:
+    with (
+        host.forward(8080) as port,
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=30) as client,
+    ):
         access = client.post("/api/token/refresh/", json={"refresh": token}).raise_for_status().json()["access"]
-        client.post("/api/token/blacklist/", json={"refresh": token}, headers={"Authorization": "Bearer " + access}).raise_for_status()
+        client.post(
+            "/api/token/blacklist/", json={"refresh": token}, headers={"Authorization": "Bearer " + access}
+        ).raise_for_status()
 
 
 def gone(namespace, name, label):
     """No pod of a deployment, and none that is still ending."""
-    return ("microk8s kubectl scale deployment {1} -n {0} --replicas=0; microk8s kubectl wait pod -n {0} -l {2} --for=delete --timeout=60s").format(namespace, name, label)
+    return f"microk8s kubectl scale deployment {name} -n {namespace} --replicas=0; microk8s kubectl wait pod -n {namespace} -l {label} --for=delete --timeout=60s"
 
 
 #: (a command on the host or a function of story and host, the chapter that it breaks, the words of verify for it)
@@ -284,36 +329,94 @@ def gone(namespace, name, label):
 FAULTS = {
     "minio": [("systemctl stop minio", "minio", "minio is inactive")],
     "bucket": [(delete_bucket, "minio", "bucket models does not exist")],
-    "pg_hba": [("echo 'host all all 0.0.0.0/0 trust' >> /etc/postgresql/15/main/pg_hba.conf; systemctl reload postgresql@15-main", "postgres",
-                "pg_hba.conf: content differs", "lets in 0.0.0.0")],
+    "pg_hba": [
+        (
+            "echo 'host all all 0.0.0.0/0 trust' >> /etc/postgresql/15/main/pg_hba.conf; systemctl reload postgresql@15-main",
+            "postgres",
+            "pg_hba.conf: content differs",
+            "lets in 0.0.0.0",
+        )
+    ],
     "above": [
-        ("microk8s kubectl delete pvc etcd-storage-etcd-0 -n pachyderm --wait=false", "pachyderm", "etcd's claim etcd-storage-etcd-0 is being deleted"),
-        ("microk8s kubectl exec -n determined deploy/determined-db-deployment-determined -- psql -U postgres determined -c "
-         "\"update users set password_hash = null where username = 'admin'\"", "determined", "admin gets in with an empty password"),
-        ("microk8s kubectl patch secret determined-keys -n determined -p '{\"stringData\":{\"secretKey\":\"not-the-key-at-all\"}}'", "determined", "secretKey is not ours"),
-        ("microk8s kubectl delete seldondeployment flowers -n models", "seldon", "there is no SeldonDeployment models/flowers"),
-        ("microk8s kubectl patch secret minio -n models -p '{\"stringData\":{\"S3_SECRET_KEY\":\"not-the-key-at-all\"}}'", "seldon", "models/minio has another S3_SECRET_KEY"),
-        ("microk8s kubectl delete gateways.networking.istio.io seldon-gateway -n istio-system", "seldon", '"seldon-gateway" not found'),
-        ("microk8s kubectl scale deployment seldon-controller-manager -n seldon-system --replicas=0", "seldon", "seldon-controller-manager: 0 of 0 pods available"),
+        (
+            "microk8s kubectl delete pvc etcd-storage-etcd-0 -n pachyderm --wait=false",
+            "pachyderm",
+            "etcd's claim etcd-storage-etcd-0 is being deleted",
+        ),
+        (
+            "microk8s kubectl exec -n determined deploy/determined-db-deployment-determined -- psql -U postgres determined -c "
+            "\"update users set password_hash = null where username = 'admin'\"",
+            "determined",
+            "admin gets in with an empty password",
+        ),
+        (
+            'microk8s kubectl patch secret determined-keys -n determined -p \'{"stringData":{"secretKey":"not-the-key-at-all"}}\'',
+            "determined",
+            "secretKey is not ours",
+        ),
+        (
+            "microk8s kubectl delete seldondeployment flowers -n models",
+            "seldon",
+            "there is no SeldonDeployment models/flowers",
+        ),
+        (
+            'microk8s kubectl patch secret minio -n models -p \'{"stringData":{"S3_SECRET_KEY":"not-the-key-at-all"}}\'',
+            "seldon",
+            "models/minio has another S3_SECRET_KEY",
+        ),
+        (
+            "microk8s kubectl delete gateways.networking.istio.io seldon-gateway -n istio-system",
+            "seldon",
+            '"seldon-gateway" not found',
+        ),
+        (
+            "microk8s kubectl scale deployment seldon-controller-manager -n seldon-system --replicas=0",
+            "seldon",
+            "seldon-controller-manager: 0 of 0 pods available",
+        ),
         ("systemctl stop label-studio", "label_studio", "label-studio is inactive"),
     ],
     "cluster": [
         (gone("kube-system", "coredns", "k8s-app=kube-dns"), "addons", "kube-system/coredns: 0 of 0 pods available"),
         ("microk8s kubectl delete configmap config -n metallb-system", "addons", "MetalLB has no configuration"),
-        ("microk8s kubectl annotate storageclass microk8s-hostpath storageclass.kubernetes.io/is-default-class-", "addons", "StorageClass microk8s-hostpath is not the default"),
+        (
+            "microk8s kubectl annotate storageclass microk8s-hostpath storageclass.kubernetes.io/is-default-class-",
+            "addons",
+            "StorageClass microk8s-hostpath is not the default",
+        ),
         (point_elsewhere, "kubernetes", "points to https://192.0.2.7:16443"),
     ],
     # ./runbook test --faults: each of these costs minutes to mend
     "away": [
-        ("microk8s kubectl scale deployment istio-ingressgateway -n istio-system --replicas=0", "addons", "istio-ingressgateway: 0 of 0 ready"),
-        ("microk8s kubectl scale deployment webhook -n knative-serving --replicas=0", "addons", "knative-serving/webhook: 0 of 0 pods available"),
-        ("microk8s kubectl scale deployment registry -n container-registry --replicas=0", "addons", "container-registry/registry: 0 of 0 pods available"),
+        (
+            "microk8s kubectl scale deployment istio-ingressgateway -n istio-system --replicas=0",
+            "addons",
+            "istio-ingressgateway: 0 of 0 ready",
+        ),
+        (
+            "microk8s kubectl scale deployment webhook -n knative-serving --replicas=0",
+            "addons",
+            "knative-serving/webhook: 0 of 0 pods available",
+        ),
+        (
+            "microk8s kubectl scale deployment registry -n container-registry --replicas=0",
+            "addons",
+            "container-registry/registry: 0 of 0 pods available",
+        ),
         (delete_repository, "pachyderm", "there is no repository fmnist"),
-        ("microk8s kubectl delete deployment determined-master-deployment-determined -n determined", "determined", "GET /api/v1/master gets no answer"),
+        (
+            "microk8s kubectl delete deployment determined-master-deployment-determined -n determined",
+            "determined",
+            "GET /api/v1/master gets no answer",
+        ),
         (revoke_token, "label_studio", "the API takes our token"),
     ],
     "below": [
-        (gone("determined", "determined-db-deployment-determined", "app=determined-db-determined"), "determined", "the master does not reach its database"),
+        (
+            gone("determined", "determined-db-deployment-determined", "app=determined-db-determined"),
+            "determined",
+            "the master does not reach its database",
+        ),
         ("systemctl stop snap.microk8s.daemon-kubelet", "kubernetes", "snap.microk8s.daemon-kubelet is inactive"),
     ],
 }
@@ -351,8 +454,21 @@ def test_verify_names_many_faults_at_once_and_one_up_mends_them(story, host, gro
 
 def test_a_chapter_runs_alone_under_papermill(story, tmp_path):
     out = tmp_path / "out.ipynb"
-    subprocess.run([str(Path(sys.executable).parent / "papermill"), "notebooks/05_minio.ipynb", str(out), "-p", "target", TARGET, "--no-progress-bar"],
-                   env=story.env, cwd=REPO, check=True, timeout=300)
+    subprocess.run(
+        [
+            str(Path(sys.executable).parent / "papermill"),
+            "notebooks/05_minio.ipynb",
+            str(out),
+            "-p",
+            "target",
+            TARGET,
+            "--no-progress-bar",
+        ],
+        env=story.env,
+        cwd=REPO,
+        check=True,
+        timeout=300,
+    )
     text = out.read_text()
     assert "chapter minio" in text and "installed and proved" in text
 
@@ -367,13 +483,20 @@ def test_a_broken_cluster_is_named_and_a_changed_pool_is_applied_for_real(story,
     assert proofs["a Service gets an address from the pool and answers here, through the proxy"] == "proved"
 
 
-@pytest.mark.parametrize("words, code, said", [
-    (["--only", "addons", "-p", "addons.metallb_pool=10.0.0.9-10.0.0.5"], 2, "reversed"),
-    (["--only", "addons", "-p", "addons.metallb_pool=10.0.0.5-10.0.0.9,10.0.0.9-10.0.0.12"], 2, "overlap"),
-    (["--only", "addons", "-p", "addons.metallb_pool=HOST-HOST"], 1, "contains the host's own address"),
-    (["--only", "addons", "-p", "addons.metallb_pool=10.152.183.200-10.152.183.210"], 1, "overlaps the cluster's network"),
-    (["--only", "kubernetes", "-p", "kubernetes.min_free_gib=100000"], 1, "GiB free at /var"),
-])
+@pytest.mark.parametrize(
+    "words, code, said",
+    [
+        (["--only", "addons", "-p", "addons.metallb_pool=10.0.0.9-10.0.0.5"], 2, "reversed"),
+        (["--only", "addons", "-p", "addons.metallb_pool=10.0.0.5-10.0.0.9,10.0.0.9-10.0.0.12"], 2, "overlap"),
+        (["--only", "addons", "-p", "addons.metallb_pool=HOST-HOST"], 1, "contains the host's own address"),
+        (
+            ["--only", "addons", "-p", "addons.metallb_pool=10.152.183.200-10.152.183.210"],
+            1,
+            "overlaps the cluster's network",
+        ),
+        (["--only", "kubernetes", "-p", "kubernetes.min_free_gib=100000"], 1, "GiB free at /var"),
+    ],
+)
 def test_bad_input_is_refused_before_anything_is_touched(story, host, words, code, said):
     before = host.run("microk8s kubectl get configmap config -n metallb-system -o yaml").out
     out = story.up(*[w.replace("HOST", host.address) for w in words], "--no-book", code=code)
@@ -387,7 +510,15 @@ def test_after_a_reboot_everything_is_back_by_itself(story):
     said = []
 
     def verified():
-        done = subprocess.run(story.argv(*verify), env=story.env, cwd=REPO, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300)
+        done = subprocess.run(
+            story.argv(*verify),
+            env=story.env,
+            cwd=REPO,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=300,
+        )
         said[:] = [done.stdout]
         return done.returncode == 0
 
@@ -415,8 +546,11 @@ def test_what_a_pod_waits_for_is_told_and_what_will_never_be_ends_the_wait(story
     kube.kubectl("create namespace told")
     try:
         kube.kubectl("apply -n told -f -", stdin=_PODS)
-        for wanted in ("pod told/no-image gets no image no-such/image:1", "pod told/too-big cannot be scheduled: 0/1 nodes are available: 1 Insufficient cpu",
-                       "pod told/crashes crashes, 3 times so far. Its last lines:\nthe reason of it all"):
+        for wanted in (
+            "pod told/no-image gets no image no-such/image:1",
+            "pod told/too-big cannot be scheduled: 0/1 nodes are available: 1 Insufficient cpu",
+            "pod told/crashes crashes, 3 times so far. Its last lines:\nthe reason of it all",
+        ):
             wait(wanted, lambda: [t for t, final in kube.troubles() if final and t.startswith(wanted)], timeout=180)
         with pytest.raises(RunbookError) as e:
             kube.wait_for("what will never be", "echo 'not yet'; exit 1", timeout=60)
@@ -433,7 +567,9 @@ def test_remove_leaves_nothing(story, host):
     came = [l for l in difference(without_times(story.before), without_times(state(host))) if l.startswith("+ ")]
     assert [l for l in came if re.search(r"minio|postgres|microk8s|kube|runbook(?!-mirror)", l)] == []
     # apt's autoremove keeps what an installed package suggests, here the C library its locales.
-    assert [l for l in came if re.search(r"^\+ ii (?!locales|libc-l10n)|\.service|\.timer|\.socket", l)] == [], "packages and units"
+    assert [l for l in came if re.search(r"^\+ ii (?!locales|libc-l10n)|\.service|\.timer|\.socket", l)] == [], (
+        "packages and units"
+    )
     assert SecretStore(SLUG).names() == []
     assert story.kubeconfig.read_text() == KUBECONFIG
 
@@ -462,7 +598,9 @@ def test_kill_9_in_the_middle_then_up(story):
     story(*short)
     assert {story.states()[c] for c in CHAPTERS[:6]} <= {"ok", "skipped"}
     merged = story.kubeconfig.read_text()
-    assert [l for l in merged.splitlines() if l in KUBECONFIG.splitlines()] == KUBECONFIG.splitlines(), "what was there stays, line by line"
+    assert [l for l in merged.splitlines() if l in KUBECONFIG.splitlines()] == KUBECONFIG.splitlines(), (
+        "what was there stays, line by line"
+    )
     assert "current-context: home" in merged and "mlops" in merged
     assert story.kubeconfig.stat().st_mode & 0o777 == 0o600
 

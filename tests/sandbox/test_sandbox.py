@@ -1,4 +1,5 @@
 """The sandbox itself: made, used, rebooted, killed at bad moments, and gone without a trace. Needs root and real registries."""
+
 import hashlib
 import http.client
 import json
@@ -16,7 +17,9 @@ from helpers.core.errors import BadInput, RunbookError
 from helpers.core.paths import REPO, home
 from helpers.sandbox import Sandbox, boot, builds, mirror, processes, rootfs
 
-pytestmark = pytest.mark.skipif(bool(doctor.sandbox_lacks()), reason="this machine cannot host a sandbox: ./runbook doctor")
+pytestmark = pytest.mark.skipif(
+    bool(doctor.sandbox_lacks()), reason="this machine cannot host a sandbox: ./runbook doctor"
+)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +63,9 @@ def traces(box):
         if str(box.dir).encode() in read(entry / "cmdline"):
             running.append(entry.name)
     builder = home("cache") / rootfs.builder_name()
-    rules = subprocess.run(["chroot", str(builder), "/usr/sbin/iptables-save"], capture_output=True, text=True).stdout.splitlines()
+    rules = subprocess.run(
+        ["chroot", str(builder), "/usr/sbin/iptables-save"], capture_output=True, text=True
+    ).stdout.splitlines()
     rules = [r for r in rules if bridge in r or box.network in r]
     return {"links": links, "cgroups": groups, "mounts": mounts, "processes": running, "rules": rules}
 
@@ -73,7 +78,12 @@ def hosts(box):
 def guests(box):
     """The first processes of the guests in this sandbox's groups."""
     pids = boot._members([Path(line) for line in (box.dir / "pids/cgroups").read_text().split()])
-    return [p for p in pids if "/systemd/systemd\0" in read(Path("/proc", str(p), "cmdline")).decode() and "--user" not in read(Path("/proc", str(p), "cmdline")).decode()]
+    return [
+        p
+        for p in pids
+        if "/systemd/systemd\0" in read(Path("/proc", str(p), "cmdline")).decode()
+        and "--user" not in read(Path("/proc", str(p), "cmdline")).decode()
+    ]
 
 
 def nothing(found):
@@ -157,7 +167,10 @@ def test_the_mirror_answers_from_inside_and_only_on_the_sandboxs_network(box):
 
 
 def test_containers_find_what_they_need(box):
-    assert ask(box, "sudo mkdir /sys/fs/cgroup/pids/probe 2>/dev/null || sudo mkdir /sys/fs/cgroup/probe; sudo sysctl -w net.ipv4.ip_forward=1; ls /dev/kmsg")
+    assert ask(
+        box,
+        "sudo mkdir /sys/fs/cgroup/pids/probe 2>/dev/null || sudo mkdir /sys/fs/cgroup/probe; sudo sysctl -w net.ipv4.ip_forward=1; ls /dev/kmsg",
+    )
     assert "shared" in ask(box, "findmnt -no PROPAGATION /")
     kubepods = "/sys/fs/cgroup/pids/kubepods" if Path("/sys/fs/cgroup/pids").is_dir() else "/sys/fs/cgroup/kubepods"
     ask(box, f"sudo mkdir -p {kubepods}/pod1")
@@ -313,7 +326,10 @@ def test_a_network_that_is_in_use_is_refused(box):
 
 
 def test_a_substitute_is_built_once_and_served_under_its_upstream_name(box, recipes):
-    folder = recipes("selfprobe", 'mkdir -p $OUT/example.org/a; echo one > $OUT/example.org/a/b; echo "from $(cat /etc/debian_version)"')
+    folder = recipes(
+        "selfprobe",
+        'mkdir -p $OUT/example.org/a; echo one > $OUT/example.org/a/b; echo "from $(cat /etc/debian_version)"',
+    )
     said = []
     box.up(said.append)
     assert any(line.startswith("selfprobe: from 12") for line in said)
@@ -347,7 +363,9 @@ def test_a_build_dies_with_the_runbook(box, recipes):
     killed = up_in_a_process(box, die_at="begun", recipes=folder.parent)
     assert killed.wait(60) == -signal.SIGKILL
     limit = time.monotonic() + 5
-    while (left := [p for p in Path("/proc").glob("[0-9]*/cmdline") if b"4711" in read(p)]) and time.monotonic() < limit:
+    while (
+        left := [p for p in Path("/proc").glob("[0-9]*/cmdline") if b"4711" in read(p)]
+    ) and time.monotonic() < limit:
         time.sleep(0.1)
     assert not left
     recipes("selfprobe", "mkdir -p $OUT/example.org; echo built > $OUT/example.org/c")
@@ -356,7 +374,9 @@ def test_a_build_dies_with_the_runbook(box, recipes):
 
 
 def test_a_recipe_gets_the_debian_packages_it_names(box, recipes):
-    folder = recipes("selfprobe", "mkdir -p $OUT/example.org; hello > $OUT/example.org/hello; go version > $OUT/example.org/go")
+    folder = recipes(
+        "selfprobe", "mkdir -p $OUT/example.org; hello > $OUT/example.org/hello; go version > $OUT/example.org/go"
+    )
     (folder / "packages.txt").write_text("hello  # prints a greeting\n")
     box.up()
     assert b"Hello" in fetch(box, "/example.org/hello")[1] and b"go1.26.6" in fetch(box, "/example.org/go")[1]
@@ -382,7 +402,11 @@ def test_the_bundle_goes_before_a_substitute(box, recipes, tmp_path, monkeypatch
     box.up()
     assert fetch(box, "/example.org/probe-1") == (200, b"original\n")
     entry = json.loads(fetch(box, "/index.json")[1])["artifacts"]["selfprobe"]
-    assert entry["fidelity"] == "original" and entry["from"] == "bundle" and entry["sha256"] == hashlib.sha256(b"original\n").hexdigest()
+    assert (
+        entry["fidelity"] == "original"
+        and entry["from"] == "bundle"
+        and entry["sha256"] == hashlib.sha256(b"original\n").hexdigest()
+    )
 
 
 IMAGE = """python3 - <<'END'
@@ -432,8 +456,11 @@ def test_the_bundles_image_goes_before_a_substitutes(box, recipes, tmp_path, mon
 
     def layer():
         return json.loads(fetch(box, "/v2/example.org/self/probe/manifests/1", port=5000)[1])["layers"][0]["digest"]
+
     before, folder = layer(), tmp_path / "bundle"
-    subprocess.run(["sh", "-c", IMAGE.replace('b"hello"', 'b"the real one"')], check=True, env={**os.environ, "OUT": str(folder)})
+    subprocess.run(
+        ["sh", "-c", IMAGE.replace('b"hello"', 'b"the real one"')], check=True, env={**os.environ, "OUT": str(folder)}
+    )
     monkeypatch.setenv("RUNBOOK_BUNDLE", str(folder))
     box.up()
     entry = json.loads(fetch(box, "/index.json")[1])["artifacts"]["selfprobe"]
@@ -445,13 +472,19 @@ def test_the_bundles_image_goes_before_a_substitutes(box, recipes, tmp_path, mon
     assert layer() == before, "without the bundle the substitute is back"
 
 
-@pytest.mark.parametrize("name, there", [
-    ("python:3.11-slim", "docker.io/library/python:3.11-slim"), ("pachyderm/pachd:1.13.2", "docker.io/pachyderm/pachd:1.13.2"),
-    ("k8s.gcr.io/pause:3.2", "k8s.gcr.io/pause:3.2"), ("docker.io/redis", "docker.io/library/redis:latest"),
-    ("localhost:32000/x:1", "localhost:32000/x:1"),
-])
+@pytest.mark.parametrize(
+    "name, there",
+    [
+        ("python:3.11-slim", "docker.io/library/python:3.11-slim"),
+        ("pachyderm/pachd:1.13.2", "docker.io/pachyderm/pachd:1.13.2"),
+        ("k8s.gcr.io/pause:3.2", "k8s.gcr.io/pause:3.2"),
+        ("docker.io/redis", "docker.io/library/redis:latest"),
+        ("localhost:32000/x:1", "localhost:32000/x:1"),
+    ],
+)
 def test_an_images_name_in_the_registry(name, there):
     from helpers.sandbox.registry import repository
+
     assert repository(name) == there
 
 

@@ -1,4 +1,5 @@
 """The doubles of Seldon Core 1.7.0 (chart, operator, executor), held to recordings of the real ones."""
+
 from __future__ import annotations
 
 import base64
@@ -21,13 +22,12 @@ from urllib.parse import parse_qs, urlsplit
 
 import grpc
 import pytest
+import seldon_recording as recording
 import yaml
+from image_files import unpacked
 
 from helpers.core import catalogue
 from helpers.sandbox import builds
-
-import seldon_recording as recording
-from image_files import unpacked
 
 BASE, OLD = recording.exchanges("Executor v1.7.0 and microservice"), recording.exchanges("Only what differs")
 FORM, JSON = "application/x-www-form-urlencoded", "application/json"
@@ -37,7 +37,10 @@ FORM, JSON = "application/x-www-form-urlencoded", "application/json"
 def programs(tmp_path_factory):
     """The programs out of the images that the mirror serves."""
     folder = tmp_path_factory.mktemp("seldon")
-    return {name: unpacked("seldon-core", "seldon-core-" + name, folder / name)[0] / program for name, program in (("operator", "manager"), ("executor", "executor"))}
+    return {
+        name: unpacked("seldon-core", "seldon-core-" + name, folder / name)[0] / program
+        for name, program in (("operator", "manager"), ("executor", "executor"))
+    }
 
 
 def free_port():
@@ -88,14 +91,20 @@ def serving(handler):
 
 # --- the executor ----------------------------------------------------------------------------------------------------
 
+
 def answers(exchanges):
     """{(method, path, body, content type): exchange}: what the recorded model said."""
     kinds = {"form json=": FORM, "no content type": ""}
-    return {(e.method, e.path, e.body, kinds.get(e.title, JSON if e.method == "POST" else "")): e for e in exchanges if e.who == "microservice"}
+    return {
+        (e.method, e.path, e.body, kinds.get(e.title, JSON if e.method == "POST" else "")): e
+        for e in exchanges
+        if e.who == "microservice"
+    }
 
 
 class Model(Quiet):
     """Says what the recorded model said."""
+
     said = answers(BASE)
     slow = threading.Event()
 
@@ -120,14 +129,45 @@ class OldModel(Model):
 class Executor:
     def __init__(self, program, rest, grpc_port=1):
         self.port, self.grpc = free_port(), free_port()
-        predictor = {"name": "default", "graph": {"name": "classifier", "type": "MODEL", "endpoint": {
-            "service_host": "localhost", "service_port": rest, "type": "REST", "httpPort": rest, "grpcPort": grpc_port}}}
-        self.command = [program, "--sdep", "name", "--namespace", "models", "--predictor", "default", "--http_port", str(self.port),
-                        "--grpc_port", str(self.grpc), "--protocol", "seldon", "--prometheus_path", "/prometheus", "--server_type", "rpc"]
+        predictor = {
+            "name": "default",
+            "graph": {
+                "name": "classifier",
+                "type": "MODEL",
+                "endpoint": {
+                    "service_host": "localhost",
+                    "service_port": rest,
+                    "type": "REST",
+                    "httpPort": rest,
+                    "grpcPort": grpc_port,
+                },
+            },
+        }
+        self.command = [
+            program,
+            "--sdep",
+            "name",
+            "--namespace",
+            "models",
+            "--predictor",
+            "default",
+            "--http_port",
+            str(self.port),
+            "--grpc_port",
+            str(self.grpc),
+            "--protocol",
+            "seldon",
+            "--prometheus_path",
+            "/prometheus",
+            "--server_type",
+            "rpc",
+        ]
         self.env = {"ENGINE_PREDICTOR": base64.b64encode(json.dumps(predictor).encode()).decode()}
 
     def __enter__(self):
-        self.process = subprocess.Popen(self.command, env=self.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.process = subprocess.Popen(
+            self.command, env=self.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
         soon(lambda: listens(self.port) and listens(self.grpc))
         return self
 
@@ -144,9 +184,21 @@ class Executor:
         return said
 
     def replay(self, e):
-        headers = {"form json=": {"Content-Type": FORM}, "no content type": {}, "caller sets Seldon-Puid": {"Seldon-Puid": "my-puid", "Content-Type": JSON},
-                   "CloudEvent headers": {"Ce-Specversion": "1.0", "Ce-Id": "x", "Ce-Source": "y", "Ce-Type": "z", "Content-Type": JSON}}
-        return self.ask(e.method, e.path, e.body, headers.get(e.title, {"Content-Type": JSON} if e.method == "POST" else {}))
+        headers = {
+            "form json=": {"Content-Type": FORM},
+            "no content type": {},
+            "caller sets Seldon-Puid": {"Seldon-Puid": "my-puid", "Content-Type": JSON},
+            "CloudEvent headers": {
+                "Ce-Specversion": "1.0",
+                "Ce-Id": "x",
+                "Ce-Source": "y",
+                "Ce-Type": "z",
+                "Content-Type": JSON,
+            },
+        }
+        return self.ask(
+            e.method, e.path, e.body, headers.get(e.title, {"Content-Type": JSON} if e.method == "POST" else {})
+        )
 
 
 @pytest.fixture(scope="module")
@@ -176,8 +228,12 @@ def test_one_changed_field_of_an_answer_is_noticed(executor):
     status, headers, body = executor.replay(e)
     assert recording.differences(e, status, headers, body) == []
     assert recording.differences(e, 400, headers, body) == ["status: 400, recorded 500"]
-    assert recording.differences(e, status, {**headers, "Content-Type": JSON}, body) == ["header Content-Type: None, recorded text/plain; charset=utf-8"]
-    assert recording.differences(e, status, {**headers, "Seldon-Puid": "none"}, body) == ["header Seldon-Puid: none, recorded <uuid>"]
+    assert recording.differences(e, status, {**headers, "Content-Type": JSON}, body) == [
+        "header Content-Type: None, recorded text/plain; charset=utf-8"
+    ]
+    assert recording.differences(e, status, {**headers, "Seldon-Puid": "none"}, body) == [
+        "header Seldon-Puid: none, recorded <uuid>"
+    ]
     assert "body" in recording.differences(e, status, headers, body.replace("MICROSERVICE_INTERNAL_ERROR", "ERROR"))[0]
 
 
@@ -198,10 +254,17 @@ def test_sigterm_ends_an_idle_executor_at_once_and_a_busy_one_when_it_has_answer
             printed, _ = running.process.communicate(timeout=5)
             assert running.process.returncode == 0 and time.monotonic() - began < 1
             last = json.loads(printed.splitlines()[-1])
-            assert (set(last), last["level"], last["logger"], last["msg"]) == ({"level", "ts", "logger", "msg"}, "info", "entrypoint", "shutting down")
+            assert (set(last), last["level"], last["logger"], last["msg"]) == (
+                {"level", "ts", "logger", "msg"},
+                "info",
+                "entrypoint",
+                "shutting down",
+            )
         with Executor(programs["executor"], port) as running:
             said = queue.Queue()
-            threading.Thread(target=lambda: said.put(running.ask("POST", "/api/v1.0/predictions", "slow", {"Content-Type": JSON}))).start()
+            threading.Thread(
+                target=lambda: said.put(running.ask("POST", "/api/v1.0/predictions", "slow", {"Content-Type": JSON}))
+            ).start()
             assert Model.slow.wait(5)
             running.process.send_signal(signal.SIGTERM)
             assert said.get(timeout=5)[0] == 200
@@ -211,6 +274,7 @@ def test_sigterm_ends_an_idle_executor_at_once_and_a_busy_one_when_it_has_answer
 
 def test_grpc_reaches_the_model_and_its_errors_come_back(programs):
     from concurrent import futures
+
     raw = {"request_deserializer": None, "response_serializer": None}
 
     def predict(request, context):
@@ -219,12 +283,24 @@ def test_grpc_reaches_the_model_and_its_errors_come_back(programs):
         return b"model says: " + request
 
     server = grpc.server(futures.ThreadPoolExecutor(4))
-    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("seldon.protos.Model", {
-        "Predict": grpc.unary_unary_rpc_method_handler(predict, **raw), "SendFeedback": grpc.unary_unary_rpc_method_handler(lambda r, c: b"heard", **raw)})])
+    server.add_generic_rpc_handlers(
+        [
+            grpc.method_handlers_generic_handler(
+                "seldon.protos.Model",
+                {
+                    "Predict": grpc.unary_unary_rpc_method_handler(predict, **raw),
+                    "SendFeedback": grpc.unary_unary_rpc_method_handler(lambda r, c: b"heard", **raw),
+                },
+            )
+        ]
+    )
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     try:
-        with Executor(programs["executor"], free_port(), port) as running, grpc.insecure_channel(f"127.0.0.1:{running.grpc}") as channel:
+        with (
+            Executor(programs["executor"], free_port(), port) as running,
+            grpc.insecure_channel(f"127.0.0.1:{running.grpc}") as channel,
+        ):
             call = lambda method, message: channel.unary_unary("/seldon.protos.Seldon/" + method)(message, timeout=10)
             assert call("Predict", b"four numbers") == b"model says: four numbers"
             assert call("SendFeedback", b"good") == b"heard"
@@ -257,16 +333,36 @@ DEPLOYMENT = "/apis/apps/v1/namespaces/models/deployments/name-default-0-classif
 
 
 def sdep(**graph):
-    return {"apiVersion": "machinelearning.seldon.io/v1", "kind": "SeldonDeployment", "metadata": {"name": "name", "namespace": "models", "uid": "u"},
-            "spec": {"predictors": [{"name": "default", "graph": {"name": "classifier", "type": "MODEL", **graph}, "componentSpecs": [
-                {"spec": {"containers": [{"name": "classifier", "image": "example/classifier:1"}]}}]}]}}
+    return {
+        "apiVersion": "machinelearning.seldon.io/v1",
+        "kind": "SeldonDeployment",
+        "metadata": {"name": "name", "namespace": "models", "uid": "u"},
+        "spec": {
+            "predictors": [
+                {
+                    "name": "default",
+                    "graph": {"name": "classifier", "type": "MODEL", **graph},
+                    "componentSpecs": [
+                        {"spec": {"containers": [{"name": "classifier", "image": "example/classifier:1"}]}}
+                    ],
+                }
+            ]
+        },
+    }
 
 
 class Cluster:
     """As much of Kubernetes' API as the operator asks for. It tells of a change only when kick() is called."""
 
     def __init__(self):
-        self.objects, self.events, self.watchers, self.version, self.names, self.conflicts = {}, queue.Queue(), [], 0, {}, 0
+        self.objects, self.events, self.watchers, self.version, self.names, self.conflicts = (
+            {},
+            queue.Queue(),
+            [],
+            0,
+            {},
+            0,
+        )
         cluster = self
 
         class Handler(Quiet):
@@ -324,7 +420,12 @@ class Cluster:
             return 200, body
         # A status has an address of its own; elsewhere what it was stays.
         old = self.objects[main]
-        self.store(main, {**old, "status": body.get("status")} if main != path else {**body, **({"status": old["status"]} if "status" in old else {})})
+        self.store(
+            main,
+            {**old, "status": body.get("status")}
+            if main != path
+            else {**body, **({"status": old["status"]} if "status" in old else {})},
+        )
         return 200, self.objects[main]
 
     def store(self, path, body):
@@ -350,8 +451,28 @@ class Cluster:
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory):
     folder = tmp_path_factory.mktemp("certificate")
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=webhook", "-days", "1",
-                    "-keyout", folder / "tls.key", "-out", folder / "tls.crt"], check=True, capture_output=True)
+    subprocess.run(
+        [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-subj",
+            "/CN=webhook",
+            "-days",
+            "1",
+            "-keyout",
+            folder / "tls.key",
+            "-out",
+            folder / "tls.crt",
+        ],
+        check=True,
+        capture_output=True,
+    )
     return folder
 
 
@@ -359,12 +480,32 @@ def certificate(tmp_path_factory):
 def operating(program, certificate, **env):
     """The operator on a cluster of this test's own, with the chart's settings."""
     cluster, webhook = Cluster(), free_port()
-    settings = {"POD_NAMESPACE": "seldon-system", "ISTIO_ENABLED": "true", "ISTIO_GATEWAY": "istio-system/seldon-gateway", "AMBASSADOR_ENABLED": "true",
-                "DEFAULT_USER_ID": "8888", "EXECUTOR_CONTAINER_USER": "8888", "EXECUTOR_SERVER_PORT": "8000", "PREDICTIVE_UNIT_SERVICE_PORT": "9000", **env}
+    settings = {
+        "POD_NAMESPACE": "seldon-system",
+        "ISTIO_ENABLED": "true",
+        "ISTIO_GATEWAY": "istio-system/seldon-gateway",
+        "AMBASSADOR_ENABLED": "true",
+        "DEFAULT_USER_ID": "8888",
+        "EXECUTOR_CONTAINER_USER": "8888",
+        "EXECUTOR_SERVER_PORT": "8000",
+        "PREDICTIVE_UNIT_SERVICE_PORT": "9000",
+        **env,
+    }
     with serving(cluster.handler) as port:
-        process = subprocess.Popen([program, f"--api=http://127.0.0.1:{port}", f"--webhook-port={webhook}", f"--certificates={certificate}",
-                                    f"--metrics-addr=127.0.0.1:{free_port()}", "--enable-leader-election", "--create-resources=false", ""],
-                                   env=settings, stdout=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            [
+                program,
+                f"--api=http://127.0.0.1:{port}",
+                f"--webhook-port={webhook}",
+                f"--certificates={certificate}",
+                f"--metrics-addr=127.0.0.1:{free_port()}",
+                "--enable-leader-election",
+                "--create-resources=false",
+                "",
+            ],
+            env=settings,
+            stdout=subprocess.DEVNULL,
+        )
         try:
             soon(lambda: len(cluster.watchers) == 2 and listens(webhook))
             cluster.webhook = webhook
@@ -432,7 +573,11 @@ def test_the_operator_lives_through_the_transcript(cluster):
         assert (step.number, cluster.objects[SDEP + "/name"]["status"]) == (step.number, step.status)
         assert (step.number, events) == (step.number, step.events)
         if step.number == 6:
-            made = {f"{o['kind']} {o['metadata']['name']}": o for o in map(copy.deepcopy, cluster.objects.values()) if o["kind"] != "SeldonDeployment"}
+            made = {
+                f"{o['kind']} {o['metadata']['name']}": o
+                for o in map(copy.deepcopy, cluster.objects.values())
+                if o["kind"] != "SeldonDeployment"
+            }
             recorded = recording.objects()
             assert set(made) == set(recorded)
             for name, theirs in recorded.items():
@@ -441,7 +586,7 @@ def test_the_operator_lives_through_the_transcript(cluster):
                 said, began = engine_predictor(ours), engine_predictor(theirs)
                 assert said.startswith(began.split("...")[0])
                 assert ours == theirs, name
-                for path in leaves(theirs):     # and each field of it counts
+                for path in leaves(theirs):  # and each field of it counts
                     other = copy.deepcopy(ours)
                     inner = other
                     for key in path[:-1]:
@@ -450,8 +595,18 @@ def test_the_operator_lives_through_the_transcript(cluster):
                     assert other != theirs, path
                 if said:
                     described = json.loads(base64.b64decode(said))
-                    assert described["graph"] == {"name": "classifier", "type": "MODEL", "implementation": "UNKNOWN_IMPLEMENTATION", "endpoint": {
-                        "service_host": "localhost", "service_port": 9000, "type": "REST", "httpPort": 9000, "grpcPort": 9500}}
+                    assert described["graph"] == {
+                        "name": "classifier",
+                        "type": "MODEL",
+                        "implementation": "UNKNOWN_IMPLEMENTATION",
+                        "endpoint": {
+                            "service_host": "localhost",
+                            "service_port": 9000,
+                            "type": "REST",
+                            "httpPort": 9000,
+                            "grpcPort": 9500,
+                        },
+                    }
                     assert described["labels"] == {"version": "default"}
     spec = cluster.objects[DEPLOYMENT]["spec"]["template"]["spec"]
     assert spec["containers"][0]["image"] == "example/classifier:2"
@@ -470,14 +625,19 @@ def test_a_write_of_another_in_between_is_no_failure(cluster):
     cluster.kick()
     act(cluster, 9)
     cluster.conflicts = 3
-    assert cluster.kick() == ['Normal UpdateDeployment Updated Deployment "name-default-0-classifier"', 'Normal Updated Updated SeldonDeployment "name"']
+    assert cluster.kick() == [
+        'Normal UpdateDeployment Updated Deployment "name-default-0-classifier"',
+        'Normal Updated Updated SeldonDeployment "name"',
+    ]
     assert cluster.conflicts == 0 and cluster.objects[SDEP + "/name"]["status"]["state"] == "Creating"
     assert cluster.objects[DEPLOYMENT]["spec"]["template"]["spec"]["containers"][0]["image"] == "example/classifier:2"
 
 
 def test_an_unknown_server_is_failed(cluster):
-    cluster.store("/api/v1/namespaces/seldon-system/configmaps/seldon-config", {"kind": "ConfigMap", "metadata": {}, "data": {
-        "predictor_servers": json.dumps({"SKLEARN_SERVER": {}})}})
+    cluster.store(
+        "/api/v1/namespaces/seldon-system/configmaps/seldon-config",
+        {"kind": "ConfigMap", "metadata": {}, "data": {"predictor_servers": json.dumps({"SKLEARN_SERVER": {}})}},
+    )
     [step] = recording.unknown_server()
     cluster.store(SDEP + "/name", sdep(implementation="NOSUCH_SERVER", modelUri="s3://b/m"))
     assert cluster.kick() == step.events
@@ -486,7 +646,9 @@ def test_an_unknown_server_is_failed(cluster):
 
 def test_what_the_stand_in_cannot_do_is_failed_in_words_that_say_so(cluster):
     cluster.store(SDEP + "/name", sdep(type="ROUTER"))
-    assert cluster.kick() == ["Warning InternalError this stand-in for Seldon's operator serves graphs of one MODEL only"]
+    assert cluster.kick() == [
+        "Warning InternalError this stand-in for Seldon's operator serves graphs of one MODEL only"
+    ]
 
 
 def test_what_a_user_gives_is_kept(cluster):
@@ -494,29 +656,46 @@ def test_what_a_user_gives_is_kept(cluster):
     predictor = deployment["spec"]["predictors"][0]
     secret = {"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "minio", "key": "key"}}}
     probe = {"httpGet": {"path": "/health/ping", "port": 9000}, "periodSeconds": 2}
-    predictor["componentSpecs"][0]["spec"]["containers"][0].update(env=[secret], readinessProbe=probe, resources={"limits": {"cpu": "0.5"}})
+    predictor["componentSpecs"][0]["spec"]["containers"][0].update(
+        env=[secret], readinessProbe=probe, resources={"limits": {"cpu": "0.5"}}
+    )
     predictor["componentSpecs"][0]["spec"]["imagePullSecrets"] = [{"name": "pull"}]
-    predictor.update(replicas=2, labels={"version": "v2"}, svcOrchSpec={"resources": {"requests": {"cpu": "10m"}}, "env": [{"name": "A", "value": "b"}]})
+    predictor.update(
+        replicas=2,
+        labels={"version": "v2"},
+        svcOrchSpec={"resources": {"requests": {"cpu": "10m"}}, "env": [{"name": "A", "value": "b"}]},
+    )
     cluster.store(SDEP + "/name", deployment)
     cluster.kick()
     made = cluster.objects[DEPLOYMENT]["spec"]
     pod, (model, engine) = made["template"]["spec"], made["template"]["spec"]["containers"]
     assert made["replicas"] == 2 and pod["imagePullSecrets"] == [{"name": "pull"}]
-    assert model["env"][0] == secret and model["readinessProbe"] == probe and model["resources"] == {"limits": {"cpu": "0.5"}}
+    assert (
+        model["env"][0] == secret
+        and model["readinessProbe"] == probe
+        and model["resources"] == {"limits": {"cpu": "0.5"}}
+    )
     assert {"name": "PREDICTIVE_UNIT_PARAMETERS", "value": '[{"name":"bias","type":"INT","value":"1"}]'} in model["env"]
     assert engine["resources"] == {"requests": {"cpu": "10m"}} and engine["env"][-1] == {"name": "A", "value": "b"}
     assert made["template"]["metadata"]["labels"]["version"] == "v2"
     cluster.change(DEPLOYMENT, status=pods(all=2, ready=2, available=2))
     cluster.kick()
-    assert cluster.objects["/apis/networking.istio.io/v1alpha3/namespaces/models/destinationrules/name-default"]["spec"]["subsets"] == [
-        {"name": "default", "labels": {"version": "v2"}}]
+    assert cluster.objects["/apis/networking.istio.io/v1alpha3/namespaces/models/destinationrules/name-default"][
+        "spec"
+    ]["subsets"] == [{"name": "default", "labels": {"version": "v2"}}]
 
 
 def test_what_is_not_wanted_any_more_goes_when_the_new_is_ready(cluster):
     old = {"app.kubernetes.io/managed-by": "seldon-core", "seldon-deployment-id": "name"}
     cluster.store(SDEP + "/name", sdep())
     cluster.kick()
-    cluster.store(DEPLOYMENT + "-old", {"kind": "Deployment", "metadata": {"name": "name-default-0-classifier-old", "namespace": "models", "labels": old}})
+    cluster.store(
+        DEPLOYMENT + "-old",
+        {
+            "kind": "Deployment",
+            "metadata": {"name": "name-default-0-classifier-old", "namespace": "models", "labels": old},
+        },
+    )
     cluster.kick()
     assert DEPLOYMENT + "-old" in cluster.objects
     act(cluster, 4)
@@ -535,16 +714,29 @@ def test_the_webhook_refuses_what_the_real_one_refuses(cluster, version):
     cases["traffic 50 single"]["spec"]["predictors"][0]["traffic"] = 50
     assert len(cases) == 6
     for name, said in recording.refusals().items():
-        connection = http.client.HTTPSConnection("127.0.0.1", cluster.webhook, timeout=10, context=ssl._create_unverified_context())
-        review = {"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1beta1", "request": {"uid": "u1", "operation": "CREATE", "object": cases[name]}}
-        connection.request("POST", f"/validate-machinelearning-seldon-io-{version}-seldondeployment", json.dumps(review))
+        connection = http.client.HTTPSConnection(
+            "127.0.0.1", cluster.webhook, timeout=10, context=ssl._create_unverified_context()
+        )
+        review = {
+            "kind": "AdmissionReview",
+            "apiVersion": "admission.k8s.io/v1beta1",
+            "request": {"uid": "u1", "operation": "CREATE", "object": cases[name]},
+        }
+        connection.request(
+            "POST", f"/validate-machinelearning-seldon-io-{version}-seldondeployment", json.dumps(review)
+        )
         answer = json.loads(connection.getresponse().read())
-        assert (answer["kind"], answer["apiVersion"], answer["response"]["uid"]) == ("AdmissionReview", "admission.k8s.io/v1beta1", "u1")
+        assert (answer["kind"], answer["apiVersion"], answer["response"]["uid"]) == (
+            "AdmissionReview",
+            "admission.k8s.io/v1beta1",
+            "u1",
+        )
         assert answer["response"]["allowed"] == (said == ""), name
         assert answer["response"]["status"].get("reason", "") == said
 
 
 # --- the chart -------------------------------------------------------------------------------------------------------
+
 
 @pytest.fixture(scope="module")
 def helm(tmp_path_factory):
@@ -561,7 +753,10 @@ def helm(tmp_path_factory):
 
     def run(*arguments, **values):
         given = [f"--set={name}={value}" for name, value in values.items()]
-        return subprocess.run([program, *arguments, *given], env=env, capture_output=True, text=True, check=True, timeout=60).stdout
+        return subprocess.run(
+            [program, *arguments, *given], env=env, capture_output=True, text=True, check=True, timeout=60
+        ).stdout
+
     return run
 
 
@@ -577,26 +772,67 @@ def template(helm):
             self.answer(200, file.read_bytes()) if file.is_file() else self.answer(404)
 
     with serving(Repository) as port:
+
         def render(values):
-            text = helm("template", "seldon-core", "seldon-core-operator", "--repo", f"http://127.0.0.1:{port}/seldon-charts", "--version", "1.7.0",
-                        "-n", "seldon-system", **values)
-            return {(o["kind"], o["metadata"].get("namespace", "-"), o["metadata"]["name"]): o for o in yaml.safe_load_all(text) if o}
+            text = helm(
+                "template",
+                "seldon-core",
+                "seldon-core-operator",
+                "--repo",
+                f"http://127.0.0.1:{port}/seldon-charts",
+                "--version",
+                "1.7.0",
+                "-n",
+                "seldon-system",
+                **values,
+            )
+            return {
+                (o["kind"], o["metadata"].get("namespace", "-"), o["metadata"]["name"]): o
+                for o in yaml.safe_load_all(text)
+                if o
+            }
+
         yield render
 
 
 def test_the_chart_makes_the_objects_of_the_real_one(template):
     made = template({"istio.enabled": "true", "usageMetrics.enabled": "true"})
     assert set(made) == recording.chart()
-    labels = {"app": "seldon", "app.kubernetes.io/instance": "seldon-core", "app.kubernetes.io/name": "seldon-core-operator", "app.kubernetes.io/version": "1.7.0"}
+    labels = {
+        "app": "seldon",
+        "app.kubernetes.io/instance": "seldon-core",
+        "app.kubernetes.io/name": "seldon-core-operator",
+        "app.kubernetes.io/version": "1.7.0",
+    }
     manager = made["Deployment", "seldon-system", "seldon-controller-manager"]
     control = {"control-plane": "seldon-controller-manager"}
-    assert manager["metadata"]["labels"] == {**labels, **control} == made["ConfigMap", "seldon-system", "seldon-config"]["metadata"]["labels"]
-    fixed = {"app": "seldon", "app.kubernetes.io/instance": "seldon1", "app.kubernetes.io/name": "seldon", "app.kubernetes.io/version": "v0.5", **control}
+    assert (
+        manager["metadata"]["labels"]
+        == {**labels, **control}
+        == made["ConfigMap", "seldon-system", "seldon-config"]["metadata"]["labels"]
+    )
+    fixed = {
+        "app": "seldon",
+        "app.kubernetes.io/instance": "seldon1",
+        "app.kubernetes.io/name": "seldon",
+        "app.kubernetes.io/version": "v0.5",
+        **control,
+    }
     service = made["Service", "seldon-system", "seldon-webhook-service"]["spec"]
-    assert manager["spec"]["template"]["metadata"]["labels"] == fixed == service["selector"] == manager["spec"]["selector"]["matchLabels"]
+    assert (
+        manager["spec"]["template"]["metadata"]["labels"]
+        == fixed
+        == service["selector"]
+        == manager["spec"]["selector"]["matchLabels"]
+    )
     assert [(p["port"], p["targetPort"]) for p in service["ports"]] == [(443, 4443)]
     [container] = manager["spec"]["template"]["spec"]["containers"]
-    assert container["args"] == ["--enable-leader-election", "--webhook-port=4443", "--create-resources=$(MANAGER_CREATE_RESOURCES)", ""]
+    assert container["args"] == [
+        "--enable-leader-election",
+        "--webhook-port=4443",
+        "--create-resources=$(MANAGER_CREATE_RESOURCES)",
+        "",
+    ]
     assert {p["name"]: p["containerPort"] for p in container["ports"]} == {"webhook-server": 4443, "metrics": 8080}
     assert not {"livenessProbe", "readinessProbe"} & set(container)
     assert manager["spec"]["template"]["spec"]["securityContext"] == {"runAsUser": 8888}
@@ -604,16 +840,37 @@ def test_the_chart_makes_the_objects_of_the_real_one(template):
     assert container["image"] == known["seldon-operator"].entry["image"]
     env = {v["name"]: v.get("value") for v in container["env"]}
     assert env["EXECUTOR_CONTAINER_IMAGE_AND_VERSION"] == known["seldon-executor"].entry["image"]
-    assert (env["ISTIO_ENABLED"], env["ISTIO_GATEWAY"], env["DEFAULT_USER_ID"], env["EXECUTOR_CONTAINER_USER"]) == ("true", "istio-system/seldon-gateway", "8888", "8888")
+    assert (env["ISTIO_ENABLED"], env["ISTIO_GATEWAY"], env["DEFAULT_USER_ID"], env["EXECUTOR_CONTAINER_USER"]) == (
+        "true",
+        "istio-system/seldon-gateway",
+        "8888",
+        "8888",
+    )
     usage = made["Deployment", "kube-system", "seldon-spartakus-volunteer"]["spec"]["template"]["spec"]["containers"][0]
-    assert usage["image"] == known["seldon-usage"].entry["image"] and "http://seldon-core-stats.seldon.io" in usage["args"][1]
+    assert (
+        usage["image"] == known["seldon-usage"].entry["image"]
+        and "http://seldon-core-stats.seldon.io" in usage["args"][1]
+    )
     crd = made["CustomResourceDefinition", "-", "seldondeployments.machinelearning.seldon.io"]["spec"]
-    assert [(v["name"], v["served"], v["storage"]) for v in crd["versions"]] == [("v1", True, True), ("v1alpha2", True, False), ("v1alpha3", True, False)]
-    assert crd["names"]["shortNames"] == ["sdep"] and all(set(v["subresources"]) == {"status", "scale"} for v in crd["versions"])
-    assert set(made["ConfigMap", "seldon-system", "seldon-config"]["data"]) == {"credentials", "explainer", "predictor_servers", "storageInitializer"}
+    assert [(v["name"], v["served"], v["storage"]) for v in crd["versions"]] == [
+        ("v1", True, True),
+        ("v1alpha2", True, False),
+        ("v1alpha3", True, False),
+    ]
+    assert crd["names"]["shortNames"] == ["sdep"] and all(
+        set(v["subresources"]) == {"status", "scale"} for v in crd["versions"]
+    )
+    assert set(made["ConfigMap", "seldon-system", "seldon-config"]["data"]) == {
+        "credentials",
+        "explainer",
+        "predictor_servers",
+        "storageInitializer",
+    }
     hook = made["ValidatingWebhookConfiguration", "-", "seldon-validating-webhook-configuration-seldon-system"]
     assert hook["apiVersion"] == "admissionregistration.k8s.io/v1beta1"
-    assert [(w["name"].split(".")[0], w["failurePolicy"]) for w in hook["webhooks"]] == [(v, "Fail") for v in ("v1", "v1alpha2", "v1alpha3")]
+    assert [(w["name"].split(".")[0], w["failurePolicy"]) for w in hook["webhooks"]] == [
+        (v, "Fail") for v in ("v1", "v1alpha2", "v1alpha3")
+    ]
 
 
 def test_the_webhooks_certificate_is_new_each_time_and_ends_after_a_year(template):
@@ -621,14 +878,43 @@ def test_the_webhooks_certificate_is_new_each_time_and_ends_after_a_year(templat
     assert first["type"] == "kubernetes.io/tls" and set(first["data"]) == {"ca.crt", "tls.crt", "tls.key"}
     assert first["data"]["ca.crt"] != second["data"]["ca.crt"]
     for name in ("ca.crt", "tls.crt"):
-        ends = subprocess.run(["openssl", "x509", "-noout", "-enddate"], input=base64.b64decode(first["data"][name]), capture_output=True, check=True).stdout.decode()
+        ends = subprocess.run(
+            ["openssl", "x509", "-noout", "-enddate"],
+            input=base64.b64decode(first["data"][name]),
+            capture_output=True,
+            check=True,
+        ).stdout.decode()
         left = ssl.cert_time_to_seconds(ends.strip().partition("=")[2]) - time.time()
         assert 364 < left / 86400 <= 365
 
 
 def test_values_change_what_they_change(template):
-    made = template({"crd.create": "false", "istio.gateway": "other/gateway", "defaultUserID": "0", "executor.resources.cpuRequest": "10m"})
-    assert not any(kind == "CustomResourceDefinition" for kind, *_ in made) and not any(namespace == "kube-system" for _, namespace, _ in made)
-    env = {v["name"]: v.get("value") for v in made["Deployment", "seldon-system", "seldon-controller-manager"]["spec"]["template"]["spec"]["containers"][0]["env"]}
-    assert (env["ISTIO_ENABLED"], env["ISTIO_GATEWAY"], env["DEFAULT_USER_ID"], env["EXECUTOR_DEFAULT_CPU_REQUEST"]) == ("false", "other/gateway", "0", "10m")
-    assert template({"crd.forceV1beta1": "true"})["CustomResourceDefinition", "-", "seldondeployments.machinelearning.seldon.io"]["apiVersion"] == "apiextensions.k8s.io/v1beta1"
+    made = template(
+        {
+            "crd.create": "false",
+            "istio.gateway": "other/gateway",
+            "defaultUserID": "0",
+            "executor.resources.cpuRequest": "10m",
+        }
+    )
+    assert not any(kind == "CustomResourceDefinition" for kind, *_ in made) and not any(
+        namespace == "kube-system" for _, namespace, _ in made
+    )
+    env = {
+        v["name"]: v.get("value")
+        for v in made["Deployment", "seldon-system", "seldon-controller-manager"]["spec"]["template"]["spec"][
+            "containers"
+        ][0]["env"]
+    }
+    assert (
+        env["ISTIO_ENABLED"],
+        env["ISTIO_GATEWAY"],
+        env["DEFAULT_USER_ID"],
+        env["EXECUTOR_DEFAULT_CPU_REQUEST"],
+    ) == ("false", "other/gateway", "0", "10m")
+    assert (
+        template({"crd.forceV1beta1": "true"})[
+            "CustomResourceDefinition", "-", "seldondeployments.machinelearning.seldon.io"
+        ]["apiVersion"]
+        == "apiextensions.k8s.io/v1beta1"
+    )

@@ -1,4 +1,5 @@
 """Helm as chapters use it: releases in the target's cluster, made from the operator's machine through SSH."""
+
 from __future__ import annotations
 
 import json
@@ -7,9 +8,9 @@ import re
 
 import yaml
 
+from helpers.components.kubernetes.kube import Kube
 from helpers.core.actions import Action
 from helpers.core.errors import CommandFailed, RunbookError
-from helpers.components.kubernetes.kube import Kube
 from helpers.core.paths import home
 
 _HALF_DONE = ("pending-install", "pending-upgrade", "pending-rollback", "uninstalling")
@@ -19,7 +20,13 @@ class Chart:
     """A chart by name and version; where: helm's arguments for it; shown: the same for a reader."""
 
     def __init__(self, name, version, where, shown=None, mirrored=False):
-        self.name, self.version, self.where, self.shown, self.mirrored = name, version, list(where), shown or name, mirrored
+        self.name, self.version, self.where, self.shown, self.mirrored = (
+            name,
+            version,
+            list(where),
+            shown or name,
+            mirrored,
+        )
 
     @classmethod
     def folder(cls, path):
@@ -31,8 +38,14 @@ class Chart:
     def artifact(cls, artifact):
         """An artifact of kind "chart", resolved: its url is the package's; the repository's index.yaml lies beside that."""
         repo, _, file = artifact.url.rpartition("/")
-        name = file[:-len("-{}.tgz".format(artifact.version))]
-        return cls(name, artifact.version, [name, "--repo", repo, "--version", artifact.version], "{} --version {}".format(name, artifact.version), artifact.origin != "upstream")
+        name = file[: -len(f"-{artifact.version}.tgz")]
+        return cls(
+            name,
+            artifact.version,
+            [name, "--repo", repo, "--version", artifact.version],
+            f"{name} --version {artifact.version}",
+            artifact.origin != "upstream",
+        )
 
 
 class Helm:
@@ -44,12 +57,12 @@ class Helm:
     def run(self, *arguments, **kw):
         """Run helm; returns its standard output. Secrets have no place in it, neither as an argument nor as a value. Options: see tools.Tool.run."""
         folder = home("helm")
-        env = {"HELM_{}_HOME".format(k): str(folder / k.lower()) for k in ("CACHE", "CONFIG", "DATA")}
-        if kw.pop("mirrored", False):       # a mirror is in this network; a proxy for the Internet would not find it
+        env = {f"HELM_{k}_HOME": str(folder / k.lower()) for k in ("CACHE", "CONFIG", "DATA")}
+        if kw.pop("mirrored", False):  # a mirror is in this network; a proxy for the Internet would not find it
             env.update(NO_PROXY="*", no_proxy="*")
         if kw.pop("cluster", True):
             env["KUBECONFIG"] = self._kubeconfig()
-        if self.ch.mode == "remove" and self.tool.missing():    # another machine than the one that installed
+        if self.ch.mode == "remove" and self.tool.missing():  # another machine than the one that installed
             self.tool.fetch()
         return self.tool.run(*arguments, env=env, **kw)
 
@@ -61,11 +74,16 @@ class Helm:
                 self.ch.masker.add(secret)
             server = re.search(r"server: *https://\S+?:(\d+)", text)
             if not server:
-                raise RunbookError("read the cluster's address", self.ch.host.name, "microk8s config names none", "Run chapter 03 first: ./runbook up --only kubernetes")
+                raise RunbookError(
+                    "read the cluster's address",
+                    self.ch.host.name,
+                    "microk8s config names none",
+                    "Run chapter 03 first: ./runbook up --only kubernetes",
+                )
             local = self.ch.forward(int(server.group(1)))
-            path = home("helm") / "{}-{}.kubeconfig".format(self.ch.host.target.slug, self.ch.notebook.id)
+            path = home("helm") / f"{self.ch.host.target.slug}-{self.ch.notebook.id}.kubeconfig"
             with os.fdopen(os.open(str(path), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as f:
-                f.write(text.replace(server.group(0), "server: https://127.0.0.1:{}".format(local)))
+                f.write(text.replace(server.group(0), f"server: https://127.0.0.1:{local}"))
             self.ch.cleanup(lambda: path.exists() and path.unlink())
             self._config = str(path)
         return self._config
@@ -74,7 +92,7 @@ class Helm:
 
     def release(self, name, namespace):
         """What helm knows of a release: its info, chart ("name-version"), config (our values), manifest. None when there is none."""
-        rows = json.loads(self.run("list", "-n", namespace, "--all", "--filter", "^{}$".format(name), "-o", "json"))
+        rows = json.loads(self.run("list", "-n", namespace, "--all", "--filter", f"^{name}$", "-o", "json"))
         if not rows:
             return None
         return dict(json.loads(self.run("status", name, "-n", namespace, "-o", "json")), chart=rows[0]["chart"])
@@ -93,10 +111,10 @@ class Helm:
             return self.tool.missing()
         found = self.release(name, namespace)
         if found is None:
-            return "release {} is not installed".format(name)
+            return f"release {name} is not installed"
         if found["info"]["status"] != "deployed":
             return "release {} is {}".format(name, found["info"]["status"])
-        if found["chart"] != "{}-{}".format(chart.name, chart.version):
+        if found["chart"] != f"{chart.name}-{chart.version}":
             return "release {} is chart {}, not {}-{}".format(name, found["chart"], chart.name, chart.version)
         is_so, wanted = flat(found.get("config") or {}), flat(values)
         other = sorted(k for k in set(is_so) | set(wanted) if is_so.get(k) != wanted.get(k))
@@ -106,13 +124,22 @@ class Helm:
 
     def _missing(self, manifest, namespace):
         said = ""
-        for space, part in sorted(by_namespace(manifest, namespace).items()):     # kubectl takes objects of one namespace at a time
-            asked = self.ch.host.run("microk8s kubectl get -n {} -o name -f - >/dev/null".format(space), stdin=part, check=False, on_line=lambda *_: None)
+        for space, part in sorted(
+            by_namespace(manifest, namespace).items()
+        ):  # kubectl takes objects of one namespace at a time
+            asked = self.ch.host.run(
+                f"microk8s kubectl get -n {space} -o name -f - >/dev/null",
+                stdin=part,
+                check=False,
+                on_line=lambda *_: None,
+            )
             said += asked.err if asked.code else ""
         if not said:
             return None
         gone = re.findall(r'\(NotFound\): (\S+) "([^"]+)" not found', said)
-        return "missing: " + ", ".join(sorted("{}/{}".format(*g) for g in gone)) if gone else said.strip().split("\n")[-1]
+        return (
+            "missing: " + ", ".join(sorted("{}/{}".format(*g) for g in gone)) if gone else said.strip().split("\n")[-1]
+        )
 
     # -- steps -----------------------------------------------------------------------------------
 
@@ -133,24 +160,52 @@ class Helm:
 
         def apply():
             # helm refuses to touch a release whose last change was cut off; without that note it takes up what is there.
-            self.kube.kubectl("delete secret -n {} -l 'owner=helm,name={},status in ({})'".format(namespace, name, ",".join(_HALF_DONE)))
-            self.run("upgrade", "--install", name, *chart.where, "-n", namespace, "-f", "-", stdin=json.dumps(wanted()), timeout=timeout, mirrored=chart.mirrored)
+            self.kube.kubectl(
+                "delete secret -n {} -l 'owner=helm,name={},status in ({})'".format(
+                    namespace, name, ",".join(_HALF_DONE)
+                )
+            )
+            self.run(
+                "upgrade",
+                "--install",
+                name,
+                *chart.where,
+                "-n",
+                namespace,
+                "-f",
+                "-",
+                stdin=json.dumps(wanted()),
+                timeout=timeout,
+                mirrored=chart.mirrored,
+            )
             if ready:
                 self.kube.wait_for("the pods of release " + name, ready, timeout)
 
         given = {} if callable(values) else flat(values or {})
-        shown = ["helm upgrade --install {} {} -n {}{}".format(name, chart.shown, namespace, "".join(
-            " --set {}={}".format(k, json.dumps(v) if isinstance(v, bool) else v) for k, v in sorted(given.items())))]
-        return Action(shown, done, apply, lambda: self.run("uninstall", name, "-n", namespace, timeout=timeout), gone=lambda: self._still(name, namespace))
+        shown = [
+            "helm upgrade --install {} {} -n {}{}".format(
+                name,
+                chart.shown,
+                namespace,
+                "".join(f" --set {k}={json.dumps(v) if isinstance(v, bool) else v}" for k, v in sorted(given.items())),
+            )
+        ]
+        return Action(
+            shown,
+            done,
+            apply,
+            lambda: self.run("uninstall", name, "-n", namespace, timeout=timeout),
+            gone=lambda: self._still(name, namespace),
+        )
 
     def _still(self, name, namespace):
-        return None if self.release(name, namespace) is None else "release {} is still there".format(name)
+        return None if self.release(name, namespace) is None else f"release {name} is still there"
 
 
 def by_namespace(manifest, namespace):
     """{namespace: the documents of a manifest whose metadata name it}; those that name none are of `namespace`."""
     found = {}
-    for document in re.split(r"^---.*$", manifest, flags=re.M):     # as text: to parse a large definition takes seconds
+    for document in re.split(r"^---.*$", manifest, flags=re.M):  # as text: to parse a large definition takes seconds
         if re.search(r"^[^#\s]", document, re.M):
             meta = re.search(r"^metadata:(.*?)(?=^\S|\Z)", document, re.M | re.S)
             named = re.search(r"\bnamespace: *[\"']?([a-z0-9-]+)", meta.group(1) if meta else "")

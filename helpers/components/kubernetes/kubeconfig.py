@@ -1,4 +1,5 @@
 """One cluster's entries in a kubeconfig that is somebody's own: put in and taken out, all else stays byte for byte."""
+
 from __future__ import annotations
 
 import contextlib
@@ -41,22 +42,24 @@ def differs(path, incoming, name, use=False):
     use: it must be the current context too.
     """
     wanted, content = _renamed(incoming, name), _load(_read(path), path)
-    found, here = _entry(content, name), "context {} in {}".format(name, _short(path))
+    found, here = _entry(content, name), f"context {name} in {_short(path)}"
     if found is None:
-        return "no context {} in {}".format(name, _short(path))
+        return f"no context {name} in {_short(path)}"
     cluster = found["cluster"] if isinstance(found["cluster"], dict) else {}
     if cluster.get("server") != wanted["cluster"].get("server"):
-        return "{} points to {}, not {}".format(here, cluster.get("server") or "nowhere", wanted["cluster"].get("server"))
+        return "{} points to {}, not {}".format(
+            here, cluster.get("server") or "nowhere", wanted["cluster"].get("server")
+        )
     for kind, is_so in (("cluster", cluster), ("context", found["context"])):
         other = sorted(str(k) for k in set(is_so) | set(wanted[kind]) if is_so.get(k) != wanted[kind].get(k))
         if other:
-            return "{} has another {}".format(here, other[0])
+            return f"{here} has another {other[0]}"
     if found["user"] != wanted["user"]:
         return here + " has other credentials"
     if use and content.get(_CURRENT) != name:
         return "the current context in {} is {}, not {}".format(_short(path), content.get(_CURRENT) or "not set", name)
     mode = os.stat(str(path)).st_mode & 0o777
-    return None if mode == 0o600 else "{}: its mode is {:04o}, not 0600".format(_short(path), mode)
+    return None if mode == 0o600 else f"{_short(path)}: its mode is {mode:04o}, not 0600"
 
 
 def merge(path, incoming, name, use=False):
@@ -101,15 +104,16 @@ def remove(path, name):
         with _told("delete", path):
             os.unlink(os.path.realpath(str(path)))
         return True
-    _write(path, new[:-len(_FILLED + _EMPTY)] if new.endswith(_FILLED + _EMPTY) else new)
+    _write(path, new[: -len(_FILLED + _EMPTY)] if new.endswith(_FILLED + _EMPTY) else new)
     return True
 
 
 # -- reading ----------------------------------------------------------------------------------------
 
+
 def _short(path):
     home = str(Path.home())
-    return "~" + str(path)[len(home):] if str(path).startswith(home + os.sep) else str(path)
+    return "~" + str(path)[len(home) :] if str(path).startswith(home + os.sep) else str(path)
 
 
 @functools.lru_cache(8)
@@ -122,8 +126,11 @@ def _told(verb, path):
     try:
         yield
     except OSError as e:
-        raise RunbookError("{} the kubeconfig {}".format(verb, _short(path)), saw=e.strerror or type(e).__name__,
-                           do="Mend that, or set KUBECONFIG to another file. Nothing was changed.")
+        raise RunbookError(
+            f"{verb} the kubeconfig {_short(path)}",
+            saw=e.strerror or type(e).__name__,
+            do="Mend that, or set KUBECONFIG to another file. Nothing was changed.",
+        )
 
 
 class _Unsafe(ValueError):
@@ -137,8 +144,11 @@ def _refused(path):
         yield
     except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as e:
         why = str(e) if isinstance(e, _Unsafe) else "it is written in an unusual way"
-        raise RunbookError("edit the kubeconfig {}".format(_short(path)), saw="it cannot be edited without touching other entries: " + why,
-                           do="Set KUBECONFIG to a new file for this cluster. Nothing was changed.") from None
+        raise RunbookError(
+            f"edit the kubeconfig {_short(path)}",
+            saw="it cannot be edited without touching other entries: " + why,
+            do="Set KUBECONFIG to a new file for this cluster. Nothing was changed.",
+        ) from None
 
 
 def _read(path):
@@ -154,7 +164,11 @@ def _read(path):
 
 
 def _no_kubeconfig(path, saw):
-    return RunbookError("read the kubeconfig {}".format(_short(path)), saw=saw, do="Mend it, or set KUBECONFIG to another file. Nothing was changed.")
+    return RunbookError(
+        f"read the kubeconfig {_short(path)}",
+        saw=saw,
+        do="Mend it, or set KUBECONFIG to another file. Nothing was changed.",
+    )
 
 
 def _load(text, path):
@@ -163,37 +177,58 @@ def _load(text, path):
     except (yaml.YAMLError, ValueError, RecursionError) as e:
         # Never the parser's own message: it quotes the line, and that may hold a token.
         mark = getattr(e, "problem_mark", None)
-        raise _no_kubeconfig(path, "it is not YAML" + (": line {}: {}".format(mark.line + 1, getattr(e, "problem", "")) if mark else "")) from None
+        raise _no_kubeconfig(
+            path, "it is not YAML" + (": line {}: {}".format(mark.line + 1, getattr(e, "problem", "")) if mark else "")
+        ) from None
     content = {} if content is None else content
     if not isinstance(content, dict):
         raise _no_kubeconfig(path, "it is no kubeconfig")
     for key, _ in _LISTS:
-        if not isinstance(content.get(key, []), (list, type(None))) or not all(isinstance(i, dict) for i in content.get(key) or []):
-            raise _no_kubeconfig(path, "it is no kubeconfig: {} is not a list of entries".format(key))
+        if not isinstance(content.get(key, []), (list, type(None))) or not all(
+            isinstance(i, dict) for i in content.get(key) or []
+        ):
+            raise _no_kubeconfig(path, f"it is no kubeconfig: {key} is not a list of entries")
     return content
 
 
 def _entry(content, name):
     def item(key, kind, wanted):
         return next((i.get(kind) for i in content.get(key) or [] if i.get("name") == wanted), None)
+
     context = item("contexts", "context", name)
     if not isinstance(context, dict):
         return None
-    return {"cluster": item("clusters", "cluster", context.get("cluster")), "user": item("users", "user", context.get("user")), "context": context}
+    return {
+        "cluster": item("clusters", "cluster", context.get("cluster")),
+        "user": item("users", "user", context.get("user")),
+        "context": context,
+    }
 
 
 def _renamed(incoming, name):
     try:
         content = yaml.safe_load(incoming)
         found = _entry(content, content["current-context"])
-        return json.loads(json.dumps({"cluster": dict(found["cluster"]), "user": dict(found["user"]),
-                                      "context": dict(found["context"], cluster=name, user=name)}, default=str))
+        return json.loads(
+            json.dumps(
+                {
+                    "cluster": dict(found["cluster"]),
+                    "user": dict(found["user"]),
+                    "context": dict(found["context"], cluster=name, user=name),
+                },
+                default=str,
+            )
+        )
     except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError):
-        raise RunbookError("read what `microk8s config` prints", saw="there is no cluster, user and context in it",
-                           do="On the host: microk8s status --wait-ready; microk8s config") from None
+        raise RunbookError(
+            "read what `microk8s config` prints",
+            saw="there is no cluster, user and context in it",
+            do="On the host: microk8s status --wait-ready; microk8s config",
+        ) from None
 
 
 # -- places in the text, as the parser names them ---------------------------------------------------
+
 
 class _Part:
     """A node where it is written (an alias too): text[start:end]; kind scalar, flow, block; parts: its nodes, keys and values in turn."""
@@ -226,9 +261,9 @@ def _root(text):
 def _pair(text, key):
     """(key node, value node) of a top-level key, or (None, None)."""
     root = _root(text)
-    found = [(k, v) for k, v in root.pairs() if yaml.safe_load(text[k.start:k.end]) == key]
+    found = [(k, v) for k, v in root.pairs() if yaml.safe_load(text[k.start : k.end]) == key]
     if len(found) > 1 or (not found and key in _content(text)):
-        raise _Unsafe("{} stands twice, or is merged in".format(key))
+        raise _Unsafe(f"{key} stands twice, or is merged in")
     return found[0] if found else (None, None)
 
 
@@ -248,7 +283,7 @@ def _newline(text):
 
 def _indent(text, index):
     """The spaces before a line's first word, which is at index (a byte order mark may stand before)."""
-    spaces = text[_line_start(text, index):index].lstrip("\ufeff")
+    spaces = text[_line_start(text, index) : index].lstrip("\ufeff")
     if spaces.strip(" "):
         raise _Unsafe("something stands before an entry on its line")
     return spaces
@@ -256,22 +291,25 @@ def _indent(text, index):
 
 # -- edits on the text ------------------------------------------------------------------------------
 
+
 def _kept(text, name):
     """Everything in a kubeconfig that is not ours, as it is written and as it is read."""
     root, content = _root(text), _content(text) or {}
-    kept = dict((key, []) for key, _ in _LISTS)
+    kept = {key: [] for key, _ in _LISTS}
     for k, v in root.pairs() if root else []:
-        key = yaml.safe_load(text[k.start:k.end])
+        key = yaml.safe_load(text[k.start : k.end])
         if key in kept:
-            kept[key] = [(text[p.start:p.end], i) for p, i in zip(v.parts, content[key] or []) if i.get("name") != name]
+            kept[key] = [
+                (text[p.start : p.end], i) for p, i in zip(v.parts, content[key] or []) if i.get("name") != name
+            ]
         elif key != _CURRENT:
-            kept[key] = [(text[k.start:v.end], content[key])]
+            kept[key] = [(text[k.start : v.end], content[key])]
     return kept
 
 
 def _unharmed(old, new, name):
     before, after = _kept(old, name), _kept(new, name)
-    if _root(old) is None and new.startswith(old):     # apiVersion and kind are new too
+    if _root(old) is None and new.startswith(old):  # apiVersion and kind are new too
         return
     if before != after:
         raise _Unsafe("they would change")
@@ -288,16 +326,16 @@ def _put(text, key, name, item):
         return _put(_take_at(text, key, named[-1]), key, name, item)
     if named:
         old = v.parts[named[0]]
-        return text if items[named[0]] == item else text[:old.start] + written + text[old.end:]
+        return text if items[named[0]] == item else text[: old.start] + written + text[old.end :]
     if v.kind == "scalar":
-        was = text[v.start:v.end]
+        was = text[v.start : v.end]
         spaces = " " * (1 + _NOTHING.index(was))
-        return text[:v.start] + ("" if was else " ") + "[" + spaces + written + "]" + text[v.end:]
+        return text[: v.start] + ("" if was else " ") + "[" + spaces + written + "]" + text[v.end :]
     if text[v.start] not in "[-":
-        raise _Unsafe("{} has an anchor or a tag".format(key))
+        raise _Unsafe(f"{key} has an anchor or a tag")
     if v.kind == "flow":
-        return text[:v.start + 1] + written + (", " if v.parts else "") + text[v.start + 1:]
-    return text[:v.start] + "- " + written + _newline(text) + _indent(text, v.start) + text[v.start:]
+        return text[: v.start + 1] + written + (", " if v.parts else "") + text[v.start + 1 :]
+    return text[: v.start] + "- " + written + _newline(text) + _indent(text, v.start) + text[v.start :]
 
 
 def _add_key(text, key, value):
@@ -311,13 +349,13 @@ def _add_key(text, key, value):
 
 
 def _made(text, k, v):
-    return text[k.end:v.start] == _MADE_FLOW or text[v.end:_line_end(text, v.end)].rstrip("\r\n") == _MADE
+    return text[k.end : v.start] == _MADE_FLOW or text[v.end : _line_end(text, v.end)].rstrip("\r\n") == _MADE
 
 
 def _drop_key(text, k, v):
-    if text[k.end:v.start] == _MADE_FLOW:
-        return text[:k.start] + re.sub("^, ?", "", text[v.end:])
-    return text[:k.start] + text[_line_end(text, v.end) + len(_indent(text, k.start)):]
+    if text[k.end : v.start] == _MADE_FLOW:
+        return text[: k.start] + re.sub("^, ?", "", text[v.end :])
+    return text[: k.start] + text[_line_end(text, v.end) + len(_indent(text, k.start)) :]
 
 
 def _take(text, key, name):
@@ -333,25 +371,28 @@ def _take_at(text, key, n):
     k, v = _pair(text, key)
     item, alone = v.parts[n], len(v.parts) == 1
     if v.kind == "flow":
-        before, after = text[:item.start], text[item.end:]
+        before, after = text[: item.start], text[item.end :]
         if alone and _made(text, k, v):
             return _drop_key(text, k, v)
         if alone:
-            spaces = text[v.start + 1:item.start]
-            if text[item.end:v.end] == "]" and spaces and spaces.strip(" ") == "" and len(spaces) <= len(_NOTHING):
+            spaces = text[v.start + 1 : item.start]
+            if text[item.end : v.end] == "]" and spaces and spaces.strip(" ") == "" and len(spaces) <= len(_NOTHING):
                 was = _NOTHING[len(spaces) - 1]
-                return text[:v.start - (not was)] + was + text[v.end:]
+                return text[: v.start - (not was)] + was + text[v.end :]
             return before + re.sub(r"^\s*,", "", after)
         if n + 1 < len(v.parts):
             comma = re.match(r"\s*, ?", after)
-            return before + after[comma.end():]
+            return before + after[comma.end() :]
         if not before.rstrip().endswith(","):
             raise _Unsafe("a comment stands between two entries of " + key)
         return before.rstrip()[:-1] + after
-    dash = max(t.start_mark.index for t in yaml.scan(text, Loader=yaml.SafeLoader)
-               if isinstance(t, yaml.BlockEntryToken) and t.start_mark.index <= item.start)
+    dash = max(
+        t.start_mark.index
+        for t in yaml.scan(text, Loader=yaml.SafeLoader)
+        if isinstance(t, yaml.BlockEntryToken) and t.start_mark.index <= item.start
+    )
     start, end = dash - len(_indent(text, dash)), _line_end(text, item.end)
-    if alone:       # an empty list is written with brackets, and they must not start a line
+    if alone:  # an empty list is written with brackets, and they must not start a line
         colon = text.index(":", k.end) + 1
         return text[:colon] + " []" + text[colon:start] + text[end:]
     return text[:start] + text[end:]
@@ -366,14 +407,14 @@ def _set_current(text, name, use=False):
         return text if name is None else _add_key(text, _CURRENT, json.dumps(name, ensure_ascii=False))
     if name is None and _made(text, k, v):
         return _drop_key(text, k, v)
-    old = text[v.start:v.end]
+    old = text[v.start : v.end]
     if v.kind != "scalar" or old[:1] in ("&", "!", "|", ">"):
         raise _Unsafe(_CURRENT + " is no plain word")
     quote = old[:1] if old[:1] in ("'", '"') else ""
     if name is None:
         cut = not quote and text[v.start - 1] == " "
-        return text[:v.start - cut] + quote * 2 + text[v.end:]
-    if not (use or quote or not old):       # a null in words could not be told from nothing later
+        return text[: v.start - cut] + quote * 2 + text[v.end :]
+    if not (use or quote or not old):  # a null in words could not be told from nothing later
         return text
     if quote == "'":
         new = "'" + name.replace("'", "''") + "'"
@@ -381,10 +422,11 @@ def _set_current(text, name, use=False):
         new = json.dumps(name, ensure_ascii=False)
     else:
         new = name
-    return text[:v.start] + ("" if old else " ") + new + text[v.end:]
+    return text[: v.start] + ("" if old else " ") + new + text[v.end :]
 
 
 # -- writing ----------------------------------------------------------------------------------------
+
 
 def _write(path, text):
     """Whole or not at all, 0600, through a link; whoever owned the file still does."""
@@ -392,7 +434,7 @@ def _write(path, text):
     with _told("write", path):
         for folder in [f for f in reversed(target.parents) if not f.exists()]:
             folder.mkdir(mode=0o700, exist_ok=True)
-        fd, part = tempfile.mkstemp(prefix=target.name + ".", dir=str(target.parent))   # 0600 from the start
+        fd, part = tempfile.mkstemp(prefix=target.name + ".", dir=str(target.parent))  # 0600 from the start
         try:
             with os.fdopen(fd, "w", encoding="utf-8", newline="") as f:
                 f.write(text)

@@ -1,4 +1,5 @@
 """The platform's own image registry: MicroK8s' add-on at localhost:32000 of the host. Images are written here without Docker."""
+
 from __future__ import annotations
 
 import base64
@@ -11,10 +12,10 @@ import tarfile
 
 import httpx
 
-from helpers.core.chapter import Unmet
 from helpers.components.kubernetes.kube import LAB, available
+from helpers.core.chapter import Unmet
 
-PORT, PLACE = 32000, "localhost:32000"       # a NodePort; containerd takes plain HTTP from this name
+PORT, PLACE = 32000, "localhost:32000"  # a NodePort; containerd takes plain HTTP from this name
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 _REPOSITORY = "runbook-proof/web"
 
@@ -41,12 +42,24 @@ def image(files, command):
             entry.size, entry.mode = len(data), mode
             tar.addfile(entry, io.BytesIO(data))
     layer = gzip.compress(plain.getvalue(), 1)
-    config = json.dumps({"architecture": "amd64", "os": "linux", "config": {"Cmd": list(command)},
-                         "rootfs": {"type": "layers", "diff_ids": [digest(plain.getvalue())]}, "history": [{"created_by": "runbook"}]}).encode()
+    config = json.dumps(
+        {
+            "architecture": "amd64",
+            "os": "linux",
+            "config": {"Cmd": list(command)},
+            "rootfs": {"type": "layers", "diff_ids": [digest(plain.getvalue())]},
+            "history": [{"created_by": "runbook"}],
+        }
+    ).encode()
     kind = "application/vnd.docker."
-    manifest = json.dumps({"schemaVersion": 2, "mediaType": MANIFEST,
-                           "config": {"mediaType": kind + "container.image.v1+json", "size": len(config), "digest": digest(config)},
-                           "layers": [{"mediaType": kind + "image.rootfs.diff.tar.gzip", "size": len(layer), "digest": digest(layer)}]}).encode()
+    manifest = json.dumps(
+        {
+            "schemaVersion": 2,
+            "mediaType": MANIFEST,
+            "config": {"mediaType": kind + "container.image.v1+json", "size": len(config), "digest": digest(config)},
+            "layers": [{"mediaType": kind + "image.rootfs.diff.tar.gzip", "size": len(layer), "digest": digest(layer)}],
+        }
+    ).encode()
     return manifest, {digest(config): config, digest(layer): layer}
 
 
@@ -63,7 +76,9 @@ class Registry:
     @contextlib.contextmanager
     def client(self):
         """An HTTP client of the registry's API, through SSH."""
-        with self.ch.host.forward(PORT) as port, httpx.Client(base_url="http://127.0.0.1:{}".format(port), timeout=60, trust_env=False) as client:
+        with self.ch.host.forward(PORT) as port, httpx.Client(
+            base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False
+        ) as client:
             yield client
 
     def answers(self):
@@ -71,46 +86,71 @@ class Registry:
         with self.client() as client:
             got = self.ch.wait("the registry to answer", lambda: client.get("/v2/"), timeout=20)
         if got.status_code != 200 or got.headers.get("docker-distribution-api-version") != "registry/2.0":
-            raise Unmet("a registry of API version 2", "status {}".format(got.status_code))
+            raise Unmet("a registry of API version 2", f"status {got.status_code}")
 
     def push(self, client, name, tag, manifest, blobs):
         """Push an image; returns its digest. RunbookError's parts in Unmet when the registry refuses a piece."""
         for key, data in blobs.items():
-            begun = self._said(client.post("/v2/{}/blobs/uploads/".format(name)), 202)
+            begun = self._said(client.post(f"/v2/{name}/blobs/uploads/"), 202)
             place = httpx.URL(begun.headers["location"])
-            self._said(client.put(place.raw_path.decode() + ("&" if place.query else "?") + "digest=" + key, content=data,
-                                  headers={"Content-Type": "application/octet-stream"}), 201)
-        self._said(client.put("/v2/{}/manifests/{}".format(name, tag), content=manifest, headers={"Content-Type": MANIFEST}), 201)
+            self._said(
+                client.put(
+                    place.raw_path.decode() + ("&" if place.query else "?") + "digest=" + key,
+                    content=data,
+                    headers={"Content-Type": "application/octet-stream"},
+                ),
+                201,
+            )
+        self._said(client.put(f"/v2/{name}/manifests/{tag}", content=manifest, headers={"Content-Type": MANIFEST}), 201)
         return digest(manifest)
 
     @staticmethod
     def _said(answer, wanted):
         if answer.status_code != wanted:
-            raise Unmet("status {} of the registry".format(wanted), "{}: {}".format(answer.status_code, answer.text[:120]))
+            raise Unmet(f"status {wanted} of the registry", f"{answer.status_code}: {answer.text[:120]}")
         return answer
 
     def image_comes_back(self):
         """An image made here is pushed, comes back as it went, and a pod runs it under the name localhost:32000/..."""
         self.kube.hello()
-        busybox = base64.b64decode(self.ch.host.run("microk8s kubectl exec -n {} deploy/hello -- base64 /bin/busybox".format(LAB), raw=True, what="read busybox").out)
+        busybox = base64.b64decode(
+            self.ch.host.run(
+                f"microk8s kubectl exec -n {LAB} deploy/hello -- base64 /bin/busybox", raw=True, what="read busybox"
+            ).out
+        )
         word, tag = self.kube.word, self.kube.word[:12]
-        manifest, blobs = image({"bin/busybox": (busybox, 0o755), "www/index.html": (word.encode() + b"\n", 0o644)},
-                                ["/bin/busybox", "httpd", "-f", "-p", "8080", "-h", "/www"])
-        name = "{}/{}:{}".format(PLACE, _REPOSITORY, tag)
+        manifest, blobs = image(
+            {"bin/busybox": (busybox, 0o755), "www/index.html": (word.encode() + b"\n", 0o644)},
+            ["/bin/busybox", "httpd", "-f", "-p", "8080", "-h", "/www"],
+        )
+        name = f"{PLACE}/{_REPOSITORY}:{tag}"
         with self.client() as client:
             key = self.push(client, _REPOSITORY, tag, manifest, blobs)
             try:
-                back = {k: client.get("/v2/{}/blobs/{}".format(_REPOSITORY, k)).content for k in blobs}
-                got = client.get("/v2/{}/manifests/{}".format(_REPOSITORY, tag), headers={"Accept": MANIFEST})
+                back = {k: client.get(f"/v2/{_REPOSITORY}/blobs/{k}").content for k in blobs}
+                got = client.get(f"/v2/{_REPOSITORY}/manifests/{tag}", headers={"Accept": MANIFEST})
                 if got.content != manifest or back != blobs:
                     raise Unmet("the image as it was pushed", "another one")
-                self.kube.kubectl("apply -n {} -f -".format(LAB), stdin=_POD.replace("IMAGE", name))
-                self.kube.wait_for("a pod of that image", "[ \"$(microk8s kubectl get pod from-registry -n {} -o jsonpath='{{.status.phase}}')\" = Running ] || "
-                                   "{{ echo 'pod from-registry does not run yet'; exit 1; }}".format(LAB), 120)
-                said = self.ch.wait("it to answer", lambda: self.kube.kubectl("exec -n {} from-registry -- /bin/busybox wget -qO- http://127.0.0.1:8080/".format(LAB)), timeout=20)
+                self.kube.kubectl(f"apply -n {LAB} -f -", stdin=_POD.replace("IMAGE", name))
+                self.kube.wait_for(
+                    "a pod of that image",
+                    f"[ \"$(microk8s kubectl get pod from-registry -n {LAB} -o jsonpath='{{.status.phase}}')\" = Running ] || "
+                    "{ echo 'pod from-registry does not run yet'; exit 1; }",
+                    120,
+                )
+                said = self.ch.wait(
+                    "it to answer",
+                    lambda: self.kube.kubectl(
+                        f"exec -n {LAB} from-registry -- /bin/busybox wget -qO- http://127.0.0.1:8080/"
+                    ),
+                    timeout=20,
+                )
                 if said != word:
                     raise Unmet("the word in the image", repr(said[:60]))
             finally:
-                client.delete("/v2/{}/manifests/{}".format(_REPOSITORY, key))
-                self.kube.kubectl("delete pod from-registry -n {} --ignore-not-found --force --grace-period=0".format(LAB))
-                self.ch.host.run("microk8s ctr images ls -q | grep '^{}/runbook-proof/' | xargs -r microk8s ctr images rm >/dev/null 2>&1 || true".format(PLACE), what="take the proof's image away")
+                client.delete(f"/v2/{_REPOSITORY}/manifests/{key}")
+                self.kube.kubectl(f"delete pod from-registry -n {LAB} --ignore-not-found --force --grace-period=0")
+                self.ch.host.run(
+                    f"microk8s ctr images ls -q | grep '^{PLACE}/runbook-proof/' | xargs -r microk8s ctr images rm >/dev/null 2>&1 || true",
+                    what="take the proof's image away",
+                )

@@ -1,4 +1,5 @@
 """A headless Chromium on this machine, driven by Selenium: pages as a person sees them, and pictures of them."""
+
 from __future__ import annotations
 
 import base64
@@ -11,7 +12,10 @@ from helpers.core.errors import RunbookError
 from helpers.core.waiting import wait
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-_MAC = ("/Applications/Google Chrome.app/Contents/MacOS/Google Chrome", "/Applications/Chromium.app/Contents/MacOS/Chromium")
+_MAC = (
+    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+    "/Applications/Chromium.app/Contents/MacOS/Chromium",
+)
 
 
 def program():
@@ -39,14 +43,25 @@ class Browser:
 
     def __init__(self, host=None):
         from selenium import webdriver
+
         self.host = host
         options = webdriver.ChromeOptions()
         options.binary_location = program()
-        for flag in ("--headless=new", "--window-size=1280,900", "--hide-scrollbars", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
-                     "--disable-background-networking", "--disable-component-update", "--no-proxy-server", "--force-device-scale-factor=1"):
+        for flag in (
+            "--headless=new",
+            "--window-size=1280,900",
+            "--hide-scrollbars",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--no-proxy-server",
+            "--force-device-scale-factor=1",
+        ):
             options.add_argument(flag)
         if hasattr(os, "geteuid") and os.geteuid() == 0:
-            options.add_argument("--no-sandbox")    # Chromium refuses to run as root with it
+            options.add_argument("--no-sandbox")  # Chromium refuses to run as root with it
         driver = shutil.which("chromedriver")
         service = webdriver.ChromeService(executable_path=driver) if driver else None
         self.driver = webdriver.Chrome(options=options, service=service)
@@ -72,14 +87,20 @@ class Browser:
             return wait(what, ready, timeout=timeout, every=0.25, host=self.host)
         except RunbookError as e:
             text = " ".join(self.driver.execute_script("return document.body ? document.body.innerText : ''").split())
-            e.saw = "{}; the page {} says: {}".format(e.saw, self.driver.title or "without a title", text[:200] or "nothing")
+            e.saw = "{}; the page {} says: {}".format(
+                e.saw, self.driver.title or "without a title", text[:200] or "nothing"
+            )
             raise
 
     def images(self):
         """[(width, height, shown width)] of the page's pictures that really loaded, in pixels: the file's own, and as it is shown."""
-        return [tuple(found) for found in self.driver.execute_script(
-            "return Array.from(document.images).filter(i => i.complete && i.naturalWidth > 0)"
-            ".map(i => [i.naturalWidth, i.naturalHeight, Math.round(i.getBoundingClientRect().width)])")]
+        return [
+            tuple(found)
+            for found in self.driver.execute_script(
+                "return Array.from(document.images).filter(i => i.complete && i.naturalWidth > 0)"
+                ".map(i => [i.naturalWidth, i.naturalHeight, Math.round(i.getBoundingClientRect().width)])"
+            )
+        ]
 
     def screenshot(self):
         """The window as a PNG file."""
@@ -88,5 +109,7 @@ class Browser:
 
 def show_screenshot(png, title):
     """Show a screenshot in the cell. The picture is not compared between runs, its title is."""
-    show.emit("[picture] " + title, "<figure><figcaption>{}</figcaption><!--varies--><img alt=\"{}\" style=\"max-width:100%;border:1px solid #d0d7de\" src=\"data:image/png;base64,{}\"><!--/varies--></figure>".format(
-        title, title, base64.b64encode(png).decode()))
+    show.emit(
+        "[picture] " + title,
+        f'<figure><figcaption>{title}</figcaption><!--varies--><img alt="{title}" style="max-width:100%;border:1px solid #d0d7de" src="data:image/png;base64,{base64.b64encode(png).decode()}"><!--/varies--></figure>',
+    )

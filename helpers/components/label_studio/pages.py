@@ -1,4 +1,5 @@
 """Label Studio's pages in a browser: a person logs in, sees the board and a task with its picture."""
+
 from __future__ import annotations
 
 import struct
@@ -35,13 +36,15 @@ class Board:
             b.driver.get(base + "/user/login/")
             b.fill({"email": self.ls.admin, "password": self.ls.password.reveal()})
             b.wait("the page after the login", lambda: "/user/login" not in b.driver.current_url)
-            board = "{}/projects/{}/data".format(base, self.ls.id)
+            board = f"{base}/projects/{self.ls.id}/data"
             b.driver.get(board)
             b.wait("the board's pictures", lambda: len([i for i in b.images() if not size or i[:2] == size]) > 4)
             shots.append((b.screenshot(), "The board: each picture of the repository is a task."))
             b.driver.get("{}?task={}".format(board, task["id"]))
             # In the board's column it is small, in the task it is large.
-            found = b.wait("the task's picture", lambda: [i for i in b.images() if i[2] > 150 and (not size or i[:2] == size)])
+            found = b.wait(
+                "the task's picture", lambda: [i for i in b.images() if i[2] > 150 and (not size or i[:2] == size)]
+            )
             shots.append((b.screenshot(), "A task: the picture from Pachyderm, and what can be said about it."))
         return "{} of {} x {} pixels, shown {} wide".format(key, *found[0])
 

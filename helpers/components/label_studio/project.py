@@ -1,4 +1,5 @@
 """Label Studio on the target: installed by pip, its user and token, its project, storages, tasks and annotations."""
+
 from __future__ import annotations
 
 import base64
@@ -21,7 +22,7 @@ from helpers.core.paths import SETUP
 
 UNIT, USER = "label-studio", "label-studio"
 VENV, DATA, SETTINGS = "/opt/label-studio", "/var/lib/label-studio", "/etc/default/label-studio"
-DATABASE = "labelstudio"        # on PostgreSQL: the database and its role
+DATABASE = "labelstudio"  # on PostgreSQL: the database and its role
 TOKEN, PASSWORD = "label-studio-token", "label-studio-password"
 _PICTURES = r"(?i).*\.(png|jpe?g|gif|bmp|webp)$"
 
@@ -91,8 +92,8 @@ SECRET_KEY = os.environ["LABEL_STUDIO_SECRET_KEY"]
 
 def default_config():
     """A labelling config for the runbook's pictures: one of Fashion-MNIST's ten classes."""
-    choices = "\n".join('    <Choice value="{}"/>'.format(label) for label in dataset.LABELS)
-    return '<View>\n  <Image name="image" value="$image" width="280px"/>\n  <Choices name="class" toName="image" choice="single" showInline="true">\n{}\n  </Choices>\n</View>\n'.format(choices)
+    choices = "\n".join(f'    <Choice value="{label}"/>' for label in dataset.LABELS)
+    return f'<View>\n  <Image name="image" value="$image" width="280px"/>\n  <Choices name="class" toName="image" choice="single" showInline="true">\n{choices}\n  </Choices>\n</View>\n'
 
 
 def config_problem(text):
@@ -104,14 +105,16 @@ def config_problem(text):
     try:
         root = xml.etree.ElementTree.fromstring(text)
     except xml.etree.ElementTree.ParseError as e:
-        return "it is no XML: {}".format(e)
+        return f"it is no XML: {e}"
     if root.tag != "View":
-        return "its outermost tag is <{}>, not <View>".format(root.tag)
+        return f"its outermost tag is <{root.tag}>, not <View>"
     objects = [t for t in root.iter() if t.get("value", "").startswith("$")]
     if not objects:
-        return "no tag shows data: one needs value=\"$image\" or the like"
+        return 'no tag shows data: one needs value="$image" or the like'
     if len({t.get("value") for t in objects}) > 1:
-        return "its tags want {}: a file of the storage is one piece of data".format(" and ".join(sorted({t.get("value") for t in objects})))
+        return "its tags want {}: a file of the storage is one piece of data".format(
+            " and ".join(sorted({t.get("value") for t in objects}))
+        )
     names = {t.get("name") for t in objects}
     controls = [t for t in root.iter() if t.get("toName")]
     if not controls:
@@ -119,9 +122,9 @@ def config_problem(text):
     for tag in controls:
         missing = sorted(set(tag.get("toName").split(",")) - names)
         if missing:
-            return "<{}> labels {!r}, and no tag has that name".format(tag.tag, missing[0])
+            return f"<{tag.tag}> labels {missing[0]!r}, and no tag has that name"
         if not tag.get("name"):
-            return "<{}> has no name".format(tag.tag)
+            return f"<{tag.tag}> has no name"
     return None
 
 
@@ -130,7 +133,14 @@ def answer(config, n):
     for tag in xml.etree.ElementTree.fromstring(config).iter("Choices"):
         values = [c.get("value") for c in tag.iter("Choice") if c.get("value")]
         if values and tag.get("toName"):
-            return [{"from_name": tag.get("name"), "to_name": tag.get("toName").split(",")[0], "type": "choices", "value": {"choices": [values[n]]}}]
+            return [
+                {
+                    "from_name": tag.get("name"),
+                    "to_name": tag.get("toName").split(",")[0],
+                    "type": "choices",
+                    "value": {"choices": [values[n]]},
+                }
+            ]
     return []
 
 
@@ -148,7 +158,14 @@ class LabelStudio:
     """
 
     def __init__(self, ch, artifact, python, port, listen, admin, token, pach, postgres=None):
-        self.ch, self.artifact, self.python, self.port, self.listen, self.admin = ch, artifact, python, port, listen, admin
+        self.ch, self.artifact, self.python, self.port, self.listen, self.admin = (
+            ch,
+            artifact,
+            python,
+            port,
+            listen,
+            admin,
+        )
         self.pach, self.postgres, self.version = pach, postgres, artifact.version
         self.old = self.version.startswith("1.0.")
         self.kind = token if token != "auto" else "legacy" if self.old else "jwt"
@@ -162,24 +179,35 @@ class LabelStudio:
     @staticmethod
     def host_python(ch, python):
         """(major, minor) of the host's Python; (0, 0) when there is none."""
-        said = ch.run("{} -c 'import sys; print(*sys.version_info[:2])' 2>/dev/null || echo 0 0".format(shlex.quote(python)), on_line=lambda *_: None).split()
+        said = ch.run(
+            f"{shlex.quote(python)} -c 'import sys; print(*sys.version_info[:2])' 2>/dev/null || echo 0 0",
+            on_line=lambda *_: None,
+        ).split()
         return int(said[0]), int(said[1])
 
     @staticmethod
     def wrong_python(version):
         """None when a Label Studio runs on this Python; else why not."""
         known = catalogue.load()
-        ranges = ["{0[0]} to {0[1]}".format(known[name].entry["pythons"]) for name in ("label-studio", "label-studio-2021")]
-        low = [tuple(map(int, p.split("."))) for name in ("label-studio-2021", "label-studio") for p in known[name].entry["pythons"]]
+        ranges = [
+            "{0[0]} to {0[1]}".format(known[name].entry["pythons"]) for name in ("label-studio", "label-studio-2021")
+        ]
+        low = [
+            tuple(map(int, p.split(".")))
+            for name in ("label-studio-2021", "label-studio")
+            for p in known[name].entry["pythons"]
+        ]
         if version == (0, 0):
             return "there is no such program"
         if low[0] <= version <= low[1] or low[2] <= version <= low[3]:
             return None
-        return "it is Python {}.{}; Label Studio 1.0.1 needs {}, {} needs {}".format(version[0], version[1], ranges[1], known["label-studio"].version, ranges[0])
+        return "it is Python {}.{}; Label Studio 1.0.1 needs {}, {} needs {}".format(
+            version[0], version[1], ranges[1], known["label-studio"].version, ranges[0]
+        )
 
     def wrong_kind(self):
         """None when the version has this kind of token."""
-        return "{} has legacy tokens only".format(self.version) if self.old and self.kind == "jwt" else None
+        return f"{self.version} has legacy tokens only" if self.old and self.kind == "jwt" else None
 
     # -- the program -----------------------------------------------------------------------------
 
@@ -189,9 +217,11 @@ class LabelStudio:
 
     def no_other(self):
         """A probe: what is installed is this version, or an older one whose database it can bring up to date: 1.0's, it cannot."""
-        return ("v=$(ls -d {0}/lib/python3*/site-packages/label_studio-*.dist-info 2>/dev/null | sed 's/.*label_studio-//; s/.dist-info//' | sort -V | tail -n 1 || true)\n"
-                "case \"$v\" in ''|{1}) exit 0;; 1.0.*) ;; *) [ \"$(printf '%s\\n' \"$v\" {1} | sort -V | tail -n 1)\" != {1} ] || exit 0;; esac\n"
-                "echo \"Label Studio $v is there, and {1} cannot use its database\"; exit 1").format(VENV, self.version)
+        return (
+            f"v=$(ls -d {VENV}/lib/python3*/site-packages/label_studio-*.dist-info 2>/dev/null | sed 's/.*label_studio-//; s/.dist-info//' | sort -V | tail -n 1 || true)\n"
+            f'case "$v" in \'\'|{self.version}) exit 0;; 1.0.*) ;; *) [ "$(printf \'%s\\n\' "$v" {self.version} | sort -V | tail -n 1)" != {self.version} ] || exit 0;; esac\n'
+            f'echo "Label Studio $v is there, and {self.version} cannot use its database"; exit 1'
+        )
 
     def venv(self):
         """Action: the package that makes Python's environments. Remove leaves it: other programs of the host may use it."""
@@ -203,109 +233,196 @@ class LabelStudio:
         """Action: Label Studio and all it needs, in an environment of its own."""
         listed = self.requirements()
         count = len([line for line in listed.splitlines() if re.match(r"[A-Za-z0-9]", line)])
-        mark = hashlib.sha256("{} {}".format(self.python, listed).encode()).hexdigest()
-        done = ("[ \"$(cat {0}/installed 2>/dev/null)\" = {1} ] || {{ echo 'Label Studio {2} is not in {0} as pinned'; exit 1; }}\n"
-                "ls -d {0}/lib/python3*/site-packages/label_studio-{2}.dist-info >/dev/null 2>&1 || {{ echo '{0} has lost packages'; exit 1; }}\n"
-                "{0}/bin/python -c pass").format(VENV, mark, self.version)
-        script = _INSTALL.format(venv=VENV, python=shlex.quote(self.python), tool=self.artifact.entry["installer"], mark=mark)
-        return Action(["{} -m venv {}".format(self.python, VENV),
-                       "pip install --no-deps -r {}/requirements.txt   (label-studio=={} and what it needs: {} packages, each pinned)".format(VENV, self.version, count)],
-                      done, lambda: self.ch.host.run(script, stdin=listed, timeout=1500, what="install Label Studio {}".format(self.version)),
-                      "rm -rf --one-file-system " + VENV, "[ ! -e {} ]".format(VENV))
+        mark = hashlib.sha256(f"{self.python} {listed}".encode()).hexdigest()
+        done = (
+            f"[ \"$(cat {VENV}/installed 2>/dev/null)\" = {mark} ] || {{ echo 'Label Studio {self.version} is not in {VENV} as pinned'; exit 1; }}\n"
+            f"ls -d {VENV}/lib/python3*/site-packages/label_studio-{self.version}.dist-info >/dev/null 2>&1 || {{ echo '{VENV} has lost packages'; exit 1; }}\n"
+            f"{VENV}/bin/python -c pass"
+        )
+        script = _INSTALL.format(
+            venv=VENV, python=shlex.quote(self.python), tool=self.artifact.entry["installer"], mark=mark
+        )
+        return Action(
+            [
+                f"{self.python} -m venv {VENV}",
+                f"pip install --no-deps -r {VENV}/requirements.txt   (label-studio=={self.version} and what it needs: {count} packages, each pinned)",
+            ],
+            done,
+            lambda: self.ch.host.run(script, stdin=listed, timeout=1500, what=f"install Label Studio {self.version}"),
+            "rm -rf --one-file-system " + VENV,
+            f"[ ! -e {VENV} ]",
+        )
 
     # -- settings and service ----------------------------------------------------------------------
 
     def settings(self):
         """The text of its settings: an EnvironmentFile."""
-        lines = ["# Written by the runbook, chapter 10. Changes made here are undone by the next install.",
-                 "LABEL_STUDIO_BASE_DATA_DIR=" + DATA, "LABEL_STUDIO_DISABLE_SIGNUP_WITHOUT_LINK=true", "SESSION_COOKIE_SECURE=0",
-                 "# The S3 gateway has no logins: any key will do, when the secret is the same word. Given here and not in a storage,",
-                 "# its private address is trusted, and every address that a person types in is still checked.",
-                 "LABEL_STUDIO_S3_ENDPOINT=" + self.s3_url(), "LABEL_STUDIO_AWS_ACCESS_KEY_ID=runbook", "LABEL_STUDIO_AWS_SECRET_ACCESS_KEY=runbook",
-                 "# The gateway knows S3 of before 2025, without checksums on every request.",
-                 "AWS_REQUEST_CHECKSUM_CALCULATION=when_required", "AWS_RESPONSE_CHECKSUM_VALIDATION=when_required", "AWS_EC2_METADATA_DISABLED=true",
-                 "# Nothing is reported to its makers.",
-                 "COLLECT_ANALYTICS=false", "collect_analytics=false", "LATEST_VERSION_CHECK=false", "SENTRY_DSN=", "FRONTEND_SENTRY_DSN=",
-                 "LOG_LEVEL=WARNING", "PYTHONPYCACHEPREFIX={}/.pycache".format(DATA)]
+        lines = [
+            "# Written by the runbook, chapter 10. Changes made here are undone by the next install.",
+            "LABEL_STUDIO_BASE_DATA_DIR=" + DATA,
+            "LABEL_STUDIO_DISABLE_SIGNUP_WITHOUT_LINK=true",
+            "SESSION_COOKIE_SECURE=0",
+            "# The S3 gateway has no logins: any key will do, when the secret is the same word. Given here and not in a storage,",
+            "# its private address is trusted, and every address that a person types in is still checked.",
+            "LABEL_STUDIO_S3_ENDPOINT=" + self.s3_url(),
+            "LABEL_STUDIO_AWS_ACCESS_KEY_ID=runbook",
+            "LABEL_STUDIO_AWS_SECRET_ACCESS_KEY=runbook",
+            "# The gateway knows S3 of before 2025, without checksums on every request.",
+            "AWS_REQUEST_CHECKSUM_CALCULATION=when_required",
+            "AWS_RESPONSE_CHECKSUM_VALIDATION=when_required",
+            "AWS_EC2_METADATA_DISABLED=true",
+            "# Nothing is reported to its makers.",
+            "COLLECT_ANALYTICS=false",
+            "collect_analytics=false",
+            "LATEST_VERSION_CHECK=false",
+            "SENTRY_DSN=",
+            "FRONTEND_SENTRY_DSN=",
+            "LOG_LEVEL=WARNING",
+            f"PYTHONPYCACHEPREFIX={DATA}/.pycache",
+        ]
         if self.old:
-            lines += ["DJANGO_SETTINGS_MODULE=runbook_settings", "LABEL_STUDIO_SECRET_KEY='{}'".format(self._key)]
+            lines += ["DJANGO_SETTINGS_MODULE=runbook_settings", f"LABEL_STUDIO_SECRET_KEY='{self._key}'"]
         if self.postgres:
-            lines += ["DJANGO_DB=default", "POSTGRE_HOST=127.0.0.1", "POSTGRE_PORT={}".format(self.postgres.port), "POSTGRE_NAME=" + DATABASE,
-                      "POSTGRE_USER=" + DATABASE, "POSTGRE_PASSWORD='{}'".format(self.ch.secret("postgres-" + DATABASE))]
+            lines += [
+                "DJANGO_DB=default",
+                "POSTGRE_HOST=127.0.0.1",
+                f"POSTGRE_PORT={self.postgres.port}",
+                "POSTGRE_NAME=" + DATABASE,
+                "POSTGRE_USER=" + DATABASE,
+                "POSTGRE_PASSWORD='{}'".format(self.ch.secret("postgres-" + DATABASE)),
+            ]
         return "\n".join(lines) + "\n"
 
     def own_key(self):
         """Action: 1.0.1 signs with a key of its own; nothing to do for later versions, which make one."""
         if not self.old:
-            return Action("nothing to do: {} makes a key of its own".format(self.version), "true", "true")
-        return self.ch.write("{}/lib/python{}.{}/site-packages/runbook_settings.py".format(VENV, *self.host_python(self.ch, self.python)), _OWN_KEY)
+            return Action(f"nothing to do: {self.version} makes a key of its own", "true", "true")
+        return self.ch.write(
+            "{}/lib/python{}.{}/site-packages/runbook_settings.py".format(
+                VENV, *self.host_python(self.ch, self.python)
+            ),
+            _OWN_KEY,
+        )
 
     def unit(self):
         return _UNIT.format(user=USER, settings=SETTINGS, data=DATA, port=self.port, venv=VENV, listen=self.listen)
 
     def port_free(self):
         """A probe: nothing listens on the port, or Label Studio does."""
-        return ("pid=$(systemctl show -p MainPID {0} 2>/dev/null | cut -d= -f2)\n"
-                "who=$(ss -Hltnp 'sport = :{1}' | grep -v \"pid=${{pid:-none}},\" || true); [ -z \"$who\" ] || {{ echo \"${{who##*users:}} listens there\"; exit 1; }}").format(UNIT, self.port)
+        return (
+            f"pid=$(systemctl show -p MainPID {UNIT} 2>/dev/null | cut -d= -f2)\n"
+            f'who=$(ss -Hltnp \'sport = :{self.port}\' | grep -v "pid=${{pid:-none}}," || true); [ -z "$who" ] || {{ echo "${{who##*users:}} listens there"; exit 1; }}'
+        )
 
     def listens(self):
         """Action: its process listens on the port that was asked for, and on no other; installing waits, also for the first start's work on the database."""
         # `systemctl start` returns before the program listens; a program that found its port busy listens on the next one.
-        probe = """pid=$(systemctl show -p MainPID {unit} | cut -d= -f2); [ "${{pid:-0}}" != 0 ] || {{ echo "{unit} is $(systemctl is-active {unit} || true)"; exit 1; }}
+        probe = f"""pid=$(systemctl show -p MainPID {UNIT} | cut -d= -f2); [ "${{pid:-0}}" != 0 ] || {{ echo "{UNIT} is $(systemctl is-active {UNIT} || true)"; exit 1; }}
 where=$(ss -Hltnp | grep "pid=$pid," | awk '{{print $4}}' || true)
-case "$where" in *:{port}) ;; '') echo "{unit} listens nowhere yet"; exit 1;; *) echo "{unit} listens on $where, not on port {port}: that was busy when it started"; exit 1;; esac""".format(unit=UNIT, port=self.port)
+case "$where" in *:{self.port}) ;; '') echo "{UNIT} listens nowhere yet"; exit 1;; *) echo "{UNIT} listens on $where, not on port {self.port}: that was busy when it started"; exit 1;; esac"""
 
         def elsewhere():
             seen = self.ch.host.probe({0: probe})[0].out
             return seen if "busy" in seen else None
 
         def apply():
-            if elsewhere():     # the port is free now: it was asked before
+            if elsewhere():  # the port is free now: it was asked before
                 self.ch.restart(UNIT)
-            self.ch.wait("Label Studio to listen (the first start makes its database)", lambda: self.ch.host.probe({0: probe})[0].ok,
-                         failed=lambda: elsewhere() or self.ch.unit_failure(UNIT), timeout=900)
-        return Action("wait until {} listens on port {}".format(UNIT, self.port), probe, apply)
+            self.ch.wait(
+                "Label Studio to listen (the first start makes its database)",
+                lambda: self.ch.host.probe({0: probe})[0].ok,
+                failed=lambda: elsewhere() or self.ch.unit_failure(UNIT),
+                timeout=900,
+            )
+
+        return Action(f"wait until {UNIT} listens on port {self.port}", probe, apply)
 
     def answers(self):
         """Action: GET /health/ says UP."""
+
         def unhealthy():
             with self._talk() as client:
                 said = client.get("/health/")
-            return None if said.status_code == 200 and said.json().get("status") == "UP" else "GET /health/ answered {}".format(said.status_code)
-        return Action("wait for GET /health/", unhealthy, lambda: self.ch.wait("Label Studio to answer", lambda: unhealthy() is None, failed=lambda: self.ch.unit_failure(UNIT), timeout=120))
+            return (
+                None
+                if said.status_code == 200 and said.json().get("status") == "UP"
+                else f"GET /health/ answered {said.status_code}"
+            )
+
+        return Action(
+            "wait for GET /health/",
+            unhealthy,
+            lambda: self.ch.wait(
+                "Label Studio to answer",
+                lambda: unhealthy() is None,
+                failed=lambda: self.ch.unit_failure(UNIT),
+                timeout=120,
+            ),
+        )
 
     def database(self):
         """Action: its database and role on PostgreSQL; remove drops both."""
         made = self.postgres.database(DATABASE)
-        psql = "runuser -u postgres -- psql -p {} -AtXqc ".format(self.postgres.port)
-        gone = "! command -v psql >/dev/null || [ -z \"$({}\"select 1 from pg_roles where rolname = '{}'\")\" ]".format(psql, DATABASE)
-        return Action(made.shown, made.done, made.apply, psql + "'drop database if exists {}'\n".format(DATABASE) + psql + "'drop role if exists {}'".format(DATABASE), gone)
+        psql = f"runuser -u postgres -- psql -p {self.postgres.port} -AtXqc "
+        gone = (
+            f'! command -v psql >/dev/null || [ -z "$({psql}"select 1 from pg_roles where rolname = \'{DATABASE}\'")" ]'
+        )
+        return Action(
+            made.shown,
+            made.done,
+            made.apply,
+            psql + f"'drop database if exists {DATABASE}'\n" + psql + f"'drop role if exists {DATABASE}'",
+            gone,
+        )
 
     # -- its user and token ------------------------------------------------------------------------
 
     def user(self):
         """Action: the user exists, and its password is the secret label-studio-password."""
+
         def done():
             with contextlib.closing(self.session()):
                 return None
 
         def apply():
             name = shlex.quote(self.admin)
-            script = ("set -a; . {settings}; set +a; cd {data}; p=$(cat)\n"
-                      "ls_() {{ printf '%s\\n' \"$p\" | runuser -u {user} -- {venv}/bin/label-studio \"$@\" --username {name} 2>&1 | grep -v -i 'password\\|getpass' | tail -n 5; }}\n"
-                      "ls_ init {project}\nls_ reset_password").format(settings=SETTINGS, data=DATA, user=USER, venv=VENV, name=name, project="runbook" if self.old else "")
+            script = (
+                "set -a; . {settings}; set +a; cd {data}; p=$(cat)\n"
+                "ls_() {{ printf '%s\\n' \"$p\" | runuser -u {user} -- {venv}/bin/label-studio \"$@\" --username {name} 2>&1 | grep -v -i 'password\\|getpass' | tail -n 5; }}\n"
+                "ls_ init {project}\nls_ reset_password"
+            ).format(
+                settings=SETTINGS, data=DATA, user=USER, venv=VENV, name=name, project="runbook" if self.old else ""
+            )
             # Where there is no terminal, it reads the password from standard input.
-            self.ch.host.run(script, stdin=self.password.reveal() + "\n", timeout=300, what="make the user " + self.admin)
-        return Action(["label-studio init --username {0}; label-studio reset_password --username {0}   (password: secret {1}, on standard input)".format(self.admin, PASSWORD)], done, apply)
+            self.ch.host.run(
+                script, stdin=self.password.reveal() + "\n", timeout=300, what="make the user " + self.admin
+            )
+
+        return Action(
+            [
+                f"label-studio init --username {self.admin}; label-studio reset_password --username {self.admin}   (password: secret {PASSWORD}, on standard input)"
+            ],
+            done,
+            apply,
+        )
 
     def http(self):
         """A client without any login, through SSH. Unmet when another program has the port: it gets no password of ours."""
         if self._local is None:
             ok, seen = self.ch.host.probe({0: self.port_free()})[0]
             if not ok:
-                raise Unmet("Label Studio on port {}".format(self.port), "another program has port {}: {}".format(self.port, seen), "ls-port")
-            self._local = self.ch.forward(self.port, "127.0.0.1" if self.listen in ("0.0.0.0", "127.0.0.1", "localhost") else self.listen)
-        return httpx.Client(base_url="http://127.0.0.1:{}".format(self._local), timeout=60, headers={"Referer": "http://127.0.0.1:{}/".format(self._local)}, trust_env=False)
+                raise Unmet(
+                    f"Label Studio on port {self.port}", f"another program has port {self.port}: {seen}", "ls-port"
+                )
+            self._local = self.ch.forward(
+                self.port, "127.0.0.1" if self.listen in ("0.0.0.0", "127.0.0.1", "localhost") else self.listen
+            )
+        return httpx.Client(
+            base_url=f"http://127.0.0.1:{self._local}",
+            timeout=60,
+            headers={"Referer": f"http://127.0.0.1:{self._local}/"},
+            trust_env=False,
+        )
 
     @contextlib.contextmanager
     def _talk(self):
@@ -317,7 +434,11 @@ case "$where" in *:{port}) ;; '') echo "{unit} listens nowhere yet"; exit 1;; *)
                 raise self._silent(e)
 
     def _silent(self, error):
-        return Unmet("an answer of Label Studio", "Label Studio does not answer on port {} ({})".format(self.port, type(error).__name__), "ls-unit")
+        return Unmet(
+            "an answer of Label Studio",
+            f"Label Studio does not answer on port {self.port} ({type(error).__name__})",
+            "ls-unit",
+        )
 
     def session(self, password=None):
         """A client that logged in as a person does. Unmet when it is not let in."""
@@ -327,23 +448,37 @@ case "$where" in *:{port}) ;; '') echo "{unit} listens nowhere yet"; exit 1;; *)
         except httpx.HTTPError as e:
             client.close()
             raise self._silent(e)
-        said = client.post("/user/login/", data={"email": self.admin, "password": password or self.password.reveal(), "csrfmiddlewaretoken": client.cookies.get("csrftoken", "")})
+        said = client.post(
+            "/user/login/",
+            data={
+                "email": self.admin,
+                "password": password or self.password.reveal(),
+                "csrfmiddlewaretoken": client.cookies.get("csrftoken", ""),
+            },
+        )
         if said.status_code != 302 or "login" in said.headers["location"]:
             client.close()
-            raise Unmet("{} is let in".format(self.admin), "its user or password is refused (status {})".format(said.status_code))
+            raise Unmet(f"{self.admin} is let in", f"its user or password is refused (status {said.status_code})")
         client.headers["X-CSRFToken"] = client.cookies.get("csrftoken", "")
         return client
 
     def token(self):
         """Action: the API takes our token, the secret label-studio-token. A new one is made when it does not."""
+
         def apply():
             with contextlib.closing(self.session()) as client:
                 value = self._new_jwt(client) if self.kind == "jwt" else self._new_legacy(client)
             self.ch.secrets.keep(TOKEN, value)
             self.ch.masker.add(value)
             self._access = None
-        return Action("POST /api/token/   (a personal access token, kept as secret {})".format(TOKEN) if self.kind == "jwt"
-                      else "POST /api/current-user/reset-token/   (a legacy token, kept as secret {})".format(TOKEN), self._token_refused, apply)
+
+        return Action(
+            f"POST /api/token/   (a personal access token, kept as secret {TOKEN})"
+            if self.kind == "jwt"
+            else f"POST /api/current-user/reset-token/   (a legacy token, kept as secret {TOKEN})",
+            self._token_refused,
+            apply,
+        )
 
     def _token_refused(self):
         try:
@@ -355,10 +490,10 @@ case "$where" in *:{port}) ;; '') echo "{unit} listens nowhere yet"; exit 1;; *)
     @staticmethod
     def _new_jwt(client):
         kinds = client.get("/api/jwt/settings").raise_for_status().json()
-        if kinds.get("legacy_api_tokens_enabled"):      # of an earlier install that asked for them
+        if kinds.get("legacy_api_tokens_enabled"):  # of an earlier install that asked for them
             client.post("/api/jwt/settings", json=dict(kinds, legacy_api_tokens_enabled=False)).raise_for_status()
         said = client.post("/api/token/", json={})
-        if said.status_code == 409:     # there may be one at a time, and it is told once only
+        if said.status_code == 409:  # there may be one at a time, and it is told once only
             for old in client.get("/api/token/").raise_for_status().json():
                 client.post("/api/token/blacklist/", json={"refresh": old["token"]})
             said = client.post("/api/token/", json={})
@@ -366,7 +501,10 @@ case "$where" in *:{port}) ;; '') echo "{unit} listens nowhere yet"; exit 1;; *)
 
     def _new_legacy(self, client):
         if not self.old:
-            client.post("/api/jwt/settings", json=dict(client.get("/api/jwt/settings").raise_for_status().json(), legacy_api_tokens_enabled=True)).raise_for_status()
+            client.post(
+                "/api/jwt/settings",
+                json=dict(client.get("/api/jwt/settings").raise_for_status().json(), legacy_api_tokens_enabled=True),
+            ).raise_for_status()
         # 1.0.1 cuts off the answer to GET /api/current-user/token.
         return client.post("/api/current-user/reset-token/").raise_for_status().json()["token"]
 
@@ -394,14 +532,20 @@ case "$where" in *:{port}) ;; '') echo "{unit} listens nowhere yet"; exit 1;; *)
         if self._api is None:
             self._api = self.http()
         try:
-            said = self._api.request(method, path, headers={"Authorization": self._bearer()}, timeout=kw.pop("timeout", 60), **kw)
-            if said.status_code == 401 and self.kind == "jwt":    # an access token lives five minutes
+            said = self._api.request(
+                method, path, headers={"Authorization": self._bearer()}, timeout=kw.pop("timeout", 60), **kw
+            )
+            if said.status_code == 401 and self.kind == "jwt":  # an access token lives five minutes
                 self._access = None
                 said = self._api.request(method, path, headers={"Authorization": self._bearer()}, timeout=60, **kw)
         except httpx.TransportError as e:
             raise self._silent(e)
         if said.status_code >= 400:
-            raise Unmet("{} {} is taken".format(method, path), "{}: {}".format(said.status_code, _words(said)), "ls-token" if said.status_code == 401 else None)
+            raise Unmet(
+                f"{method} {path} is taken",
+                f"{said.status_code}: {_words(said)}",
+                "ls-token" if said.status_code == 401 else None,
+            )
         return said.json() if said.content else None
 
     # -- the data in Pachyderm ---------------------------------------------------------------------
@@ -420,17 +564,24 @@ case "$where" in *:{port}) ;; '') echo "{unit} listens nowhere yet"; exit 1;; *)
         try:
             names = {b.name for b in self.pach.s3.list_buckets()}
         except Exception as e:  # its client lets urllib3's, OSErrors and its own through
-            return "the S3 gateway does not answer: {}".format(type(e).__name__)
+            return f"the S3 gateway does not answer: {type(e).__name__}"
         if bucket in names:
             return None
         branches = sorted(n.partition(".")[0] for n in names if n.partition(".")[2] == repo)
-        return "repository {} has no branch {} (it has {})".format(repo, branch, ", ".join(branches)) if branches else \
-            "there is no repository {} (or it has no branch yet)".format(repo)
+        return (
+            "repository {} has no branch {} (it has {})".format(repo, branch, ", ".join(branches))
+            if branches
+            else f"there is no repository {repo} (or it has no branch yet)"
+        )
 
     def keys(self, bucket):
         """The keys in a bucket that Label Studio would show."""
         self.has_bucket(bucket)
-        return sorted(o.object_name for o in self.pach.s3.list_objects(bucket, recursive=True, use_api_v1=True) if not o.object_name.endswith("/") and re.match(self._filter(), o.object_name))
+        return sorted(
+            o.object_name
+            for o in self.pach.s3.list_objects(bucket, recursive=True, use_api_v1=True)
+            if not o.object_name.endswith("/") and re.match(self._filter(), o.object_name)
+        )
 
     def _filter(self):
         return _PICTURES if "<Image" in getattr(self, "config", "<Image") else ".*"
@@ -445,12 +596,20 @@ case "$where" in *:{port}) ;; '') echo "{unit} listens nowhere yet"; exit 1;; *)
 
     def target_bucket(self, bucket):
         """Action: the repository that takes the annotations, and its branch, exist; remove deletes the repository."""
+
         def undo():
             self.pach.client.delete_repo(bucket.partition(".")[2], force=True)
 
         def gone():
             return "repository {} is there".format(bucket.partition(".")[2]) if self.no_bucket(bucket) is None else None
-        return Action("PUT /{}   (makes the repository and its branch)".format(bucket), lambda: self.no_bucket(bucket), lambda: self.pach.s3.make_bucket(bucket), undo, gone)
+
+        return Action(
+            f"PUT /{bucket}   (makes the repository and its branch)",
+            lambda: self.no_bucket(bucket),
+            lambda: self.pach.s3.make_bucket(bucket),
+            undo,
+            gone,
+        )
 
     # -- the project -------------------------------------------------------------------------------
 
@@ -471,7 +630,10 @@ case "$where" in *:{port}) ;; '') echo "{unit} listens nowhere yet"; exit 1;; *)
             else:
                 self.api("PATCH", "/api/projects/{}/".format(found["id"]), json={"label_config": config})
             self._project = None
-        return Action("POST /api/projects/   (title {}, labelling config of {} lines)".format(title, len(config.splitlines())), done, apply)
+
+        return Action(
+            f"POST /api/projects/   (title {title}, labelling config of {len(config.splitlines())} lines)", done, apply
+        )
 
     def _find_project(self):
         said = self.api("GET", "/api/projects/?page_size=1000")
@@ -514,29 +676,46 @@ case "$where" in *:{port}) ;; '') echo "{unit} listens nowhere yet"; exit 1;; *)
                 self.api("PATCH", "{}/{}".format(path, found[0]["id"]), json=dict(wanted, project=self.id))
             else:
                 self.api("POST", path, json=dict(wanted, project=self.id))
-        return Action("POST {}   ({})".format(path, ", ".join("{}: {}".format(k, str(v).lower() if isinstance(v, bool) else v) for k, v in wanted.items() if k != "title")), done, apply)
+
+        return Action(
+            "POST {}   ({})".format(
+                path,
+                ", ".join(
+                    f"{k}: {str(v).lower() if isinstance(v, bool) else v}" for k, v in wanted.items() if k != "title"
+                ),
+            ),
+            done,
+            apply,
+        )
 
     def storages(self, target=False):
         return self.api("GET", "/api/storages/{}s3?project={}".format("export/" if target else "", self.id))
 
     def synced(self, bucket):
         """Action: each file of the bucket is a task."""
+
         def done():
             missing = sorted(set(self.keys(bucket)) - set(self.tasks()))
-            return "{} files are no task yet, like {}".format(len(missing), missing[0]) if missing else None
+            return f"{len(missing)} files are no task yet, like {missing[0]}" if missing else None
 
         def apply():
             for found in self.storages():
                 said = self.api("POST", "/api/storages/s3/{}/sync".format(found["id"]), timeout=600)
                 if said and said.get("status") == "failed":
-                    raise RunbookError("sync the source storage", self.ch.host.name, (said.get("traceback") or "failed").strip().split("\n")[-1], "See the chapter's Troubleshooting.")
+                    raise RunbookError(
+                        "sync the source storage",
+                        self.ch.host.name,
+                        (said.get("traceback") or "failed").strip().split("\n")[-1],
+                        "See the chapter's Troubleshooting.",
+                    )
             self.ch.wait("the tasks", lambda: done() is None, timeout=120)
+
         return Action("POST /api/storages/s3/<id>/sync", done, apply)
 
     def tasks(self):
         """{key in the source bucket: task}, each with its annotations."""
         # Not by an export: that leaves a file on the host each time, and 1.0.1's leaves out tasks that were just annotated.
-        found = self.api("GET", "/api/projects/{}/tasks/?page_size=1000000".format(self.id), timeout=300)
+        found = self.api("GET", f"/api/projects/{self.id}/tasks/?page_size=1000000", timeout=300)
         tasks = {}
         for task in found:
             for value in task["data"].values():
@@ -548,10 +727,15 @@ case "$where" in *:{port}) ;; '') echo "{unit} listens nowhere yet"; exit 1;; *)
 
     def annotate(self, task, result):
         """Make an annotation as a person's browser does; returns it."""
-        return self.api("POST", "/api/tasks/{}/annotations/".format(task["id"]), json={"result": result, "was_cancelled": False, "lead_time": 1.0})
+        return self.api(
+            "POST",
+            "/api/tasks/{}/annotations/".format(task["id"]),
+            json={"result": result, "was_cancelled": False, "lead_time": 1.0},
+        )
 
     def kept(self, source, target):
         """Action: the first file has the config's first label, and the target repository has that annotation."""
+
         def done():
             try:
                 self.landed(source, target)
@@ -565,7 +749,14 @@ case "$where" in *:{port}) ;; '') echo "{unit} listens nowhere yet"; exit 1;; *)
                 if chosen(old["result"]) == chosen(answer(self.config, 0)):
                     self.api("DELETE", "/api/annotations/{}/".format(old["id"]))
             self.annotate(task, answer(self.config, 0))
-        return Action("POST /api/tasks/<id>/annotations/   (the first file: {})".format(", ".join(chosen(answer(self.config, 0))) or "no label"), done, apply)
+
+        return Action(
+            "POST /api/tasks/<id>/annotations/   (the first file: {})".format(
+                ", ".join(chosen(answer(self.config, 0))) or "no label"
+            ),
+            done,
+            apply,
+        )
 
     def landed(self, source, target):
         """The first file's annotation is in the target repository as Label Studio has it."""
@@ -594,8 +785,13 @@ case "$where" in *:{port}) ;; '') echo "{unit} listens nowhere yet"; exit 1;; *)
             except ValueError:
                 continue
             if isinstance(content, dict) and content.get("id") == annotation["id"]:
-                if content["result"] != annotation["result"] or (annotation.get("task") and self._task_of(content) != annotation["task"]):
-                    raise Unmet("the annotation as Label Studio has it", "another in {}: {}".format(name, json.dumps(content["result"])[:80]))
+                if content["result"] != annotation["result"] or (
+                    annotation.get("task") and self._task_of(content) != annotation["task"]
+                ):
+                    raise Unmet(
+                        "the annotation as Label Studio has it",
+                        "another in {}: {}".format(name, json.dumps(content["result"])[:80]),
+                    )
                 return name, content
         raise Unmet("annotation {} in {}".format(annotation["id"], target), "it is not there")
 
@@ -612,7 +808,7 @@ case "$where" in *:{port}) ;; '') echo "{unit} listens nowhere yet"; exit 1;; *)
     def has_bucket(self, bucket):
         why = self.no_bucket(bucket)
         if why:
-            raise Unmet("{} in Pachyderm".format(bucket), why, "ls-gateway" if "gateway" in why else "ls-source")
+            raise Unmet(f"{bucket} in Pachyderm", why, "ls-gateway" if "gateway" in why else "ls-source")
 
     def wrong_token_is_refused(self):
         """No token, a made-up one of either kind: 401 for each."""
@@ -620,7 +816,7 @@ case "$where" in *:{port}) ;; '') echo "{unit} listens nowhere yet"; exit 1;; *)
             for headers in ({}, {"Authorization": "Token " + "0" * 40}, {"Authorization": "Bearer x.y.z"}):
                 said = client.get("/api/projects/", headers=headers)
                 if said.status_code != 401:
-                    raise Unmet("401 without our token", "{}".format(said.status_code))
+                    raise Unmet("401 without our token", f"{said.status_code}")
 
     def wrong_password_is_refused(self):
         try:
@@ -635,17 +831,27 @@ case "$where" in *:{port}) ;; '') echo "{unit} listens nowhere yet"; exit 1;; *)
         """The sign-up form makes no user without an invitation's link."""
         with self._talk() as client:
             client.get("/user/login/")
-            said = client.post("/user/signup/", data={"email": "stranger@example.com", "password": "a-strangers-password", "csrfmiddlewaretoken": client.cookies.get("csrftoken", "")})
+            said = client.post(
+                "/user/signup/",
+                data={
+                    "email": "stranger@example.com",
+                    "password": "a-strangers-password",
+                    "csrfmiddlewaretoken": client.cookies.get("csrftoken", ""),
+                },
+            )
         if said.status_code != 403:
-            raise Unmet("403 for a stranger's sign-up", "{}".format(said.status_code))
+            raise Unmet("403 for a stranger's sign-up", f"{said.status_code}")
 
     def shows_all(self, bucket):
         """Each file of the bucket is a task. Returns how many."""
         keys, tasks = self.keys(bucket), self.tasks()
         missing = sorted(set(keys) - set(tasks))
         if missing or not keys:
-            raise Unmet("{} tasks".format(len(keys)), "{} of them missing, like {}".format(len(missing), missing[0]) if missing else "an empty bucket")
-        return "{} files, {} tasks".format(len(keys), len(tasks))
+            raise Unmet(
+                f"{len(keys)} tasks",
+                f"{len(missing)} of them missing, like {missing[0]}" if missing else "an empty bucket",
+            )
+        return f"{len(keys)} files, {len(tasks)} tasks"
 
     def picture_arrives(self, source):
         """A browser that is logged in gets the last task's file from Label Studio, byte for byte as Pachyderm has it."""
@@ -663,8 +869,11 @@ case "$where" in *:{port}) ;; '') echo "{unit} listens nowhere yet"; exit 1;; *)
                 said = client.get(value)
                 got = said.content if said.status_code == 200 else b""
         if got != wanted:
-            raise Unmet("{} bytes of {}".format(len(wanted), key), "{} ({} bytes)".format("status {}".format(said.status_code) if not got else "others", len(got)))
-        return "{}, {} bytes".format(key, len(got))
+            raise Unmet(
+                f"{len(wanted)} bytes of {key}",
+                "{} ({} bytes)".format(f"status {said.status_code}" if not got else "others", len(got)),
+            )
+        return f"{key}, {len(got)} bytes"
 
     def annotation_lands(self, source, target):
         """Give the last file the config's last label: a new commit of the target repository holds it. It is deleted again, in both."""
@@ -682,8 +891,10 @@ case "$where" in *:{port}) ;; '') echo "{unit} listens nowhere yet"; exit 1;; *)
                 raise Unmet("what the S3 gateway has", "another in commit " + after[:8])
         finally:
             self.api("DELETE", "/api/annotations/{}/".format(made["id"]))
-            if name and name in {o.object_name for o in self.pach.s3.list_objects(target, recursive=True, use_api_v1=True)}:
-                self.pach.s3.remove_object(target, name)    # 1.0.1 deletes nothing there
+            if name and name in {
+                o.object_name for o in self.pach.s3.list_objects(target, recursive=True, use_api_v1=True)
+            }:
+                self.pach.s3.remove_object(target, name)  # 1.0.1 deletes nothing there
         return "{}: {}, in commit {}".format(key, ", ".join(chosen(made["result"])), after[:8])
 
     def _head(self, repo, branch):
@@ -692,7 +903,12 @@ case "$where" in *:{port}) ;; '') echo "{unit} listens nowhere yet"; exit 1;; *)
 
     def survives(self, restart, bucket):
         restart()
-        self.ch.wait("Label Studio to answer again", lambda: self.answers().done() is None, failed=lambda: self.ch.unit_failure(UNIT), timeout=120)
+        self.ch.wait(
+            "Label Studio to answer again",
+            lambda: self.answers().done() is None,
+            failed=lambda: self.ch.unit_failure(UNIT),
+            timeout=120,
+        )
         self._access = None
         return self.shows_all(bucket)
 
@@ -708,5 +924,7 @@ def _words(said):
         content = said.json()
     except ValueError:
         return said.reason_phrase
-    found = content.get("validation_errors") or content.get("detail") or content if isinstance(content, dict) else content
+    found = (
+        content.get("validation_errors") or content.get("detail") or content if isinstance(content, dict) else content
+    )
     return (found if isinstance(found, str) else json.dumps(found))[:300]

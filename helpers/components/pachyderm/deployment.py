@@ -1,4 +1,5 @@
 """Pachyderm as a chapter deploys it: pachctl's manifest, made safe, applied on the host; its clients; its data kept."""
+
 from __future__ import annotations
 
 import base64
@@ -7,22 +8,22 @@ import json
 import os
 import socket
 
+from helpers.components.kubernetes.kube import Kube, all_of, available
 from helpers.core import catalogue
 from helpers.core.actions import Action
 from helpers.core.chapter import Unmet
 from helpers.core.errors import RunbookError
-from helpers.components.kubernetes.kube import Kube, all_of, available
 from helpers.core.paths import home
 
 # gRPC has hooks of its own around fork(), which complain when a command is started; and it would ask a proxy for 127.0.0.1.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-os.environ["no_grpc_proxy"] = "127.0.0.1,localhost"
+os.environ["NO_GRPC_PROXY"] = "127.0.0.1,localhost"
 
-import grpc  # noqa: E402  (after its settings)
-import python_pachyderm  # noqa: E402
-import urllib3  # noqa: E402
-from minio import Minio  # noqa: E402
+import grpc
+import python_pachyderm
+import urllib3
+from minio import Minio
 
 SPACE = "pachyderm"
 #: ports of the service at its cluster address, and on the host where it is exposed there
@@ -74,16 +75,19 @@ class Client(python_pachyderm.Client):
     def _in_time(self, stub):
         def call(method):
             return lambda request, **kw: getattr(stub, method)(request, timeout=self._patience, **kw)
+
         return type("Stub", (), {"__getattr__": lambda _, method: call(method)})()
 
     def _told(self, method, error):
-        do = "On the host: microk8s kubectl get pods -n {0}; microk8s kubectl logs -n {0} deploy/pachd --tail=30".format(SPACE)
+        do = f"On the host: microk8s kubectl get pods -n {SPACE}; microk8s kubectl logs -n {SPACE} deploy/pachd --tail=30"
         if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
-            said, self._patience = "pachd gives no answer within {} s: does its etcd run?".format(self._patience), 2
+            said, self._patience = f"pachd gives no answer within {self._patience} s: does its etcd run?", 2
         elif error.code() == grpc.StatusCode.UNAVAILABLE:
             said = "pachd does not answer"
         else:
-            return RunbookError("ask pachd: " + method, saw=(error.details() or str(error.code())).split("\n")[0], do=do)
+            return RunbookError(
+                "ask pachd: " + method, saw=(error.details() or str(error.code())).split("\n")[0], do=do
+            )
         away = RunbookError("ask pachd: " + method, saw=said, do=do)
         away.entry = "pach-down"
         return away
@@ -127,24 +131,67 @@ class Pachyderm:
 
     def command(self):
         """pachctl's arguments that print the manifest."""
-        small = ["--pachd-cpu-request", "250m", "--pachd-memory-request", "256M", "--block-cache-size", "256M", "--etcd-cpu-request", "250m", "--etcd-memory-request", "512M"]
-        common = ["--namespace", SPACE, "--no-expose-docker-socket", "--no-dashboard", "--dash-image", "pachyderm/dash:none", "--no-guaranteed",
-                  "--cluster-deployment-id", self._id(), "--dry-run", "-o", "json"]
+        small = [
+            "--pachd-cpu-request",
+            "250m",
+            "--pachd-memory-request",
+            "256M",
+            "--block-cache-size",
+            "256M",
+            "--etcd-cpu-request",
+            "250m",
+            "--etcd-memory-request",
+            "512M",
+        ]
+        common = [
+            "--namespace",
+            SPACE,
+            "--no-expose-docker-socket",
+            "--no-dashboard",
+            "--dash-image",
+            "pachyderm/dash:none",
+            "--no-guaranteed",
+            "--cluster-deployment-id",
+            self._id(),
+            "--dry-run",
+            "-o",
+            "json",
+        ]
         if self.store == "local":
             return ["deploy", "local"] + common + ["--host-path", HOST_PATH]
-        return ["deploy", "custom", "--persistent-disk", "aws", "--object-store", "s3", "--dynamic-etcd-nodes", "1",
-                "--etcd-storage-class", "microk8s-hostpath", "--disable-ssl"] + small + common + ["none", "10", BUCKET, _ID, _KEY, self.minio[0]]
+        return (
+            [
+                "deploy",
+                "custom",
+                "--persistent-disk",
+                "aws",
+                "--object-store",
+                "s3",
+                "--dynamic-etcd-nodes",
+                "1",
+                "--etcd-storage-class",
+                "microk8s-hostpath",
+                "--disable-ssl",
+            ]
+            + small
+            + common
+            + ["none", "10", BUCKET, _ID, _KEY, self.minio[0]]
+        )
 
     def _id(self):
         if not hasattr(self, "_machine"):
-            self._machine = hashlib.sha256(self.ch.run("cat /etc/machine-id", on_line=lambda *_: None).encode()).hexdigest()[:32]
+            self._machine = hashlib.sha256(
+                self.ch.run("cat /etc/machine-id", on_line=lambda *_: None).encode()
+            ).hexdigest()[:32]
         return self._machine
 
     def manifest(self):
         """What is applied: pachctl's documents with our services and, for MinIO, its keys. Not to be shown: it holds them."""
         if self._docs is None:
             out = self.pachctl.run(*self.command(), env={"PACH_CONFIG": str(self.settings())})
-            self._docs = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SPACE, "labels": {"suite": "pachyderm"}}}]
+            self._docs = [
+                {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SPACE, "labels": {"suite": "pachyderm"}}}
+            ]
             self._docs += [self._ours(doc) for doc in parse(out)]
         return self._docs
 
@@ -152,7 +199,9 @@ class Pachyderm:
         """pachctl's own configuration file: no reports about use to its makers, also not from pachd."""
         path = home("pachyderm") / (self.ch.host.target.slug + ".json")
         if not path.exists():
-            path.write_text(json.dumps({"user_id": hashlib.sha256(str(path).encode()).hexdigest()[:32], "v2": {"metrics": False}}))
+            path.write_text(
+                json.dumps({"user_id": hashlib.sha256(str(path).encode()).hexdigest()[:32], "v2": {"metrics": False}})
+            )
         return path
 
     def _ours(self, doc):
@@ -163,17 +212,26 @@ class Pachyderm:
             for port in spec["ports"]:
                 port.pop("nodePort", None)
                 port["targetPort"] = port.get("targetPort") or port["port"]
-            if name == "pachd":     # the same numbers at the cluster's address as on the host
-                spec["ports"] += [{"name": "grpc", "port": GRPC, "targetPort": 650}, {"name": "s3", "port": S3, "targetPort": 600}]
+            if name == "pachd":  # the same numbers at the cluster's address as on the host
+                spec["ports"] += [
+                    {"name": "grpc", "port": GRPC, "targetPort": 650},
+                    {"name": "s3", "port": S3, "targetPort": 600},
+                ]
                 if self.expose != "cluster":
                     for port in spec["ports"]:
                         if port["port"] in (GRPC, S3):
                             port["nodePort"] = port["port"]
-            if spec.get("type") == "NodePort":     # etcd's as well: it has no password
-                spec["type"] = {"node": "NodePort", "loadbalancer": "LoadBalancer"}.get(self.expose, "ClusterIP") if name == "pachd" else "ClusterIP"
-        if kind == "StatefulSet":   # the annotation is the way of before Kubernetes 1.6
+            if spec.get("type") == "NodePort":  # etcd's as well: it has no password
+                spec["type"] = (
+                    {"node": "NodePort", "loadbalancer": "LoadBalancer"}.get(self.expose, "ClusterIP")
+                    if name == "pachd"
+                    else "ClusterIP"
+                )
+        if kind == "StatefulSet":  # the annotation is the way of before Kubernetes 1.6
             for claim in doc["spec"]["volumeClaimTemplates"]:
-                claim["spec"].update(storageClassName=claim["metadata"].pop("annotations")["volume.beta.kubernetes.io/storage-class"])
+                claim["spec"].update(
+                    storageClassName=claim["metadata"].pop("annotations")["volume.beta.kubernetes.io/storage-class"]
+                )
         if kind == "Secret" and self.store == "minio":
             doc["data"]["amazon-id"] = base64.b64encode(self.minio[1].encode()).decode()
             doc["data"]["amazon-secret"] = base64.b64encode(self.minio[2].reveal().encode()).decode()
@@ -183,14 +241,19 @@ class Pachyderm:
 
     def deployed(self):
         """Action: what pachctl's manifest says is in the cluster, unchanged, and pachd and etcd are available."""
-        shown = ["pachctl " + " ".join(a for a in self.command() if a != self._id()).replace("--cluster-deployment-id ", ""),
-                 "kubectl apply -f -   (pachctl's output{}; services: {})".format(", MinIO's keys put in" if self.store == "minio" else "", self.expose)]
+        shown = [
+            "pachctl " + " ".join(a for a in self.command() if a != self._id()).replace("--cluster-deployment-id ", ""),
+            "kubectl apply -f -   (pachctl's output{}; services: {})".format(
+                ", MinIO's keys put in" if self.store == "minio" else "", self.expose
+            ),
+        ]
 
         def apply():
             self._docs = None
             self._replace_services()
             self._apply()
             self._ready()
+
         return Action(shown, self._differs, apply, self._remove, gone=self._still_there)
 
     def _list(self):
@@ -201,66 +264,119 @@ class Pachyderm:
 
     def _replace_services(self):
         """apply cannot take a node port away from a service that becomes a cluster's own: such a one is made anew."""
-        done = self.ch.host.run("microk8s kubectl get service pachd -n {} -o jsonpath='{{.spec.type}}' 2>/dev/null || true".format(SPACE), on_line=lambda *_: None).out.strip()
+        done = self.ch.host.run(
+            f"microk8s kubectl get service pachd -n {SPACE} -o jsonpath='{{.spec.type}}' 2>/dev/null || true",
+            on_line=lambda *_: None,
+        ).out.strip()
         if done and done != {"node": "NodePort", "loadbalancer": "LoadBalancer"}.get(self.expose, "ClusterIP"):
-            self.kube.kubectl("delete service pachd -n {}".format(SPACE))
+            self.kube.kubectl(f"delete service pachd -n {SPACE}")
             self._address = None
 
     def _ready(self):
         self.kube.wait_for("pachd and etcd", self._available(), 300)
-        self.ch.wait("pachd to answer", lambda: self.client.get_remote_version(), timeout=60, do="On the host: microk8s kubectl logs -n pachyderm deploy/pachd")
+        self.ch.wait(
+            "pachd to answer",
+            lambda: self.client.get_remote_version(),
+            timeout=60,
+            do="On the host: microk8s kubectl logs -n pachyderm deploy/pachd",
+        )
 
     def _differs(self):
         if self.pachctl.missing():
             return self.pachctl.missing()
         # The server says what each object would be after an apply; that is compared with what it is.
-        said = self.ch.host.run("m=$(cat); k='microk8s kubectl'\n$k apply --dry-run=server -o json -f - <<< \"$m\"; echo @@@; $k get --ignore-not-found -o json -f - <<< \"$m\"",
-                                stdin=self._list(), raw=True, check=False, timeout=60)
+        said = self.ch.host.run(
+            'm=$(cat); k=\'microk8s kubectl\'\n$k apply --dry-run=server -o json -f - <<< "$m"; echo @@@; $k get --ignore-not-found -o json -f - <<< "$m"',
+            stdin=self._list(),
+            raw=True,
+            check=False,
+            timeout=60,
+        )
         if said.code:
             text = self.ch.masker.mask(said.err.strip())
-            return "not deployed" if "namespaces \"{}\" not found".format(SPACE) in text else text.split("\n")[-1]
+            return "not deployed" if f'namespaces "{SPACE}" not found' in text else text.split("\n")[-1]
         after, _, now = said.out.partition("@@@")
-        wanted, found = ({_name(o): o for o in json.loads(text or "{}").get("items", [])} for text in (after, now.strip()))
-        missing, changed = [n for n in wanted if n not in found], [n for n in wanted if n in found and _essence(wanted[n]) != _essence(found[n])]
+        wanted, found = (
+            {_name(o): o for o in json.loads(text or "{}").get("items", [])} for text in (after, now.strip())
+        )
+        missing, changed = (
+            [n for n in wanted if n not in found],
+            [n for n in wanted if n in found and _essence(wanted[n]) != _essence(found[n])],
+        )
         ok, seen = self.ch.host.probe({0: self._available()})[0]
-        return "; ".join(filter(None, [missing and "missing: " + ", ".join(missing), changed and "changed: " + ", ".join(changed), "" if ok else seen])) or None
+        return (
+            "; ".join(
+                filter(
+                    None,
+                    [
+                        missing and "missing: " + ", ".join(missing),
+                        changed and "changed: " + ", ".join(changed),
+                        "" if ok else seen,
+                    ],
+                )
+            )
+            or None
+        )
 
     def _available(self):
-        return all_of(available(SPACE, "statefulset" if self.store == "minio" else "deployment", "etcd"), available(SPACE, "deployment", "pachd"))
+        return all_of(
+            available(SPACE, "statefulset" if self.store == "minio" else "deployment", "etcd"),
+            available(SPACE, "deployment", "pachd"),
+        )
 
     def _still_there(self):
-        left = self.ch.run("microk8s kubectl get namespace,clusterrole,clusterrolebinding -o name 2>/dev/null | grep -xE '[a-z.0-9]*/pachyderm(-worker)?' || true", on_line=lambda *_: None).split()
-        left += self.ch.run("[ ! -e {0} ] || echo {0}".format(HOST_PATH), on_line=lambda *_: None).split()
+        left = self.ch.run(
+            "microk8s kubectl get namespace,clusterrole,clusterrolebinding -o name 2>/dev/null | grep -xE '[a-z.0-9]*/pachyderm(-worker)?' || true",
+            on_line=lambda *_: None,
+        ).split()
+        left += self.ch.run(f"[ ! -e {HOST_PATH} ] || echo {HOST_PATH}", on_line=lambda *_: None).split()
         return "still there: " + ", ".join(left) if left else None
 
     def _remove(self):
         # The claim's volume outlives it (see kept), so its folder goes by hand.
-        self.ch.host.run("""k="microk8s kubectl"
-volumes=$($k get pv -o jsonpath='{range .items[?(@.spec.claimRef.namespace=="%(space)s")]}{.metadata.name} {end}')
-$k delete namespace %(space)s --ignore-not-found --timeout=180s
+        self.ch.host.run(
+            f"""k="microk8s kubectl"
+volumes=$($k get pv -o jsonpath='{{range .items[?(@.spec.claimRef.namespace=="{SPACE}")]}}{{.metadata.name}} {{end}}')
+$k delete namespace {SPACE} --ignore-not-found --timeout=180s
 $k delete clusterrole,clusterrolebinding -l suite=pachyderm --ignore-not-found
 for name in $volumes; do $k delete pv "$name" --ignore-not-found --timeout=60s; done
-rm -rf --one-file-system %(path)s /var/snap/microk8s/common/default-storage/%(space)s-etcd-storage-etcd-0-pvc-*""" % {"space": SPACE, "path": HOST_PATH}, timeout=400, what="delete Pachyderm and its data")
+rm -rf --one-file-system {HOST_PATH} /var/snap/microk8s/common/default-storage/{SPACE}-etcd-storage-etcd-0-pvc-*""",
+            timeout=400,
+            what="delete Pachyderm and its data",
+        )
 
     def kept(self):
         """Action: the volume with the metadata is bound, and would stay if its claim were deleted (local: the folder is there)."""
         if self.store == "local":
-            return Action("nothing to do: {0}/etcd and {0}/pachd are folders of the host".format(HOST_PATH),
-                          "for d in etcd pachd; do [ -d {0}/$d ] || {{ echo \"{0}/$d is missing\"; exit 1; }}; done".format(HOST_PATH), "true")
-        probe = """k="microk8s kubectl"
-said=$($k get pvc {claim} -n {space} -o jsonpath='{{.status.phase}} {{.spec.volumeName}} {{.metadata.deletionTimestamp}}' 2>&1) || {{ echo "etcd's claim {claim} is missing: its pods have nowhere to write"; exit 1; }}
-set -- $said; [ "$1" = Bound ] || {{ echo "etcd's claim {claim} is $1, not Bound"; exit 1; }}
-[ -z "${{3:-}}" ] || {{ echo "etcd's claim {claim} is being deleted: it goes when etcd's pod ends"; exit 1; }}
+            return Action(
+                f"nothing to do: {HOST_PATH}/etcd and {HOST_PATH}/pachd are folders of the host",
+                f'for d in etcd pachd; do [ -d {HOST_PATH}/$d ] || {{ echo "{HOST_PATH}/$d is missing"; exit 1; }}; done',
+                "true",
+            )
+        probe = f"""k="microk8s kubectl"
+said=$($k get pvc {_CLAIM} -n {SPACE} -o jsonpath='{{.status.phase}} {{.spec.volumeName}} {{.metadata.deletionTimestamp}}' 2>&1) || {{ echo "etcd's claim {_CLAIM} is missing: its pods have nowhere to write"; exit 1; }}
+set -- $said; [ "$1" = Bound ] || {{ echo "etcd's claim {_CLAIM} is $1, not Bound"; exit 1; }}
+[ -z "${{3:-}}" ] || {{ echo "etcd's claim {_CLAIM} is being deleted: it goes when etcd's pod ends"; exit 1; }}
 volume=$2; said=$($k get pv $volume -o jsonpath='{{.status.phase}} {{.spec.persistentVolumeReclaimPolicy}} {{.spec.claimRef.name}} {{.metadata.deletionTimestamp}}' 2>&1) || {{ echo "etcd's volume $volume is missing"; exit 1; }}
-set -- $said; [ "$1 ${{3:-}}" = 'Bound {claim}' ] || {{ echo "etcd's volume $volume is $1, not bound to {claim}"; exit 1; }}
+set -- $said; [ "$1 ${{3:-}}" = 'Bound {_CLAIM}' ] || {{ echo "etcd's volume $volume is $1, not bound to {_CLAIM}"; exit 1; }}
 [ -z "${{4:-}}" ] || {{ echo "etcd's volume $volume is being deleted"; exit 1; }}
-[ "$2" = Retain ] || {{ echo "etcd's volume would be deleted with its claim (policy $2)"; exit 1; }}""".format(claim=_CLAIM, space=SPACE)
-        return Action(["kubectl patch pv ... persistentVolumeReclaimPolicy: Retain",
-                       "(where the claim was deleted: bind its volume to a new one)"], probe, self._keep)
+[ "$2" = Retain ] || {{ echo "etcd's volume would be deleted with its claim (policy $2)"; exit 1; }}"""
+        return Action(
+            [
+                "kubectl patch pv ... persistentVolumeReclaimPolicy: Retain",
+                "(where the claim was deleted: bind its volume to a new one)",
+            ],
+            probe,
+            self._keep,
+        )
 
     def _keep(self):
-        claim = self._json("pvc {} -n {}".format(_CLAIM, SPACE))
-        volumes = [v for v in self.kube.get("pv")["items"] if (v["spec"].get("claimRef") or {}).get("name") == _CLAIM and v["spec"]["claimRef"]["namespace"] == SPACE]
+        claim = self._json(f"pvc {_CLAIM} -n {SPACE}")
+        volumes = [
+            v
+            for v in self.kube.get("pv")["items"]
+            if (v["spec"].get("claimRef") or {}).get("name") == _CLAIM and v["spec"]["claimRef"]["namespace"] == SPACE
+        ]
         for volume in volumes:
             self._patch("pv " + volume["metadata"]["name"], {"spec": {"persistentVolumeReclaimPolicy": "Retain"}})
         if claim is None or claim["metadata"].get("deletionTimestamp") or claim["status"]["phase"] != "Bound":
@@ -269,67 +385,95 @@ set -- $said; [ "$1 ${{3:-}}" = 'Bound {claim}' ] || {{ echo "etcd's volume $vol
     def _rebind(self, claim, volumes):
         """A deleted claim cannot be called back: end etcd, let the claim go, and bind its volume to a new one."""
         if not volumes:
-            raise RunbookError("bind etcd's volume again", self.ch.host.name, "no volume of the claim {} is left: the metadata are lost".format(_CLAIM),
-                               "Remove the chapter and install again, or restore a backup made with pachctl extract.")
+            raise RunbookError(
+                "bind etcd's volume again",
+                self.ch.host.name,
+                f"no volume of the claim {_CLAIM} is left: the metadata are lost",
+                "Remove the chapter and install again, or restore a backup made with pachctl extract.",
+            )
         volume = volumes[0]["metadata"]["name"]
-        self.kube.kubectl("scale statefulset etcd -n {} --replicas=0".format(SPACE))
+        self.kube.kubectl(f"scale statefulset etcd -n {SPACE} --replicas=0")
         if claim is not None and not claim["metadata"].get("deletionTimestamp"):
-            self.kube.kubectl("delete pvc {} -n {} --wait=false".format(_CLAIM, SPACE))
-        self.ch.wait("the old claim to go", lambda: self._json("pvc {} -n {}".format(_CLAIM, SPACE)) is None, timeout=120)
+            self.kube.kubectl(f"delete pvc {_CLAIM} -n {SPACE} --wait=false")
+        self.ch.wait("the old claim to go", lambda: self._json(f"pvc {_CLAIM} -n {SPACE}") is None, timeout=120)
         self._patch("pv " + volume, {"spec": {"claimRef": {"uid": None, "resourceVersion": None}}})
         template = [d for d in self.manifest() if d["kind"] == "StatefulSet"][0]["spec"]["volumeClaimTemplates"][0]
         spec = dict(template["spec"], volumeName=volume)
-        self.kube.kubectl("apply -f -", stdin=json.dumps({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "spec": spec, "metadata": {
-            "name": _CLAIM, "namespace": SPACE, "labels": template["metadata"]["labels"]}}))
-        self.kube.kubectl("scale statefulset etcd -n {} --replicas=1".format(SPACE))
-        self.ch.wait("the new claim to be bound", lambda: self._json("pvc {} -n {}".format(_CLAIM, SPACE))["status"]["phase"] == "Bound", timeout=60)
+        self.kube.kubectl(
+            "apply -f -",
+            stdin=json.dumps(
+                {
+                    "apiVersion": "v1",
+                    "kind": "PersistentVolumeClaim",
+                    "spec": spec,
+                    "metadata": {"name": _CLAIM, "namespace": SPACE, "labels": template["metadata"]["labels"]},
+                }
+            ),
+        )
+        self.kube.kubectl(f"scale statefulset etcd -n {SPACE} --replicas=1")
+        self.ch.wait(
+            "the new claim to be bound",
+            lambda: self._json(f"pvc {_CLAIM} -n {SPACE}")["status"]["phase"] == "Bound",
+            timeout=60,
+        )
         self._ready()
 
     def _json(self, what):
         """One object as a dict; None when there is none."""
-        out = self.kube.kubectl("get {} -o json --ignore-not-found".format(what))
+        out = self.kube.kubectl(f"get {what} -o json --ignore-not-found")
         return json.loads(out) if out else None
 
     def _patch(self, what, change):
-        self.kube.kubectl("patch {} --type merge -p '{}'".format(what, json.dumps(change)))
+        self.kube.kubectl(f"patch {what} --type merge -p '{json.dumps(change)}'")
 
     def s3_answers(self):
         """Action: the S3 gateway answers at the service's address; installing waits up to 60 s."""
-        return Action("wait for GET / on port {}".format(S3), self._no_gateway,
-                      lambda: self.ch.wait("the S3 gateway", lambda: self._no_gateway() is None, timeout=60))
+        return Action(
+            f"wait for GET / on port {S3}",
+            self._no_gateway,
+            lambda: self.ch.wait("the S3 gateway", lambda: self._no_gateway() is None, timeout=60),
+        )
 
     def _no_gateway(self):
         try:
             self.s3.list_buckets()
         except (urllib3.exceptions.HTTPError, OSError):
-            return "the S3 gateway does not answer on port {}".format(S3)
+            return f"the S3 gateway does not answer on port {S3}"
         return None
 
     # -- preconditions ---------------------------------------------------------------------------
 
     def disk(self, percent):
         """A probe: more than `percent` of the disk with pods and images is left. Below 10% kubelet throws images away and evicts pods."""
-        return ("set -- $(df -P /var | awk 'NR==2 {{print $2, $4}}'); free=$(( $2 * 100 / $1 ))\n"
-                "[ $free -ge {0} ] || {{ echo \"$free% free below /var\"; exit 1; }}").format(percent)
+        return (
+            "set -- $(df -P /var | awk 'NR==2 {print $2, $4}'); free=$(( $2 * 100 / $1 ))\n"
+            f'[ $free -ge {percent} ] || {{ echo "$free% free below /var"; exit 1; }}'
+        )
 
     def other_version(self):
         """None unless another version of pachd is deployed already."""
-        found = self.ch.run("microk8s kubectl get deployment -A -l app=pachd,suite=pachyderm -o jsonpath='{range .items[*]}{.metadata.namespace} "
-                            "{.spec.template.spec.containers[0].image}{\"\\n\"}{end}' 2>/dev/null || true", on_line=lambda *_: None).splitlines()
+        found = self.ch.run(
+            "microk8s kubectl get deployment -A -l app=pachd,suite=pachyderm -o jsonpath='{range .items[*]}{.metadata.namespace} "
+            '{.spec.template.spec.containers[0].image}{"\\n"}{end}\' 2>/dev/null || true',
+            on_line=lambda *_: None,
+        ).splitlines()
         for line in found:
             space, image = line.split()
             if space != SPACE:
-                return "a Pachyderm is deployed in namespace {} already: {}".format(space, image)
+                return f"a Pachyderm is deployed in namespace {space} already: {image}"
             if not image.endswith(":" + self.version):
                 return "pachd there is {}, pachctl here {}".format(image.rpartition(":")[2], self.version)
         return None
 
     def other_store(self):
         """None unless Pachyderm is there and keeps its data elsewhere."""
-        found = self.ch.run("microk8s kubectl get deployment pachd -n {} -o jsonpath='{{.spec.template.spec.containers[0].env[?(@.name==\"STORAGE_BACKEND\")].value}}' "
-                            "2>/dev/null || true".format(SPACE), on_line=lambda *_: None).strip()
+        found = self.ch.run(
+            f"microk8s kubectl get deployment pachd -n {SPACE} -o jsonpath='{{.spec.template.spec.containers[0].env[?(@.name==\"STORAGE_BACKEND\")].value}}' "
+            "2>/dev/null || true",
+            on_line=lambda *_: None,
+        ).strip()
         there = {"": self.store, "AMAZON": "minio", "LOCAL": "local"}.get(found, found)
-        return None if there == self.store else "its data lie in {}".format(there)
+        return None if there == self.store else f"its data lie in {there}"
 
     def others(self, ours):
         """For remove: None unless there are repositories beside ours. A pachd that does not answer cannot be asked."""
@@ -345,12 +489,12 @@ set -- $said; [ "$1 ${{3:-}}" = 'Bound {claim}' ] || {{ echo "etcd's volume $vol
     def address(self):
         """pachd's address in the cluster, reached from the host and from pods."""
         if self._address is None:
-            self._address = self.kube.kubectl("get service pachd -n {} -o jsonpath='{{.spec.clusterIP}}'".format(SPACE))
+            self._address = self.kube.kubectl(f"get service pachd -n {SPACE} -o jsonpath='{{.spec.clusterIP}}'")
         return self._address
 
     def s3_url(self):
         """The S3 gateway for programs on the host and in pods."""
-        return "http://{}:{}".format(self.address, S3)
+        return f"http://{self.address}:{S3}"
 
     def _way(self, port):
         """(address, port) of the service as this machine reaches it."""
@@ -369,8 +513,12 @@ set -- $said; [ "$1 ${{3:-}}" = 'Bound {claim}' ] || {{ echo "etcd's volume $vol
     def s3(self):
         """A minio client on the S3 gateway, without keys."""
         if self._s3 is None:
-            self._s3 = Minio("{}:{}".format(*self._way(S3)), secure=False, region="us-east-1",
-                             http_client=urllib3.PoolManager(timeout=urllib3.Timeout(30), retries=False))
+            self._s3 = Minio(
+                "{}:{}".format(*self._way(S3)),
+                secure=False,
+                region="us-east-1",
+                http_client=urllib3.PoolManager(timeout=urllib3.Timeout(30), retries=False),
+            )
         return self._s3
 
     def repositories(self):
@@ -385,7 +533,7 @@ set -- $said; [ "$1 ${{3:-}}" = 'Bound {claim}' ] || {{ echo "etcd's volume $vol
             v = self.client.get_remote_version()
         except RunbookError:
             return ""
-        return "{}.{}.{}{}".format(v.major, v.minor, v.micro, v.additional)
+        return f"{v.major}.{v.minor}.{v.micro}{v.additional}"
 
     # -- proofs ----------------------------------------------------------------------------------
 
@@ -397,26 +545,46 @@ set -- $said; [ "$1 ${{3:-}}" = 'Bound {claim}' ] || {{ echo "etcd's volume $vol
 
     def same_version(self):
         """pachctl here and pachd there are the pinned version; so says pachctl, asking pachd."""
-        self.client.get_remote_version()    # pachctl would wait long for a pachd that is away
+        self.client.get_remote_version()  # pachctl would wait long for a pachd that is away
         host, port = self._way(GRPC)
-        path = home("pachyderm") / "{}-{}.json".format(self.ch.host.target.slug, port)
-        path.write_text(json.dumps({"user_id": "runbook", "v2": {"active_context": "here", "metrics": False, "contexts": {"here": {
-            "pachd_address": "grpc://{}:{}".format(host, port)}}}}))
+        path = home("pachyderm") / f"{self.ch.host.target.slug}-{port}.json"
+        path.write_text(
+            json.dumps(
+                {
+                    "user_id": "runbook",
+                    "v2": {
+                        "active_context": "here",
+                        "metrics": False,
+                        "contexts": {"here": {"pachd_address": f"grpc://{host}:{port}"}},
+                    },
+                }
+            )
+        )
         try:
             said = self.pachctl.run("version", env={"PACH_CONFIG": str(path)}, timeout=30)
         finally:
             path.unlink()
         found = dict(line.split()[:2] for line in said.splitlines() if line.startswith(("pachctl", "pachd")))
         if found.get("pachctl") != found.get("pachd") or found.get("pachd") != self.version:
-            raise Unmet("{0} and {0}".format(self.version), "pachctl {}, pachd {}".format(found.get("pachctl", "?"), found.get("pachd", "?")))
-        return "pachctl {0[pachctl]}, pachd {0[pachd]}".format(found)
+            raise Unmet(
+                f"{self.version} and {self.version}",
+                "pachctl {}, pachd {}".format(found.get("pachctl", "?"), found.get("pachd", "?")),
+            )
+        return f"pachctl {found['pachctl']}, pachd {found['pachd']}"
 
     def shut(self):
         """From this machine straight to the host's address: no way in, unless it was asked for."""
         opened = [port for port in (GRPC, S3, 32379) if self._open(port)]
         if self.expose == "cluster" and opened:
-            raise Unmet("no way in from the network", "port {} of the host answers: Pachyderm asks nobody for a password".format(", ".join(map(str, opened))))
-        return "{} answers from the network".format(", ".join(map(str, opened))) if opened else "neither gRPC, S3 nor etcd answers from the network"
+            raise Unmet(
+                "no way in from the network",
+                "port {} of the host answers: Pachyderm asks nobody for a password".format(", ".join(map(str, opened))),
+            )
+        return (
+            "{} answers from the network".format(", ".join(map(str, opened)))
+            if opened
+            else "neither gRPC, S3 nor etcd answers from the network"
+        )
 
     def _open(self, port):
         try:
@@ -428,7 +596,7 @@ set -- $said; [ "$1 ${{3:-}}" = 'Bound {claim}' ] || {{ echo "etcd's volume $vol
     def redeploy(self):
         """Delete what runs, not what is stored, and deploy again: what helps when pachd and the cluster disagree."""
         kind = "statefulset" if self.store == "minio" else "deployment"
-        self.kube.kubectl("delete deployment/pachd {}/etcd -n {} --timeout=90s".format(kind, SPACE), timeout=100)
+        self.kube.kubectl(f"delete deployment/pachd {kind}/etcd -n {SPACE} --timeout=90s", timeout=100)
         self._docs = None
         self._apply()
         self._ready()

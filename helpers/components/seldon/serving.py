@@ -1,4 +1,5 @@
 """Seldon Core on the target: its chart, webhook and gateway, one model behind them, and what proves each."""
+
 from __future__ import annotations
 
 import base64
@@ -15,12 +16,13 @@ import yaml
 from minio.error import S3Error
 
 from helpers.components.addons import istio
-from helpers.components.seldon import flowers, grpc_predict as seldon_grpc
+from helpers.components.kubernetes.images import Images
+from helpers.components.kubernetes.kube import Kube, available
+from helpers.components.seldon import flowers
+from helpers.components.seldon import grpc_predict as seldon_grpc
 from helpers.core.actions import Action
 from helpers.core.chapter import Unmet
 from helpers.core.errors import CommandFailed, RunbookError
-from helpers.components.kubernetes.images import Images
-from helpers.components.kubernetes.kube import Kube, available
 from helpers.core.paths import SETUP
 
 SYSTEM, MODELS, NAME, RELEASE = "seldon-system", "models", "flowers", "seldon-core"
@@ -39,15 +41,19 @@ GATEWAY = available(istio.NAMESPACE, "deployment", istio.GATEWAY)
 def other(wanted, live, where=""):
     """Where `live` is not what `wanted` says, in words; None when it is. What only `live` has (a server's defaults) is no difference."""
     if isinstance(wanted, dict) and isinstance(live, dict):
-        return next(filter(None, (other(v, live.get(k), where + "." + k if where else k) for k, v in wanted.items())), None)
+        return next(
+            filter(None, (other(v, live.get(k), where + "." + k if where else k) for k, v in wanted.items())), None
+        )
     if isinstance(wanted, list) and isinstance(live, list) and len(wanted) == len(live):
-        return next(filter(None, (other(v, live[n], "{}[{}]".format(where, n)) for n, v in enumerate(wanted))), None)
-    return None if wanted == live else "{} is {}, not {}".format(where, json.dumps(live), json.dumps(wanted))
+        return next(filter(None, (other(v, live[n], f"{where}[{n}]") for n, v in enumerate(wanted))), None)
+    return None if wanted == live else f"{where} is {json.dumps(live)}, not {json.dumps(wanted)}"
 
 
 def same(found, wanted, tolerance=1e-6):
     """Two lists of rows of numbers are the same."""
-    return len(found) == len(wanted) and all(len(a) == len(b) and all(abs(x - y) <= tolerance for x, y in zip(a, b)) for a, b in zip(found, wanted))
+    return len(found) == len(wanted) and all(
+        len(a) == len(b) and all(abs(x - y) <= tolerance for x, y in zip(a, b)) for a, b in zip(found, wanted)
+    )
 
 
 class Seldon:
@@ -68,9 +74,11 @@ class Seldon:
 
     def others(self):
         """For removing: None when there is no SeldonDeployment but ours."""
-        said = self.ch.host.run("microk8s kubectl get {} -A -o jsonpath='{{range .items[*]}}{{.metadata.namespace}}/{{.metadata.name}} {{end}}' 2>/dev/null || true".format(CRD),
-                                on_line=lambda *_: None).out.split()
-        found = [n for n in said if n != "{}/{}".format(MODELS, NAME)]
+        said = self.ch.host.run(
+            f"microk8s kubectl get {CRD} -A -o jsonpath='{{range .items[*]}}{{.metadata.namespace}}/{{.metadata.name}} {{end}}' 2>/dev/null || true",
+            on_line=lambda *_: None,
+        ).out.split()
+        found = [n for n in said if n != f"{MODELS}/{NAME}"]
         return "others are served: " + ", ".join(found) if found else None
 
     # -- Seldon Core -----------------------------------------------------------------------------
@@ -78,10 +86,20 @@ class Seldon:
     def namespace(self, name):
         """Action: the namespace exists. Remove deletes it only when it was made here."""
         manifest = json.dumps({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": _OURS}})
-        done = "microk8s kubectl get namespace {0} >/dev/null 2>&1 || {{ echo 'there is no namespace {0}'; exit 1; }}".format(name)
-        undo = "microk8s kubectl delete namespace --field-selector metadata.name={0} -l {1} --timeout=120s".format(name, ",".join("{}={}".format(*p) for p in _OURS.items()))
-        gone = "[ -z \"$(microk8s kubectl get namespace --field-selector metadata.name={0} -l {1} -o name)\" ]".format(name, ",".join("{}={}".format(*p) for p in _OURS.items()))
-        return Action("kubectl create namespace " + name, done, lambda: self.kube.kubectl("apply -f -", stdin=manifest), undo, gone)
+        done = f"microk8s kubectl get namespace {name} >/dev/null 2>&1 || {{ echo 'there is no namespace {name}'; exit 1; }}"
+        undo = "microk8s kubectl delete namespace --field-selector metadata.name={} -l {} --timeout=120s".format(
+            name, ",".join("{}={}".format(*p) for p in _OURS.items())
+        )
+        gone = '[ -z "$(microk8s kubectl get namespace --field-selector metadata.name={} -l {} -o name)" ]'.format(
+            name, ",".join("{}={}".format(*p) for p in _OURS.items())
+        )
+        return Action(
+            "kubectl create namespace " + name,
+            done,
+            lambda: self.kube.kubectl("apply -f -", stdin=manifest),
+            undo,
+            gone,
+        )
 
     def installed(self, days, delete_crds=False):
         """Action: the chart is installed with our values, and its webhook's certificate is good for `days` more days.
@@ -96,23 +114,34 @@ class Seldon:
         def apply():
             there = self.ch.host.probe({0: OPERATOR})[0].ok
             plain.apply()
-            if there:   # it reads a new certificate only when it starts, or minutes later
-                self.kube.kubectl("rollout restart deployment/{} -n {}".format(MANAGER, SYSTEM))
-                self.kube.kubectl("rollout status deployment/{} -n {} --timeout=120s".format(MANAGER, SYSTEM), timeout=150)
+            if there:  # it reads a new certificate only when it starts, or minutes later
+                self.kube.kubectl(f"rollout restart deployment/{MANAGER} -n {SYSTEM}")
+                self.kube.kubectl(f"rollout status deployment/{MANAGER} -n {SYSTEM} --timeout=120s", timeout=150)
 
         def undo():
             if not delete_crds and self._crd():
                 # The chart would take the definition away, and with it what others serve: helm leaves what says keep.
-                self.kube.kubectl("annotate crd {} helm.sh/resource-policy=keep --overwrite".format(CRD))
-                self.helm.run("upgrade", RELEASE, *self.chart.where, "-n", SYSTEM, "-f", "-", stdin=json.dumps(dict(self.values, crd={"create": False})),
-                              timeout=300, mirrored=self.chart.mirrored)
+                self.kube.kubectl(f"annotate crd {CRD} helm.sh/resource-policy=keep --overwrite")
+                self.helm.run(
+                    "upgrade",
+                    RELEASE,
+                    *self.chart.where,
+                    "-n",
+                    SYSTEM,
+                    "-f",
+                    "-",
+                    stdin=json.dumps(dict(self.values, crd={"create": False})),
+                    timeout=300,
+                    mirrored=self.chart.mirrored,
+                )
             if plain.gone():
                 plain.undo()
-            if delete_crds:     # also one that an earlier removal left
-                self.kube.kubectl("delete crd {} --ignore-not-found --timeout=60s".format(CRD), timeout=90)
+            if delete_crds:  # also one that an earlier removal left
+                self.kube.kubectl(f"delete crd {CRD} --ignore-not-found --timeout=60s", timeout=90)
 
         def gone():
-            return plain.gone() or ("the definition {} is there".format(CRD) if delete_crds and self._crd() else None)
+            return plain.gone() or (f"the definition {CRD} is there" if delete_crds and self._crd() else None)
+
         return Action(plain.shown, done, apply, undo, gone=gone)
 
     def _done(self, action):
@@ -122,13 +151,20 @@ class Seldon:
         return None if ok else seen
 
     def _crd(self):
-        return bool(self.kube.kubectl("get crd {} --ignore-not-found -o name".format(CRD)))
+        return bool(self.kube.kubectl(f"get crd {CRD} --ignore-not-found -o name"))
 
     def answers(self):
         """Action: the webhook answers. Its pod runs a while before."""
-        return Action("kubectl apply --dry-run=server -f -   (a SeldonDeployment without a container, which must be refused)", self.silent,
-                      lambda: self.ch.wait("Seldon's webhook to answer", lambda: self._told(self.silent), timeout=120,
-                                           do="On the host: microk8s kubectl logs -n {} deploy/{}".format(SYSTEM, MANAGER)))
+        return Action(
+            "kubectl apply --dry-run=server -f -   (a SeldonDeployment without a container, which must be refused)",
+            self.silent,
+            lambda: self.ch.wait(
+                "Seldon's webhook to answer",
+                lambda: self._told(self.silent),
+                timeout=120,
+                do=f"On the host: microk8s kubectl logs -n {SYSTEM} deploy/{MANAGER}",
+            ),
+        )
 
     @staticmethod
     def _told(probe):
@@ -142,10 +178,12 @@ class Seldon:
         bad = self.manifest(1)
         bad["metadata"]["name"], bad["spec"]["predictors"][0]["graph"]["name"] = "runbook-refused", "nobody"
         said = self._refusal("apply --dry-run=server", bad)
-        if said and "does not support dry run" in said:     # then for real: while there is a webhook, a bad one is not taken
+        if (
+            said and "does not support dry run" in said
+        ):  # then for real: while there is a webhook, a bad one is not taken
             said = self._refusal("create", bad)
             if said is None:
-                self.kube.kubectl("delete seldondeployment runbook-refused -n {} --ignore-not-found".format(MODELS))
+                self.kube.kubectl(f"delete seldondeployment runbook-refused -n {MODELS} --ignore-not-found")
         if said:
             return None if "Can't find container" in said else said
         return "a SeldonDeployment without a container was taken: no webhook looks at it"
@@ -160,8 +198,14 @@ class Seldon:
 
     def found_version(self):
         """The version of the operator that runs: its image's tag."""
-        return self.ch.run("microk8s kubectl get deployment {} -n {} -o jsonpath='{{.spec.template.spec.containers[0].image}}' 2>/dev/null || true".format(MANAGER, SYSTEM),
-                           on_line=lambda *_: None).strip().rpartition(":")[2]
+        return (
+            self.ch.run(
+                f"microk8s kubectl get deployment {MANAGER} -n {SYSTEM} -o jsonpath='{{.spec.template.spec.containers[0].image}}' 2>/dev/null || true",
+                on_line=lambda *_: None,
+            )
+            .strip()
+            .rpartition(":")[2]
+        )
 
     @staticmethod
     def must(why, expected):
@@ -179,10 +223,17 @@ class Seldon:
         data = self.kube.get("secret seldon-webhook-server-cert -n " + SYSTEM)["data"]
         found = []
         for name in ("ca.crt", "tls.crt"):
-            said = self.ch.host.run("openssl x509 -noout -enddate", stdin=base64.b64decode(data[name]), on_line=lambda *_: None, what="read the webhook's certificate").out
+            said = self.ch.host.run(
+                "openssl x509 -noout -enddate",
+                stdin=base64.b64decode(data[name]),
+                on_line=lambda *_: None,
+                what="read the webhook's certificate",
+            ).out
             # notAfter=Nov 26 03:42:00 2027 GMT
             words = said.strip().partition("=")[2].split()
-            when = email.utils.parsedate_to_datetime("{1} {0} {3} {2} +0000".format(*words)).astimezone(datetime.timezone.utc)
+            when = email.utils.parsedate_to_datetime("{1} {0} {3} {2} +0000".format(*words)).astimezone(
+                datetime.timezone.utc
+            )
             found.append((when, name))
         when, name = min(found)
         return name, when
@@ -192,13 +243,15 @@ class Seldon:
         left = (when - datetime.datetime.now(datetime.timezone.utc)).days
         if left >= days:
             return None
-        return "the webhook's certificate ({}) {} {:%Y-%m-%d}".format(name, "ended on" if left < 0 else "ends soon, on", when)
+        return "the webhook's certificate ({}) {} {:%Y-%m-%d}".format(
+            name, "ended on" if left < 0 else "ends soon, on", when
+        )
 
     def certificate_is_good(self, days):
         why = self._expires_soon(days)
         if why:
-            raise Unmet("a certificate for {} more days".format(days), why, "seldon-cert")
-        return "until {:%Y-%m-%d}".format(self.certificate()[1])
+            raise Unmet(f"a certificate for {days} more days", why, "seldon-cert")
+        return f"until {self.certificate()[1]:%Y-%m-%d}"
 
     def gateway(self):
         """Action: the Gateway of setup/seldon-setup/gateway.yaml is there, unchanged."""
@@ -207,21 +260,30 @@ class Seldon:
     def _applied(self, text, shown):
         wanted = yaml.safe_load(text)
         group, _, version = wanted["apiVersion"].rpartition("/")
-        what = "{}.{} {} -n {}".format(wanted["kind"].lower(), group, wanted["metadata"]["name"], wanted["metadata"]["namespace"])
+        what = "{}.{} {} -n {}".format(
+            wanted["kind"].lower(), group, wanted["metadata"]["name"], wanted["metadata"]["namespace"]
+        )
 
         def done():
             try:
                 return other(wanted["spec"], self.kube.get(what)["spec"])
             except CommandFailed as e:
                 return e.err.strip().split("\n")[-1]
-        return Action("kubectl apply -f " + shown, done, lambda: self.kube.kubectl("apply -f -", stdin=text),
-                      "! microk8s kubectl get crd {0}s.{1} >/dev/null 2>&1 || microk8s kubectl delete {2} --ignore-not-found".format(wanted["kind"].lower(), group, what),
-                      "! microk8s kubectl get {} >/dev/null 2>&1".format(what))
+
+        return Action(
+            "kubectl apply -f " + shown,
+            done,
+            lambda: self.kube.kubectl("apply -f -", stdin=text),
+            "! microk8s kubectl get crd {}s.{} >/dev/null 2>&1 || microk8s kubectl delete {} --ignore-not-found".format(
+                wanted["kind"].lower(), group, what
+            ),
+            f"! microk8s kubectl get {what} >/dev/null 2>&1",
+        )
 
     # -- the model -------------------------------------------------------------------------------
 
     def key(self, version):
-        return "{}/{}/model.json".format(NAME, version)
+        return f"{NAME}/{version}/model.json"
 
     def filled(self):
         """Action: the weights of each version are in the bucket. Remove takes them away, and leaves the bucket."""
@@ -233,7 +295,9 @@ class Seldon:
 
         def apply():
             for key, data in wanted.items():
-                self.s3.client.put_object(self.bucket, key, io.BytesIO(data), len(data), content_type="application/json")
+                self.s3.client.put_object(
+                    self.bucket, key, io.BytesIO(data), len(data), content_type="application/json"
+                )
 
         def undo():
             if self.s3.client.bucket_exists(self.bucket):
@@ -242,7 +306,8 @@ class Seldon:
 
         def gone():
             return None if all(self._object(key) is None for key in wanted) else "weights are in bucket " + self.bucket
-        return Action(["PUT /{}/{}".format(self.bucket, key) for key in wanted], done, apply, undo, gone=gone)
+
+        return Action([f"PUT /{self.bucket}/{key}" for key in wanted], done, apply, undo, gone=gone)
 
     def _object(self, key):
         try:
@@ -256,20 +321,38 @@ class Seldon:
         """Action: the Secret with MinIO's address and key, for the model's pods."""
         endpoint, user, secret = self.store
         wanted = {"S3_ENDPOINT": endpoint, "S3_ACCESS_KEY": user, "S3_SECRET_KEY": secret.reveal()}
-        manifest = json.dumps({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "minio", "namespace": MODELS, "labels": _OURS}, "stringData": wanted})
+        manifest = json.dumps(
+            {
+                "apiVersion": "v1",
+                "kind": "Secret",
+                "metadata": {"name": "minio", "namespace": MODELS, "labels": _OURS},
+                "stringData": wanted,
+            }
+        )
 
         def done():
-            said = self.ch.host.run("microk8s kubectl get secret minio -n {} -o json".format(MODELS), raw=True, check=False)
+            said = self.ch.host.run(f"microk8s kubectl get secret minio -n {MODELS} -o json", raw=True, check=False)
             if said.code:
                 return said.err.strip().split("\n")[-1]
             found = {k: base64.b64decode(v).decode() for k, v in json.loads(said.out).get("data", {}).items()}
-            return next(("{}/minio has another {}".format(MODELS, k) for k in wanted if found.get(k) != wanted[k]), None)
-        return Action("kubectl apply -f -   (Secret {}/minio: MinIO's address and key, on standard input)".format(MODELS), done,
-                      lambda: self.kube.kubectl("apply -f -", stdin=manifest),
-                      "microk8s kubectl delete secret minio -n {} --ignore-not-found".format(MODELS), "! microk8s kubectl get secret minio -n {} >/dev/null 2>&1".format(MODELS))
+            return next((f"{MODELS}/minio has another {k}" for k in wanted if found.get(k) != wanted[k]), None)
+
+        return Action(
+            f"kubectl apply -f -   (Secret {MODELS}/minio: MinIO's address and key, on standard input)",
+            done,
+            lambda: self.kube.kubectl("apply -f -", stdin=manifest),
+            f"microk8s kubectl delete secret minio -n {MODELS} --ignore-not-found",
+            f"! microk8s kubectl get secret minio -n {MODELS} >/dev/null 2>&1",
+        )
 
     def _image(self):
-        return (NAME, self.base, (SETUP_FOLDER / "requirements-model.txt").read_text("utf-8"), {"Flowers.py": (SETUP_FOLDER / "Flowers.py").read_text("utf-8")}, COMMAND)
+        return (
+            NAME,
+            self.base,
+            (SETUP_FOLDER / "requirements-model.txt").read_text("utf-8"),
+            {"Flowers.py": (SETUP_FOLDER / "Flowers.py").read_text("utf-8")},
+            COMMAND,
+        )
 
     def built(self):
         """Action: the model's image is in the registry."""
@@ -277,61 +360,110 @@ class Seldon:
 
     def manifest(self, version):
         """The SeldonDeployment that serves this version."""
-        fetched = [{"name": "MODEL_URI", "value": "s3://{}/{}".format(self.bucket, self.key(version))}]
-        fetched += [{"name": k, "valueFrom": {"secretKeyRef": {"name": "minio", "key": k}}} for k in ("S3_ENDPOINT", "S3_ACCESS_KEY", "S3_SECRET_KEY")]
-        container = {"name": "classifier", "image": self.images.name(*self._image()), "env": fetched,
-                     "resources": {"requests": {"cpu": "50m", "memory": "256Mi"}, "limits": {"memory": "1Gi"}}}
-        return {"apiVersion": "machinelearning.seldon.io/v1", "kind": "SeldonDeployment", "metadata": {"name": NAME, "namespace": MODELS},
-                "spec": {"name": NAME, "predictors": [{
-                    "name": "default", "replicas": 1, "graph": {"name": "classifier", "type": "MODEL", "children": []},
-                    "componentSpecs": [{"spec": {"containers": [container]}}],
-                    # What the executor asks by default is half a processor for itself.
-                    "svcOrchSpec": {"resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}}}}]}}
+        fetched = [{"name": "MODEL_URI", "value": f"s3://{self.bucket}/{self.key(version)}"}]
+        fetched += [
+            {"name": k, "valueFrom": {"secretKeyRef": {"name": "minio", "key": k}}}
+            for k in ("S3_ENDPOINT", "S3_ACCESS_KEY", "S3_SECRET_KEY")
+        ]
+        container = {
+            "name": "classifier",
+            "image": self.images.name(*self._image()),
+            "env": fetched,
+            "resources": {"requests": {"cpu": "50m", "memory": "256Mi"}, "limits": {"memory": "1Gi"}},
+        }
+        return {
+            "apiVersion": "machinelearning.seldon.io/v1",
+            "kind": "SeldonDeployment",
+            "metadata": {"name": NAME, "namespace": MODELS},
+            "spec": {
+                "name": NAME,
+                "predictors": [
+                    {
+                        "name": "default",
+                        "replicas": 1,
+                        "graph": {"name": "classifier", "type": "MODEL", "children": []},
+                        "componentSpecs": [{"spec": {"containers": [container]}}],
+                        # What the executor asks by default is half a processor for itself.
+                        "svcOrchSpec": {
+                            "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}}
+                        },
+                    }
+                ],
+            },
+        }
 
     def served(self, version):
         """Action: the SeldonDeployment serves this version: it is Available, its pods are the new ones, and the gateway leads to it."""
+
         def apply():
             self.kube.kubectl("apply -f -", stdin=json.dumps(self.manifest(version)))
             self.settle(version)
 
         def gone():
-            said = self.ch.host.run("microk8s kubectl get deployment,service,pod -n {} -l seldon-deployment-id={} -o name 2>/dev/null || true".format(MODELS, NAME), on_line=lambda *_: None)
-            return "there is " + said.out.split()[0] if said.out.split() else "the SeldonDeployment is there" if self._live() else None
+            said = self.ch.host.run(
+                f"microk8s kubectl get deployment,service,pod -n {MODELS} -l seldon-deployment-id={NAME} -o name 2>/dev/null || true",
+                on_line=lambda *_: None,
+            )
+            return (
+                "there is " + said.out.split()[0]
+                if said.out.split()
+                else "the SeldonDeployment is there"
+                if self._live()
+                else None
+            )
 
         def undo():
             if self._live():
-                self.kube.kubectl("delete seldondeployment {} -n {} --timeout=60s".format(NAME, MODELS), timeout=90)
+                self.kube.kubectl(f"delete seldondeployment {NAME} -n {MODELS} --timeout=60s", timeout=90)
             self.ch.wait("the model's pods to end", lambda: gone() is None, timeout=120)
-        return Action("kubectl apply -f -   (SeldonDeployment {}/{}, version {})".format(MODELS, NAME, version), lambda: self.unsettled(version), apply, undo, gone=gone)
+
+        return Action(
+            f"kubectl apply -f -   (SeldonDeployment {MODELS}/{NAME}, version {version})",
+            lambda: self.unsettled(version),
+            apply,
+            undo,
+            gone=gone,
+        )
 
     def _live(self):
         if not self._crd():
             return None
-        text = self.kube.kubectl("get seldondeployment {} -n {} --ignore-not-found -o json".format(NAME, MODELS))
+        text = self.kube.kubectl(f"get seldondeployment {NAME} -n {MODELS} --ignore-not-found -o json")
         return json.loads(text) if text else None
 
     def unsettled(self, version):
         """None when the version is served through the gateway by new pods alone; else what is missing."""
         live = self._live()
         if live is None:
-            return "there is no SeldonDeployment {}/{}".format(MODELS, NAME)
+            return f"there is no SeldonDeployment {MODELS}/{NAME}"
         why = other(self.manifest(version)["spec"], live["spec"], "spec")
         if why:
-            return "{}/{} is another: {}".format(MODELS, NAME, why)
+            return f"{MODELS}/{NAME} is another: {why}"
         status = live.get("status", {})
         if status.get("state") != "Available":
-            return " ".join(filter(None, ["{}/{} is {}".format(MODELS, NAME, status.get("state") or "new"), status.get("description")]))
+            return " ".join(
+                filter(
+                    None, ["{}/{} is {}".format(MODELS, NAME, status.get("state") or "new"), status.get("description")]
+                )
+            )
         return self._old_pods(version) or self.unreached(version)
 
     def _old_pods(self, version):
-        uri = "s3://{}/{}".format(self.bucket, self.key(version))
-        for d in self.kube.get("deployment -n {} -l seldon-deployment-id={}".format(MODELS, NAME))["items"]:
+        uri = f"s3://{self.bucket}/{self.key(version)}"
+        for d in self.kube.get(f"deployment -n {MODELS} -l seldon-deployment-id={NAME}")["items"]:
             status, wanted = d.get("status", {}), d["spec"].get("replicas", 1)
-            has = [e.get("value") for c in d["spec"]["template"]["spec"]["containers"] for e in c.get("env", []) if e["name"] == "MODEL_URI"]
+            has = [
+                e.get("value")
+                for c in d["spec"]["template"]["spec"]["containers"]
+                for e in c.get("env", [])
+                if e["name"] == "MODEL_URI"
+            ]
             if uri not in has or status.get("observedGeneration", 0) < d["metadata"]["generation"]:
                 return "the operator has not taken up the change"
             if not wanted == status.get("updatedReplicas") == status.get("availableReplicas") == status.get("replicas"):
-                return "{}: {} of {} new pods available".format(d["metadata"]["name"], status.get("updatedReplicas", 0), wanted)
+                return "{}: {} of {} new pods available".format(
+                    d["metadata"]["name"], status.get("updatedReplicas", 0), wanted
+                )
         return None
 
     def unreached(self, version):
@@ -341,21 +473,27 @@ class Seldon:
         except RunbookError as e:
             return e.saw or e.what
         except httpx.HTTPError as e:
-            return "no answer through the gateway: {}".format(type(e).__name__)
+            return f"no answer through the gateway: {type(e).__name__}"
         if said.status_code != 200:
-            return "the gateway answers {} for /seldon/{}/{}/".format(said.status_code, MODELS, NAME)
+            return f"the gateway answers {said.status_code} for /seldon/{MODELS}/{NAME}/"
         found = said.json()["meta"].get("tags", {}).get("model_version")
-        return None if found == str(version) else "version {} answers, not {}".format(found, version)
+        return None if found == str(version) else f"version {found} answers, not {version}"
 
     def settle(self, version, timeout=240):
         def why():
             seen = self.unsettled(version)
             return "; ".join([seen] + [text for text, _ in self._troubles()][:1]) if seen else None
-        self.ch.wait("version {} to be served".format(version), lambda: self._told(why), failed=self._hopeless, timeout=timeout,
-                     do="On the host: microk8s kubectl get pods -n {0}; microk8s kubectl describe seldondeployment {1} -n {0}".format(MODELS, NAME))
+
+        self.ch.wait(
+            f"version {version} to be served",
+            lambda: self._told(why),
+            failed=self._hopeless,
+            timeout=timeout,
+            do=f"On the host: microk8s kubectl get pods -n {MODELS}; microk8s kubectl describe seldondeployment {NAME} -n {MODELS}",
+        )
 
     def _troubles(self):
-        return [(text, final) for text, final in self.kube.troubles() if text.startswith("pod {}/".format(MODELS))]
+        return [(text, final) for text, final in self.kube.troubles() if text.startswith(f"pod {MODELS}/")]
 
     def _hopeless(self):
         return next((text for text, final in self._troubles() if final), None)
@@ -369,7 +507,7 @@ class Seldon:
         return "127.0.0.1", self._local
 
     def path(self, name=NAME):
-        return "/seldon/{}/{}/api/v1.0/predictions".format(MODELS, name)
+        return f"/seldon/{MODELS}/{name}/api/v1.0/predictions"
 
     def _post(self, name=NAME, **kw):
         with httpx.Client(base_url="http://{}:{}".format(*self.address()), timeout=20, trust_env=False) as client:
@@ -387,9 +525,13 @@ class Seldon:
         """The answer over REST to these rows. Unmet, with the entry that fits, when the gateway has no way to the model."""
         said = self._ask(rows)
         if said.status_code in (404, 503):
-            raise Unmet("a way through the gateway to {}/{}".format(MODELS, NAME), "status {} {}".format(said.status_code, said.text[:100]).strip(), "seldon-route")
+            raise Unmet(
+                f"a way through the gateway to {MODELS}/{NAME}",
+                f"status {said.status_code} {said.text[:100]}".strip(),
+                "seldon-route",
+            )
         if said.status_code != 200:
-            raise Unmet("status 200", "{}: {}".format(said.status_code, self.info(said.text)[:200]), "seldon-weights")
+            raise Unmet("status 200", f"{said.status_code}: {self.info(said.text)[:200]}", "seldon-weights")
         return said
 
     def over_rest(self, version):
@@ -398,7 +540,7 @@ class Seldon:
         answer = self._routed(rows).json()
         wanted = flowers.probabilities(self.weights(version), rows)
         if answer["data"].get("names") != list(flowers.CLASSES) or not same(answer["data"]["ndarray"], wanted):
-            raise Unmet("the model's own answer, {}".format(wanted[0]), str(answer["data"]["ndarray"][:1]))
+            raise Unmet(f"the model's own answer, {wanted[0]}", str(answer["data"]["ndarray"][:1]))
         return "{} flowers, version {}".format(len(rows), answer["meta"]["tags"]["model_version"])
 
     def over_grpc(self, version):
@@ -408,7 +550,7 @@ class Seldon:
         found, tags = seldon_grpc.predict("{}:{}".format(*self.address()), MODELS, NAME, rows)
         wanted = flowers.probabilities(self.weights(version), rows)
         if not same(found, wanted):
-            raise Unmet("the model's own answer, {}".format(wanted[0]), str(found[:1]))
+            raise Unmet(f"the model's own answer, {wanted[0]}", str(found[:1]))
         return "{} flowers, version {}".format(len(rows), tags.get("model_version"))
 
     def show_answers(self):
@@ -420,14 +562,19 @@ class Seldon:
         for version in flowers.VERSIONS:
             for row, line in zip(rows, flowers.probabilities(self.weights(version), rows)):
                 best = max(range(len(line)), key=line.__getitem__)
-                lines.append((version, " × ".join(map(str, row)), list(flowers.CLASSES)[best], "{:.0%}".format(line[best])))
+                lines.append((version, " × ".join(map(str, row)), list(flowers.CLASSES)[best], f"{line[best]:.0%}"))
         self.ch.table(("version", "flower (cm)", "says", "how sure"), lines)
 
     #: what is wrong with it: (what is sent, words of the answer)
-    BAD = {"three numbers": ({"json": {"data": {"ndarray": [[1, 2, 3]]}}}, "a flower is 4 numbers: sepal length"),
-           "a word": ({"json": {"data": {"ndarray": [["a", "b", "c", "d"]]}}}, "a flower is numbers"),
-           "no data": ({"json": {"datum": [[1, 2, 3, 4]]}}, "Invalid request data type"),
-           "no JSON": ({"content": b"{\"data\":", "headers": {"Content-Type": "application/json"}}, "Can't find JSON in data")}
+    BAD = {
+        "three numbers": ({"json": {"data": {"ndarray": [[1, 2, 3]]}}}, "a flower is 4 numbers: sepal length"),
+        "a word": ({"json": {"data": {"ndarray": [["a", "b", "c", "d"]]}}}, "a flower is numbers"),
+        "no data": ({"json": {"datum": [[1, 2, 3, 4]]}}, "Invalid request data type"),
+        "no JSON": (
+            {"content": b'{"data":', "headers": {"Content-Type": "application/json"}},
+            "Can't find JSON in data",
+        ),
+    }
 
     def refuses_bad(self):
         """What the caller did wrong is told him, with 4xx; an unknown name is 404."""
@@ -436,7 +583,7 @@ class Seldon:
             said = self._post(**sent)
             info = self.info(said.text)
             if not 400 <= said.status_code < 500 or words not in info:
-                raise Unmet("4xx with {!r} for {}".format(words, what), "{}: {}".format(said.status_code, info[:150]), "seldon-bad")
+                raise Unmet(f"4xx with {words!r} for {what}", f"{said.status_code}: {info[:150]}", "seldon-bad")
         said = self._post("nobody", json={"data": {"ndarray": [[1, 2, 3, 4]]}})
         if said.status_code != 404:
             raise Unmet("404 for a name that nobody has", str(said.status_code), "seldon-route")
@@ -452,9 +599,15 @@ class Seldon:
 
     def reports_nothing(self, usage_metrics):
         """Nobody reports this installation's use to Seldon's makers, or somebody does, as asked."""
-        found = bool(self.kube.kubectl("get deployment seldon-spartakus-volunteer -n kube-system --ignore-not-found -o name"))
+        found = bool(
+            self.kube.kubectl("get deployment seldon-spartakus-volunteer -n kube-system --ignore-not-found -o name")
+        )
         if found != usage_metrics:
-            raise Unmet("usage metrics {}".format("on" if usage_metrics else "off"), "seldon-spartakus-volunteer {}".format("runs" if found else "is missing"), "seldon-usage")
+            raise Unmet(
+                "usage metrics {}".format("on" if usage_metrics else "off"),
+                "seldon-spartakus-volunteer {}".format("runs" if found else "is missing"),
+                "seldon-usage",
+            )
 
     # -- rolling out -----------------------------------------------------------------------------
 
@@ -466,18 +619,24 @@ class Seldon:
             for target in (newer, version):
                 self.kube.kubectl("apply -f -", stdin=json.dumps(self.manifest(target)))
                 self.settle(target)
-            self.ch.wait("{} predictions".format(least), lambda: load.count() >= least, timeout=120)
+            self.ch.wait(f"{least} predictions", lambda: load.count() >= least, timeout=120)
         if load.lost:
-            raise Unmet("every prediction answered", "{} of {} lost, like: {}".format(len(load.lost), load.count(), load.lost[0]), "seldon-lost")
+            raise Unmet(
+                "every prediction answered",
+                f"{len(load.lost)} of {load.count()} lost, like: {load.lost[0]}",
+                "seldon-lost",
+            )
         if set(load.answered) != set(map(str, flowers.VERSIONS)):
             raise Unmet("answers of both versions", "answers of version {}".format(", ".join(sorted(load.answered))))
-        return "{} predictions, 0 lost: {}".format(load.count(), ", ".join("{} by version {}".format(n, v) for v, n in sorted(load.answered.items())))
+        return "{} predictions, 0 lost: {}".format(
+            load.count(), ", ".join(f"{n} by version {v}" for v, n in sorted(load.answered.items()))
+        )
 
 
 class Load:
     """Asks for predictions all the time, each on a connection of its own and never twice. answered: {version: number}; lost: why, of each."""
 
-    def __init__(self, address, path, weights, threads=3, pause=.05):
+    def __init__(self, address, path, weights, threads=3, pause=0.05):
         self.address, self.path, self.pause = address, path, pause
         rows = [row for row, _ in flowers.data(2)]
         self._body = json.dumps({"data": {"ndarray": rows}})
@@ -503,7 +662,7 @@ class Load:
             try:
                 version, why = self._one()
             except (OSError, http.client.HTTPException, ValueError, KeyError) as e:
-                version, why = None, "{}: {}".format(type(e).__name__, e)
+                version, why = None, f"{type(e).__name__}: {e}"
             with self._lock:
                 if why:
                     self.lost.append(why)
@@ -520,9 +679,9 @@ class Load:
         finally:
             connection.close()
         if said.status != 200:
-            return None, "{}: {}".format(said.status, text[:150])
+            return None, f"{said.status}: {text[:150]}"
         answer = json.loads(text)
         version = answer["meta"]["tags"]["model_version"]
         if not same(answer["data"]["ndarray"], self._right[version]):
-            return None, "a wrong answer: {}".format(text[:150])
+            return None, f"a wrong answer: {text[:150]}"
         return version, None

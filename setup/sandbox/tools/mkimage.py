@@ -3,6 +3,7 @@
 
 Same input, same bytes: times are zero and owners root, so an unchanged image keeps its digest.
 """
+
 import argparse
 import hashlib
 import io
@@ -15,10 +16,16 @@ def options():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("archive")
     parser.add_argument("name")
-    parser.add_argument("--base-tar", action="append", default=[], help="a root file system's tar, taken as a layer as it is")
-    parser.add_argument("--add", action="append", default=[], metavar="SOURCE:PATH", help="a file; executable when SOURCE is")
+    parser.add_argument(
+        "--base-tar", action="append", default=[], help="a root file system's tar, taken as a layer as it is"
+    )
+    parser.add_argument(
+        "--add", action="append", default=[], metavar="SOURCE:PATH", help="a file; executable when SOURCE is"
+    )
     parser.add_argument("--link", action="append", default=[], metavar="PATH:TARGET", help="a symbolic link")
-    parser.add_argument("--dir", action="append", default=[], metavar="PATH[:MODE]", help="a folder, mode in octal (755)")
+    parser.add_argument(
+        "--dir", action="append", default=[], metavar="PATH[:MODE]", help="a folder, mode in octal (755)"
+    )
     parser.add_argument("--env", action="append", default=[], metavar="NAME=VALUE")
     for name in ("entrypoint", "cmd"):
         parser.add_argument("--" + name, type=json.loads, help="a JSON list")
@@ -84,11 +91,20 @@ def main():
     for key, value in (("Entrypoint", o.entrypoint), ("Cmd", o.cmd), ("User", o.user), ("WorkingDir", o.workdir)):
         if value:
             config[key] = value
-    about = json.dumps({"architecture": "amd64", "os": "linux", "created": "1970-01-01T00:00:00Z", "config": config,
-                        "rootfs": {"type": "layers", "diff_ids": ["sha256:" + i for i in ids]},
-                        "history": [{"created": "1970-01-01T00:00:00Z", "created_by": "mkimage"} for _ in ids]}).encode()
+    about = json.dumps(
+        {
+            "architecture": "amd64",
+            "os": "linux",
+            "created": "1970-01-01T00:00:00Z",
+            "config": config,
+            "rootfs": {"type": "layers", "diff_ids": ["sha256:" + i for i in ids]},
+            "history": [{"created": "1970-01-01T00:00:00Z", "created_by": "mkimage"} for _ in ids],
+        }
+    ).encode()
     digest = hashlib.sha256(about).hexdigest()
-    listing = json.dumps([{"Config": digest + ".json", "RepoTags": [o.name], "Layers": [f"{i}/layer.tar" for i in ids]}]).encode()
+    listing = json.dumps(
+        [{"Config": digest + ".json", "RepoTags": [o.name], "Layers": [f"{i}/layer.tar" for i in ids]}]
+    ).encode()
     with tarfile.open(o.archive, "w") as tar:
         for path, i in zip(layers, ids):
             info = entry(f"{i}/layer.tar", 0o644)

@@ -1,4 +1,5 @@
 """A person's kubeconfig: our entries come and go, everything else stays byte for byte."""
+
 from __future__ import annotations
 
 import os
@@ -78,7 +79,7 @@ FORMS = {
     "long texts": "users:\n- name: a\n  user:\n    token: |\n      abc\n      - def\nx: |+\n  abc\n\n",
     "a long text without a newline": "clusters: []\nx: |\n  abc",
     "aliases": "x-base: &base\n  name: a\n  cluster: {server: 'https://a'}\nclusters:\n- *base\nusers: [&u {name: a, user: {}}]\n",
-    "other letters": "# Gr\u00f6\u00dfe \U0001F600\nclusters:\n- name: \u00e4\n  cluster: {}\n",
+    "other letters": "# Gr\u00f6\u00dfe \U0001f600\nclusters:\n- name: \u00e4\n  cluster: {}\n",
     "an empty current context": "clusters: []\ncurrent-context: ''  # none\n",
     "a current context of nothing": "clusters: []\ncurrent-context:\n",
     "a null current context": "clusters: []\ncurrent-context: null\n",
@@ -114,9 +115,12 @@ def test_nothing_else_changes(path, text):
     assert new["current-context"] == "mlops"
     for key in "clusters", "contexts", "users":
         assert [i for i in new[key] if i["name"] != "mlops"] == (old.get(key) or [])
-    assert {k: new[k] for k in old if k not in ("clusters", "contexts", "users", "current-context")} == \
-        {k: v for k, v in old.items() if k not in ("clusters", "contexts", "users", "current-context")}
-    assert "&" in text or all(line.strip() in path.read_text("utf-8") for line in text.splitlines() if line.lstrip().startswith("#"))
+    assert {k: new[k] for k in old if k not in ("clusters", "contexts", "users", "current-context")} == {
+        k: v for k, v in old.items() if k not in ("clusters", "contexts", "users", "current-context")
+    }
+    assert "&" in text or all(
+        line.strip() in path.read_text("utf-8") for line in text.splitlines() if line.lstrip().startswith("#")
+    )
     kubeconfig.remove(path, "mlops")
     assert not (yaml.safe_load(path.read_text("utf-8")) or {}).get("current-context")
 
@@ -174,10 +178,13 @@ def test_a_link_stays_a_link(tmp_path):
     assert link.is_symlink() and kubeconfig.entry(real, "mlops")
 
 
-@pytest.mark.parametrize("seen, change", [
-    ("has other credentials", lambda t: t.replace("c2VjcmV0", "b3RoZXI=")),
-    ("has another certificate", lambda t: t.replace("QUJD", "REVG")),
-])
+@pytest.mark.parametrize(
+    "seen, change",
+    [
+        ("has other credentials", lambda t: t.replace("c2VjcmV0", "b3RoZXI=")),
+        ("has another certificate", lambda t: t.replace("QUJD", "REVG")),
+    ],
+)
 def test_what_is_different_is_named(tmp_path, seen, change):
     path = tmp_path / "config"
     kubeconfig.merge(path, change(INCOMING), "mlops")
@@ -193,12 +200,24 @@ def test_a_file_that_others_may_read_is_named_and_mended(tmp_path):
     assert kubeconfig.differs(path, INCOMING, "mlops") is None
 
 
-@pytest.mark.parametrize("content, saw", [
-    (b"a: [", "it is not YAML"), (b"- a list\n", "no kubeconfig"), (b"[]\n", "no kubeconfig"), (b"hello\n", "no kubeconfig"), (b"clusters: text\n", "clusters is not a list"),
-    (b"users: [1]\n", "users is not a list of entries"), (b"a: 1\n---\nb: 1\n", "it is not YAML"), (b"# \xe4\n", "not UTF-8"), (b"kind:\tConfig\n\tx: 1\n", "it is not YAML"),
-    (b"users: [{name: a}]\nusers: [{name: b}]\n", "users stands twice"), (b"x: &x {users: []}\n<<: *x\n", "unusual way"),
-    (b"clusters: &c\n- name: a\n", "clusters has an anchor"), (b"users: [&m {name: mlops, user: {}}]\nx: *m\n", "unusual way"),
-])
+@pytest.mark.parametrize(
+    "content, saw",
+    [
+        (b"a: [", "it is not YAML"),
+        (b"- a list\n", "no kubeconfig"),
+        (b"[]\n", "no kubeconfig"),
+        (b"hello\n", "no kubeconfig"),
+        (b"clusters: text\n", "clusters is not a list"),
+        (b"users: [1]\n", "users is not a list of entries"),
+        (b"a: 1\n---\nb: 1\n", "it is not YAML"),
+        (b"# \xe4\n", "not UTF-8"),
+        (b"kind:\tConfig\n\tx: 1\n", "it is not YAML"),
+        (b"users: [{name: a}]\nusers: [{name: b}]\n", "users stands twice"),
+        (b"x: &x {users: []}\n<<: *x\n", "unusual way"),
+        (b"clusters: &c\n- name: a\n", "clusters has an anchor"),
+        (b"users: [&m {name: mlops, user: {}}]\nx: *m\n", "unusual way"),
+    ],
+)
 def test_what_cannot_be_edited_is_refused_and_kept(tmp_path, content, saw):
     path = tmp_path / "config"
     path.write_bytes(content)
@@ -283,7 +302,9 @@ def test_a_file_of_ours_with_more_in_it_stays(tmp_path):
     with open(str(path), "a") as f:
         f.write("preferences: {colors: true}  # mine\n")
     kubeconfig.remove(path, "mlops")
-    assert path.read_text().endswith("preferences: {colors: true}  # mine\n") and kubeconfig.entry(path, "mlops") is None
+    assert (
+        path.read_text().endswith("preferences: {colors: true}  # mine\n") and kubeconfig.entry(path, "mlops") is None
+    )
 
 
 def test_two_clusters_side_by_side(path, text):
@@ -295,10 +316,15 @@ def test_two_clusters_side_by_side(path, text):
     assert path.read_bytes() == one
 
 
-@pytest.mark.parametrize("users", [
-    "- name: mlops\n  user:\n    token: |\n      old\n- name: b\n  user: {}\n", "- {name: mlops}\n- {name: mlops}\n- name: b\n  user: {}\n",
-    "- name: b\n  user: {}\n- user:\n    token: old  # mine\n  name: mlops", "  [{name: mlops, user: {}}, {name: b, user: {}}, ]\n",
-])
+@pytest.mark.parametrize(
+    "users",
+    [
+        "- name: mlops\n  user:\n    token: |\n      old\n- name: b\n  user: {}\n",
+        "- {name: mlops}\n- {name: mlops}\n- name: b\n  user: {}\n",
+        "- name: b\n  user: {}\n- user:\n    token: old  # mine\n  name: mlops",
+        "  [{name: mlops, user: {}}, {name: b, user: {}}, ]\n",
+    ],
+)
 def test_an_older_entry_in_any_form_is_replaced_and_removed(tmp_path, users):
     path = tmp_path / "config"
     path.write_text("users:\n" + users)
@@ -319,7 +345,7 @@ def test_the_current_context_is_part_of_the_probe_when_asked(tmp_path):
     assert kubeconfig.differs(path, INCOMING, "mlops", use=True) is None
 
 
-@pytest.mark.parametrize("name", ["1", "true", "a: b", "it's", "\u00e4 \"q\""])
+@pytest.mark.parametrize("name", ["1", "true", "a: b", "it's", '\u00e4 "q"'])
 def test_any_name(path, text, name):
     kubeconfig.merge(path, INCOMING, name, use=True)
     assert yaml.safe_load(path.read_text("utf-8"))["current-context"] == name

@@ -1,4 +1,5 @@
 """Label Studio without one: labelling configs, its list of packages, its settings, tokens against a small server, and a real browser."""
+
 import http.server
 import json
 import re
@@ -7,19 +8,21 @@ import threading
 import pytest
 from packaging.requirements import Requirement
 
-from helpers.components.label_studio import browser, project as label_studio
+from helpers.components.label_studio import browser
+from helpers.components.label_studio import project as label_studio
+from helpers.components.label_studio.pages import _size
+from helpers.components.label_studio.project import LabelStudio, answer, chosen, config_problem, default_config
 from helpers.components.pachyderm import dataset
 from helpers.core import catalogue
-from helpers.components.label_studio.pages import _size
 from helpers.core.chapter import Unmet
 from helpers.core.host import Probe
-from helpers.components.label_studio.project import LabelStudio, answer, chosen, config_problem, default_config
 from helpers.core.secrets import Masker, SecretStore
 
 CONFIG = '<View><Image name="i" value="$image"/><Choices name="c" toName="i"><Choice value="a"/><Choice value="b"/></Choices></View>'
 
 
 # -- labelling configs -----------------------------------------------------------------------------
+
 
 def test_the_default_config_asks_for_the_ten_classes():
     text = default_config()
@@ -29,15 +32,18 @@ def test_the_default_config_asks_for_the_ten_classes():
     assert answer(text, 3)[0]["to_name"] == "image" and answer(text, 3)[0]["from_name"] == "class"
 
 
-@pytest.mark.parametrize("text, says", [
-    ("<View><Image", "it is no XML"),
-    ("<Image name='i' value='$i'/>", "outermost tag is <Image>"),
-    ("<View><Choices name='c' toName='i'><Choice value='a'/></Choices></View>", "no tag shows data"),
-    ("<View><Image name='i' value='$image'/></View>", "no tag labels anything"),
-    (CONFIG.replace('toName="i"', 'toName="j"'), "<Choices> labels 'j'"),
-    (CONFIG.replace('name="c" ', ""), "<Choices> has no name"),
-    (CONFIG.replace("<Choices", '<Text name="t" value="$text"/><Choices'), "$image and $text"),
-])
+@pytest.mark.parametrize(
+    "text, says",
+    [
+        ("<View><Image", "it is no XML"),
+        ("<Image name='i' value='$i'/>", "outermost tag is <Image>"),
+        ("<View><Choices name='c' toName='i'><Choice value='a'/></Choices></View>", "no tag shows data"),
+        ("<View><Image name='i' value='$image'/></View>", "no tag labels anything"),
+        (CONFIG.replace('toName="i"', 'toName="j"'), "<Choices> labels 'j'"),
+        (CONFIG.replace('name="c" ', ""), "<Choices> has no name"),
+        (CONFIG.replace("<Choices", '<Text name="t" value="$text"/><Choices'), "$image and $text"),
+    ],
+)
 def test_what_is_wrong_with_a_config_is_said(text, says):
     assert says in config_problem(text)
 
@@ -48,10 +54,13 @@ def test_a_config_without_choices_is_answered_with_nothing():
 
 
 def test_configs_are_the_same_but_for_white_space():
-    assert label_studio._same(CONFIG, CONFIG.replace("><", ">\n  <") + "\n") and not label_studio._same(CONFIG, CONFIG.replace('"b"', '"B"'))
+    assert label_studio._same(CONFIG, CONFIG.replace("><", ">\n  <") + "\n") and not label_studio._same(
+        CONFIG, CONFIG.replace('"b"', '"B"')
+    )
 
 
 # -- versions --------------------------------------------------------------------------------------
+
 
 @pytest.mark.parametrize("name", ["label-studio", "label-studio-2021"])
 def test_every_package_is_pinned_once_for_each_python(name):
@@ -60,16 +69,28 @@ def test_every_package_is_pinned_once_for_each_python(name):
     wanted = [Requirement(line) for line in lines if line and not line.startswith("#")]
     low, high = (tuple(map(int, p.split("."))) for p in artifact.entry["pythons"])
     for minor in range(low[1], high[1] + 1):
-        python = {"python_version": "3.{}".format(minor), "python_full_version": "3.{}.0".format(minor)}
+        python = {"python_version": f"3.{minor}", "python_full_version": f"3.{minor}.0"}
         here = [r for r in wanted if not r.marker or r.marker.evaluate(python)]
         names = [re.sub(r"[-_.]+", "-", r.name).lower() for r in here]
-        assert len(names) == len(set(names)), "one is named twice for 3.{}".format(minor)
+        assert len(names) == len(set(names)), f"one is named twice for 3.{minor}"
         assert all(re.fullmatch(r"==[0-9][0-9a-z.]*", str(r.specifier)) for r in here)
-        assert "label-studio=={}".format(artifact.version) in {str(r).split(";")[0].strip() for r in here}
+        assert f"label-studio=={artifact.version}" in {str(r).split(";")[0].strip() for r in here}
         assert {"django", "djangorestframework", "boto3", "attrs"} <= set(names) and "attr" not in names
 
 
-@pytest.mark.parametrize("version, fits", [((3, 6), True), ((3, 8), True), ((3, 9), False), ((3, 10), True), ((3, 13), True), ((3, 14), False), ((3, 5), False), ((0, 0), False)])
+@pytest.mark.parametrize(
+    "version, fits",
+    [
+        ((3, 6), True),
+        ((3, 8), True),
+        ((3, 9), False),
+        ((3, 10), True),
+        ((3, 13), True),
+        ((3, 14), False),
+        ((3, 5), False),
+        ((0, 0), False),
+    ],
+)
 def test_which_pythons_fit(version, fits):
     why = LabelStudio.wrong_python(version)
     assert (why is None) is fits
@@ -78,8 +99,10 @@ def test_which_pythons_fit(version, fits):
 
 # -- against a small server ------------------------------------------------------------------------
 
+
 class Server(http.server.BaseHTTPRequestHandler):
     """Knows one refresh token; its access tokens are good for one request each, to see that new ones are fetched."""
+
     good, handed, revoked = set(), 0, False
 
     def _say(self, code, content):
@@ -96,14 +119,17 @@ class Server(http.server.BaseHTTPRequestHandler):
         if cls.revoked:
             return self._say(401, {"detail": "Token is blacklisted"})
         cls.handed += 1
-        cls.good.add("access-{}".format(cls.handed))
-        self._say(200, {"access": "access-{}".format(cls.handed)})
+        cls.good.add(f"access-{cls.handed}")
+        self._say(200, {"access": f"access-{cls.handed}"})
 
     def do_GET(self):
         kind, _, value = self.headers.get("Authorization", " ").partition(" ")
         if kind == "Token" and value == "0123456789abcdef" or kind == "Bearer" and value in self.good:
             self.good.discard(value)
-            return self._say(400 if "bad" in self.path else 200, {"validation_errors": {"title": ["is taken"]}} if "bad" in self.path else {"path": self.path})
+            return self._say(
+                400 if "bad" in self.path else 200,
+                {"validation_errors": {"title": ["is taken"]}} if "bad" in self.path else {"path": self.path},
+            )
         self._say(401, {"detail": "Invalid token."})
 
     def log_message(self, *a):
@@ -136,9 +162,12 @@ def client(own_home):
     threading.Thread(target=server.serve_forever, daemon=True).start()
 
     def make(name="label-studio", api_access="auto"):
-        ls = LabelStudio(StandIn(server.server_port), catalogue.load()[name], "python3", 8080, "127.0.0.1", "a@b", api_access, None)
+        ls = LabelStudio(
+            StandIn(server.server_port), catalogue.load()[name], "python3", 8080, "127.0.0.1", "a@b", api_access, None
+        )
         ls.server, ls.handler = server, kind
         return ls
+
     yield make
     server.shutdown()
     server.server_close()
@@ -178,7 +207,14 @@ def test_a_server_that_is_away_is_named_so_by_everything(client):
     ls.ch.secrets.keep("label-studio-token", "0123456789abcdef")
     ls.server.shutdown()
     ls.server.server_close()
-    for call in (ls.token_is_taken, ls.session, ls.wrong_password_is_refused, ls.wrong_token_is_refused, ls.strangers_cannot_sign_up, ls.answers().done):
+    for call in (
+        ls.token_is_taken,
+        ls.session,
+        ls.wrong_password_is_refused,
+        ls.wrong_token_is_refused,
+        ls.strangers_cannot_sign_up,
+        ls.answers().done,
+    ):
         with pytest.raises(Unmet) as e:
             call()
         assert e.value.entry == "ls-unit" and "does not answer on port 8080" in e.value.seen
@@ -187,11 +223,13 @@ def test_a_server_that_is_away_is_named_so_by_everything(client):
 def test_another_program_on_its_port_gets_no_password(client):
     ls = client("label-studio-2021")
     ls.ch.secrets.keep("label-studio-token", "0123456789abcdef")
-    ls.ch.busy = "((\"python3\",pid=1)) listens there"
+    ls.ch.busy = '(("python3",pid=1)) listens there'
     for call in (ls.token_is_taken, ls.session, ls.wrong_token_is_refused):
         with pytest.raises(Unmet) as e:
             call()
-        assert e.value.entry == "ls-port" and "another program has port 8080" in e.value.seen and "python3" in e.value.seen
+        assert (
+            e.value.entry == "ls-port" and "another program has port 8080" in e.value.seen and "python3" in e.value.seen
+        )
     assert ls.handler.handed == 0
 
 
@@ -199,6 +237,7 @@ def test_settings_hold_marks_and_no_secret(client):
     class Pachyderm:
         def s3_url(self):
             return "http://10.152.183.7:30600"
+
     for name, marks in (("label-studio", []), ("label-studio-2021", ["label-studio-key"])):
         ls = client(name)
         ls.pach, ls.postgres = Pachyderm(), type("Postgres", (), {"port": 5433})()
@@ -207,18 +246,21 @@ def test_settings_hold_marks_and_no_secret(client):
         assert not any(value in text for value in ls.ch.secrets.values())
         assert "LABEL_STUDIO_S3_ENDPOINT=http://10.152.183.7:30600\n" in text and "POSTGRE_PORT=5433\n" in text
         assert "LABEL_STUDIO_DISABLE_SIGNUP_WITHOUT_LINK=true\n" in text and "COLLECT_ANALYTICS=false\n" in text
-        for line in text.splitlines():    # systemd and a shell read it alike
+        for line in text.splitlines():  # systemd and a shell read it alike
             assert line.startswith("#") or re.fullmatch(r"[A-Za-z0-9_]+=([\w.:/-]*|'[^']*')", line), line
-        assert "--internal-host 127.0.0.1 --port 8080" in ls.unit() and 'sport = :8080' in ls.unit()
+        assert "--internal-host 127.0.0.1 --port 8080" in ls.unit() and "sport = :8080" in ls.unit()
 
 
 # -- a browser -------------------------------------------------------------------------------------
+
 
 @pytest.mark.skipif(bool(browser.lacks()), reason=str(browser.lacks()))
 def test_a_picture_counts_only_when_it_loaded(tmp_path):
     path, content = sorted(dataset.files().items())[0]
     (tmp_path / "there.png").write_bytes(content)
-    (tmp_path / "page.html").write_text("<title>A page</title><p>some words</p><img src=there.png style='width:200px'><img src=not-there.png>")
+    (tmp_path / "page.html").write_text(
+        "<title>A page</title><p>some words</p><img src=there.png style='width:200px'><img src=not-there.png>"
+    )
     assert _size(content) == (28, 28) and _size(b"text") is None
     with browser.Browser("a host") as b:
         b.driver.get((tmp_path / "page.html").as_uri())

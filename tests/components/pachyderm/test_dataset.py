@@ -1,4 +1,5 @@
 """The project's data set: what it holds, in Fashion-MNIST's layout, and that every machine draws the same."""
+
 import hashlib
 import struct
 import zlib
@@ -11,8 +12,8 @@ def decode(png):
     assert png[:8] == b"\x89PNG\r\n\x1a\n"
     at, data, size = 8, b"", None
     while at < len(png):
-        length, name = struct.unpack(">I4s", png[at:at + 8])
-        body, (crc,) = png[at + 8:at + 8 + length], struct.unpack(">I", png[at + 8 + length:at + 12 + length])
+        length, name = struct.unpack(">I4s", png[at : at + 8])
+        body, (crc,) = png[at + 8 : at + 8 + length], struct.unpack(">I", png[at + 8 + length : at + 12 + length])
         assert crc == zlib.crc32(name + body)
         if name == b"IHDR":
             size = struct.unpack(">IIBBBBB", body)
@@ -20,7 +21,7 @@ def decode(png):
         data += body if name == b"IDAT" else b""
         at += 12 + length
     raw, width = zlib.decompress(data), size[0]
-    lines = [raw[n:n + width + 1] for n in range(0, len(raw), width + 1)]
+    lines = [raw[n : n + width + 1] for n in range(0, len(raw), width + 1)]
     assert len(lines) == size[1] and all(line[0] == 0 for line in lines)
     return [list(line[1:]) for line in lines]
 
@@ -49,13 +50,15 @@ def test_idx_files_as_fashion_mnist_has_them():
     images, labels = dataset.idx()
     assert struct.unpack(">IIII", images[:16]) == (0x803, 60, 28, 28) and len(images) == 16 + 60 * 784
     assert struct.unpack(">II", labels[:8]) == (0x801, 60) and labels[8:] == bytes(n // 6 for n in range(60))
-    assert list(images[16:16 + 784]) == [v for row in dataset.images()[0][2] for v in row]
+    assert list(images[16 : 16 + 784]) == [v for row in dataset.images()[0][2] for v in row]
 
 
 def test_one_more_is_new():
     path, content = dataset.one_more()
     assert path == "7_Sneaker/new.png" and path not in dataset.files() and content not in dataset.files().values()
-    assert len(decode(content)) == 28 and dataset.one_more()[1] != content and dataset.one_more(9) == dataset.one_more(9)
+    assert (
+        len(decode(content)) == 28 and dataset.one_more()[1] != content and dataset.one_more(9) == dataset.one_more(9)
+    )
 
 
 def test_an_outline_is_what_differs_from_right_and_below():

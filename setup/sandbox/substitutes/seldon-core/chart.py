@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Pack the chart in a folder and list it as a repository does: chart.py CHART REPOSITORY. Same input, same bytes."""
+
 import gzip
 import hashlib
 import io
@@ -22,5 +23,7 @@ name = f"{about['name']}-{about['version']}.tgz"
 repository.mkdir(parents=True, exist_ok=True)
 (repository / name).write_bytes(data)
 entry = {**about, "urls": [name], "digest": hashlib.sha256(data).hexdigest(), "created": "1970-01-01T00:00:00Z"}
-(repository / "index.yaml").write_text(json.dumps(
-    {"apiVersion": "v1", "entries": {about["name"]: [entry]}, "generated": "1970-01-01T00:00:00Z"}, indent=1) + "\n")  # JSON is YAML
+(repository / "index.yaml").write_text(
+    json.dumps({"apiVersion": "v1", "entries": {about["name"]: [entry]}, "generated": "1970-01-01T00:00:00Z"}, indent=1)
+    + "\n"
+)  # JSON is YAML
