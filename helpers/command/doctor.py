@@ -35,7 +35,7 @@ BREW = {"venv": "python@3.11", "ssh": "openssh", "ssh-keygen": "openssh", "kubec
 
 
 @dataclass(frozen=True)
-class Lack:
+class Missing:
     """One thing that is missing: for which part (runbook, sandbox, later) and, where they mend it, the Debian packages."""
 
     what: str
@@ -65,21 +65,21 @@ def _install_command(*packages: str) -> str:
     return f"{sudo}apt-get install -y --no-install-recommends {' '.join(packages)}"
 
 
-def _from_debian(what: str, why: str, part: str, *packages: str) -> Lack:
+def _from_debian(what: str, why: str, part: str, *packages: str) -> Missing:
     if platform.system() == "Darwin":
-        return Lack(what, why, f"brew install {BREW[what]}", part)
+        return Missing(what, why, f"brew install {BREW[what]}", part)
     command = _install_command(*packages)
     if not is_debian():
         command = f"install {what} with this system's package manager; on Debian or Ubuntu: {command}"
-    return Lack(what, why, command, part, packages)
+    return Missing(what, why, command, part, packages)
 
 
-def lacks(version: tuple = tuple(sys.version_info)) -> list[Lack]:
+def lacks(version: tuple = tuple(sys.version_info)) -> list[Missing]:
     """Everything this machine lacks: for the runbook itself, for the sandbox, and for later chapters."""
     return runbook_lacks(version) + sandbox_lacks() + later_lacks()
 
 
-def runbook_lacks(version: tuple = tuple(sys.version_info)) -> list[Lack]:
+def runbook_lacks(version: tuple = tuple(sys.version_info)) -> list[Missing]:
     """What the runbook itself needs, with a target of any kind."""
     found = []
     if tuple(version[:2]) < PYTHON:
@@ -89,7 +89,7 @@ def runbook_lacks(version: tuple = tuple(sys.version_info)) -> list[Lack]:
             if platform.system() == "Darwin"
             else f"install Python {wanted} or newer beside it (Debian 12: {_install_command('python3', 'python3-venv')}), then RUNBOOK_PYTHON=python{wanted} ./runbook doctor"
         )
-        found.append(Lack(f"Python {wanted}", f"this is Python {version[0]}.{version[1]}", mend))
+        found.append(Missing(f"Python {wanted}", f"this is Python {version[0]}.{version[1]}", mend))
     if not (importlib.util.find_spec("venv") and importlib.util.find_spec("ensurepip")):
         found.append(
             _from_debian(
@@ -104,7 +104,7 @@ def runbook_lacks(version: tuple = tuple(sys.version_info)) -> list[Lack]:
     return found
 
 
-def later_lacks() -> list[Lack]:
+def later_lacks() -> list[Missing]:
     """What only the chapters from Kubernetes on need here."""
     found = browser_lacks()
     if not shutil.which("kubectl"):
@@ -113,7 +113,7 @@ def later_lacks() -> list[Lack]:
         )
     if not shutil.which("helm"):
         found.append(
-            Lack(
+            Missing(
                 "helm",
                 "to install charts from this machine (3.5 or newer)",
                 "brew install helm" if platform.system() == "Darwin" else "see helm.sh/docs/intro/install",
@@ -123,7 +123,7 @@ def later_lacks() -> list[Lack]:
     return found
 
 
-def browser_lacks() -> list[Lack]:
+def browser_lacks() -> list[Missing]:
     """What a chapter lacks here to look at a page as a person does; without it, it leaves that proof out."""
     missing = [
         name
@@ -135,7 +135,7 @@ def browser_lacks() -> list[Lack]:
     why = "to see Label Studio's pages in a browser"
     if is_debian() and not is_ubuntu():
         packages = {"chromium": "chromium", "chromedriver": "chromium-driver"}
-        return [Lack(name, why, _install_command(packages[name]), "later", (packages[name],)) for name in missing]
+        return [Missing(name, why, _install_command(packages[name]), "later", (packages[name],)) for name in missing]
     mend = (
         "brew install --cask google-chrome"
         if platform.system() == "Darwin"
@@ -143,18 +143,18 @@ def browser_lacks() -> list[Lack]:
         if is_debian()
         else "install Chromium and its driver with this system's package manager"
     )
-    return [Lack(name, why, mend, "later") for name in missing]
+    return [Missing(name, why, mend, "later") for name in missing]
 
 
-def sandbox_lacks(folder: Path | None = None, need: int = SANDBOX_DISK) -> list[Lack]:
+def sandbox_lacks(folder: Path | None = None, need: int = SANDBOX_DISK) -> list[Missing]:
     """What this machine lacks to host a sandbox whose files lie in folder, with `need` bytes free; empty when it can."""
     if platform.system() != "Linux":
         return [
-            Lack("Linux", f"the sandbox is a Linux container and this is {platform.system()}", ELSEWHERE, "sandbox")
+            Missing("Linux", f"the sandbox is a Linux container and this is {platform.system()}", ELSEWHERE, "sandbox")
         ]
     if os.geteuid() != 0:
         return [
-            Lack(
+            Missing(
                 "root",
                 "the sandbox boots a host of its own, with mounts and a network",
                 f"sudo ./runbook up. {ELSEWHERE}",
@@ -164,7 +164,7 @@ def sandbox_lacks(folder: Path | None = None, need: int = SANDBOX_DISK) -> list[
     found = []
     if not shutil.which("chroot"):
         return [
-            Lack(
+            Missing(
                 "/usr/sbin in PATH", "the sandbox's programs lie there", "export PATH=$PATH:/usr/sbin:/sbin", "sandbox"
             )
         ]
@@ -179,7 +179,7 @@ def sandbox_lacks(folder: Path | None = None, need: int = SANDBOX_DISK) -> list[
     return found
 
 
-def kernel_lacks(mounts: Path = Path("/proc/mounts")) -> list[Lack]:
+def kernel_lacks(mounts: Path = Path("/proc/mounts")) -> list[Missing]:
     """What the kernel refuses here: namespaces, bridges, cgroups."""
     found = []
     if shutil.which("unshare"):
@@ -189,7 +189,7 @@ def kernel_lacks(mounts: Path = Path("/proc/mounts")) -> list[Lack]:
         done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True)
         if done.returncode:
             found.append(
-                Lack(
+                Missing(
                     "namespaces",
                     f"the kernel refuses them here ({done.stderr.strip()}): this looks like a container without privileges",
                     ELSEWHERE,
@@ -199,7 +199,7 @@ def kernel_lacks(mounts: Path = Path("/proc/mounts")) -> list[Lack]:
     groups = [line.split()[1] for line in mounts.read_text().splitlines() if line.split()[2] in ("cgroup", "cgroup2")]
     if not groups:
         found.append(
-            Lack(
+            Missing(
                 "cgroups",
                 "none are mounted at /sys/fs/cgroup",
                 "mount -t cgroup2 cgroup2 /sys/fs/cgroup. Or: " + ELSEWHERE,
@@ -208,7 +208,7 @@ def kernel_lacks(mounts: Path = Path("/proc/mounts")) -> list[Lack]:
         )
     elif any(os.statvfs(group).f_flag & os.ST_RDONLY for group in groups):
         found.append(
-            Lack(
+            Missing(
                 "cgroups",
                 "they are mounted read-only: this looks like a container without privileges",
                 ELSEWHERE,
@@ -218,14 +218,14 @@ def kernel_lacks(mounts: Path = Path("/proc/mounts")) -> list[Lack]:
     return found
 
 
-def _disk_lacks(folder: Path, need: int) -> list[Lack]:
+def _disk_lacks(folder: Path, need: int) -> list[Missing]:
     place = folder
     while not place.exists():
         place = place.parent
     found = []
     if os.statvfs(place).f_flag & (os.ST_NOSUID | os.ST_NODEV | os.ST_NOEXEC):
         found.append(
-            Lack(
+            Missing(
                 "a disk for programs",
                 f"{place} is mounted nosuid, nodev or noexec: a host on it has no sudo",
                 f"put the runbook's files elsewhere: RUNBOOK_HOME=/other/disk ./runbook up. {ELSEWHERE}",
@@ -238,8 +238,8 @@ def _disk_lacks(folder: Path, need: int) -> list[Lack]:
     return found
 
 
-def _no_space(folder: Path, need: int, free: int) -> Lack:
-    return Lack(
+def _no_space(folder: Path, need: int, free: int) -> Missing:
+    return Missing(
         "disk space",
         f"the sandbox needs {_size(need)} below {folder}, and {_size(free)} are free",
         f"free some, or put the runbook's files elsewhere: RUNBOOK_HOME=/other/disk ./runbook up. {ELSEWHERE}",
@@ -251,7 +251,7 @@ def _size(count: int) -> str:
     return f"{count / 2**30:.1f} GiB"
 
 
-def install(found: list[Lack], report) -> None:
+def install(found: list[Missing], report) -> None:
     """Install what Debian packages mend, after naming them; RunbookError with the commands where that cannot be done here."""
     packages = sorted({package for lack in found for package in lack.packages})
     if not packages:

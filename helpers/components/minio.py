@@ -84,7 +84,7 @@ class S3:
             done,
             lambda: self.client.make_bucket(name),
             undo if delete else None,
-            gone=lambda: f"bucket {name} is there" if self.client.bucket_exists(name) else None,
+            absent=lambda: f"bucket {name} is there" if self.client.bucket_exists(name) else None,
         )
 
     def kept_object(self):

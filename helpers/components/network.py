@@ -56,7 +56,7 @@ def _settings(arguments):
     return [tuple(line.split(" ", 1)) for line in done.stdout.decode().splitlines() if " " in line]
 
 
-class Way:
+class SshRoute:
     """The way from this machine to the chapter's target. alias: in the SSH file; port: of the SOCKS proxy here."""
 
     def __init__(self, ch, alias, port):
@@ -105,7 +105,7 @@ class Way:
             done,
             lambda: write(blocks() + [self._text().strip()]),
             lambda: write(blocks()),
-            gone=lambda: None if done() else "the entry is still there",
+            absent=lambda: None if done() else "the entry is still there",
         )
 
     def included(self):
@@ -127,7 +127,7 @@ class Way:
             lambda: None if line in text() else "no Include line",
             lambda: write(line + text()),
             lambda: write(text().replace(line, "")),
-            gone=lambda: None if line not in text() else "the Include line is still there",
+            absent=lambda: None if line not in text() else "the Include line is still there",
         )
 
     # -- proofs --------------------------------------------------------------------------------

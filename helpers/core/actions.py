@@ -12,22 +12,22 @@ from helpers.core.catalogue import FETCH
 class Action:
     """One thing that a step makes true.
 
-    shown: lines for a reader, the commands.  done: a bash probe (exit 0: it is so) or a callable that returns
+    shown: lines for a reader, the commands.  probe: a bash probe (exit 0: it is so) or a callable that returns
     None when it is so and says why not otherwise.  apply, undo: a bash script or a callable; undo None: nothing
-    to undo.  gone: a probe that holds after undo (the opposite of done when not given).
-    follows: applied again whenever an action before it in the same step was (a service after its settings).
+    to undo.  absent: a probe that holds after undo (the opposite of probe when not given).
+    after_changes: applied again whenever an action before it in the same step was (a service after its settings).
     """
 
-    def __init__(self, shown, done, apply, undo=None, gone=None, follows=False):
+    def __init__(self, shown, probe, apply, undo=None, absent=None, after_changes=False):
         self.shown = [shown] if isinstance(shown, str) else list(shown)
-        self.done, self.apply, self.undo, self.follows = done, apply, undo, follows
-        self.gone = gone or ("! bash -euo pipefail -c " + shlex.quote(done) if isinstance(done, str) else None)
+        self.probe, self.apply, self.undo, self.after_changes = probe, apply, undo, after_changes
+        self.absent = absent or ("! bash -euo pipefail -c " + shlex.quote(probe) if isinstance(probe, str) else None)
 
 
-def commands(lines, done, undo=None):
+def commands(lines, probe, undo=None):
     """Plain commands with a probe of their own."""
     lines = [lines] if isinstance(lines, str) else list(lines)
-    return Action(lines, done, "\n".join(lines), undo)
+    return Action(lines, probe, "\n".join(lines), undo)
 
 
 class File(Action):
@@ -132,7 +132,7 @@ def running(unit, after, enabled_by):
         f"systemctl enable {enabled_by}; systemctl restart {unit}",
         _runs(unit, enabled_by, after),
         f"systemctl enable -q {shlex.quote(enabled_by)}; systemctl restart {shlex.quote(unit)}",
-        follows=True,
+        after_changes=True,
     )
 
 
@@ -152,9 +152,9 @@ class Service(Action):
         Action.__init__(
             self,
             file.shown + [f"systemctl daemon-reload; systemctl enable --now {name}"],
-            file.done + "\n" + _runs(name, name, [path] + list(after)),
+            file.probe + "\n" + _runs(name, name, [path] + list(after)),
             apply,
             f"systemctl disable -q --now {q} 2>/dev/null || true; rm -f {path}; systemctl daemon-reload; systemctl reset-failed {q} 2>/dev/null || true",
             f"[ ! -e {path} ] && ! systemctl is-active -q {q}",
-            follows=True,
+            after_changes=True,
         )

@@ -68,8 +68,8 @@ class Chapter:
         chapter.host.connect()
         chapter.host.require_root()
         chapter._ask_together()
-        chapter.events.emit("open", target=chapter.host.name, mode=chapter.mode, origin=chapter.origin.text)
-        show.emit(
+        chapter.events.tell("open", target=chapter.host.name, mode=chapter.mode, origin=chapter.origin.text)
+        show.display(
             *show.table(
                 ("target", "mode", "origin"), [(chapter.host.name, show.varying(chapter.mode), chapter.origin.shown)]
             )
@@ -85,7 +85,7 @@ class Chapter:
     def artifact(self, name):
         """The catalogue's artifact as the origin has it; shows version, licence, origin and fidelity."""
         found = self.origin.resolve(name, self.host)
-        self.events.emit(
+        self.events.tell(
             "artifact",
             name=name,
             version=found.version,
@@ -95,7 +95,7 @@ class Chapter:
             sha256=found.sha256,
         )
         stands = found.fidelity if found.program == name else f"{found.fidelity}: {found.program}"
-        show.emit(
+        show.display(
             *show.table(
                 ("artifact", "version", "licence", "from", "fidelity"),
                 [(name, found.version, found.licence, found.origin, stands)],
@@ -107,7 +107,7 @@ class Chapter:
         """A program of the catalogue for this machine; shows the artifact. See tools.Tool."""
         from helpers.core.tools import Tool
 
-        return Tool(self.artifact(name), self.masker, lambda text: self.events.emit("wait", text=text))
+        return Tool(self.artifact(name), self.masker, lambda text: self.events.tell("wait", text=text))
 
     def secret(self, name, mine=True):
         """A secret of this target by name, made when new. In a file's text, f"{secret}" is filled in as it is sent.
@@ -129,29 +129,29 @@ class Chapter:
         """Run a command on the host whatever the mode: for questions, never for changes. Returns its output."""
         return self.host.run(script, **kw).out
 
-    def require(self, title, done, do, modes=("install", "plan")):
+    def require(self, title, probe, do, modes=("install", "plan")):
         """A precondition, tested before anything is touched. BadInput with `do` when it does not hold.
 
-        done: a bash probe, or a callable that returns None when it holds and says why not otherwise.
+        probe: a bash probe, or a callable that returns None when it holds and says why not otherwise.
         """
         if self.mode not in modes:
-            show.emit(*show.line("left out", title, "asked in " + " and ".join(modes)))
+            show.display(*show.line("left out", title, "asked in " + " and ".join(modes)))
             return
-        ok, seen = self._ask([done])[0]
+        ok, seen = self._ask([probe])[0]
         if not ok and self.mode == "plan":  # an earlier chapter may yet make it so
             self._note("plan", "precondition", title)
-            self.events.emit("step", title=title, state="plan", note=f"install would stop here now: {seen}. {do}")
-            show.emit(*show.line("warn", title, "install would stop here now: " + seen))
+            self.events.tell("step", title=title, state="plan", note=f"install would stop here now: {seen}. {do}")
+            show.display(*show.line("warn", title, "install would stop here now: " + seen))
             return
         if not ok:
             raise BadInput(f"start chapter {self.notebook.id}: {title}", self.host.name, seen, do)
-        show.emit(*show.line("proved", title))
+        show.display(*show.line("proved", title))
 
-    def write(self, path, content, mode="0644", owner="root:root"):
+    def file(self, path, content, mode="0644", owner="root:root"):
         """Action: a file on the host with this content."""
         return actions.File(content, path, mode, owner, self._fill, self.host.put)
 
-    def install(self, artifact, path):
+    def program(self, artifact, path):
         """Action: the artifact's file at this path, its checksum verified."""
         return actions.artifact_file(artifact, path)
 
@@ -167,29 +167,26 @@ class Chapter:
         """Action: a systemd service with this unit text, restarted when one of the files `after` is newer than it."""
         return actions.Service(name, unit, after, self.host.put)
 
-    def running(self, unit, after=(), enabled_by=None):
+    def unit(self, unit, after=(), enabled_by=None):
         """Action: a unit that a package brought runs, restarted when one of the files `after` is newer than its start."""
         return actions.running(unit, after, enabled_by or unit)
 
-    def action(self, shown, done, apply, undo=None, gone=None):
+    def action(self, shown, probe, apply, undo=None, absent=None):
         """Action from parts: bash scripts or callables, see actions.Action."""
-        return actions.Action(shown, done, apply, undo, gone)
+        return actions.Action(shown, probe, apply, undo, absent)
 
-    def step(self, title, *do, **kw):
-        """A sentence that is true afterwards. do: commands (then `done`, a probe, is needed) and actions.
+    def step(self, title, *do, probe=None, undo=None, timeout=600):
+        """A sentence that is true afterwards. do: commands (then `probe` is needed) and actions.
 
-        done: bash probe for the plain commands, exit 0 when it is already so.  undo: bash script.
+        probe: a bash probe for the plain commands, exit 0 when it is already so.  undo: a bash script.
         timeout: seconds for each action (600).
         """
-        done, undo, timeout = kw.pop("done", None), kw.pop("undo", None), kw.pop("timeout", 600)
-        if kw:
-            raise TypeError("step() does not know " + ", ".join(kw))
         todo = [d for d in do if isinstance(d, actions.Action)]
         lines = [d for d in do if not isinstance(d, actions.Action)]
         if lines:
-            if done is None:
-                raise TypeError("plain commands need done=, a probe")
-            todo.insert(0, actions.commands(lines, done, undo))
+            if probe is None:
+                raise TypeError("plain commands need probe=")
+            todo.insert(0, actions.commands(lines, probe, undo))
         getattr(self, "_step_" + self.mode)(title, todo, timeout)
 
     def check(self, title, prove, changes=False, entry=None, quiet=False):
@@ -202,9 +199,9 @@ class Chapter:
             return
         if changes and self.mode == "verify":
             self._note("left out", "check", title)
-            show.emit(*show.line("left out", title, "it would change the target"))
+            show.display(*show.line("left out", title, "it would change the target"))
             return
-        self.events.emit("step", title="check: " + title, state="begin")
+        self.events.tell("step", title="check: " + title, state="begin")
         expected, seen, state = title, "", "ok"
         try:
             if changes:
@@ -223,19 +220,19 @@ class Chapter:
             state = "proved"
         self._note(state, "check", title, expected, seen, entry)
         if not quiet:
-            show.emit(*show.line(state, title, seen))
+            show.display(*show.line(state, title, seen))
 
     def skip(self, title, reason):
         """Say that something is left out on this target, and why."""
-        show.emit(*show.line("skipped", f"{title}: {reason}"))
+        show.display(*show.line("skipped", f"{title}: {reason}"))
 
     def table(self, headers, rows, states=None):
         """Show a table; cells that vary between runs are made with show.varying()."""
-        show.emit(*show.table(headers, rows, states))
+        show.display(*show.table(headers, rows, states))
 
-    def found(self, name, version):
+    def version(self, name, version):
         """Note the version that was found running, for the record."""
-        self.events.emit("version", name=name, version=version)
+        self.events.tell("version", name=name, version=version)
 
     def forward(self, port, address="127.0.0.1"):
         """A local port that leads to address:port of the host until the verdict."""
@@ -254,7 +251,7 @@ class Chapter:
             timeout,
             host=self.host.name,
             do=do,
-            tell=lambda text: self.events.emit("wait", text=text),
+            tell=lambda text: self.events.tell("wait", text=text),
         )
 
     def close(self):
@@ -278,15 +275,15 @@ class Chapter:
         """One table of all steps and checks, then one error when any does not hold. In remove, undoes everything first."""
         if self.mode == "remove":
             self._undo_all()
-        self.events.emit("probes", scripts=self._probes_asked)
+        self.events.tell("probes", scripts=self._probes_asked)
         rows = [
             (kind, title, show.varying(show.shortened(seen)) if kind == "check" and seen else "")
             for _, kind, title, _, seen, _ in self._results
         ]
         failed = [r for r in self._results if r[0] == "failed"]
         if rows:
-            show.emit(*show.table(("", "what", "seen"), rows, [r[0] for r in self._results]))
-        self.events.emit("verdict", ok=not failed, failed=[r[2] for r in failed])
+            show.display(*show.table(("", "what", "seen"), rows, [r[0] for r in self._results]))
+        self.events.tell("verdict", ok=not failed, failed=[r[2] for r in failed])
         self._stack.close()
         if failed:
             raise Verdict(
@@ -301,20 +298,20 @@ class Chapter:
             "plan": "planned: nothing was changed",
             "remove": "removed",
         }
-        show.emit(*show.line("ok", "chapter " + self.notebook.id, words[self.mode]))
+        show.display(*show.line("ok", "chapter " + self.notebook.id, words[self.mode]))
 
     # -- the modes of a step ---------------------------------------------------------------------
 
     def _step_install(self, title, todo, timeout):
         start = self._begin(title)
-        before = self._ask([a.done for a in todo])
+        before = self._ask([a.probe for a in todo])
         applied = False
         if not all(ok for ok, _ in before):
             for action, (ok, _) in zip(todo, before):
-                if not ok or (applied and action.follows):
+                if not ok or (applied and action.after_changes):
                     self._apply(title, action, timeout)
                     applied = True
-            after = self._ask([a.done for a in todo], fresh=True)
+            after = self._ask([a.probe for a in todo], fresh=True)
             bad = [seen for ok, seen in after if not ok]
             if bad:
                 self._end(title, "failed", "applied, but it does not hold", start)
@@ -329,21 +326,21 @@ class Chapter:
 
     def _step_verify(self, title, todo, timeout):
         start = self._begin(title)
-        bad = [seen for ok, seen in self._ask([a.done for a in todo]) if not ok]
+        bad = [seen for ok, seen in self._ask([a.probe for a in todo]) if not ok]
         self._end(title, "failed" if bad else "ok", "; ".join(bad) if bad else "already so", start)
 
     def _step_plan(self, title, todo, timeout):
         start = self._begin(title)
-        answers = self._ask([a.done for a in todo])
+        answers = self._ask([a.probe for a in todo])
         if all(ok for ok, _ in answers):
             self._end(title, "ok", "already so", start)
             return
-        would = [line for a, (ok, _) in zip(todo, answers) if not ok or a.follows for line in a.shown]
+        would = [line for a, (ok, _) in zip(todo, answers) if not ok or a.after_changes for line in a.shown]
         self._end(title, "plan", "would run:\n" + "\n".join("    " + w for w in would), start)
 
     def _step_remove(self, title, todo, timeout):
         self._undo.extend((title, a) for a in todo if a.undo is not None)
-        show.emit(*show.line("plan", title, "will be undone below"))
+        show.display(*show.line("plan", title, "will be undone below"))
 
     def _undo_all(self):
         self._answers = {}
@@ -362,12 +359,12 @@ class Chapter:
                 self.secrets.forget(name)
 
     def _is_gone(self, action):
-        return action.gone is not None and self._ask([action.gone], fresh=True)[0][0]
+        return action.absent is not None and self._ask([action.absent], fresh=True)[0][0]
 
     # -- machinery ---------------------------------------------------------------------------------
 
     def _begin(self, title):
-        self.events.emit("step", title=title, state="begin")
+        self.events.tell("step", title=title, state="begin")
         self._ran, self._output, self._live, self._shown_at = [], [], None, time.monotonic()
         self._title = title
         return time.monotonic()
@@ -377,14 +374,14 @@ class Chapter:
         note = self.masker.mask(note)
         kind = "plan" if state == "plan" else "step"
         self._note(state, kind, title, title, note, None)
-        self.events.emit("step", title=title, state=state, note=note, seconds=round(seconds, 2))
-        show.emit(*show.line(state, title, note, show.log_details(self._ran, self._output)), handle=self._live)
+        self.events.tell("step", title=title, state=state, note=note, seconds=round(seconds, 2))
+        show.display(*show.line(state, title, note, show.log_details(self._ran, self._output)), handle=self._live)
         self._live = self._title = None
 
     def _note(self, state, kind, title, expected="", seen="", entry=None):
         self._results.append((state, kind, title, expected, seen, entry))
         if kind == "check":
-            self.events.emit("check", title=title, state=state, expected=expected, seen=seen, entry=entry)
+            self.events.tell("check", title=title, state=state, expected=expected, seen=seen, entry=entry)
 
     def _apply(self, title, action, timeout, what=None):
         what = what or action.apply
@@ -441,9 +438,9 @@ class Chapter:
         now = time.monotonic()
         if getattr(self, "_title", None) and now - self._shown_at > 1:
             self._shown_at = now
-            self.events.emit("wait", text=text[:160])
+            self.events.tell("wait", text=text[:160])
             self._live = (
-                show.emit(*show.line("plan", self._title, text[:100]), handle=self._live, live=True) or self._live
+                show.display(*show.line("plan", self._title, text[:100]), handle=self._live, live=True) or self._live
             )
 
     def _failure(self, result):

@@ -17,7 +17,7 @@ class Events:
     def __init__(self, mask):
         self.path, self.mask = os.environ.get("RUNBOOK_EVENTS"), mask
 
-    def emit(self, kind, **fields):
+    def tell(self, kind, **fields):
         if self.path:
             line = self.mask(json.dumps(dict(fields, kind=kind), default=str))
             with open(self.path, "a") as f:

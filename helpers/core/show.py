@@ -23,10 +23,10 @@ def shortened(text, width=90):
     return textwrap.shorten(text.split("\n")[0], width, placeholder=" ...")
 
 
-def emit(text, markup, handle=None, live=False):
+def display(text, markup, handle=None, live=False):
     """Show one output in the cell (update it when it has a handle). Returns the handle when `live`."""
     from IPython import get_ipython
-    from IPython.display import display
+    from IPython.display import display as publish
 
     if get_ipython() is None:
         print(text)
@@ -35,7 +35,7 @@ def emit(text, markup, handle=None, live=False):
     if handle is not None:
         handle.update(data, raw=True)
         return handle
-    return display(data, raw=True, display_id=True) if live else display(data, raw=True)
+    return publish(data, raw=True, display_id=True) if live else publish(data, raw=True)
 
 
 def line(state, title, note="", details=""):

@@ -46,7 +46,7 @@ class Sandbox:
         self.mirror_url, self.registry_url = self._mirror.url, self._registry.url
 
     def missing(self) -> list:
-        """What this machine lacks for a sandbox, as doctor.Lack; empty when `up` can go ahead."""
+        """What this machine lacks for a sandbox, as doctor.Missing; empty when `up` can go ahead."""
         there = (self.dir / "root").is_dir()
         return doctor.sandbox_lacks(self.dir, doctor.RESTART_DISK if there else doctor.SANDBOX_DISK)
 

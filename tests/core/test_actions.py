@@ -36,32 +36,32 @@ def test_commands_are_so_when_their_probe_says_so(tmp_path):
     mark = tmp_path / "mark"
     action = actions.commands([f"touch {mark}", "true"], f"[ -e {mark} ]", f"rm {mark}")
     assert action.shown == [f"touch {mark}", "true"]
-    assert not bash(action.done)[0] and bash(action.gone)[0]
-    assert bash(action.apply)[0] and bash(action.done)[0] and not bash(action.gone)[0]
-    assert bash(action.undo)[0] and bash(action.gone)[0]
+    assert not bash(action.probe)[0] and bash(action.absent)[0]
+    assert bash(action.apply)[0] and bash(action.probe)[0] and not bash(action.absent)[0]
+    assert bash(action.undo)[0] and bash(action.absent)[0]
 
 
 def test_gone_is_the_opposite_also_of_a_probe_of_many_lines():
     action = actions.commands("x", "false\ntrue", "y")
-    assert not bash(action.done)[0] and bash(action.gone)[0]
+    assert not bash(action.probe)[0] and bash(action.absent)[0]
     action = actions.commands("x", "a='it is'\n[ \"$a\" = 'it is' ]", "y")
-    assert bash(action.done)[0] and not bash(action.gone)[0]
+    assert bash(action.probe)[0] and not bash(action.absent)[0]
 
 
 def test_a_file_is_so_with_its_content_mode_and_owner_only(tmp_path, owner):
     path = str(tmp_path / "x.conf")
     action = actions.File("a $HOME 'quoted' ä\n", path, "0640", owner, str, put)
-    assert not bash(action.done)[0] and bash(action.gone)[0]
+    assert not bash(action.probe)[0] and bash(action.absent)[0]
     action.apply()
-    assert bash(action.done) == (True, "") and not bash(action.gone)[0]
+    assert bash(action.probe) == (True, "") and not bash(action.absent)[0]
     os.chmod(path, 0o666)
-    ok, said = bash(action.done)
+    ok, said = bash(action.probe)
     assert not ok and "666" in said and "instead of 640" in said
     put(b"other", path, "0640", owner)
-    ok, said = bash(action.done)
+    ok, said = bash(action.probe)
     assert not ok and said == path + ": content differs from what we write"
-    assert bash(action.undo)[0] and bash(action.gone)[0] and bash(action.undo)[0]
-    assert not bash(actions.File("x", str(tmp_path / "none"), "0644", "nobody:nogroup", str, put).done)[0]
+    assert bash(action.undo)[0] and bash(action.absent)[0] and bash(action.undo)[0]
+    assert not bash(actions.File("x", str(tmp_path / "none"), "0644", "nobody:nogroup", str, put).probe)[0]
 
 
 def artifact(url, sha256):
@@ -82,15 +82,15 @@ def test_an_artifact_is_fetched_verified_and_replaced_whole(tmp_path, served):
     place = tmp_path / "bin" / "tool"
     place.parent.mkdir()
     action = actions.artifact_file(artifact(url, sha), str(place))
-    assert not bash(action.done)[0] and bash(action.gone)[0]
-    assert bash(action.apply)[0] and bash(action.done)[0]
+    assert not bash(action.probe)[0] and bash(action.absent)[0]
+    assert bash(action.apply)[0] and bash(action.probe)[0]
     assert (
         place.stat().st_mode & 0o777 == 0o755
         and subprocess.run([str(place)], stdout=subprocess.PIPE).stdout == b"tool\n"
     )
     place.write_text("changed by hand")
-    assert not bash(action.done)[0] and bash(action.apply)[0] and bash(action.done)[0]
-    assert bash(action.undo)[0] and bash(action.gone)[0]
+    assert not bash(action.probe)[0] and bash(action.apply)[0] and bash(action.probe)[0]
+    assert bash(action.undo)[0] and bash(action.absent)[0]
 
 
 @pytest.mark.parametrize("break_it", ["checksum", "url"])

@@ -10,8 +10,8 @@ def test_written_and_read_back_masked(tmp_path, monkeypatch):
     path = tmp_path / "events"
     monkeypatch.setenv("RUNBOOK_EVENTS", str(path))
     told = events.Events(Masker(["S3cretValue"]).mask)
-    told.emit("step", title="a „title“\nof two lines", state="begin")
-    told.emit("check", seen="got S3cretValue", path=tmp_path)
+    told.tell("step", title="a „title“\nof two lines", state="begin")
+    told.tell("check", seen="got S3cretValue", path=tmp_path)
     assert "S3cretValue" not in path.read_text()
     found = events.read(path)
     assert found[0] == {"kind": "step", "title": "a „title“\nof two lines", "state": "begin"}
@@ -21,7 +21,7 @@ def test_written_and_read_back_masked(tmp_path, monkeypatch):
 def test_without_a_listener_nothing_is_written(tmp_path, monkeypatch):
     monkeypatch.delenv("RUNBOOK_EVENTS", raising=False)
     monkeypatch.chdir(tmp_path)
-    events.Events(str).emit("step", title="x")
+    events.Events(str).tell("step", title="x")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -136,7 +136,7 @@ def test_the_mark_in_a_files_text_is_filled_only_as_it_is_sent():
         lambda t: t.replace("{{secret:minio-root}}", secret.reveal()),
         lambda data, *_: sent.append(data),
     )
-    assert "S3cretValue" not in " ".join(action.shown) + action.done + action.undo
+    assert "S3cretValue" not in " ".join(action.shown) + action.probe + action.undo
     action.apply()
     assert sent == [b"PASSWORD=S3cretValue\n"]
 

@@ -151,5 +151,5 @@ def test_details_show_the_commands():
 
 
 def test_outside_of_a_notebook_it_is_printed(capsys):
-    show.emit(*show.line("ok", "it is so"))
+    show.display(*show.line("ok", "it is so"))
     assert capsys.readouterr().out == "✓ it is so\n"

@@ -65,7 +65,7 @@ def test_a_plain_program_is_fetched_once_and_runs(web, own_home):
     assert t.missing() is None and t.path == own_home / "bin/thing-1.2/thing" and os.access(str(t.path), os.X_OK)
     assert t.run("a", "b", stdin="c") == "a b\nc"
     action = t.installed()
-    assert action.done() is None and action.shown == [
+    assert action.probe() is None and action.shown == [
         "fetch thing-linux-amd64",
         "sha256sum -c",
         "install it as ~/.mlops-runbook/bin/thing-1.2/thing",

@@ -41,7 +41,7 @@ def mark(ch, name, title=None):
     ch.step(
         title or name + " exists",
         f"echo {name} > {path}",
-        done=f"[ -e {path} ] || {{ echo 'no {name}'; exit 1; }}",
+        probe=f"[ -e {path} ] || {{ echo 'no {name}'; exit 1; }}",
         undo="rm " + path,
     )
 
@@ -125,7 +125,7 @@ def test_remove_undoes_in_reverse_order_and_only_what_is_there(opened):
 def test_a_command_that_fails_ends_the_chapter_with_its_words(opened):
     ch = opened()
     with pytest.raises(CommandFailed) as e:
-        ch.step("it is made", "echo trying; echo no such thing >&2; exit 4", done="false")
+        ch.step("it is made", "echo trying; echo no such thing >&2; exit 4", probe="false")
     assert (
         e.value.what == "it is made"
         and "exit code 4" in e.value.saw
@@ -138,7 +138,7 @@ def test_a_command_that_fails_ends_the_chapter_with_its_words(opened):
 def test_applied_and_yet_not_so_is_an_error(opened):
     ch = opened()
     with pytest.raises(RunbookError) as e:
-        ch.step("it is made", "true", done="echo still not; exit 1")
+        ch.step("it is made", "true", probe="echo still not; exit 1")
     assert "still not" in e.value.saw and "probe says no" in e.value.do
 
 
@@ -156,8 +156,8 @@ def test_a_file_with_a_secret_and_the_service_that_follows_it(opened, host):
     secret, order = ch.secret("made-here"), []
 
     def steps(ch, content):
-        env = ch.write(FOLDER + "/env", content, mode="0600")
-        after = Action("restart", lambda: None, lambda: order.append("restarted"), follows=True)
+        env = ch.file(FOLDER + "/env", content, mode="0600")
+        after = Action("restart", lambda: None, lambda: order.append("restarted"), after_changes=True)
         ch.step("it runs with its settings", env, after)
 
     steps(ch, f"KEY={secret}\n")
@@ -186,6 +186,6 @@ def test_a_secret_that_reaches_a_check_is_masked(opened, capsys):
 def test_a_misspelt_parameter_of_a_step_is_an_error_of_its_author(opened):
     ch = opened()
     with pytest.raises(TypeError):
-        ch.step("x", "true", done="true", udno="true")
+        ch.step("x", "true", probe="true", udno="true")
     with pytest.raises(TypeError):
         ch.step("x", "true")

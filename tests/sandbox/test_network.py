@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from helpers.components.network import Way
+from helpers.components.network import SshRoute
 from helpers.core.chapter import Chapter, Unmet, Verdict
 
 
@@ -20,7 +20,7 @@ def config(box, tmp_path, monkeypatch):
 
 def opened(target, mode="install", alias="mlops"):
     ch = Chapter.open("network", {"target": target, "mode": mode, "alias": alias})
-    return ch, Way(ch, alias, 9999)
+    return ch, SshRoute(ch, alias, 9999)
 
 
 def test_the_entry_leads_to_a_target_that_is_an_alias(box, config, own_home):

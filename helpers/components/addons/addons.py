@@ -10,7 +10,7 @@ import httpx
 
 from helpers.components.addons import istio
 from helpers.components.addons.knative import Knative
-from helpers.components.kubernetes.kube import LAB, READY, Kube, all_of, available
+from helpers.components.kubernetes.kube import PROOF_NAMESPACE, READY, Kube, all_of, available
 from helpers.components.kubernetes.registry import Registry
 from helpers.core import address_pools as addresses
 from helpers.core.actions import Action
@@ -192,7 +192,7 @@ class Addons:
 
     def pod_resolves(self):
         self.kube.hello("LoadBalancer")
-        for name in (f"hello.{LAB}.svc.cluster.local", self._outside_name()):
+        for name in (f"hello.{PROOF_NAMESPACE}.svc.cluster.local", self._outside_name()):
             self.ch.wait(
                 "a pod to resolve " + name,
                 lambda: "Address" in self.kube.in_pod(f"nslookup {name} | tail -n +3"),
@@ -204,7 +204,7 @@ class Addons:
         address = self.ch.wait(
             "an address from the pool",
             lambda: self.kube.kubectl(
-                f"get service hello -n {LAB} -o jsonpath='{{.status.loadBalancer.ingress[0].ip}}'"
+                f"get service hello -n {PROOF_NAMESPACE} -o jsonpath='{{.status.loadBalancer.ingress[0].ip}}'"
             ),
             timeout=60,
         )
@@ -213,7 +213,7 @@ class Addons:
         with self.ch.host.socks() as socks, istio.through(socks, timeout=10) as client:
             self.ch.wait(
                 "the address to answer",
-                lambda: client.get(f"http://{address}/").text.strip() == self.kube.word,
+                lambda: client.get(f"http://{address}/").text.strip() == self.kube.nonce,
                 timeout=30,
             )
 
@@ -247,11 +247,11 @@ class Addons:
                     raise Unmet("the token taken" if wanted else "a wrong token refused", f"status {got.status_code}")
 
     def pod_sees_gpu(self):
-        self.kube.lab()
-        self.kube.kubectl(f"apply -n {LAB} -f -", stdin=_GPU_POD)
+        self.kube.proof_namespace()
+        self.kube.kubectl(f"apply -n {PROOF_NAMESPACE} -f -", stdin=_GPU_POD)
         self.ch.wait(
             "the CUDA sample to pass",
-            lambda: "PASSED" in self.kube.kubectl(f"logs -n {LAB} cuda"),
+            lambda: "PASSED" in self.kube.kubectl(f"logs -n {PROOF_NAMESPACE} cuda"),
             failed=self.kube.hopeless,
             timeout=300,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from helpers.components.addons import istio
-from helpers.components.kubernetes.kube import LAB, all_of, available
+from helpers.components.kubernetes.kube import PROOF_NAMESPACE, all_of, available
 from helpers.core.actions import Action
 from helpers.core.chapter import Unmet
 from helpers.core.errors import RunbookError
@@ -175,12 +175,14 @@ class Knative:
         """A Knative Service ends when nobody asks for it, and starts again on a request through the gateway."""
         self.kube.hello()
         # By digest: of a tag, Knative's controller would ask the image's registry.
-        pod = self.kube.get(f"pods -n {LAB} -l app=hello")["items"][0]
+        pod = self.kube.get(f"pods -n {PROOF_NAMESPACE} -l app=hello")["items"][0]
         image = pod["status"]["containerStatuses"][0]["imageID"].split("://")[-1]
-        script = f"mkdir -p /tmp/www; echo {self.kube.word} > /tmp/www/index.html; exec httpd -f -p 8080 -h /tmp/www"
+        script = f"mkdir -p /tmp/www; echo {self.kube.nonce} > /tmp/www/index.html; exec httpd -f -p 8080 -h /tmp/www"
         manifest = json.dumps(_service(_NAME, image, "sh", "-c", script))
         self.ch.wait(
-            "Knative to take a Service", lambda: self.kube.kubectl(f"apply -n {LAB} -f -", stdin=manifest), timeout=60
+            "Knative to take a Service",
+            lambda: self.kube.kubectl(f"apply -n {PROOF_NAMESPACE} -f -", stdin=manifest),
+            timeout=60,
         )
         host = self.ch.wait("the Service to be Ready", self._ready, failed=self.kube.hopeless, timeout=180).split(
             "://"
@@ -188,13 +190,13 @@ class Knative:
         self.ch.wait("the Service to end, with no request", lambda: self._pods() == [], timeout=150)
         with istio.gateway(self.kube, timeout=90) as client:
             got = client.get("/", headers={"Host": host})
-        if got.status_code != 200 or got.text.strip() != self.kube.word:
+        if got.status_code != 200 or got.text.strip() != self.kube.nonce:
             raise Unmet("the word made up for this proof", f"{got.status_code}: {got.text[:60]!r}")
         if not self._pods():
             raise Unmet("a pod started by the request", "none: something else answered")
 
     def _ready(self):
-        service = self.kube.get(f"services.serving.knative.dev {_NAME} -n {LAB}")
+        service = self.kube.get(f"services.serving.knative.dev {_NAME} -n {PROOF_NAMESPACE}")
         said = {c["type"]: c for c in service.get("status", {}).get("conditions", [])}
         if said.get("Ready", {}).get("status") != "True":
             raise ValueError(
@@ -210,6 +212,6 @@ class Knative:
     def _pods(self):
         return [
             p
-            for p in self.kube.get(f"pods -n {LAB} -l serving.knative.dev/service={_NAME}")["items"]
+            for p in self.kube.get(f"pods -n {PROOF_NAMESPACE} -l serving.knative.dev/service={_NAME}")["items"]
             if "deletionTimestamp" not in p["metadata"]
         ]

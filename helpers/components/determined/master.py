@@ -180,7 +180,7 @@ class Determined:
                 ),
             ),
             lambda: self.kube.kubectl(f"delete namespace {self.space} --ignore-not-found --timeout=180s", timeout=200),
-            gone=f"! microk8s kubectl get namespace {self.space} >/dev/null 2>&1",
+            absent=f"! microk8s kubectl get namespace {self.space} >/dev/null 2>&1",
         )
 
     def whose(self):
@@ -240,10 +240,10 @@ class Determined:
         sql = f"runuser -u postgres -- psql -p {port} -AtXc"
         return Action(
             made.shown,
-            made.done,
+            made.probe,
             made.apply,
             f"runuser -u postgres -- dropdb -p {port} --if-exists {name}\nrunuser -u postgres -- dropuser -p {port} --if-exists {name}",
-            gone=f'command -v psql >/dev/null || exit 0\n[ -z "$({sql} "select 1 from pg_roles where rolname = \'{name}\'")" ]',
+            absent=f'command -v psql >/dev/null || exit 0\n[ -z "$({sql} "select 1 from pg_roles where rolname = \'{name}\'")" ]',
         )
 
     def other_database(self, host):
@@ -323,7 +323,7 @@ class Determined:
             lambda: self._other(s3, bucket),
             apply,
             undo,
-            gone=lambda: self._left(s3, bucket),
+            absent=lambda: self._left(s3, bucket),
         )
 
     @staticmethod

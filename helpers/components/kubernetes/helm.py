@@ -195,7 +195,7 @@ class Helm:
             done,
             apply,
             lambda: self.run("uninstall", name, "-n", namespace, timeout=timeout),
-            gone=lambda: self._still(name, namespace),
+            absent=lambda: self._still(name, namespace),
         )
 
     def _still(self, name, namespace):

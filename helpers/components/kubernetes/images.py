@@ -97,7 +97,7 @@ class Images:
             ),
             f"PUT http://{PLACE}{path}",
         ]
-        return Action(shown, done, apply, undo, gone=gone)
+        return Action(shown, done, apply, undo, absent=gone)
 
     def _build(self, name, tag, base, files, command, timeout):
         pod, where = "build-" + name, "-n " + self.namespace
@@ -113,7 +113,7 @@ class Images:
                 timeout=timeout,
                 do=f"On the host: microk8s kubectl logs {where} {pod}",
             )
-            self.ch.events.emit("wait", text=self.kube.kubectl(f"logs {where} {pod} --tail=1"))
+            self.ch.events.tell("wait", text=self.kube.kubectl(f"logs {where} {pod} --tail=1"))
         finally:  # its secret may hold a password for the package index
             self.kube.kubectl(
                 f"delete pod,secret {pod} {where} --ignore-not-found --grace-period=0 --wait=false", timeout=90

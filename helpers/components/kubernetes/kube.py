@@ -15,7 +15,7 @@ from helpers.core.actions import Action
 from helpers.core.chapter import Unmet
 from helpers.core.errors import RunbookError
 
-LAB = "runbook-proof"
+PROOF_NAMESPACE = "runbook-proof"
 
 _HELLO = """
 apiVersion: apps/v1
@@ -66,7 +66,7 @@ class Kube:
     """The cluster on the chapter's target, by `microk8s kubectl` there."""
 
     def __init__(self, ch):
-        self.ch, self._lab_open = ch, False
+        self.ch, self._proof_open = ch, False
         self.image = catalogue.load()["busybox"].entry["image"]
 
     def kubectl(self, arguments, stdin=None, timeout=60):
@@ -118,7 +118,7 @@ class Kube:
             lambda: kubeconfig.differs(path, incoming(), context, use),
             lambda: kubeconfig.merge(path, incoming(), context, use),
             lambda: kubeconfig.remove(path, context),
-            gone=lambda: None if kubeconfig.entry(path, context) is None else f"context {context} is still there",
+            absent=lambda: None if kubeconfig.entry(path, context) is None else f"context {context} is still there",
         )
 
     def node_from_outside(self, path, context):
@@ -236,39 +236,39 @@ class Kube:
 
     # -- a namespace for proofs ------------------------------------------------------------------
 
-    def lab(self):
+    def proof_namespace(self):
         """Make the proof namespace; it is deleted at the verdict, whatever happened."""
-        if not self._lab_open:
+        if not self._proof_open:
 
             def delete():
-                self.kubectl(f"delete namespace {LAB} --ignore-not-found --timeout=180s", timeout=200)
+                self.kubectl(f"delete namespace {PROOF_NAMESPACE} --ignore-not-found --timeout=180s", timeout=200)
 
             delete()
-            self.kubectl("create namespace " + LAB)
+            self.kubectl("create namespace " + PROOF_NAMESPACE)
             self.ch.cleanup(delete)
-            self._lab_open, self.word = True, uuid.uuid4().hex
+            self._proof_open, self.nonce = True, uuid.uuid4().hex
 
     def hello(self, kind="ClusterIP"):
         """A web server of one made-up word as a Deployment with a Service. Returns when it is available."""
-        self.lab()
-        text = _HELLO.replace("IMAGE", self.image).replace("WORD", self.word).replace("TYPE", kind)
-        self.kubectl(f"apply -n {LAB} -f -", stdin=text)
-        self.wait_for("the proof's Deployment", available(LAB, "deployment", "hello"), 180)
+        self.proof_namespace()
+        text = _HELLO.replace("IMAGE", self.image).replace("WORD", self.nonce).replace("TYPE", kind)
+        self.kubectl(f"apply -n {PROOF_NAMESPACE} -f -", stdin=text)
+        self.wait_for("the proof's Deployment", available(PROOF_NAMESPACE, "deployment", "hello"), 180)
 
     def executes(self):
-        got = self.kubectl(f"exec -n {LAB} deploy/hello -- cat /tmp/www/index.html")
-        if got != self.word:
+        got = self.kubectl(f"exec -n {PROOF_NAMESPACE} deploy/hello -- cat /tmp/www/index.html")
+        if got != self.nonce:
             raise Unmet("the word made up for this proof", repr(got[:60]))
 
     def logs(self):
-        got = self.kubectl(f"logs -n {LAB} deploy/hello")
-        if got != self.word:
+        got = self.kubectl(f"logs -n {PROOF_NAMESPACE} deploy/hello")
+        if got != self.nonce:
             raise Unmet("the word in the pod's log", repr(got[:60]))
 
     def service_answers(self):
         """The Service's cluster address, asked from the host, answers with the word."""
-        address = self.kubectl(f"get service hello -n {LAB} -o jsonpath='{{.spec.clusterIP}}'")
-        self.ch.wait("the Service to answer", lambda: self._page(address) == self.word, timeout=30)
+        address = self.kubectl(f"get service hello -n {PROOF_NAMESPACE} -o jsonpath='{{.spec.clusterIP}}'")
+        self.ch.wait("the Service to answer", lambda: self._page(address) == self.nonce, timeout=30)
 
     def _page(self, address):
         return self.ch.run(
@@ -279,34 +279,34 @@ class Kube:
 
     def in_pod(self, script):
         """Run a shell script in the proof's pod; returns its output."""
-        return self.kubectl(f"exec -n {LAB} deploy/hello -- sh -c {shlex.quote(script)}")
+        return self.kubectl(f"exec -n {PROOF_NAMESPACE} deploy/hello -- sh -c {shlex.quote(script)}")
 
     def volume_survives(self):
         """A claim binds, a pod writes to it and is deleted, and another pod reads the same word."""
-        self.lab()
-        self.kubectl(f"apply -n {LAB} -f -", stdin=_KEEPER)
-        self._pod("writer", f"echo {self.word} > /data/word")
-        self.ch.wait("the word to be written", lambda: self._in("writer", "cat /data/word") == self.word, timeout=30)
-        self.kubectl(f"delete pod writer -n {LAB} --grace-period=0 --force")
+        self.proof_namespace()
+        self.kubectl(f"apply -n {PROOF_NAMESPACE} -f -", stdin=_KEEPER)
+        self._pod("writer", f"echo {self.nonce} > /data/word")
+        self.ch.wait("the word to be written", lambda: self._in("writer", "cat /data/word") == self.nonce, timeout=30)
+        self.kubectl(f"delete pod writer -n {PROOF_NAMESPACE} --grace-period=0 --force")
         self._pod("reader", "true")
         got = self._in("reader", "cat /data/word")
-        if got != self.word:
+        if got != self.nonce:
             raise Unmet("the word that the first pod wrote", repr(got[:60]))
 
     def _pod(self, name, script):
         self.kubectl(
-            f"apply -n {LAB} -f -",
+            f"apply -n {PROOF_NAMESPACE} -f -",
             stdin=_POD.replace("NAME", name).replace("IMAGE", self.image).replace("SCRIPT", script),
         )
         self.wait_for(
             "pod " + name,
-            f"[ \"$(microk8s kubectl get pod {name} -n {LAB} -o jsonpath='{{.status.phase}}')\" = Running ] || "
+            f"[ \"$(microk8s kubectl get pod {name} -n {PROOF_NAMESPACE} -o jsonpath='{{.status.phase}}')\" = Running ] || "
             f"{{ echo 'pod {name} does not run yet'; exit 1; }}",
             120,
         )
 
     def _in(self, pod, script):
-        return self.kubectl(f"exec -n {LAB} {pod} -- sh -c {shlex.quote(script)}")
+        return self.kubectl(f"exec -n {PROOF_NAMESPACE} {pod} -- sh -c {shlex.quote(script)}")
 
 
 #: a probe: the one node of MicroK8s is Ready

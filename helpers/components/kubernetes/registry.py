@@ -12,7 +12,7 @@ import tarfile
 
 import httpx
 
-from helpers.components.kubernetes.kube import LAB, available
+from helpers.components.kubernetes.kube import PROOF_NAMESPACE, available
 from helpers.core.chapter import Unmet
 
 PORT, PLACE = 32000, "localhost:32000"  # a NodePort; containerd takes plain HTTP from this name
@@ -115,10 +115,12 @@ class Registry:
         self.kube.hello()
         busybox = base64.b64decode(
             self.ch.host.run(
-                f"microk8s kubectl exec -n {LAB} deploy/hello -- base64 /bin/busybox", raw=True, what="read busybox"
+                f"microk8s kubectl exec -n {PROOF_NAMESPACE} deploy/hello -- base64 /bin/busybox",
+                raw=True,
+                what="read busybox",
             ).out
         )
-        word, tag = self.kube.word, self.kube.word[:12]
+        word, tag = self.kube.nonce, self.kube.nonce[:12]
         manifest, blobs = image(
             {"bin/busybox": (busybox, 0o755), "www/index.html": (word.encode() + b"\n", 0o644)},
             ["/bin/busybox", "httpd", "-f", "-p", "8080", "-h", "/www"],
@@ -131,17 +133,17 @@ class Registry:
                 got = client.get(f"/v2/{_REPOSITORY}/manifests/{tag}", headers={"Accept": MANIFEST})
                 if got.content != manifest or back != blobs:
                     raise Unmet("the image as it was pushed", "another one")
-                self.kube.kubectl(f"apply -n {LAB} -f -", stdin=_POD.replace("IMAGE", name))
+                self.kube.kubectl(f"apply -n {PROOF_NAMESPACE} -f -", stdin=_POD.replace("IMAGE", name))
                 self.kube.wait_for(
                     "a pod of that image",
-                    f"[ \"$(microk8s kubectl get pod from-registry -n {LAB} -o jsonpath='{{.status.phase}}')\" = Running ] || "
+                    f"[ \"$(microk8s kubectl get pod from-registry -n {PROOF_NAMESPACE} -o jsonpath='{{.status.phase}}')\" = Running ] || "
                     "{ echo 'pod from-registry does not run yet'; exit 1; }",
                     120,
                 )
                 said = self.ch.wait(
                     "it to answer",
                     lambda: self.kube.kubectl(
-                        f"exec -n {LAB} from-registry -- /bin/busybox wget -qO- http://127.0.0.1:8080/"
+                        f"exec -n {PROOF_NAMESPACE} from-registry -- /bin/busybox wget -qO- http://127.0.0.1:8080/"
                     ),
                     timeout=20,
                 )
@@ -149,7 +151,9 @@ class Registry:
                     raise Unmet("the word in the image", repr(said[:60]))
             finally:
                 client.delete(f"/v2/{_REPOSITORY}/manifests/{key}")
-                self.kube.kubectl(f"delete pod from-registry -n {LAB} --ignore-not-found --force --grace-period=0")
+                self.kube.kubectl(
+                    f"delete pod from-registry -n {PROOF_NAMESPACE} --ignore-not-found --force --grace-period=0"
+                )
                 self.ch.host.run(
                     f"microk8s ctr images ls -q | grep '^{PLACE}/runbook-proof/' | xargs -r microk8s ctr images rm >/dev/null 2>&1 || true",
                     what="take the proof's image away",

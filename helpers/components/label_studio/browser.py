@@ -109,7 +109,7 @@ class Browser:
 
 def show_screenshot(png, title):
     """Show a screenshot in the cell. The picture is not compared between runs, its title is."""
-    show.emit(
+    show.display(
         "[picture] " + title,
         f'<figure><figcaption>{title}</figcaption><!--varies--><img alt="{title}" style="max-width:100%;border:1px solid #d0d7de" src="data:image/png;base64,{base64.b64encode(png).decode()}"><!--/varies--></figure>',
     )

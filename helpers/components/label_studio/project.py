@@ -297,7 +297,7 @@ class LabelStudio:
         """Action: 1.0.1 signs with a key of its own; nothing to do for later versions, which make one."""
         if not self.old:
             return Action(f"nothing to do: {self.version} makes a key of its own", "true", "true")
-        return self.ch.write(
+        return self.ch.file(
             "{}/lib/python{}.{}/site-packages/runbook_settings.py".format(
                 VENV, *self.host_python(self.ch, self.python)
             ),
@@ -369,7 +369,7 @@ case "$where" in *:{self.port}) ;; '') echo "{UNIT} listens nowhere yet"; exit 1
         )
         return Action(
             made.shown,
-            made.done,
+            made.probe,
             made.apply,
             psql + f"'drop database if exists {DATABASE}'\n" + psql + f"'drop role if exists {DATABASE}'",
             gone,
@@ -905,7 +905,7 @@ case "$where" in *:{self.port}) ;; '') echo "{UNIT} listens nowhere yet"; exit 1
         restart()
         self.ch.wait(
             "Label Studio to answer again",
-            lambda: self.answers().done() is None,
+            lambda: self.answers().probe() is None,
             failed=lambda: self.ch.unit_failure(UNIT),
             timeout=120,
         )

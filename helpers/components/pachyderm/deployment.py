@@ -254,7 +254,7 @@ class Pachyderm:
             self._apply()
             self._ready()
 
-        return Action(shown, self._differs, apply, self._remove, gone=self._still_there)
+        return Action(shown, self._differs, apply, self._remove, absent=self._still_there)
 
     def _list(self):
         return json.dumps({"apiVersion": "v1", "kind": "List", "items": self.manifest()})

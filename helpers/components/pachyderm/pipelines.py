@@ -461,9 +461,9 @@ class Pipelines:
         try:
             text, markup = make()
         except Exception:  # a check has said it already; a picture is no proof
-            show.emit(*show.line("left out", "the picture", "it could not be read from Pachyderm"))
+            show.display(*show.line("left out", "the picture", "it could not be read from Pachyderm"))
         else:
-            show.emit(text, markup)
+            show.display(text, markup)
 
     def provenance(self, repo):
         """(nodes, edges) from repo on: {"repo:x" or "pipeline:x": note}, [(from, to)]."""

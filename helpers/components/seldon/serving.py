@@ -134,20 +134,20 @@ class Seldon:
                     timeout=300,
                     mirrored=self.chart.mirrored,
                 )
-            if plain.gone():
+            if plain.absent():
                 plain.undo()
             if delete_crds:  # also one that an earlier removal left
                 self.kube.kubectl(f"delete crd {CRD} --ignore-not-found --timeout=60s", timeout=90)
 
         def gone():
-            return plain.gone() or (f"the definition {CRD} is there" if delete_crds and self._crd() else None)
+            return plain.absent() or (f"the definition {CRD} is there" if delete_crds and self._crd() else None)
 
-        return Action(plain.shown, done, apply, undo, gone=gone)
+        return Action(plain.shown, done, apply, undo, absent=gone)
 
     def _done(self, action):
-        if callable(action.done):
-            return action.done()
-        ok, seen = self.ch.host.probe({0: action.done})[0]
+        if callable(action.probe):
+            return action.probe()
+        ok, seen = self.ch.host.probe({0: action.probe})[0]
         return None if ok else seen
 
     def _crd(self):
@@ -307,7 +307,7 @@ class Seldon:
         def gone():
             return None if all(self._object(key) is None for key in wanted) else "weights are in bucket " + self.bucket
 
-        return Action([f"PUT /{self.bucket}/{key}" for key in wanted], done, apply, undo, gone=gone)
+        return Action([f"PUT /{self.bucket}/{key}" for key in wanted], done, apply, undo, absent=gone)
 
     def _object(self, key):
         try:
@@ -422,7 +422,7 @@ class Seldon:
             lambda: self.unsettled(version),
             apply,
             undo,
-            gone=gone,
+            absent=gone,
         )
 
     def _live(self):
@@ -614,7 +614,7 @@ class Seldon:
     def rolls(self, version, least=500):
         """The other version is rolled out, and this one again, while predictions are asked all the time; every one is answered rightly."""
         newer = next(v for v in flowers.VERSIONS if v != version)
-        load = Load(self.address(), self.path(), {str(v): self.weights(v) for v in flowers.VERSIONS})
+        load = PredictionLoad(self.address(), self.path(), {str(v): self.weights(v) for v in flowers.VERSIONS})
         with load:
             for target in (newer, version):
                 self.kube.kubectl("apply -f -", stdin=json.dumps(self.manifest(target)))
@@ -633,7 +633,7 @@ class Seldon:
         )
 
 
-class Load:
+class PredictionLoad:
     """Asks for predictions all the time, each on a connection of its own and never twice. answered: {version: number}; lost: why, of each."""
 
     def __init__(self, address, path, weights, threads=3, pause=0.05):

@@ -138,10 +138,10 @@ def test_a_route_is_there_when_the_gateway_itself_no_longer_answers(monkeypatch)
 def test_knatives_kinds_go_only_when_asked():
     ch = types.SimpleNamespace(ch=None)
     kept, taken = (knative.Knative(ch).enabled(delete_crds) for delete_crds in (False, True))
-    assert "get crd" not in kept.undo + kept.gone and "get crd" in taken.undo and "get crd" in taken.gone
+    assert "get crd" not in kept.undo + kept.absent and "get crd" in taken.undo and "get crd" in taken.absent
     assert kept.undo.index("webhookconfiguration") < kept.undo.index("delete namespace")
     kept, taken = (istio.Istio(ch).enabled(delete_crds) for delete_crds in (False, True))
-    assert "get crd" not in kept.undo + kept.gone and "get crd" in taken.undo and "get crd" in taken.gone
+    assert "get crd" not in kept.undo + kept.absent and "get crd" in taken.undo and "get crd" in taken.absent
 
 
 def test_what_sends_knatives_requests_through_istio():

@@ -93,9 +93,9 @@ def test_empty_passwords_are_found_replaced_and_found_replaced(made):
     det = made(master)
     for name in ("admin", "determined"):
         action = det.password(name)
-        assert action.done() == name + " gets in with an empty password"
+        assert action.probe() == name + " gets in with an empty password"
         action.apply()
-        assert action.done() is None and master.users[name] == OURS
+        assert action.probe() is None and master.users[name] == OURS
     assert ("POST", "/api/v1/users/admin/password", OURS) in det.asked, "a bare JSON string, as 0.15.3 wants it"
 
 
@@ -104,9 +104,9 @@ def test_a_user_gets_its_password_by_a_second_call(made):
     det = made(master)
     det.password("admin").apply()
     user, password = det.user("operator"), det.password("operator")
-    assert user.done() == "there is no user operator"
+    assert user.probe() == "there is no user operator"
     user.apply()
-    assert user.done() is None and password.done() == "operator gets in with an empty password"
+    assert user.probe() is None and password.done() == "operator gets in with an empty password"
     password.apply()
     assert password.done() is None
 
@@ -121,7 +121,7 @@ def test_a_password_that_somebody_else_set_is_told_and_not_replaced(made):
     master.users["admin"] = "of somebody else"
     det = made(master)
     with pytest.raises(RunbookError) as e:
-        det.password("admin").done()
+        det.password("admin").probe()
     assert e.value.saw == "admin's password is not ours" and e.value.entry == "det-login"
     with pytest.raises(RunbookError) as e:
         det.password("admin").apply()
@@ -194,10 +194,10 @@ def test_a_changed_key_is_named_and_never_shown(made):
         ),
     )
     assert (
-        det.keys({"accessKey": "runbook", "secretKey": "ours-ours"}).done() == "secretKey is not ours"
+        det.keys({"accessKey": "runbook", "secretKey": "ours-ours"}).probe() == "secretKey is not ours"
         and det.revision() == "7"
     )
-    assert made(Master()).keys({"accessKey": "x"}).done() == "there is no Secret " + KEYS
+    assert made(Master()).keys({"accessKey": "x"}).probe() == "there is no Secret " + KEYS
 
 
 def test_a_commands_output_is_what_stands_behind_the_bars(made):

@@ -100,7 +100,7 @@ def test_what_differs_is_said(made, status, chart, kubectl, values, says):
 
 
 def test_a_release_that_is_as_wanted_but_not_ready(made):
-    assert made(Tool(STATUS)).installed("determined", CHART, "space", VALUES, ready="x").done() == "not yet"
+    assert made(Tool(STATUS)).installed("determined", CHART, "space", VALUES, ready="x").probe() == "not yet"
 
 
 def test_it_uses_a_kubeconfig_of_its_own_through_ssh_and_values_go_on_standard_input(made, own_home):

@@ -213,7 +213,7 @@ def test_a_server_that_is_away_is_named_so_by_everything(client):
         ls.wrong_password_is_refused,
         ls.wrong_token_is_refused,
         ls.strangers_cannot_sign_up,
-        ls.answers().done,
+        ls.answers().probe,
     ):
         with pytest.raises(Unmet) as e:
             call()

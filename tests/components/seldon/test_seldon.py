@@ -313,7 +313,7 @@ def serving(handle):
 
 def load(port, enough=30, **kw):
     weights = {str(v): flowers.weights(v) for v in (1, 2)}
-    made = seldon.Load(("127.0.0.1", port), "/p", weights, pause=0, **kw)
+    made = seldon.PredictionLoad(("127.0.0.1", port), "/p", weights, pause=0, **kw)
     with made:
         for _ in range(2000):
             if made.count() >= enough:
@@ -467,11 +467,11 @@ def test_an_image_is_there_when_the_registry_has_its_tag_and_gone_when_it_has_no
     ch.port = port
     action = images.Images(ch, "models").built("x", "python:3", "a==1\n", {}, ["run"])
     tag = images.Images.tag("python:3", "a==1\n", {}, ["run"])
-    assert action.done() == "the registry has no image x:" + tag and action.gone() is None
+    assert action.probe() == "the registry has no image x:" + tag and action.absent() is None
     manifests[tag] = b"{}"
-    assert action.done() is None and action.gone() == "the registry has images of x"
+    assert action.probe() is None and action.absent() == "the registry has images of x"
     action.undo()
-    assert action.gone() is None and action.done()
+    assert action.absent() is None and action.probe()
     ch.port = 1
     assert "no answer from the registry at localhost:32000" in images.Images(ch, "models").registry_answers()
 
