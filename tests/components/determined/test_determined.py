@@ -106,9 +106,9 @@ def test_a_user_gets_its_password_by_a_second_call(made):
     user, password = det.user("operator"), det.password("operator")
     assert user.probe() == "there is no user operator"
     user.apply()
-    assert user.probe() is None and password.done() == "operator gets in with an empty password"
+    assert user.probe() is None and password.probe() == "operator gets in with an empty password"
     password.apply()
-    assert password.done() is None
+    assert password.probe() is None
 
 
 def test_a_login_leaves_no_cookie_by_which_later_questions_would_be_answered(made):
