@@ -14,7 +14,7 @@ from helpers.paths import SETUP, home
 from . import machine, processes, rootfs
 
 RECIPES = SETUP / "sandbox/substitutes"
-TOOLS = SETUP / "sandbox/tools"  # what several recipes use, at /tools in the builder
+TOOLS = SETUP / "sandbox/tools"  # what several recipes use, at /tools in the builder; Go code finds it at ../../tools
 
 
 def recipes() -> dict[str, Path]:
@@ -40,11 +40,21 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def _files(folder: Path) -> list[Path]:
+    """What counts in a recipe or tool."""
+    return [p for p in sorted(folder.rglob("*")) if p.is_file() and "__pycache__" not in p.parts]
+
+
+def _tool_hash(tool: Path) -> str:
+    """Over a tool's file, or over those in its folder."""
+    return sha256(tool) if tool.is_file() else rootfs.digest([(str(p.relative_to(tool)), sha256(p)) for p in _files(tool)])
+
+
 def recipe_hash(folder: Path) -> str:
-    """Over the recipe's files, the tools that its build.sh names, and the builder's identity."""
-    files = [p for p in sorted(folder.rglob("*")) if p.is_file() and "__pycache__" not in p.parts]
-    script = (folder / "build.sh").read_text()
-    tools = [sha256(p) for p in sorted(TOOLS.glob("*")) if f"/tools/{p.name}" in script]
+    """Over the recipe's files, the tools that its build.sh or go.mod names, and the builder's identity."""
+    files = _files(folder)
+    text = "".join(p.read_text() for p in (folder / "build.sh", folder / "go.mod") if p.is_file())
+    tools = [_tool_hash(p) for p in sorted(TOOLS.glob("*")) if f"/tools/{p.name}" in text]
     return rootfs.digest(rootfs.builder_name(), [
         (str(p.relative_to(folder)), bool(p.stat().st_mode & 0o100), sha256(p)) for p in files], *([tools] if tools else []))
 
@@ -75,7 +85,8 @@ def _build(artifact: str, final: Path, builder: Path, report) -> None:
         (new / name).mkdir(parents=True)
     (new / "tmp").chmod(0o1777)
     new.chmod(0o755)
-    shutil.copytree(recipe, new / "work", ignore=shutil.ignore_patterns("__pycache__"))
+    source = f"src/substitutes/{artifact}"  # as in the repository: there a go.mod finds ../../tools
+    shutil.copytree(recipe, new / source, ignore=shutil.ignore_patterns("__pycache__"))
     log = final.parent / "build.log"
     log.unlink(missing_ok=True)
     report(f"{artifact}: building, log in {log}")
@@ -84,9 +95,10 @@ def _build(artifact: str, final: Path, builder: Path, report) -> None:
     machine.apply(builder)
     _packages(recipe, builder, command, env)
     cache = home("cache", "build")
-    binds = {new / "work": "/work", new / "out": "/out", new / "tmp": "/tmp", cache: "/cache", TOOLS: "/tools"}
+    shutil.copytree(TOOLS, new / "src/tools", ignore=shutil.ignore_patterns("__pycache__"))
+    binds = {new / "src": "/src", new / "src/tools": "/tools", new / "out": "/out", new / "tmp": "/tmp", cache: "/cache"}
     command.run(
-        ["nice", *processes.entered(builder, ["sh", "-c", "cd /work && exec bash ./build.sh"], binds)],
+        ["nice", *processes.entered(builder, ["sh", "-c", f"cd /{source} && exec bash ./build.sh"], binds)],
         env={**env, "OUT": "/out", "CACHE": "/cache", "GOCACHE": "/cache/go-build", "GOMODCACHE": "/cache/go-mod",
              "PIP_CACHE_DIR": "/cache/pip"},
         tell_lines=True, doing="building",
@@ -96,7 +108,7 @@ def _build(artifact: str, final: Path, builder: Path, report) -> None:
     files = {str(p.relative_to(new / "out")): {"sha256": sha256(p), "size": p.stat().st_size}
              for p in sorted((new / "out").rglob("*")) if p.is_file()}
     (new / "meta.json").write_text(json.dumps({"artifact": artifact, "seconds": seconds, "files": files}, indent=1))
-    rootfs.remove(new / "work")
+    rootfs.remove(new / "src")
     rootfs.remove(new / "tmp")
     os.replace(new, final)
     report(f"{artifact}: built, {seconds:.0f} s")
