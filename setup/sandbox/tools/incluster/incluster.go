@@ -174,7 +174,7 @@ func (c *Client) Watch(ctx context.Context, path, from string, changed func(Even
 	for events := json.NewDecoder(answer); ; {
 		var event Event
 		if err := events.Decode(&event); err == io.EOF {
-			return nil
+			return context.Cause(ctx) // an end that came of calling it off looks like any other
 		} else if err != nil {
 			return because(ctx, fmt.Errorf("watching %s: %w", path, err))
 		}
