@@ -127,6 +127,33 @@ def lock(name: str, report, what: str):
         yield
 
 
+class Stopped(Exception):
+    """What was under way was told to stop."""
+
+
+@contextlib.contextmanager
+def slot(name: str, places: int, report, what: str, stopped: threading.Event):
+    """At most so many at a time on this machine, across processes. Stopped when that is set while this one waits."""
+    with contextlib.ExitStack() as files:
+        doors = [files.enter_context(open(home("locks") / f"{name}-{n}.lock", "w")) for n in range(places)]
+        told = False
+        while not any(_taken(door) for door in doors):
+            if not told:
+                report(f"{what}: another runbook is building, waiting")
+            told = True
+            if stopped.wait(0.5):
+                raise Stopped(what)
+        yield
+
+
+def _taken(door) -> bool:
+    try:
+        fcntl.flock(door, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
 def digest(*parts) -> str:
     """A short hash of anything JSON can say."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
@@ -156,8 +183,8 @@ def remove(path: Path) -> None:
 class Command:
     """A long command whose output goes to a log, whose progress is told, and which dies with this process."""
 
-    def __init__(self, title: str, report, log: Path):
-        self.title, self.report, self.log = title, report, log
+    def __init__(self, title: str, report, log: Path, stopped: threading.Event | None = None):
+        self.title, self.report, self.log, self.stopped = title, report, log, stopped or threading.Event()
         self.began = self.told = time.monotonic()
 
     def _tell(self, text: str) -> None:
@@ -165,7 +192,7 @@ class Command:
         self.report(f"{self.title}: {text}")
 
     def run(self, argv, env=None, stdin: str = "", tell_lines: bool = False, doing: str = "working") -> None:
-        """Run argv; a RunbookError with the last lines when it fails."""
+        """Run argv; a RunbookError with the last lines when it fails, Stopped when stopped was set."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with open(self.log, "ab") as log:
             process = subprocess.Popen(
@@ -188,6 +215,8 @@ class Command:
                         code = process.wait(1)
                         break
                     except subprocess.TimeoutExpired:
+                        if self.stopped.is_set():
+                            raise Stopped(self.title) from None
                         if time.monotonic() - self.told >= 10:
                             self._tell(f"{doing} … {time.monotonic() - self.began:.0f} s")
             finally:
