@@ -308,9 +308,14 @@ def builder_name() -> str:
     return "builder-" + digest(machine.SUITE, BASE, BUILDER, GO)
 
 
-def builder(report) -> Path:
-    """The root in which recipes are built and the mirror runs."""
-    root = home("cache") / builder_name()
+def builder_path() -> Path:
+    """Where the builder lies, or will lie."""
+    return home("cache") / builder_name()
+
+
+def builder(report, stopped: threading.Event | None = None) -> Path:
+    """The root in which recipes are built and the mirror runs. Stopped when stopped was set meanwhile."""
+    root = builder_path()
     if root.is_dir():
         return root
     tar = base(report)
@@ -321,7 +326,7 @@ def builder(report) -> Path:
         report("builder: making it (about a minute)")
         unpack(tar, new)
         machine.write(new / "usr/sbin/policy-rc.d", "#!/bin/sh\nexit 101\n", 0o755)  # start no service in it
-        command = Command("builder", report, home("cache", "logs") / "builder.log")
+        command = Command("builder", report, home("cache", "logs") / "builder.log", stopped)
         env = build_environment(new)
         command.run(
             processes.entered(
