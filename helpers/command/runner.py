@@ -16,7 +16,7 @@ import threading
 import time
 
 from helpers.command import record
-from helpers.core import catalogue, events, notebooks
+from helpers.core import catalogue, events, notebooks, parameters
 from helpers.core.errors import BadInput, RunbookError
 from helpers.core.host import Host
 from helpers.core.paths import REPO, home
@@ -57,9 +57,9 @@ class Plan:
 
     def __init__(self, target, mode="install", only=(), first=None, last=None, given=None, everywhere=None):
         known = self.known = notebooks.load_all()
-        if mode not in notebooks.MODES:
+        if mode not in parameters.MODES:
             raise BadInput(
-                f"run in the mode {mode!r}", saw="there is no such mode", do="Modes: " + ", ".join(notebooks.MODES)
+                f"run in the mode {mode!r}", saw="there is no such mode", do="Modes: " + ", ".join(parameters.MODES)
             )
         self.target, self.mode = target, mode
         for values in [everywhere or {}] + list((given or {}).values()):
@@ -86,8 +86,8 @@ class Plan:
             mine = {k: v for k, v in (everywhere or {}).items() if k in n.parameters}
             mine.update(named.get(n.id, {}))
             mine.update(target=target, mode=mode)
-            self.parameters[n.id] = notebooks.check_parameters(n, mine)
-        notebooks.check_names(everywhere or {}, {p: 1 for n in known.values() for p in n.parameters}, "any chapter")
+            self.parameters[n.id] = n.check(mine)
+        parameters.check_names(everywhere or {}, {p: 1 for n in known.values() for p in n.parameters}, "any chapter")
         self._check_graph(known)
 
     def _check_graph(self, known):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
+import os
 import re
 import subprocess
 from datetime import UTC, datetime
@@ -58,6 +60,7 @@ class Sandbox:
         or the host does not answer. A second call while another one runs waits for it.
         """
         self.begin(report, artifacts).wait()
+        report(f"sandbox {self.name}: running at {self.address}")
 
     def begin(self, report=_silent, artifacts=None, quiet=False) -> supply.Supply:
         """As up(), but return when the host answers: the rest is built behind the caller, in the order given.
@@ -67,18 +70,17 @@ class Sandbox:
         recipes = builds.chosen(artifacts)
         with contextlib.ExitStack() as held:
             held.enter_context(rootfs.lock(f"sandbox-{self.name}", report, f"sandbox {self.name}"))
-            coming = supply.Supply(
-                recipes, lambda: self._prepare(report, coming), lambda built: self._serve(built, report, coming), report
-            )
-            coming.quiet = quiet
+            coming = supply.Supply(recipes, report, quiet)
+            coming.prepare = lambda: rootfs.builder(report, coming.stopped)
+            coming.serve = lambda built: self._serve(built, coming)
             if self._stands(recipes):
-                coming.served()
+                coming.all_served()
             else:
                 self._check(recipes)
                 self._make_host(recipes, report)
                 coming.start(held.pop_all().close)
                 self._boot(report, coming)
-            report(f"sandbox {self.name}: running at {self.address}")
+            self._tell_endpoint()
         return coming
 
     def _stands(self, recipes: dict) -> bool:
@@ -120,14 +122,11 @@ class Sandbox:
             coming.stop()
             raise
 
-    def _prepare(self, report, coming: supply.Supply) -> None:
-        rootfs.builder(report, coming.stopped)
-
-    def _serve(self, built: dict[str, Path], report, coming: supply.Supply) -> None:
+    def _serve(self, built: dict[str, Path], coming: supply.Supply) -> None:
         """Images first, then the index that names them: what is named is there."""
-        builder = rootfs.builder(report)
+        builder = rootfs.builder(coming.tell)
         folders = {f"{name}-{folder.name}": folder / "out" for name, folder in built.items()}
-        self._serve_images(builder, folders, _silent if coming.quiet else report, coming.stopped)
+        self._serve_images(builder, folders, coming)
         content = self._mirror.content({name: builds.RECIPES / name for name in built})
         if not self._mirror.serves(content):
             self._mirror.fill(content, built)
@@ -143,17 +142,31 @@ class Sandbox:
                 )
         rootfs.machine.write(root / "etc/runbook-mirror", self.mirror_url + "\n")
 
+    def _tell_endpoint(self) -> None:
+        """What the engine needs to reach this host, where Target.endpoint() reads it: the whole file or none."""
+        known = {
+            "user": self.user,
+            "address": self.address,
+            "port": self.port,
+            "key": str(self.key),
+            "known_hosts": str(self.known_hosts),
+            "mirror_url": self.mirror_url,
+        }
+        new = self.dir / "endpoint.json.new"
+        rootfs.machine.write(new, json.dumps(known, indent=1) + "\n", 0o600)
+        os.replace(new, self.dir / "endpoint.json")
+
     def _registry_stands(self) -> bool:
         return not self._registry.config.is_file() or self._registry.answers()
 
-    def _serve_images(self, builder: Path, folders: dict[str, Path], report, stopped) -> None:
+    def _serve_images(self, builder: Path, folders: dict[str, Path], coming: supply.Supply) -> None:
         """Start the registry where a substitute or the bundle has images, and push those that are not there yet."""
         listing = mirror.bundle() / "images.txt"
         if listing.is_file():  # last: the real image goes before a substitute of the same name
             folders["bundle-" + builds.sha256(listing)[:16]] = listing.parent
         if any(map(registry.images, folders.values())):
             self._registry.start(builder)
-            self._registry.push(builder, folders, report, stopped)
+            self._registry.push(builder, folders, coming.tell, coming.stopped)
 
     def _answers_soon(self, report) -> bool:
         """A running guest may be in the middle of a reboot: give it time before it is booted by force."""

@@ -39,8 +39,8 @@ TIMED = "TIMEFORMAT='took %R s: processors %U s, kernel %S s'; time"
 Report = Callable[[str], None]
 
 
-def _silent(_text: str) -> None:
-    pass
+def silent(_text: str) -> None:
+    """Tell nobody."""
 
 
 def recipes() -> dict[str, Path]:
@@ -49,18 +49,19 @@ def recipes() -> dict[str, Path]:
 
 
 def chosen(artifacts: Iterable[str] | None = None) -> dict[str, Path]:
-    """The recipes of the named artifacts, all when None."""
+    """The recipes of the named artifacts, in their order; all when None."""
     known = recipes()
     if artifacts is None:
         return known
-    unknown = sorted(set(artifacts) - set(known))
+    asked = list(dict.fromkeys(artifacts))
+    unknown = sorted(set(asked) - set(known))
     if unknown:
         raise BadInput(
             f"serve {', '.join(unknown)} in the sandbox",
             saw="no recipe for it; there are: " + ", ".join(known),
             do=f"see {RECIPES}",
         )
-    return {name: known[name] for name in sorted(set(artifacts))}
+    return {name: known[name] for name in asked}
 
 
 def sha256(path: Path) -> str:
@@ -129,7 +130,7 @@ class _Build:
     def __init__(self, artifact: str, final: Path, report: Report, work: Work):
         self.artifact, self.final, self.report, self.work = artifact, final, report, work
         self.new, self.log = final.with_name(final.name + ".new"), final.parent / "build.log"
-        self.command = rootfs.Command(artifact, _silent if work.quiet else report, self.log, work.stopped)
+        self.command = rootfs.Command(artifact, silent if work.quiet else report, self.log, work.stopped)
 
     def run(self, builder: Path) -> None:
         rootfs.remove(self.new)
@@ -156,7 +157,7 @@ class _Build:
 
     def _build(self, builder: Path) -> None:
         env = rootfs.build_environment(builder)
-        with rootfs.lock("builder", _silent, "builder"):  # one apt at a time
+        with rootfs.lock("builder", silent, "builder"):  # one apt at a time
             machine.apply(builder)
             _packages(RECIPES / self.artifact, builder, self.command, env)
         places = {"src": "/src", "src/tools": "/tools", "out": "/out", "tmp": "/tmp"}

@@ -49,23 +49,21 @@ class Supply:
 
     prepare: makes what building and serving need, once, before all else.
     serve: puts all of {recipe: its folder} on the mirror; called with more of them each time.
+    quiet: of a build only the begin and the end are told.
     """
 
-    def __init__(
-        self,
-        names: Iterable[str],
-        prepare: Callable[[], None],
-        serve: Callable[[dict[str, Path]], None],
-        report: Report,
-    ):
+    def __init__(self, names: Iterable[str], report: Report, quiet: bool = False):
         self.items = {name: Item(name) for name in names}
-        self.quiet = False  # leave the recipes' own lines and the seconds to the logs
+        self.prepare: Callable[[], object] = lambda: None
+        self.serve: Callable[[dict[str, Path]], None] = lambda _built: None
+        self.quiet, self.report = quiet, report
+        self.tell: Report = builds.silent if quiet else report
         self.stopped, self.prepared = threading.Event(), threading.Event()
-        self._prepare, self._serve, self._report = prepare, serve, report
         self._lock, self._serving = threading.Lock(), threading.Lock()
         self._threads: list[threading.Thread] = []
-        self._left = 0
         self._at_end: Callable[[], None] = lambda: None
+        self._left = 0
+        self._makers: dict[tuple[str, ...], list[str]] = {}
 
     # -- the work ------------------------------------------------------------------------------
 
@@ -77,7 +75,7 @@ class Supply:
         for thread in self._threads:
             thread.start()
 
-    def served(self) -> None:
+    def all_served(self) -> None:
         """Note that all of it is on the mirror already."""
         for item in self.items.values():
             item.state = "served"
@@ -124,7 +122,7 @@ class Supply:
 
     def _ready(self) -> None:
         try:
-            self._prepare()
+            self.prepare()
             self.serve_what_is_there()
         except rootfs.Stopped:
             pass
@@ -147,21 +145,21 @@ class Supply:
         work = builds.Work(nice=(15, 19)[min(number, 1)], quiet=self.quiet, stopped=self.stopped)
         item.made = not builds.place(item.name).is_dir()
         try:
-            item.folder = builds.build(item.name, self._report, work)
+            item.folder = builds.build(item.name, self.report, work)
             item.state, item.seconds = "built", round(time.time() - item.began, 1)
             self._serve_built()
         except rootfs.Stopped:
             item.state = "stopped"
         except Exception as error:
             item.state, item.error = "failed", _told(error)
-            self._report(f"{item.name}: failed, {item.error.saw.partition(chr(10))[0]}")
+            self.report(f"{item.name}: failed, {item.error.saw.partition(chr(10))[0]}")
         item.seconds = item.seconds or round(time.time() - item.began, 1)
 
     def _serve_built(self) -> None:
         """Images first, then the index that names them: what is named is there."""
         with self._serving:
             ready = {i.name: i.folder for i in self.items.values() if i.folder and i.state in ("built", "served")}
-            self._serve(ready)
+            self.serve(ready)
             for name in ready:
                 self.items[name].state = "served"
 
@@ -182,4 +180,7 @@ class Supply:
         return "waits for " + "; ".join(filter(None, [*busy, rest and ("then " if busy else "") + rest]))
 
     def _of(self, artifacts: Iterable[str]) -> list[Item]:
-        return [self.items[name] for name in recipes_for(artifacts) if name in self.items]
+        asked = tuple(artifacts)
+        if asked not in self._makers:  # asked several times a second while chapters wait
+            self._makers[asked] = recipes_for(asked)
+        return [self.items[name] for name in self._makers[asked] if name in self.items]
