@@ -46,8 +46,9 @@ def sha256(path: Path) -> str:
 
 
 def recipe_hash(folder: Path) -> str:
-    """Over the recipe's files, the tools that its build.sh names, and the builder's identity."""
+    """Over the recipe's files, the tools that its build.sh names, and the builder's identity; not over words about it."""
     files = [p for p in sorted(folder.rglob("*")) if p.is_file() and "__pycache__" not in p.parts]
+    files = [p for p in files if p.name != "fidelity.toml"]
     script = (folder / "build.sh").read_text()
     tools = [sha256(p) for p in sorted(TOOLS.glob("*")) if f"/tools/{p.name}" in script]
     return rootfs.digest(

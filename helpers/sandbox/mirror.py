@@ -15,7 +15,7 @@ from helpers.core.paths import SETUP, home
 from . import builds, machine, processes, registry, rootfs
 
 PORT = 8088
-CATALOGUE, FIDELITY = SETUP / "catalogue.toml", SETUP / "sandbox/fidelity.toml"
+CATALOGUE = SETUP / "catalogue.toml"
 
 NGINX = """worker_processes 1;
 pid /run/nginx.pid;
@@ -55,17 +55,27 @@ def bundle() -> Path:
     return Path(os.environ.get("RUNBOOK_BUNDLE") or home() / "bundle")
 
 
-def fidelity(artifacts) -> dict:
-    """What each substitute says of its fidelity; RunbookError for one that says nothing."""
-    stated = _toml(FIDELITY)
-    silent = [name for name in artifacts if not {"fidelity", "program", "differs"} <= stated.get(name, {}).keys()]
+def fidelity(recipes=()) -> dict:
+    """What each recipe's fidelity.toml says, by artifact; "recipe" is its folder.
+
+    RunbookError for one of the named recipes that does not state fidelity, program and differs.
+    """
+    stated = {}
+    for path in _fidelities():
+        stated.update({name: {**entry, "recipe": path.parent.name} for name, entry in _toml(path).items()})
+    half_told = {e["recipe"] for e in stated.values() if not {"fidelity", "program", "differs"} <= e.keys()}
+    silent = [name for name in recipes if name in half_told or name not in {e["recipe"] for e in stated.values()}]
     if silent:
         raise RunbookError(
             f"serve {', '.join(silent)} in the sandbox",
             saw="fidelity, program or differs is not stated",
-            do=f"add them to {FIDELITY}",
+            do=f"add them to {builds.RECIPES / silent[0] / 'fidelity.toml'}",
         )
     return stated
+
+
+def _fidelities() -> list[Path]:
+    return sorted(builds.RECIPES.glob("*/fidelity.toml"))
 
 
 def _sum(path: Path, sums: dict) -> str:
@@ -109,7 +119,7 @@ class Mirror:
             if folder.is_dir()
             else []
         )
-        texts = [p.read_text() for p in (CATALOGUE, FIDELITY) if p.is_file()]
+        texts = [p.read_text() for p in (CATALOGUE, *_fidelities()) if p.is_file()]
         return rootfs.digest({name: builds.recipe_hash(path) for name, path in artifacts.items()}, real, texts)
 
     def serves(self, content: str) -> bool:
@@ -141,7 +151,7 @@ class Mirror:
             for name in files:
                 _link(built[recipe] / "out" / name, new / name)
         for artifact in stated:
-            files = made.get(stated[artifact].get("recipe", artifact))  # one recipe may make several artifacts
+            files = made.get(stated[artifact]["recipe"])  # one recipe may make several artifacts
             if files is None:
                 continue
             entry = catalogue.get(artifact, {})
