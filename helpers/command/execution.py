@@ -12,13 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from helpers.core import events
+from helpers.core.errors import MARK
 from helpers.core.notebooks import Notebook
 from helpers.core.paths import REPO
 
 Event = dict[str, Any]
-
-#: how the first line of every RunbookError begins, where it stands for a traceback
-MARK = "error  "
 
 
 @functools.cache

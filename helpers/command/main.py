@@ -395,7 +395,7 @@ def notebook(target, tunnel, stop, folder):
         raise RunbookError("start a notebook", target, "chapter 08 has not run there", "./runbook up --only determined")
     files = {} if stop else dict(context.runbooks() + (context.files(Path(folder).expanduser()) if folder else []))
     files = context.packed(sorted(files.items()))
-    ch = Chapter(n, notebooks.check_parameters(n, dict(run.chapters[n.id].parameters, target=target, mode="verify")))
+    ch = Chapter(n, n.check(dict(run.chapters[n.id].parameters, target=target, mode="verify")))
     try:
         values = ch.values
         det, user = Determined(ch, values["release"], values["namespace"], values["port"]), values["user"]

@@ -10,6 +10,7 @@ from typing import Any
 from helpers.core import catalogue, notebooks
 from helpers.core.errors import BadInput
 from helpers.core.notebooks import Notebook
+from helpers.core.parameters import MODES, check_names
 
 Values = Mapping[str, Any]
 
@@ -59,8 +60,8 @@ class Plan:
         for n in self.known.values():
             mine = {name: value for name, value in everywhere.items() if name in n.parameters}
             mine.update(named.get(n.id, {}), target=self.target, mode=self.mode)
-            found[n.id] = notebooks.check_parameters(n, mine)
-        notebooks.check_names(everywhere, {name for n in self.known.values() for name in n.parameters}, "any chapter")
+            found[n.id] = n.check(mine)
+        check_names(everywhere, {name: 1 for n in self.known.values() for name in n.parameters}, "any chapter")
         return found
 
     def key(self, notebook: Notebook) -> str:
@@ -84,8 +85,8 @@ class Plan:
 
 
 def _check_mode(mode: str) -> None:
-    if mode not in notebooks.MODES:
-        modes = ", ".join(notebooks.MODES)
+    if mode not in MODES:
+        modes = ", ".join(MODES)
         raise BadInput(f"run in the mode {mode!r}", saw="there is no such mode", do="Modes: " + modes)
 
 

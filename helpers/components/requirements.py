@@ -11,7 +11,7 @@ import sys
 import time
 
 from helpers.core import notebooks
-from helpers.core.chapter import Unmet
+from helpers.core.errors import Unmet
 from helpers.core.show import varying
 
 _ASK = r"""
@@ -44,7 +44,7 @@ def _prove(row):
 def look_at_host(ch):
     """The host's facts as a dict of texts, in one round trip; "ports" is {number: program}, "skew" seconds."""
     before = time.time()
-    out = ch.run(_ASK, on_line=lambda *_: None)
+    out = ch.run(_ASK, quiet=True)
     after = time.time()
     facts = {"ports": {}}
     for line in out.splitlines():

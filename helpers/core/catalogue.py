@@ -103,11 +103,7 @@ class Origin:
 
     def __init__(self, text, target):
         if text == "auto":
-            text = "upstream"
-            if target.kind == "sandbox":
-                from helpers.sandbox import Sandbox
-
-                text = Sandbox(target.name).mirror_url
+            text = target.endpoint().mirror_url if target.kind == "sandbox" else "upstream"
         if text != "upstream" and not (text.startswith(("http://", "https://")) and urlsplit(text).netloc):
             raise BadInput(
                 f"read the origin {text!r}", do="An origin is auto, upstream, or a mirror's http:// address."
@@ -135,7 +131,7 @@ class Origin:
                 FETCH + "fetch " + shlex.quote(artifact.sha256_url),
                 sudo=False,
                 timeout=60,
-                on_line=lambda *_: None,
+                quiet=True,
                 what="ask for the checksum of " + name,
             ).out.split()
             artifact.sha256 = said[0] if said else ""
@@ -148,7 +144,7 @@ class Origin:
                 sudo=False,
                 timeout=60,
                 check=False,
-                on_line=lambda *_: None,
+                quiet=True,
             )
             try:
                 self._index = json.loads(said.out)["artifacts"]

@@ -176,7 +176,7 @@ class ProcessLists:
     def watch(self):
         host = Host(TARGET)
         while not self.over.is_set():
-            self.seen.append(host.run("ps axww -o args", on_line=lambda *_: None).out)
+            self.seen.append(host.run("ps axww -o args", quiet=True).out)
             self.seen.append(subprocess.run(["ps", "axww", "-o", "args"], capture_output=True, text=True).stdout)
             time.sleep(0.2)
         host.close()
@@ -405,7 +405,7 @@ _PODS = """# three pods that will never run
 
 def test_what_a_pod_waits_for_is_told_and_what_will_never_be_ends_the_wait(story, host):
     n = notebooks.find("addons")
-    ch = Chapter(n, notebooks.check_parameters(n, {"target": TARGET, "mode": "verify"}))
+    ch = Chapter(n, n.check({"target": TARGET, "mode": "verify"}))
     kube = Kube(ch)
     kube.kubectl("create namespace told")
     try:
