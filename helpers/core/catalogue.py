@@ -103,11 +103,7 @@ class Origin:
 
     def __init__(self, text, target):
         if text == "auto":
-            text = "upstream"
-            if target.kind == "sandbox":
-                from helpers.sandbox import Sandbox
-
-                text = Sandbox(target.name).mirror_url
+            text = target.endpoint().mirror_url if target.kind == "sandbox" else "upstream"
         if text != "upstream" and not (text.startswith(("http://", "https://")) and urlsplit(text).netloc):
             raise BadInput(
                 f"read the origin {text!r}", do="An origin is auto, upstream, or a mirror's http:// address."

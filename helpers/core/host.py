@@ -129,21 +129,13 @@ class Host:
         ]
         user, address, port = t.user, t.address, t.port
         if t.kind == "sandbox":
-            from helpers.sandbox import Sandbox
-
-            box = Sandbox(t.name)
-            if not box.key.exists():
-                raise RunbookError(
-                    f"connect to the sandbox {t.name!r}",
-                    saw="there is none",
-                    do="./runbook sandbox up" + ("" if t.name == "sandbox" else " --name " + t.name),
-                )
+            box = t.endpoint()
             user, address, port = box.user, box.address, box.port
             options += [
                 "-F",
                 "/dev/null",
                 "-i",
-                str(box.key),
+                box.key,
                 "-o",
                 "IdentitiesOnly=yes",
                 "-o",

@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import re
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from helpers.core.errors import BadInput
+from helpers.core.errors import BadInput, RunbookError
+from helpers.core.paths import home
 
 FORMS = "a target is ssh://user@host[:port], local, sandbox or sandbox:NAME"
+
+
+class Endpoint(NamedTuple):
+    """Where a running or stopped sandbox answers: SSH's user, address and port, the two files it needs, the mirror's URL."""
+
+    user: str
+    address: str
+    port: int
+    key: str
+    known_hosts: str
+    mirror_url: str
 
 
 class Target:
@@ -31,6 +45,18 @@ class Target:
                 self.user + "@" if self.user else "", self.address, "" if self.port == 22 else f"+{self.port}"
             )
         return "sandbox-" + self.name if self.name not in (None, "sandbox") else self.kind
+
+    def endpoint(self) -> Endpoint:
+        """A sandbox's endpoint, as its last `up` wrote it; RunbookError when there is no such sandbox."""
+        try:
+            known = json.loads((home() / "sandbox" / self.name / "endpoint.json").read_text())
+        except FileNotFoundError:
+            raise RunbookError(
+                f"connect to the sandbox {self.name!r}",
+                saw="there is none",
+                do="./runbook sandbox up" + ("" if self.name == "sandbox" else " --name " + self.name),
+            )
+        return Endpoint(**known)
 
     @classmethod
     def parse(cls, text) -> Target:

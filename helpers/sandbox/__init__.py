@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import os
 import re
 import subprocess
 from datetime import UTC, datetime
@@ -65,6 +67,7 @@ class Sandbox:
                 and self._registry_stands()
                 and self._guest.answers()
             ):
+                self._tell_endpoint()
                 report(f"sandbox {self.name}: running at {self.address}")
                 return
             mirror.fidelity(recipes)
@@ -91,6 +94,7 @@ class Sandbox:
                 report("host: booting")
                 self._guest.boot()
                 self._guest.wait(report)
+            self._tell_endpoint()
             report(f"sandbox {self.name}: running at {self.address}")
 
     def _install(self, recipes: dict) -> None:
@@ -102,6 +106,20 @@ class Sandbox:
                     root / file.relative_to(folder), file.read_text(), 0o755 if file.stat().st_mode & 0o100 else 0o644
                 )
         rootfs.machine.write(root / "etc/runbook-mirror", self.mirror_url + "\n")
+
+    def _tell_endpoint(self) -> None:
+        """What the engine needs to reach this host, where Target.endpoint() reads it: the whole file or none."""
+        known = {
+            "user": self.user,
+            "address": self.address,
+            "port": self.port,
+            "key": str(self.key),
+            "known_hosts": str(self.known_hosts),
+            "mirror_url": self.mirror_url,
+        }
+        new = self.dir / "endpoint.json.new"
+        rootfs.machine.write(new, json.dumps(known, indent=1) + "\n", 0o600)
+        os.replace(new, self.dir / "endpoint.json")
 
     def _registry_stands(self) -> bool:
         return not self._registry.config.is_file() or self._registry.answers()

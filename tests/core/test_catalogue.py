@@ -51,10 +51,17 @@ def test_a_broken_catalogue_is_named(tmp_path, text, saw):
     assert saw in e.value.saw and str(path) in e.value.do
 
 
-def test_auto_is_upstream_except_in_the_sandbox():
+def test_auto_is_upstream_except_in_the_sandbox(own_home):
     assert catalogue.Origin("auto", Target.parse("local")).text == "upstream"
+    with pytest.raises(RunbookError, match="connect to the sandbox 'sandbox'"):
+        catalogue.Origin("auto", Target.parse("sandbox"))
+    file = own_home / "sandbox/sandbox/endpoint.json"
+    file.parent.mkdir(parents=True)
+    file.write_text(
+        '{"user": "u", "address": "10.99.0.2", "port": 22, "key": "/k", "known_hosts": "/h", "mirror_url": "http://10.99.0.1:8088"}'
+    )
     auto = catalogue.Origin("auto", Target.parse("sandbox"))
-    assert auto.text.startswith("http://10.99.") and auto.shown == "mirror"
+    assert auto.text == "http://10.99.0.1:8088" and auto.shown == "mirror"
     assert catalogue.Origin("upstream", Target.parse("sandbox")).shown == "upstream"
     assert catalogue.Origin("https://mirror.example/a/", Target.parse("local")).text == "https://mirror.example/a"
 

@@ -1,8 +1,10 @@
 """Targets as people write them, and what is refused."""
 
+import json
+
 import pytest
 
-from helpers.core.errors import BadInput
+from helpers.core.errors import BadInput, RunbookError
 from helpers.core.target import Target
 
 
@@ -89,3 +91,15 @@ def test_two_hosts_never_share_files_here_and_one_host_always_does():
     assert len(slugs) == len(texts) and not any("/" in s or s.startswith(".") for s in slugs)
     assert Target.parse("sandbox:sandbox").slug == Target.parse("sandbox").slug
     assert Target.parse("ssh://a@B:22/").slug == Target.parse("ssh://a@b").slug
+
+
+def test_a_sandboxes_endpoint_is_what_its_last_up_wrote(own_home):
+    target = Target.parse("sandbox:test")
+    with pytest.raises(RunbookError) as e:
+        target.endpoint()
+    assert e.value.saw == "there is none" and e.value.do == "./runbook sandbox up --name test"
+    file = own_home / "sandbox/test/endpoint.json"
+    file.parent.mkdir(parents=True)
+    known = {"user": "u", "address": "a", "port": 22, "key": "/k", "known_hosts": "/h", "mirror_url": "http://m"}
+    file.write_text(json.dumps(known))
+    assert target.endpoint()._asdict() == known
