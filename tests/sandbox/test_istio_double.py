@@ -21,13 +21,12 @@ import pytest
 import yaml
 from image_files import unpacked
 
-from helpers.command import doctor
 from helpers.core import catalogue
 from helpers.core.paths import SETUP
-from helpers.sandbox import builds, mirror, registry
+from helpers.sandbox import builds, mirror, needs, registry
 
 pytestmark = pytest.mark.skipif(
-    bool(doctor.sandbox_lacks()), reason="this machine cannot host a sandbox: ./runbook doctor"
+    bool(needs.sandbox_lacks()), reason="this machine cannot host a sandbox: ./runbook doctor"
 )
 
 ISTIO = "/apis/networking.istio.io/v1alpha3/"

@@ -13,12 +13,11 @@ import urllib.request
 import pytest
 from image_files import unpacked
 
-from helpers.command import doctor
 from helpers.core import catalogue
-from helpers.sandbox import builds, mirror, processes, registry
+from helpers.sandbox import builds, mirror, needs, processes, registry
 
 pytestmark = pytest.mark.skipif(
-    bool(doctor.sandbox_lacks()), reason="this machine cannot host a sandbox: ./runbook doctor"
+    bool(needs.sandbox_lacks()), reason="this machine cannot host a sandbox: ./runbook doctor"
 )
 
 STATED = mirror.fidelity()

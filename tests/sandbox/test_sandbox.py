@@ -12,13 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from helpers.command import doctor
 from helpers.core.errors import BadInput, RunbookError
 from helpers.core.paths import REPO, home
-from helpers.sandbox import Sandbox, boot, builds, mirror, processes, rootfs
+from helpers.sandbox import Sandbox, boot, builds, mirror, needs, processes, rootfs
 
 pytestmark = pytest.mark.skipif(
-    bool(doctor.sandbox_lacks()), reason="this machine cannot host a sandbox: ./runbook doctor"
+    bool(needs.sandbox_lacks()), reason="this machine cannot host a sandbox: ./runbook doctor"
 )
 
 
@@ -296,7 +295,7 @@ def refused(box, **kw):
 
 
 def test_no_space_is_refused_before_anything_is_touched(box, monkeypatch):
-    monkeypatch.setattr(doctor, "SANDBOX_DISK", 1 << 60)
+    monkeypatch.setattr(needs, "SANDBOX_DISK", 1 << 60)
     error = refused(Sandbox("selftest2"))
     assert "disk space" in error.saw and "--target ssh://" in error.do
 
