@@ -13,7 +13,8 @@ import yaml
 from rich.console import Console
 
 from helpers.command import progress, record
-from helpers.command.runner import Plan, Runner, check_reachable, target_lock
+from helpers.command.plan import Plan
+from helpers.command.runner import Runner, check_reachable, target_lock
 from helpers.core import catalogue, notebooks
 from helpers.core.errors import BadInput, RunbookError
 from helpers.core.paths import REPO, runs

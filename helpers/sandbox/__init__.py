@@ -11,11 +11,10 @@ import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
-from helpers.command import doctor
 from helpers.core.errors import BadInput, RunbookError
 from helpers.core.paths import home
 
-from . import boot, builds, mirror, processes, registry, rootfs, supply
+from . import boot, builds, mirror, needs, processes, registry, rootfs, supply
 
 PORT = 22
 USER = "ubuntu"
@@ -49,9 +48,9 @@ class Sandbox:
         self.mirror_url, self.registry_url = self._mirror.url, self._registry.url
 
     def missing(self) -> list:
-        """What this machine lacks for a sandbox, as doctor.Missing; empty when `up` can go ahead."""
+        """What this machine lacks for a sandbox, as needs.Missing; empty when `up` can go ahead."""
         there = (self.dir / "root").is_dir()
-        return doctor.sandbox_lacks(self.dir, doctor.RESTART_DISK if there else doctor.SANDBOX_DISK)
+        return needs.sandbox_lacks(self.dir, needs.RESTART_DISK if there else needs.SANDBOX_DISK)
 
     def up(self, report=_silent, artifacts=None) -> None:
         """Make the host, its network and its mirror, as far as they are missing.

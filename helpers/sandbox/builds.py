@@ -71,8 +71,9 @@ def sha256(path: Path) -> str:
 
 
 def _files(folder: Path) -> list[Path]:
-    """What counts in a recipe or tool."""
-    return [p for p in sorted(folder.rglob("*")) if p.is_file() and "__pycache__" not in p.parts]
+    """What a build can see of a recipe or tool; not words about it, nor Go's tests."""
+    files = [p for p in sorted(folder.rglob("*")) if p.is_file() and "__pycache__" not in p.parts]
+    return [p for p in files if p.name != "fidelity.toml" and not p.name.endswith("_test.go")]
 
 
 def _tool_hash(tool: Path) -> str:
@@ -150,7 +151,7 @@ class _Build:
             (self.new / name).mkdir(parents=True)
         (self.new / "tmp").chmod(0o1777)
         self.new.chmod(0o755)
-        ignore = shutil.ignore_patterns("__pycache__")
+        ignore = shutil.ignore_patterns("__pycache__", "fidelity.toml", "*_test.go")
         shutil.copytree(RECIPES / self.artifact, self.new / "src/substitutes" / self.artifact, ignore=ignore)
         shutil.copytree(TOOLS, self.new / "src/tools", ignore=ignore)
         self.log.unlink(missing_ok=True)

@@ -18,7 +18,7 @@ from . import builds, machine, processes, registry, rootfs
 
 PORT = 8088
 Table = dict[str, dict[str, Any]]  # an artifact's name, and what is said of it
-CATALOGUE, FIDELITY = SETUP / "catalogue.toml", SETUP / "sandbox/fidelity.toml"
+CATALOGUE = SETUP / "catalogue.toml"
 
 NGINX = """worker_processes 1;
 pid /run/nginx.pid;
@@ -58,22 +58,27 @@ def bundle() -> Path:
     return Path(os.environ.get("RUNBOOK_BUNDLE") or home() / "bundle")
 
 
-def stated() -> Table:
-    """What the substitutes say of their fidelity, by artifact."""
-    return _toml(FIDELITY)
+def fidelity(recipes: Iterable[str] = ()) -> Table:
+    """What each recipe's fidelity.toml says, by artifact; "recipe" is its folder.
 
-
-def fidelity(artifacts: Iterable[str]) -> Table:
-    """What each substitute says of its fidelity; RunbookError for one that says nothing."""
-    found = stated()
-    silent = [name for name in artifacts if not {"fidelity", "program", "differs"} <= found.get(name, {}).keys()]
+    RunbookError for one of the named recipes that does not state fidelity, program and differs.
+    """
+    found: Table = {}
+    for path in _fidelities():
+        found.update({name: {**entry, "recipe": path.parent.name} for name, entry in _toml(path).items()})
+    half_told = {e["recipe"] for e in found.values() if not {"fidelity", "program", "differs"} <= e.keys()}
+    silent = [name for name in recipes if name in half_told or name not in {e["recipe"] for e in found.values()}]
     if silent:
         raise RunbookError(
             f"serve {', '.join(silent)} in the sandbox",
             saw="fidelity, program or differs is not stated",
-            do=f"add them to {FIDELITY}",
+            do=f"add them to {builds.RECIPES / silent[0] / 'fidelity.toml'}",
         )
     return found
+
+
+def _fidelities() -> list[Path]:
+    return sorted(builds.RECIPES.glob("*/fidelity.toml"))
 
 
 def _sum(path: Path, sums: dict[str, str]) -> str:
@@ -111,8 +116,8 @@ def _substitutes(new: Path, catalogue: Table, built: dict[str, Path]) -> Table:
             _link(folder / "out" / name, new / name)
     index: Table = {}
     for artifact, said in fidelity(built).items():
-        files = made.get(said.get("recipe", artifact), {})  # one recipe may make several artifacts
-        if said.get("recipe", artifact) in made:
+        files = made.get(said["recipe"])  # one recipe may make several artifacts
+        if files is not None:
             entry = catalogue.get(artifact, {})
             index[artifact] = {
                 **said,
@@ -202,7 +207,7 @@ class Mirror:
             if folder.is_dir()
             else []
         )
-        texts = [p.read_text() for p in (CATALOGUE, FIDELITY) if p.is_file()]
+        texts = [p.read_text() for p in (CATALOGUE, *_fidelities()) if p.is_file()]
         return rootfs.digest({name: builds.recipe_hash(path) for name, path in artifacts.items()}, real, texts)
 
     def serves(self, content: str) -> bool:

@@ -17,7 +17,7 @@ from .builds import Report
 
 def recipes_for(artifacts: Iterable[str]) -> list[str]:
     """The recipes that make these artifacts and all that they need in turn, each once, in this order."""
-    known, stated = builds.recipes(), mirror.stated()
+    known, stated = builds.recipes(), mirror.fidelity()
     makers = [stated.get(name, {}).get("recipe", name) for name in catalogue.with_needs(artifacts)]
     return [name for name in dict.fromkeys(makers) if name in known]
 
