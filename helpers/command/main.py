@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import click
 import yaml
 from rich.console import Console
 
-from helpers.command import progress, record
+from helpers.command import progress, record, timeline
 from helpers.command.plan import Plan
 from helpers.command.runner import Runner, check_reachable, target_lock
 from helpers.core import catalogue, notebooks
@@ -192,6 +193,7 @@ def _platform_file(path):
 def up(target, only, first, last, mode, jobs, file, pairs, force, no_book, yes):
     """Install the platform on a target, prove it, and build the site."""
     in_file, file_mode, given, everywhere = _platform_file(file) if file else (None, None, {}, {})
+    clock = timeline.Clock()
     target, mode = target or in_file or "sandbox", mode or file_mode or "install"
     parsed = Target.parse(target)
     known = notebooks.load_all()
@@ -206,18 +208,18 @@ def up(target, only, first, last, mode, jobs, file, pairs, force, no_book, yes):
         click.confirm(f"This deletes the chapters' programs AND DATA on {target}. Go on?", abort=True)
     with target_lock(parsed.slug, "up --mode " + mode):
         record.latest(target)  # an unreadable record is refused before anything is touched
-        if parsed.kind == "sandbox":
-            _sandbox_up(
-                parsed.name,
-                any(plan.parameters[n.id].get("screenshot") for n in plan.chapters) and mode in ("install", "verify"),
-            )
-        host = check_reachable(target)
+        supply = _supply(parsed.name, plan, clock) if parsed.kind == "sandbox" else None
         started = time.monotonic()
-        try:
-            with progress.Progress(console) as shown:
-                run = Runner(plan, jobs or min(4, os.cpu_count() or 1), shown, force).run()
-        finally:
-            host.close()
+        with contextlib.ExitStack() as stack:
+            if supply:
+                stack.callback(supply.stop)
+            stack.callback(check_reachable(target).close)
+            runner = Runner(
+                plan, jobs or min(4, os.cpu_count() or 1), stack.enter_context(progress.Progress(console)), force
+            )
+            runner.supply = supply
+            run = runner.run()
+    clock.keep(run, runner.before, supply)
     console.print()
     progress.closing(console, run)
     for c in run.chapters.values():
@@ -227,7 +229,10 @@ def up(target, only, first, last, mode, jobs, file, pairs, force, no_book, yes):
     if not no_book and mode != "plan" and run.state != "interrupted":
         from helpers.command import site as book
 
-        site = book.build(lambda text: console.print(text, markup=False))
+        with clock.span("site", "the site"):
+            site = book.build(lambda text: console.print(text, markup=False))
+        clock.keep(run, runner.before, supply)
+        timeline.fill(site.parent, run)
         console.print(f"site    {site}", markup=False, soft_wrap=True)
     console.print("record  {}".format(run.folder / "run.json"), markup=False, soft_wrap=True)
     console.print(
@@ -237,16 +242,23 @@ def up(target, only, first, last, mode, jobs, file, pairs, force, no_book, yes):
     sys.exit({"ok": 0, "interrupted": 130}.get(run.state, 1))
 
 
-def _sandbox_up(name, with_browser=False):
-    from helpers.command import doctor
-    from helpers.sandbox import Sandbox, builds
+def _say(text):
+    console.print(text, markup=False, soft_wrap=True)
+
+
+def _supply(name, plan, clock):
+    """The sandbox's host, and what its chapters install on its way behind it. Only what chapters ask for is built."""
+    from helpers.command import doctor, supplies
+    from helpers.sandbox import Sandbox
 
     box = Sandbox(name)
-    say = lambda text: console.print(text, markup=False, soft_wrap=True)  # noqa: E731
-    doctor.install(box.missing() + (doctor.browser_lacks() if with_browser else []), say)
-    # Only what the chapters ask for is built: a substitute can take minutes.
-    wanted = [a for n in notebooks.load_all().values() for a in n.artifacts]
-    box.up(say, [a for a in catalogue.with_needs(wanted) if a in builds.recipes()])
+    seen = any(plan.parameters[n.id].get("screenshot") for n in plan.chapters) and plan.mode in ("install", "verify")
+    with clock.span("set-up", "programs on this machine"):
+        doctor.install(box.missing() + (doctor.browser_lacks() if seen else []), _say)
+    with clock.span("set-up", "the sandbox host"):
+        supply = supplies.begin(box, plan.chapters, plan.known, _say)
+    _say(f"sandbox {name}: running at {box.address}")
+    return supply
 
 
 @main.command(epilog=_examples("./runbook status\n./runbook status --target ssh://ubuntu@10.0.0.5"))
@@ -331,7 +343,12 @@ def _box(name):
 @name_option
 def sandbox_up(name):
     """Make the host and its mirror, or start them."""
-    _sandbox_up(_box(name).name)
+    from helpers.command import doctor
+    from helpers.sandbox import supply
+
+    box = _box(name)
+    doctor.install(box.missing(), _say)
+    box.up(_say, supply.recipes_for(a for n in notebooks.load_all().values() for a in n.artifacts))
 
 
 @sandbox.command("down")

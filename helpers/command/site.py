@@ -15,7 +15,7 @@ from pathlib import Path
 
 import yaml
 
-from helpers.command import record
+from helpers.command import record, timeline
 from helpers.command.progress import checks_held
 from helpers.core import catalogue, notebooks, paths
 from helpers.core.errors import RunbookError
@@ -52,6 +52,7 @@ def build(say=lambda text: None) -> Path:
     index = site / "_build" / "html" / "index.html"
     stamp = site / "fingerprint"
     if index.exists() and stamp.exists() and stamp.read_text() == print_:
+        timeline.fill(index.parent, run)
         say("site: already so, nothing that it shows has changed")
         return index
     say("site: building")
@@ -78,6 +79,7 @@ def build(say=lambda text: None) -> Path:
         wrong = [l for l in lines if re.search("WARNING|ERROR|Error", l)][:8] or lines[-8:]
         raise RunbookError("build the site", saw="\n".join(wrong), do=f"Mend the page it names. The whole log: {log}")
     stamp.write_text(print_)
+    timeline.fill(index.parent, run)
     return index
 
 
@@ -101,6 +103,7 @@ def _stage(stage, run):
     (stage / "_toc.yml").write_text(yaml.safe_dump(toc, sort_keys=False, allow_unicode=True))
     shutil.copytree(REPO / "book", stage / "book")
     _fill(stage / "book", known)
+    timeline.stage(stage / "book" / "first-run.md")
     (stage / "notebooks").mkdir()
     for n in known.values():
         c = run.chapters.get(n.id) if run else None

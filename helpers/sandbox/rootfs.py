@@ -10,7 +10,9 @@ import os
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 from helpers.core.errors import RunbookError
 from helpers.core.paths import home
@@ -116,7 +118,7 @@ rm -f /etc/ssh/ssh_host_*
 
 
 @contextlib.contextmanager
-def lock(name: str, report, what: str):
+def lock(name: str, report: Callable[[str], None], what: str):
     """One at a time on this machine, across processes; says when it has to wait. The kernel frees it when the holder dies."""
     with open(home("locks") / f"{name}.lock", "w") as file:
         try:
@@ -132,7 +134,7 @@ class Stopped(Exception):
 
 
 @contextlib.contextmanager
-def slot(name: str, places: int, report, what: str, stopped: threading.Event):
+def slot(name: str, places: int, report: Callable[[str], None], what: str, stopped: threading.Event):
     """At most so many at a time on this machine, across processes. Stopped when that is set while this one waits."""
     with contextlib.ExitStack() as files:
         doors = [files.enter_context(open(home("locks") / f"{name}-{n}.lock", "w")) for n in range(places)]
@@ -146,7 +148,7 @@ def slot(name: str, places: int, report, what: str, stopped: threading.Event):
         yield
 
 
-def _taken(door) -> bool:
+def _taken(door: IO[str]) -> bool:
     try:
         fcntl.flock(door, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -154,7 +156,7 @@ def _taken(door) -> bool:
     return True
 
 
-def digest(*parts) -> str:
+def digest(*parts: object) -> str:
     """A short hash of anything JSON can say."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -183,7 +185,7 @@ def remove(path: Path) -> None:
 class Command:
     """A long command whose output goes to a log, whose progress is told, and which dies with this process."""
 
-    def __init__(self, title: str, report, log: Path, stopped: threading.Event | None = None):
+    def __init__(self, title: str, report: Callable[[str], None], log: Path, stopped: threading.Event | None = None):
         self.title, self.report, self.log, self.stopped = title, report, log, stopped or threading.Event()
         self.began = self.told = time.monotonic()
 
@@ -191,7 +193,14 @@ class Command:
         self.told = time.monotonic()
         self.report(f"{self.title}: {text}")
 
-    def run(self, argv, env=None, stdin: str = "", tell_lines: bool = False, doing: str = "working") -> None:
+    def run(
+        self,
+        argv: list[str],
+        env: dict[str, str] | None = None,
+        stdin: str = "",
+        tell_lines: bool = False,
+        doing: str = "working",
+    ) -> None:
         """Run argv; a RunbookError with the last lines when it fails, Stopped when stopped was set."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with open(self.log, "ab") as log:
@@ -240,7 +249,7 @@ class Command:
                 self._tell(line)
 
 
-def base(report) -> Path:
+def base(report: Callable[[str], None]) -> Path:
     """The tar of the Debian base; made once for each list of packages."""
     tar = home("cache") / f"base-{digest(machine.SUITE, BASE, THIN)}.tar"
     if tar.is_file():
@@ -313,7 +322,7 @@ def builder_path() -> Path:
     return home("cache") / builder_name()
 
 
-def builder(report, stopped: threading.Event | None = None) -> Path:
+def builder(report: Callable[[str], None], stopped: threading.Event | None = None) -> Path:
     """The root in which recipes are built and the mirror runs. Stopped when stopped was set meanwhile."""
     root = builder_path()
     if root.is_dir():
@@ -381,7 +390,7 @@ def build_environment(root: Path) -> dict[str, str]:
     }
 
 
-def guest(root: Path, report) -> None:
+def guest(root: Path, report: Callable[[str], None]) -> None:
     """The sandbox host's root file system, made when missing."""
     made_as, recipe = root.with_name("recipe"), digest(machine.SUITE, BASE, THIN, FILES, SET_UP)
     if root.is_dir():
