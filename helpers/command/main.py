@@ -203,7 +203,7 @@ def up(target, only, first, last, mode, jobs, file, pairs, force, no_book, yes):
     for name, values in by_chapter.items():
         chapter = notebooks.find(name, known)
         given.setdefault(chapter.id, {}).update(_typed(values, chapter.parameters))
-    plan = Plan(target, mode, only, first, last, given, everywhere)
+    plan = Plan(target, mode, only=only, first=first, last=last, given=given, everywhere=everywhere)
     if mode == "remove" and parsed.kind != "sandbox" and not yes:
         click.confirm(f"This deletes the chapters' programs AND DATA on {target}. Go on?", abort=True)
     with target_lock(parsed.slug, "up --mode " + mode):
