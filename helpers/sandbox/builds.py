@@ -71,6 +71,7 @@ def build(artifact: str, report) -> Path:
         return final
     builder = rootfs.builder(report)
     with rootfs.lock("builds", report, artifact):
+        final = place(artifact)  # the recipe may have changed while this waited
         if final.is_dir():
             return final
         _build(artifact, final, builder, report)
