@@ -52,12 +52,13 @@ class Notebook:
 
     @property
     def artifacts(self):
-        """Names of the catalogue's artifacts that the chapter asks for."""
-        return [
-            name
-            for _, source in self._cells("code")
-            for name in re.findall(r'\bch\.(?:artifact|tool)\("([^"]+)"\)', source)
-        ]
+        """Names of the catalogue's artifacts that the chapter asks for, one by one or in a loop over their names."""
+        found = []
+        for _, source in self._cells("code"):
+            for loop in re.finditer(r"\bfor (\w+) in \(([^)]*)\):\s+ch\.artifact\(\1\)", source):
+                found += re.findall(r'"([^"]+)"', loop.group(2))
+            found += re.findall(r'\bch\.(?:artifact|tool)\("([^"]+)"\)', source)
+        return found
 
     @property
     def entries(self):
