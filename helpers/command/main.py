@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -13,19 +14,19 @@ from typing import Any
 
 import click
 
-from helpers.command import doctor, given, pages, progress, record, site
+from helpers.command import doctor, given, pages, progress, record, site, supplies, timeline
 from helpers.command.base import console, examples, say, target_option
 from helpers.command.chapter_commands import ChapterGroup
 from helpers.command.plan import Plan
 from helpers.command.record import Run
 from helpers.command.runner import Runner, check_reachable, target_lock
-from helpers.core import catalogue, notebooks
+from helpers.core import notebooks
 from helpers.core.errors import BadInput, RunbookError
 from helpers.core.paths import REPO, runs
 from helpers.core.secrets import SecretStore
 from helpers.core.target import Target
-from helpers.sandbox import Sandbox, builds
-from helpers.sandbox.needs import Missing
+from helpers.sandbox import Sandbox
+from helpers.sandbox.supply import Supply, recipes_for
 
 
 @click.group(
@@ -86,19 +87,24 @@ def main(debug: bool) -> None:
 @click.option("--yes", "-y", is_flag=True, help="Do not ask before remove.")
 def up(**words: Any) -> None:
     """Install the platform on a target, prove it, and build the site."""
-    options = Options(**words)
+    options, clock = Options(**words), timeline.Clock()
     plan = _plan_from(options)
     target = Target.parse(plan.target)
     if plan.mode == "remove" and target.kind != "sandbox" and not options.yes:
         click.confirm(f"This deletes the chapters' programs AND DATA on {plan.target}. Go on?", abort=True)
     with target_lock(target.slug, f"up --mode {plan.mode}"):
         record.latest(plan.target)  # an unreadable record is refused before anything is touched
-        if target.kind == "sandbox":
-            _sandbox_up(target.name, _programs_for(plan))
-        run, started = _run(plan, options)
+        supply = _supply(target.name, plan, clock) if target.kind == "sandbox" else None
+        started = time.monotonic()
+        run, before = _run(plan, options, supply)
+    clock.keep(run, before, supply)
     _report(run)
     if not options.no_book and plan.mode != "plan" and run.state != "interrupted":
-        _build_site()
+        with clock.span("site", "the site"):
+            index = site.build(main, say)
+        clock.keep(run, before, supply)
+        timeline.fill(index.parent, run)
+        say(f"site    {index}")
     say(f"record  {run.folder / 'run.json'}")
     console.print(
         f"{run.state}: {plan.mode} on {plan.target} in {time.monotonic() - started:.0f} s",
@@ -141,15 +147,16 @@ def _plan_from(options: Options) -> Plan:
     )
 
 
-def _run(plan: Plan, options: Options) -> tuple[Run, float]:
-    """The record, and when it began on the clock of time.monotonic()."""
-    host = check_reachable(plan.target)
-    started = time.monotonic()
-    try:
-        with progress.Progress(console) as shown:
-            return Runner(plan, options.jobs or min(4, os.cpu_count() or 1), shown, options.force).run(), started
-    finally:
-        host.close()
+def _run(plan: Plan, options: Options, supply: Supply | None) -> tuple[Run, Run | None]:
+    """The record, and the one that was there before. What chapters wait for is built behind them, and ends here."""
+    with contextlib.ExitStack() as stack:
+        if supply:
+            stack.callback(supply.stop)
+        stack.callback(check_reachable(plan.target).close)
+        shown = stack.enter_context(progress.Progress(console))
+        runner = Runner(plan, options.jobs or min(4, os.cpu_count() or 1), shown, options.force)
+        runner.supply = supply
+        return runner.run(), runner.before
 
 
 def _report(run: Run) -> None:
@@ -162,24 +169,17 @@ def _report(run: Run) -> None:
             say(c.error)
 
 
-def _programs_for(plan: Plan) -> list[Missing]:
-    """What the chosen chapters would prove with, and this machine lacks."""
-    proving = plan.chapters if plan.mode in ("install", "verify") else []
-    return [lack for n in proving for lack in doctor.chapter_lacks(n, plan.parameters[n.id])]
-
-
-def _sandbox_up(name: str, lacks: list[Missing] | None = None) -> None:
+def _supply(name: str, plan: Plan, clock: timeline.Clock) -> Supply:
+    """The sandbox's host, and what its chapters install on its way behind it. Only what chapters ask for is built."""
     box = Sandbox(name)
-    doctor.install(box.missing() + (lacks or []), say)
-    # Only what the chapters ask for is built: a substitute can take minutes.
-    wanted = [a for n in notebooks.load_all().values() for a in n.artifacts]
-    box.up(say, [a for a in catalogue.with_needs(wanted) if a in builds.recipes()])
-
-
-def _build_site() -> Path:
-    index = site.build(main, say)
-    say(f"site    {index}")
-    return index
+    proving = plan.chapters if plan.mode in ("install", "verify") else []
+    programs = [lack for n in proving for lack in doctor.chapter_lacks(n, plan.parameters[n.id])]
+    with clock.span("set-up", "programs on this machine"):
+        doctor.install(box.missing() + programs, say)
+    with clock.span("set-up", "the sandbox host"):
+        supply = supplies.begin(box, plan.chapters, plan.known, say)
+    say(f"sandbox {name}: running at {box.address}")
+    return supply
 
 
 @main.command(epilog=examples("./runbook status\n./runbook status --target ssh://ubuntu@10.0.0.5"))
@@ -262,7 +262,9 @@ def _box(name: str) -> Sandbox:
 @name_option
 def sandbox_up(name: str) -> None:
     """Make the host and its mirror, or start them."""
-    _sandbox_up(_box(name).name)
+    box = _box(name)
+    doctor.install(box.missing(), say)
+    box.up(say, recipes_for(a for n in notebooks.load_all().values() for a in n.artifacts))
 
 
 @sandbox.command("down")
@@ -308,7 +310,8 @@ def book(open_it: bool, readme: bool) -> None:
     """Build the site from the last run's executed notebooks."""
     if readme:
         say("readme  " + ("written" if pages.refresh_readme() else "already so"))
-    index = _build_site()
+    index = site.build(main, say)
+    say(f"site    {index}")
     if open_it:
         click.launch(str(index))
 

@@ -15,7 +15,7 @@ from typing import Any
 import click
 import yaml
 
-from helpers.command import chapter_page, pages, record
+from helpers.command import chapter_page, pages, record, timeline
 from helpers.command.record import ChapterRun, Run
 from helpers.core import notebooks, paths
 from helpers.core.errors import RunbookError
@@ -29,17 +29,18 @@ def build(commands: click.Group, say: Callable[[str], None] = lambda text: None)
     commands: what the reference shows the --help of. Nothing is built again when nothing that the site shows has
     changed since the last time.
     """
-    source, site = paths.build() / "source", paths.build() / "site"
-    stage(source, record.latest(), commands)
+    source, site, run = paths.build() / "source", paths.build() / "site", record.latest()
+    stage(source, run, commands)
     print_ = _fingerprint(source)
     index, stamp = site / "_build" / "html" / "index.html", site / "fingerprint"
     if index.exists() and stamp.exists() and stamp.read_text() == print_:
         say("site: already so, nothing that it shows has changed")
-        return index
-    say("site: building")
-    stamp.unlink(missing_ok=True)
-    _jupyter_book(source, site, paths.build() / "book.log")
-    stamp.write_text(print_)
+    else:
+        say("site: building")
+        stamp.unlink(missing_ok=True)
+        _jupyter_book(source, site, paths.build() / "book.log")
+        stamp.write_text(print_)
+    timeline.fill(index.parent, run)
     return index
 
 
@@ -71,6 +72,7 @@ def stage(source: Path, run: Run | None, commands: click.Group) -> None:
     (source / "_toc.yml").write_text(_contents(known))
     shutil.copytree(REPO / "book", source / "book")
     _fill(source / "book", pages.inserts(known, commands))
+    timeline.stage(source / "book" / "first-run.md")
     _draw(source / "book" / "_static" / "architecture.svg", {n.number for n in known.values()})
     for name, text in pages.whole(run, known).items():
         (source / "book" / name).write_text(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -13,7 +14,7 @@ from pathlib import Path
 from helpers.core.errors import BadInput, RunbookError
 from helpers.core.paths import home
 
-from . import boot, builds, mirror, needs, processes, registry, rootfs
+from . import boot, builds, mirror, needs, processes, registry, rootfs, supply
 
 PORT = 22
 USER = "ubuntu"
@@ -57,44 +58,78 @@ class Sandbox:
         artifacts: the substitutes to serve, all when None. RunbookError when this machine cannot do it, a build fails
         or the host does not answer. A second call while another one runs waits for it.
         """
+        self.begin(report, artifacts).wait()
+        report(f"sandbox {self.name}: running at {self.address}")
+
+    def begin(self, report=_silent, artifacts=None, quiet=False) -> supply.Supply:
+        """As up(), but return when the host answers: the rest is built behind the caller, in the order given.
+
+        The caller ends it: wait() or stop(). Until then the sandbox is locked. quiet: only begin and end of each build.
+        """
         recipes = builds.chosen(artifacts)
-        with rootfs.lock(f"sandbox-{self.name}", report, f"sandbox {self.name}"):
-            content = self._mirror.content(recipes)
-            if (
-                self._guest.running()
-                and self._mirror.serves(content)
-                and self._registry_stands()
-                and self._guest.answers()
-            ):
-                self._tell_endpoint()
-                report(f"sandbox {self.name}: running at {self.address}")
-                return
-            mirror.fidelity(recipes)
-            lacks = self.missing()
-            if lacks:
-                raise RunbookError(
-                    "make a sandbox on this machine",
-                    saw="\n".join(f"{x.what}: {x.why}" for x in lacks),
-                    do="\n".join(dict.fromkeys(x.mend for x in lacks)),
-                )
-            self._net.check()
-            self.dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-            builder = rootfs.builder(report)
-            built = {name: builds.build(name, report) for name in recipes}
-            rootfs.guest(self._guest.root, report)
-            self._install(recipes)
-            self._net.up(self._guest.root)
-            self._mirror.fill(content, built)
-            self._mirror.start(builder)
-            self._serve_images(
-                builder, {f"{name}-{folder.name}": folder / "out" for name, folder in built.items()}, report
+        with contextlib.ExitStack() as held:
+            held.enter_context(rootfs.lock(f"sandbox-{self.name}", report, f"sandbox {self.name}"))
+            coming = supply.Supply(recipes, report, quiet)
+            coming.prepare = lambda: rootfs.builder(coming.tell, coming.stopped)
+            coming.serve = lambda built: self._serve(built, coming)
+            if self._stands(recipes):
+                coming.all_served()
+            else:
+                self._check(recipes)
+                self._make_host(recipes, report)
+                coming.start(held.pop_all().close)
+                self._boot(report, coming)
+            self._tell_endpoint()
+        return coming
+
+    def _stands(self, recipes: dict) -> bool:
+        return (
+            self._guest.running()
+            and self._mirror.serves(self._mirror.content(recipes))
+            and self._registry_stands()
+            and self._guest.answers()
+        )
+
+    def _check(self, recipes: dict) -> None:
+        """Refuse what cannot go well, before anything is touched."""
+        mirror.fidelity(recipes)
+        lacks = self.missing()
+        if lacks:
+            raise RunbookError(
+                "make a sandbox on this machine",
+                saw="\n".join(f"{x.what}: {x.why}" for x in lacks),
+                do="\n".join(dict.fromkeys(x.mend for x in lacks)),
             )
+        self._net.check()
+
+    def _make_host(self, recipes: dict, report) -> None:
+        self.dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        rootfs.guest(self._guest.root, report)
+        self._install(recipes)
+        self._net.up(self._guest.root)
+
+    def _boot(self, report, coming: supply.Supply) -> None:
+        """Boot the host where it does not answer; a supply that is under way ends with an error."""
+        try:
+            if rootfs.builder_path().is_dir():  # what was built before is there when the host's programs ask for it
+                coming.prepared.wait()
             if not self._answers_soon(report):
                 report("host: booting")
                 self._guest.boot()
                 self._guest.wait(report)
-            self._tell_endpoint()
-            report(f"sandbox {self.name}: running at {self.address}")
+        except BaseException:
+            coming.stop()
+            raise
+
+    def _serve(self, built: dict[str, Path], coming: supply.Supply) -> None:
+        """Images first, then the index that names them: what is named is there."""
+        builder = rootfs.builder(coming.tell)
+        folders = {f"{name}-{folder.name}": folder / "out" for name, folder in built.items()}
+        self._serve_images(builder, folders, coming)
+        content = self._mirror.content({name: builds.RECIPES / name for name in built})
+        if not self._mirror.serves(content):
+            self._mirror.fill(content, built)
+        self._mirror.start(builder)
 
     def _install(self, recipes: dict) -> None:
         """Give the host what substitutes need there before anything is installed: each recipe's guest/ folder, and the mirror's address."""
@@ -123,14 +158,14 @@ class Sandbox:
     def _registry_stands(self) -> bool:
         return not self._registry.config.is_file() or self._registry.answers()
 
-    def _serve_images(self, builder: Path, folders: dict[str, Path], report) -> None:
+    def _serve_images(self, builder: Path, folders: dict[str, Path], coming: supply.Supply) -> None:
         """Start the registry where a substitute or the bundle has images, and push those that are not there yet."""
         listing = mirror.bundle() / "images.txt"
         if listing.is_file():  # last: the real image goes before a substitute of the same name
             folders["bundle-" + builds.sha256(listing)[:16]] = listing.parent
         if any(map(registry.images, folders.values())):
             self._registry.start(builder)
-            self._registry.push(builder, folders, report)
+            self._registry.push(builder, folders, coming.tell, coming.stopped)
 
     def _answers_soon(self, report) -> bool:
         """A running guest may be in the middle of a reboot: give it time before it is booted by force."""

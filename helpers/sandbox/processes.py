@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from helpers.core.errors import RunbookError
@@ -18,6 +19,8 @@ HERE = Path(__file__).resolve().parent
 # Dies with the runbook, also when that is killed.
 TIED = ["setpriv", "--pdeathsig", "KILL"]
 
+Steps = tuple[tuple[signal.Signals, float], ...]  # a signal, and the seconds to wait after it
+
 # For processes that ignore SIGTERM (unshare does) and hold no state.
 KILL = ((signal.SIGKILL, 5),)
 
@@ -26,7 +29,7 @@ KILL = ((signal.SIGKILL, 5),)
 _SELF = 'f=$1; shift; read -r s < /proc/$$/stat; echo $$ $(set -- $s; echo ${22}) > "$f"; exec "$@"'
 
 
-def start(pidfile: Path, argv: list[str], log: Path, env: dict | None = None) -> subprocess.Popen:
+def start(pidfile: Path, argv: list[str], log: Path, env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
     """Start argv in a session of its own, with its output appended to log."""
     pidfile.parent.mkdir(parents=True, exist_ok=True)
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -95,7 +98,7 @@ def since(pidfile: Path) -> float | None:
     return boot + ticks / os.sysconf("SC_CLK_TCK")
 
 
-def stop(pidfile: Path, steps=((signal.SIGTERM, 10), (signal.SIGKILL, 5))) -> bool:
+def stop(pidfile: Path, steps: Steps = ((signal.SIGTERM, 10), (signal.SIGKILL, 5))) -> bool:
     """Send each (signal, seconds to wait) until the process of pidfile has ended; True when it had to be ended."""
     ended = False
     for number, seconds in steps:
@@ -156,7 +159,7 @@ def answers(pidfile: Path, address: str, port: int, path: str) -> bool:
         link.close()
 
 
-def wait(what: str, ready, log: Path, seconds: float = 10) -> None:
+def wait(what: str, ready: Callable[[], bool], log: Path, seconds: float = 10) -> None:
     """Wait until ready(); RunbookError with the log's end after that many seconds."""
     limit = time.monotonic() + seconds
     while not ready():

@@ -10,7 +10,9 @@ import os
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 from helpers.core.errors import RunbookError
 from helpers.core.paths import home
@@ -116,7 +118,7 @@ rm -f /etc/ssh/ssh_host_*
 
 
 @contextlib.contextmanager
-def lock(name: str, report, what: str):
+def lock(name: str, report: Callable[[str], None], what: str):
     """One at a time on this machine, across processes; says when it has to wait. The kernel frees it when the holder dies."""
     with open(home("locks") / f"{name}.lock", "w") as file:
         try:
@@ -127,7 +129,34 @@ def lock(name: str, report, what: str):
         yield
 
 
-def digest(*parts) -> str:
+class Stopped(Exception):
+    """What was under way was told to stop."""
+
+
+@contextlib.contextmanager
+def slot(name: str, places: int, report: Callable[[str], None], what: str, stopped: threading.Event):
+    """At most so many at a time on this machine, across processes. Stopped when that is set while this one waits."""
+    with contextlib.ExitStack() as files:
+        doors = [files.enter_context(open(home("locks") / f"{name}-{n}.lock", "w")) for n in range(places)]
+        told = False
+        while not any(_taken(door) for door in doors):
+            if not told:
+                report(f"{what}: another runbook is building, waiting")
+            told = True
+            if stopped.wait(0.5):
+                raise Stopped(what)
+        yield
+
+
+def _taken(door: IO[str]) -> bool:
+    try:
+        fcntl.flock(door, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def digest(*parts: object) -> str:
     """A short hash of anything JSON can say."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -156,16 +185,23 @@ def remove(path: Path) -> None:
 class Command:
     """A long command whose output goes to a log, whose progress is told, and which dies with this process."""
 
-    def __init__(self, title: str, report, log: Path):
-        self.title, self.report, self.log = title, report, log
+    def __init__(self, title: str, report: Callable[[str], None], log: Path, stopped: threading.Event | None = None):
+        self.title, self.report, self.log, self.stopped = title, report, log, stopped or threading.Event()
         self.began = self.told = time.monotonic()
 
     def _tell(self, text: str) -> None:
         self.told = time.monotonic()
         self.report(f"{self.title}: {text}")
 
-    def run(self, argv, env=None, stdin: str = "", tell_lines: bool = False, doing: str = "working") -> None:
-        """Run argv; a RunbookError with the last lines when it fails."""
+    def run(
+        self,
+        argv: list[str],
+        env: dict[str, str] | None = None,
+        stdin: str = "",
+        tell_lines: bool = False,
+        doing: str = "working",
+    ) -> None:
+        """Run argv; a RunbookError with the last lines when it fails, Stopped when stopped was set."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with open(self.log, "ab") as log:
             process = subprocess.Popen(
@@ -188,6 +224,8 @@ class Command:
                         code = process.wait(1)
                         break
                     except subprocess.TimeoutExpired:
+                        if self.stopped.is_set():
+                            raise Stopped(self.title) from None
                         if time.monotonic() - self.told >= 10:
                             self._tell(f"{doing} … {time.monotonic() - self.began:.0f} s")
             finally:
@@ -211,7 +249,7 @@ class Command:
                 self._tell(line)
 
 
-def base(report) -> Path:
+def base(report: Callable[[str], None]) -> Path:
     """The tar of the Debian base; made once for each list of packages."""
     tar = home("cache") / f"base-{digest(machine.SUITE, BASE, THIN)}.tar"
     if tar.is_file():
@@ -279,9 +317,14 @@ def builder_name() -> str:
     return "builder-" + digest(machine.SUITE, BASE, BUILDER, GO)
 
 
-def builder(report) -> Path:
-    """The root in which recipes are built and the mirror runs."""
-    root = home("cache") / builder_name()
+def builder_path() -> Path:
+    """Where the builder lies, or will lie."""
+    return home("cache") / builder_name()
+
+
+def builder(report: Callable[[str], None], stopped: threading.Event | None = None) -> Path:
+    """The root in which recipes are built and the mirror runs. Stopped when stopped was set meanwhile."""
+    root = builder_path()
     if root.is_dir():
         return root
     tar = base(report)
@@ -292,7 +335,7 @@ def builder(report) -> Path:
         report("builder: making it (about a minute)")
         unpack(tar, new)
         machine.write(new / "usr/sbin/policy-rc.d", "#!/bin/sh\nexit 101\n", 0o755)  # start no service in it
-        command = Command("builder", report, home("cache", "logs") / "builder.log")
+        command = Command("builder", report, home("cache", "logs") / "builder.log", stopped)
         env = build_environment(new)
         command.run(
             processes.entered(
@@ -347,7 +390,7 @@ def build_environment(root: Path) -> dict[str, str]:
     }
 
 
-def guest(root: Path, report) -> None:
+def guest(root: Path, report: Callable[[str], None]) -> None:
     """The sandbox host's root file system, made when missing."""
     made_as, recipe = root.with_name("recipe"), digest(machine.SUITE, BASE, THIN, FILES, SET_UP)
     if root.is_dir():
