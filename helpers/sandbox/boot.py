@@ -14,11 +14,13 @@ from pathlib import Path
 from helpers.core.errors import RunbookError
 
 from . import machine, processes
+from .disk import Disk
+from .processes import Report
 
 SHARED = Path("/run/mlops-runbook")  # as short-lived as the kernel settings it remembers
 FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
 # One signal asks the guest to power off, a second makes systemd-nspawn end it.
-STOP = ((signal.SIGTERM, 15), (signal.SIGTERM, 5), (signal.SIGKILL, 5))
+STOP: processes.Steps = ((signal.SIGTERM, 15), (signal.SIGTERM, 5), (signal.SIGKILL, 5))
 
 
 def ip(*args: str, check: bool = True) -> str:
@@ -202,18 +204,25 @@ def key(path: Path, comment: str) -> str:
 class Guest:
     """The host inside systemd-nspawn."""
 
-    def __init__(self, folder: Path, name: str, address: str, network: Network):
-        self.dir, self.name, self.address, self.network = folder, name, address, network
-        self.root = folder / "root"
-        self.place = f"--directory={self.root}"
+    def __init__(self, disk: Disk, name: str, address: str, network: Network):
+        self.disk, self.dir = disk, disk.dir
+        self.name, self.address, self.network = name, address, network
         # systemd-nspawn names the link after the machine, cut at 15 characters.
         self.machine = network.bridge.removeprefix("rb-")
         self.link = "vb-" + self.machine
         self.supervisor, self.nspawn, self.groups = (
-            folder / "pids/supervisor",
-            folder / "pids/nspawn",
-            folder / "pids/cgroups",
+            self.dir / "pids/supervisor",
+            self.dir / "pids/nspawn",
+            self.dir / "pids/cgroups",
         )
+
+    @property
+    def root(self) -> Path:
+        return self.disk.root
+
+    @property
+    def place(self) -> str:
+        return f"--directory={self.root}"
 
     def configure(self) -> None:
         """Names, keys and network of the guest, before it boots."""
@@ -252,7 +261,8 @@ class Guest:
         self.groups.write_text("".join(f"{g}\n" for g in groups))
         log = self.dir / "logs/host.log"
         log.unlink(missing_ok=True)
-        # SYSTEMD_SECCOMP=0: else runc in the guest fails on keyctl. SYSTEMD_NSPAWN_TMPFS_TMP=0: /tmp on disk, as on a VM.
+        # SYSTEMD_SECCOMP=0: else runc in the guest fails on keyctl.
+        # SYSTEMD_NSPAWN_TMPFS_TMP=0: /tmp on disk, as on a VM.
         processes.start(
             self.supervisor,
             [
@@ -260,6 +270,7 @@ class Guest:
                 "--mount",
                 "bash",
                 processes.HERE / "launch.sh",
+                self.root,
                 self.nspawn,
                 self.groups,
                 "--quiet",
@@ -271,6 +282,7 @@ class Guest:
                 "--capability=all",
                 "--resolv-conf=off",
                 "--timezone=off",
+                *self._device(),
                 "--link-journal=no",
                 "--boot",
             ],
@@ -278,12 +290,17 @@ class Guest:
             env={**processes.MINIMAL, "SYSTEMD_SECCOMP": "0", "SYSTEMD_NSPAWN_TMPFS_TMP": "0"},
         )
 
-    def halt(self) -> bool:
-        """End the guest in order, and its groups; True when it ran."""
-        ran = processes.stop(self.supervisor, STOP)
-        ran = processes.stop(self.nspawn, STOP) or ran
+    def _device(self) -> list[str]:
+        """The kubelet looks at the device that its disk is on, by the name that mountinfo says."""
+        device = self.disk.device()
+        return [f"--bind={device}"] if device else []
+
+    def halt(self, steps: processes.Steps = STOP) -> bool:
+        """End the guest in order (KILL: as a power cut does), and its groups; True when it ran."""
+        ran = processes.stop(self.supervisor, steps)
+        ran = processes.stop(self.nspawn, steps) or ran
         while processes.adopt(self.place, self.nspawn):
-            ran = processes.stop(self.nspawn, STOP) or ran
+            ran = processes.stop(self.nspawn, steps) or ran
         ran = remove_cgroups(self.groups) or ran
         if Path("/sys/class/net", self.link).exists():  # the kernel removes a killed guest's link only after a while
             ip("link", "del", self.link, check=False)
@@ -323,13 +340,13 @@ class Guest:
         except OSError:
             return False
 
-    def run(self, *command: str, timeout: float = 30) -> subprocess.CompletedProcess:
+    def run(self, *command: str, timeout: float = 30) -> subprocess.CompletedProcess[str]:
         """One short command in the guest, as ubuntu."""
         return subprocess.run(
             self.ssh(*command), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout
         )
 
-    def wait(self, report, seconds: float = 60, other_than: str = "") -> str:
+    def wait(self, report: Report, seconds: float = 60, other_than: str = "") -> str:
         """Wait until a login works, in a boot other than the named one; returns the boot's id."""
         began = told = time.monotonic()
         saw = "no answer on port 22"

@@ -1,8 +1,9 @@
 #!/bin/bash
-# launch.sh PIDFILE CGROUPS NSPAWN-ARGUMENTS...: the sandbox host's supervisor, in a mount namespace of its own.
+# launch.sh ROOT PIDFILE CGROUPS NSPAWN-ARGUMENTS...: the sandbox host's supervisor, in a mount namespace of its own.
 # It moves into the cgroups listed in the file CGROUPS, so that the guest's stay apart from the machine's and from
 # other sandboxes', then runs systemd-nspawn and starts it again when the guest reboots (--keep-unit: exit code 133).
-pidfile=$1 cgroups=$2; shift 2
+keep=$1 pidfile=$2 cgroups=$3; shift 3
+. "${0%/*}/apart.sh"
 while read -r dir; do echo $$ > "$dir/cgroup.procs" || exit 1; done < "$cgroups"
 # Where /run lies on a disk, nspawn refuses to remove its own directory there at a reboot.
 mkdir -p /run/systemd/nspawn && mount -t tmpfs -o mode=755 tmpfs /run/systemd/nspawn || exit 1

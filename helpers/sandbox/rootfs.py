@@ -10,12 +10,14 @@ import os
 import subprocess
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from helpers.core.errors import RunbookError
 from helpers.core.paths import home
 
 from . import machine, processes
+from .processes import Report
 
 # A cloud image's contents, as far as chapters rely on them.
 BASE = [
@@ -116,7 +118,7 @@ rm -f /etc/ssh/ssh_host_*
 
 
 @contextlib.contextmanager
-def lock(name: str, report, what: str):
+def lock(name: str, report: Report, what: str) -> Iterator[None]:
     """One at a time on this machine, across processes; says when it has to wait. The kernel frees it when the holder dies."""
     with open(home("locks") / f"{name}.lock", "w") as file:
         try:
@@ -156,7 +158,7 @@ def remove(path: Path) -> None:
 class Command:
     """A long command whose output goes to a log, whose progress is told, and which dies with this process."""
 
-    def __init__(self, title: str, report, log: Path):
+    def __init__(self, title: str, report: Report, log: Path):
         self.title, self.report, self.log = title, report, log
         self.began = self.told = time.monotonic()
 
@@ -211,7 +213,7 @@ class Command:
                 self._tell(line)
 
 
-def base(report) -> Path:
+def base(report: Report) -> Path:
     """The tar of the Debian base; made once for each list of packages."""
     tar = home("cache") / f"base-{digest(machine.SUITE, BASE, THIN)}.tar"
     if tar.is_file():
@@ -279,7 +281,7 @@ def builder_name() -> str:
     return "builder-" + digest(machine.SUITE, BASE, BUILDER, GO)
 
 
-def builder(report) -> Path:
+def builder(report: Report) -> Path:
     """The root in which recipes are built and the mirror runs."""
     root = home("cache") / builder_name()
     if root.is_dir():
@@ -347,7 +349,7 @@ def build_environment(root: Path) -> dict[str, str]:
     }
 
 
-def guest(root: Path, report) -> None:
+def guest(root: Path, report: Report) -> None:
     """The sandbox host's root file system, made when missing."""
     made_as, recipe = root.with_name("recipe"), digest(machine.SUITE, BASE, THIN, FILES, SET_UP)
     if root.is_dir():
