@@ -73,7 +73,7 @@ from helpers.core.host import Host
 from helpers.core.target import Target
 from helpers.core.secrets import Masker
 assert len(notebooks.load_all()) >= 4 and catalogue.load()['minio'].url
-for n in notebooks.load_all().values(): notebooks.check_parameters(n, {})
+for n in notebooks.load_all().values(): n.check({})
 here = Host('local', Masker(['S3cretValue']))
 assert here.run('read -r x; echo "got $x"', stdin='S3cretValue\\n', sudo=False).out == 'got *****\\n'
 assert here.probe({1: 'true', 2: 'echo no; exit 3'}) == {1: (True, ''), 2: (False, 'no')}

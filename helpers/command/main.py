@@ -13,7 +13,8 @@ import yaml
 from rich.console import Console
 
 from helpers.command import progress, record
-from helpers.command.runner import Plan, Runner, check_reachable, target_lock
+from helpers.command.plan import Plan
+from helpers.command.runner import Runner, check_reachable, target_lock
 from helpers.core import catalogue, notebooks
 from helpers.core.errors import BadInput, RunbookError
 from helpers.core.paths import REPO, runs
@@ -394,7 +395,7 @@ def notebook(target, tunnel, stop, folder):
         raise RunbookError("start a notebook", target, "chapter 08 has not run there", "./runbook up --only determined")
     files = {} if stop else dict(context.runbooks() + (context.files(Path(folder).expanduser()) if folder else []))
     files = context.packed(sorted(files.items()))
-    ch = Chapter(n, notebooks.check_parameters(n, dict(run.chapters[n.id].parameters, target=target, mode="verify")))
+    ch = Chapter(n, n.check(dict(run.chapters[n.id].parameters, target=target, mode="verify")))
     try:
         values = ch.values
         det, user = Determined(ch, values["release"], values["namespace"], values["port"]), values["user"]

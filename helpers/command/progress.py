@@ -9,16 +9,15 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from helpers.command import record
+
 COLOURS = {
-    "ok": "green",
-    "skipped": "green",
+    **dict.fromkeys(record.GOOD, "green"),
+    **dict.fromkeys(record.BAD, "yellow"),
     "failed": "red",
-    "interrupted": "yellow",
+    "planned": "blue",
     "running": "cyan",
     "waiting": "dim",
-    "planned": "blue",
-    "removed": "green",
-    "not run": "yellow",
 }
 
 
@@ -89,7 +88,7 @@ class Progress:
 
 
 def checks_held(c):
-    good = len([k for k in c.checks if k.state in ("ok", "proved")])
+    good = len([k for k in c.checks if k.state in record.HELD])
     left = len([k for k in c.checks if k.state == "left out"])
     if not c.checks:
         return ""

@@ -10,8 +10,9 @@ import urllib3
 from minio import Minio
 from minio.error import S3Error
 
+from helpers.core import actions
 from helpers.core.actions import Action
-from helpers.core.chapter import Unmet
+from helpers.core.errors import Unmet
 
 #: a bucket of the runbook's own; what install puts there, verify reads
 PROOF_BUCKET, KEPT, KEPT_BYTES = "runbook-proof", "kept.bin", bytes(range(256)) * 64
@@ -46,7 +47,7 @@ class S3:
             lambda: self.ch.wait(
                 "MinIO to answer",
                 lambda: self._unhealthy() is None,
-                failed=lambda: self.ch.unit_failure(unit),
+                failed=lambda: actions.why_unit_failed(self.ch.host, unit),
                 timeout=60,
             ),
         )

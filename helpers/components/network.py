@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 
 from helpers.core.actions import Action
-from helpers.core.chapter import Unmet
+from helpers.core.errors import Unmet
 from helpers.core.paths import home
 
 # A web server of one word, on the host's loopback, on a port of its choice, for 15 s at most. It leaves nothing.
@@ -154,7 +154,7 @@ class SshRoute:
         )
         if done.returncode != 0:
             raise Unmet("a login", done.stderr.decode().strip().splitlines()[-1:])
-        if done.stdout.decode() != self.ch.run(ask, sudo=False, on_line=lambda *_: None):
+        if done.stdout.decode() != self.ch.run(ask, sudo=False, quiet=True):
             raise Unmet("the target itself", "another host")
 
     @contextlib.contextmanager
@@ -199,7 +199,7 @@ class SshRoute:
 
     def names_on_the_host(self):
         """The host's own name, which need not mean anything here, leads to it through the proxy."""
-        name = self.ch.run("hostname", sudo=False, on_line=lambda *_: None).strip()
+        name = self.ch.run("hostname", sudo=False, quiet=True).strip()
         with self.ch.host.socks() as socks, contextlib.closing(socket.create_connection(("127.0.0.1", socks), 10)) as s:
             s.sendall(b"\x05\x01\x00")
             s.recv(2)

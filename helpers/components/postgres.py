@@ -7,8 +7,9 @@ import socket
 
 import psycopg
 
+from helpers.core import actions
 from helpers.core.actions import Action
-from helpers.core.chapter import Unmet
+from helpers.core.errors import Unmet
 
 LOOPBACK = [ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128")]
 
@@ -173,8 +174,8 @@ class Postgres:
             probe,
             lambda: self.ch.wait(
                 "PostgreSQL to answer",
-                lambda: self.ch.host.probe({0: probe})[0].ok,
-                failed=lambda: self.ch.unit_failure(unit),
+                lambda: self.ch.host.ask(probe).ok,
+                failed=lambda: actions.why_unit_failed(self.ch.host, unit),
                 timeout=60,
             ),
         )

@@ -10,7 +10,8 @@ import subprocess
 import sys
 import time
 
-from helpers.core.chapter import Unmet
+from helpers.core import notebooks
+from helpers.core.errors import Unmet
 from helpers.core.show import varying
 
 _ASK = r"""
@@ -30,9 +31,6 @@ echo "clock=$(date +%s.%N)"
 ss -Hltnp | awk '{n=split($4,a,":"); who=$6; sub(/.*\(\("/,"",who); sub(/".*/,"",who); print "port=" a[n] " " who}'
 """
 
-#: programs that the runbook's own chapters put on ports
-OURS = ("minio", "postgres", "kube-apiserver", "kube-proxy", "kubelite", "microk8s", "pachd", "label-studio")
-
 Row = collections.namedtuple("Row", "title found enough recommended state entry problem")
 Row.prove = lambda self: _prove(self)
 
@@ -46,7 +44,7 @@ def _prove(row):
 def look_at_host(ch):
     """The host's facts as a dict of texts, in one round trip; "ports" is {number: program}, "skew" seconds."""
     before = time.time()
-    out = ch.run(_ASK, on_line=lambda *_: None)
+    out = ch.run(_ASK, quiet=True)
     after = time.time()
     facts = {"ports": {}}
     for line in out.splitlines():
@@ -147,10 +145,10 @@ def _fact(title, found, best, enough, recommended, good, entry, warning):
 
 def judge_ports(facts, wanted):
     """Rows for the ports that chapters will take: free, ours, or taken (a warning: the chapter itself refuses)."""
-    rows = []
+    rows, processes = [], {name for n in notebooks.load_all().values() for name in n.processes}
     for port in wanted:
         who = facts["ports"].get(port, None)
-        ours = who is not None and who in OURS
+        ours = who in processes
         state = "ok" if who is None or ours else "warn"
         rows.append(
             Row(

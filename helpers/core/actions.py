@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import re
 import shlex
+from pathlib import Path
 
+from helpers.core import shell
 from helpers.core.catalogue import FETCH
 
 
@@ -139,22 +141,32 @@ def running(unit, after, enabled_by):
 class Service(Action):
     """A systemd service: its unit as written here, enabled, and started after the last change of its files."""
 
-    def __init__(self, name, unit, after, put):
+    def __init__(self, name, unit, after, host):
         q, path = shlex.quote(name), f"/etc/systemd/system/{name}.service"
-        file = File(unit, path, "0644", "root:root", lambda text: text, put)
+        file = File(unit, path, "0644", "root:root", lambda text: text, host.put)
+        forget = f"systemctl daemon-reload; systemctl reset-failed {q} 2>/dev/null || true"
 
-        def apply(run):
+        def apply():
             file.apply()
-            run(
-                f"systemctl daemon-reload; systemctl reset-failed {q} 2>/dev/null || true; systemctl enable -q {q}; systemctl restart {q}"
-            )
+            host.run(f"{forget}; systemctl enable -q {q}; systemctl restart {q}", what=f"start {name}")
 
         Action.__init__(
             self,
-            file.shown + [f"systemctl daemon-reload; systemctl enable --now {name}"],
-            file.probe + "\n" + _runs(name, name, [path] + list(after)),
+            [*file.shown, f"systemctl daemon-reload; systemctl enable --now {name}"],
+            file.probe + "\n" + _runs(name, name, [path, *after]),
             apply,
-            f"systemctl disable -q --now {q} 2>/dev/null || true; rm -f {path}; systemctl daemon-reload; systemctl reset-failed {q} 2>/dev/null || true",
+            f"systemctl disable -q --now {q} 2>/dev/null || true; rm -f {path}; {forget}",
             f"[ ! -e {path} ] && ! systemctl is-active -q {q}",
             after_changes=True,
         )
+
+
+def restart(host, unit):
+    """Restart a unit, for a check with changes=True."""
+    host.run("systemctl restart " + shlex.quote(unit), quiet=True)
+
+
+def why_unit_failed(host, unit):
+    """Why a systemd unit has failed, with its last log lines; None while it has not. For wait(failed=...)."""
+    failed, text = host.ask(shell.script(Path(__file__).with_name("unit_failed.sh"), unit))
+    return text if failed else None

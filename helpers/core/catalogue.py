@@ -131,7 +131,7 @@ class Origin:
                 FETCH + "fetch " + shlex.quote(artifact.sha256_url),
                 sudo=False,
                 timeout=60,
-                on_line=lambda *_: None,
+                quiet=True,
                 what="ask for the checksum of " + name,
             ).out.split()
             artifact.sha256 = said[0] if said else ""
@@ -144,7 +144,7 @@ class Origin:
                 sudo=False,
                 timeout=60,
                 check=False,
-                on_line=lambda *_: None,
+                quiet=True,
             )
             try:
                 self._index = json.loads(said.out)["artifacts"]

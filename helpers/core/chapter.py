@@ -6,29 +6,38 @@ import contextlib
 import datetime
 import os
 import re
-import time
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    ContextManager,
+    Iterable,
+    List,
+    Mapping,
+    Optional,
+    Sequence,
+    TypeVar,
+    Union,
+)
 
-from helpers.core import actions, notebooks, show
-from helpers.core.catalogue import Origin
-from helpers.core.errors import BadInput, CommandFailed, RunbookError
-from helpers.core.events import Events, asked_before
+from helpers.core import actions, events, modes, notebooks, parameters, show
+from helpers.core.catalogue import Artifact, Origin
+from helpers.core.errors import BadInput, RunbookError, Unmet, words
 from helpers.core.host import Host
 from helpers.core.paths import home
-from helpers.core.secrets import Masker, SecretStore
+from helpers.core.secrets import Masker, Secret, SecretStore
+from helpers.core.steps import Prober, Result, Steps
 from helpers.core.target import Target
+from helpers.core.verdict import judge
 from helpers.core.waiting import wait
 
+if TYPE_CHECKING:
+    from helpers.core.tools import Tool
 
-class Unmet(AssertionError):
-    """A check's own words: what was expected and what was seen. entry: the troubleshooting entry that fits better than the check's."""
-
-    def __init__(self, expected, seen, entry=None):
-        self.expected, self.seen, self.entry = expected, seen, entry
-        AssertionError.__init__(self, f"expected {expected}, saw {seen}")
-
-
-class Verdict(RunbookError):
-    """The one error of a chapter whose steps or checks do not hold."""
+#: a bash probe (exit 0: it is so), or a callable that returns None when it is so and says why not otherwise
+ProbeOf = Union[str, Callable[[], Optional[str]]]
+Work = Union[str, Callable[[], object]]
+T = TypeVar("T")
 
 
 class Chapter:
@@ -39,77 +48,63 @@ class Chapter:
     what the steps made is undone in reverse order when the verdict is asked for.
     """
 
-    def __init__(self, notebook, values):
-        self.notebook, self.values, self.mode = notebook, values, values["mode"]
+    def __init__(self, notebook: notebooks.Notebook, values: Mapping[str, Any]):
+        self.notebook, self.values, self.mode = notebook, values, str(values["mode"])
+        self.installing = self.mode == "install"
+        self.proving = self.mode in ("install", "verify")  # checks run
         target = Target.parse(values["target"])
         self.secrets = SecretStore(target.slug)
         self.masker = Masker(self.secrets.values())
-        self.events = Events(self.masker.mask)
-        self._log = open(os.environ.get("RUNBOOK_LOG") or str(home("logs") / (notebook.id + ".log")), "a", buffering=1)
+        self.events = events.Events(self.masker.mask)
+        log = os.environ.get("RUNBOOK_LOG") or str(home("logs") / (notebook.id + ".log"))
+        self._log = open(log, "a", buffering=1)  # noqa: SIM115 - until the process ends: what comes late is news, too
         self.host = Host(target, self.masker, self._line)
         self.origin = Origin(values["origin"], target)
-        self._results = []  # (state, kind, title, expected, seen, entry)
-        self._undo = []  # (title, action), in the order of installing
-        self._secret_names = []
+        self._prober = Prober(self.host, self.masker.mask)
+        self._steps = Steps(notebook.id, self._prober, self.events, self.masker.mask)
+        self._secret_names: List[str] = []
         self._stack = contextlib.ExitStack()
-        self._ran, self._output, self._live, self._shown_at = [], [], None, 0.0
-        self._probes_asked = []
-        self._answers = {}  # probe script -> Probe, asked together when the chapter opened
 
     @classmethod
-    def open(cls, name, values):
+    def open(cls, name: str, values: Mapping[str, Any]) -> Chapter:
         """Open a chapter with its notebook's parameters, taken from `values` (the notebook's globals()).
 
         BadInput when a parameter does not fit, RunbookError when the target cannot be reached or used.
         """
         notebook = notebooks.find(name)
-        given = {p: values[p] for p in notebook.parameters if p in values}
-        chapter = cls(notebook, notebooks.check_parameters(notebook, given))
+        chapter = cls(notebook, notebook.check({p: values[p] for p in notebook.parameters if p in values}))
         chapter.host.connect()
         chapter.host.require_root()
-        chapter._ask_together()
-        chapter.events.tell("open", target=chapter.host.name, mode=chapter.mode, origin=chapter.origin.text)
-        show.display(
-            *show.table(
-                ("target", "mode", "origin"), [(chapter.host.name, show.varying(chapter.mode), chapter.origin.shown)]
-            )
-        )
+        if chapter.proving:
+            chapter._prober.ask_before(events.asked_before(chapter.host.name, notebook.id))
+        target, origin = chapter.host.name, chapter.origin
+        chapter.events.tell("open", target=target, mode=chapter.mode, origin=origin.text)
+        chapter.table(("target", "mode", "origin"), [(target, show.varying(chapter.mode), origin.shown)])
         return chapter
 
-    # -- what a notebook uses ----------------------------------------------------------------------
+    # -- what there is to install ------------------------------------------------------------------
 
-    @property
-    def installing(self):
-        return self.mode == "install"
-
-    def artifact(self, name):
+    def artifact(self, name: str) -> Artifact:
         """The catalogue's artifact as the origin has it; shows version, licence, origin and fidelity."""
         found = self.origin.resolve(name, self.host)
-        self.events.tell(
-            "artifact",
-            name=name,
-            version=found.version,
-            origin=found.origin,
-            fidelity=found.fidelity,
-            program=found.program,
-            sha256=found.sha256,
-        )
+        facts = {key: getattr(found, key) for key in ("name", "version", "origin", "fidelity", "program", "sha256")}
+        self.events.tell("artifact", **facts)
         stands = found.fidelity if found.program == name else f"{found.fidelity}: {found.program}"
-        show.display(
-            *show.table(
-                ("artifact", "version", "licence", "from", "fidelity"),
-                [(name, found.version, found.licence, found.origin, stands)],
-            )
-        )
+        row = (name, found.version, found.licence, found.origin, stands)
+        self.table(("artifact", "version", "licence", "from", "fidelity"), [row])
         return found
 
-    def tool(self, name):
+    def tool(self, name: str) -> Tool:
         """A program of the catalogue for this machine; shows the artifact. See tools.Tool."""
-        from helpers.core.tools import Tool
+        from helpers.core.tools import Tool  # its HTTP client takes a while to import, and few chapters need it
 
-        return Tool(self.artifact(name), self.masker, lambda text: self.events.tell("wait", text=text))
+        return Tool(self.artifact(name), self.masker, self._waits)
 
-    def secret(self, name, mine=True):
+    def version(self, name: str, version: str) -> None:
+        """Note the version that was found running, for the record."""
+        self.events.tell("version", name=name, version=version)
+
+    def secret(self, name: str, mine: bool = True) -> Secret:
         """A secret of this target by name, made when new. In a file's text, f"{secret}" is filled in as it is sent.
 
         mine: this chapter's own, which remove forgets; False: another chapter's.
@@ -120,66 +115,52 @@ class Chapter:
             self.forgets(name)
         return secret
 
-    def forgets(self, name):
+    def forgets(self, name: str) -> None:
         """Remove forgets this secret, too: one that a server made and the chapter keeps."""
         if name not in self._secret_names:
             self._secret_names.append(name)
 
-    def run(self, script, **kw):
-        """Run a command on the host whatever the mode: for questions, never for changes. Returns its output."""
-        return self.host.run(script, **kw).out
+    # -- preconditions, steps, checks --------------------------------------------------------------
 
-    def require(self, title, probe, do, modes=("install", "plan")):
+    def require(
+        self,
+        title: str,
+        probe: Union[str, Callable[..., Optional[str]]],
+        *arguments: Any,
+        do: str,
+        modes: Union[str, Iterable[str]] = ("install", "plan"),
+    ) -> None:
         """A precondition, tested before anything is touched. BadInput with `do` when it does not hold.
 
-        probe: a bash probe, or a callable that returns None when it holds and says why not otherwise.
+        probe: a bash probe, or a callable that, given the arguments, returns None when it holds and says why not
+        otherwise.  modes: those in which it is asked; "any": in all.
         """
-        if self.mode not in modes:
-            show.display(*show.line("left out", title, "asked in " + " and ".join(modes)))
+        asked = parameters.MODES if modes == "any" else tuple(modes)
+        if self.mode not in asked:
+            show.display(*show.line("left out", title, "asked in " + " and ".join(asked)))
             return
-        ok, seen = self._ask([probe])[0]
-        if not ok and self.mode == "plan":  # an earlier chapter may yet make it so
-            self._note("plan", "precondition", title)
+        ok, seen = self._prober.ask([probe if isinstance(probe, str) else lambda: probe(*arguments)])[0]
+        if ok:
+            show.display(*show.line("proved", title))
+        elif self.mode == "plan":  # an earlier chapter may yet make it so
+            self._steps.add(Result("plan", "precondition", title))
             self.events.tell("step", title=title, state="plan", note=f"install would stop here now: {seen}. {do}")
             show.display(*show.line("warn", title, "install would stop here now: " + seen))
-            return
-        if not ok:
+        else:
             raise BadInput(f"start chapter {self.notebook.id}: {title}", self.host.name, seen, do)
-        show.display(*show.line("proved", title))
 
-    def file(self, path, content, mode="0644", owner="root:root"):
-        """Action: a file on the host with this content."""
-        return actions.File(content, path, mode, owner, self._fill, self.host.put)
-
-    def program(self, artifact, path):
-        """Action: the artifact's file at this path, its checksum verified."""
-        return actions.artifact_file(artifact, path)
-
-    def packages(self, *names, **left):
-        """Action: Debian packages from the host's apt sources; see actions.packages for what remove takes away."""
-        return actions.packages(names, **left)
-
-    def snap(self, name, channel, then="true"):
-        """Action: a classic snap from this channel; `then`: a script after its removal."""
-        return actions.snap(name, channel, then)
-
-    def service(self, name, unit, after=()):
-        """Action: a systemd service with this unit text, restarted when one of the files `after` is newer than it."""
-        return actions.Service(name, unit, after, self.host.put)
-
-    def unit(self, unit, after=(), enabled_by=None):
-        """Action: a unit that a package brought runs, restarted when one of the files `after` is newer than its start."""
-        return actions.running(unit, after, enabled_by or unit)
-
-    def action(self, shown, probe, apply, undo=None, absent=None):
-        """Action from parts: bash scripts or callables, see actions.Action."""
-        return actions.Action(shown, probe, apply, undo, absent)
-
-    def step(self, title, *do, probe=None, undo=None, timeout=600):
+    def step(
+        self,
+        title: str,
+        *do: Union[str, actions.Action],
+        probe: Optional[ProbeOf] = None,
+        undo: Optional[Work] = None,
+        timeout: float = 600,
+    ) -> None:
         """A sentence that is true afterwards. do: commands (then `probe` is needed) and actions.
 
-        probe: a bash probe for the plain commands, exit 0 when it is already so.  undo: a bash script.
-        timeout: seconds for each action (600).
+        probe: for the plain commands, true when it is already so.  undo: bash script.
+        timeout: seconds for each action.
         """
         todo = [d for d in do if isinstance(d, actions.Action)]
         lines = [d for d in do if not isinstance(d, actions.Action)]
@@ -187,274 +168,149 @@ class Chapter:
             if probe is None:
                 raise TypeError("plain commands need probe=")
             todo.insert(0, actions.commands(lines, probe, undo))
-        getattr(self, "_step_" + self.mode)(title, todo, timeout)
+        modes.MODES[self.mode](self._steps, title, todo, timeout)
 
-    def check(self, title, prove, changes=False, entry=None, quiet=False):
-        """A functional proof. prove() returns a text to show or None, and raises when it is not so.
+    def check(
+        self,
+        title: str,
+        prove: Callable[..., Optional[str]],
+        *arguments: Any,
+        changes: bool = False,
+        entry: Optional[str] = None,
+        quiet: bool = False,
+    ) -> None:
+        """A functional proof. prove(*arguments) returns a text to show or None, and raises when it is not so.
 
         changes: it changes the target (a restart, an object written), so that verify leaves it out.
-        entry: the troubleshooting entry that fits when it fails; an error's own attribute `entry` goes before.  quiet: show it in the verdict's table only.
+        entry: the troubleshooting entry that fits when it fails; the error's own goes before.
+        quiet: show it in the verdict's table only.
         """
-        if self.mode in ("plan", "remove"):
+        if not self.proving:
             return
-        if changes and self.mode == "verify":
-            self._note("left out", "check", title)
+        if changes and not self.installing:
+            self._steps.add(Result("left out", "check", title))
             show.display(*show.line("left out", title, "it would change the target"))
             return
         self.events.tell("step", title="check: " + title, state="begin")
-        expected, seen, state = title, "", "ok"
+        if changes:
+            self._prober.something_changes()
+        expected, state = title, "proved" if changes else "ok"
         try:
-            if changes:
-                self._answers = {}
-            seen = prove() or ""
-        except Unmet as e:
-            state, expected, seen, entry = "failed", e.expected, e.seen, e.entry or entry
-        except RunbookError as e:
-            state, seen, entry = "failed", e.saw or e.what, getattr(e, "entry", entry)
-        except (KeyboardInterrupt, SystemExit):
-            raise
+            seen = prove(*arguments) or ""
         except Exception as e:  # a proof may fail in any library; each way is a failed check, not the end
-            state, seen = "failed", "{}: {}".format(type(e).__name__, str(e).split("\n")[0][:300])
+            state, seen = "failed", words(e)
+            expected = e.expected if isinstance(e, Unmet) else title
+            entry = getattr(e, "entry", None) or entry
         seen = self.masker.mask(str(seen))
-        if changes and state == "ok":
-            state = "proved"
-        self._note(state, "check", title, expected, seen, entry)
+        self._steps.add(Result(state, "check", title, expected, seen, entry))
         if not quiet:
             show.display(*show.line(state, title, seen))
 
-    def skip(self, title, reason):
+    def skip(self, title: str, reason: str) -> None:
         """Say that something is left out on this target, and why."""
         show.display(*show.line("skipped", f"{title}: {reason}"))
 
-    def table(self, headers, rows, states=None):
+    def table(
+        self, headers: Sequence[str], rows: Iterable[Sequence[Any]], states: Optional[Sequence[str]] = None
+    ) -> None:
         """Show a table; cells that vary between runs are made with show.varying()."""
         show.display(*show.table(headers, rows, states))
 
-    def version(self, name, version):
-        """Note the version that was found running, for the record."""
-        self.events.tell("version", name=name, version=version)
+    def verdict(self) -> None:
+        """One table of all steps and checks, then one error when any does not hold.
 
-    def forward(self, port, address="127.0.0.1"):
-        """A local port that leads to address:port of the host until the verdict."""
-        return self._stack.enter_context(self.host.forward(port, address))
+        In remove, everything is undone first.
+        """
+        if self.mode == "remove":
+            modes.undo_all(self._steps)
+            if not self._steps.failed:
+                for name in self._secret_names:
+                    self.secrets.forget(name)
+        self.events.tell("probes", scripts=self._prober.asked)
+        self._stack.close()
+        judge(self._steps, self.mode, self.notebook)
 
-    def cleanup(self, call):
-        """Call this at the verdict, whatever happened until then."""
-        self._stack.callback(call)
+    # -- actions -----------------------------------------------------------------------------------
 
-    def wait(self, what, ready, failed=None, timeout=60, do=None):
+    def file(self, path: str, content: str, mode: str = "0644", owner: str = "root:root") -> actions.File:
+        """Action: a file on the host with this content."""
+        return actions.File(content, path, mode, owner, self._fill, self.host.put)
+
+    def program(self, artifact: Artifact, path: str) -> actions.Action:
+        """Action: the artifact's file at this path, its checksum verified."""
+        return actions.artifact_file(artifact, path)
+
+    def packages(self, *names: str, **left: Any) -> actions.Action:
+        """Action: Debian packages from the host's apt sources; see actions.packages for what remove takes away."""
+        return actions.packages(names, **left)
+
+    def snap(self, name: str, channel: str, then: str = "true") -> actions.Action:
+        """Action: a classic snap from this channel; `then`: a script after its removal."""
+        return actions.snap(name, channel, then)
+
+    def service(self, name: str, unit: str, after: Iterable[Union[str, actions.File]] = ()) -> actions.Action:
+        """Action: a systemd service with this unit text, restarted when one of the files `after` is newer than it."""
+        return actions.Service(name, unit, after, self.host)
+
+    def unit(
+        self, unit: str, after: Iterable[Union[str, actions.File]] = (), enabled_by: Optional[str] = None
+    ) -> actions.Action:
+        """Action: a unit that a package brought runs, restarted when one of the files `after` is newer than its start."""
+        return actions.running(unit, after, enabled_by or unit)
+
+    def action(
+        self,
+        shown: Union[str, Sequence[str]],
+        probe: ProbeOf,
+        apply: Work,
+        undo: Optional[Work] = None,
+        absent: Optional[ProbeOf] = None,
+    ) -> actions.Action:
+        """Action from parts: bash scripts or callables, see actions.Action."""
+        return actions.Action(shown, probe, apply, undo, absent)
+
+    # -- the host ----------------------------------------------------------------------------------
+
+    def run(self, script: str, quiet: bool = True, **how: Any) -> str:
+        """Run a command on the host whatever the mode: for questions, never for changes. Returns its output."""
+        return self.host.run(script, quiet=quiet, **how).out
+
+    def wait(
+        self,
+        what: str,
+        ready: Callable[[], T],
+        failed: Optional[Callable[[], Optional[str]]] = None,
+        timeout: float = 60,
+        do: Optional[str] = None,
+    ) -> T:
         """Wait for `ready()`, showing what is waited for; see waiting.wait."""
-        return wait(
-            what,
-            ready,
-            failed,
-            timeout,
-            host=self.host.name,
-            do=do,
-            tell=lambda text: self.events.tell("wait", text=text),
-        )
+        return wait(what, ready, failed, timeout, host=self.host.name, do=do, tell=self._waits)
 
-    def close(self):
+    def forward(self, port: int, address: str = "127.0.0.1") -> int:
+        """A local port that leads to address:port of the host until the verdict."""
+        return self.until_the_verdict(self.host.forward(port, address))
+
+    def until_the_verdict(self, means: ContextManager[T]) -> T:
+        """Open this (a port, a session) until the verdict, whatever happens until then; returns what it yields."""
+        return self._stack.enter_context(means)
+
+    def close(self) -> None:
         """End what was opened (ports, sessions), for one who uses a chapter's means without a verdict."""
         self._stack.close()
 
-    def unit_failure(self, unit):
-        """Why a systemd unit has failed, with its last log lines; None while it has not. For wait(failed=...)."""
-        script = (
-            f'[ "$(systemctl is-failed {unit} || true)" = failed ] || [ "$(systemctl show -p NRestarts {unit} | cut -d= -f2)" -gt 3 ] 2>/dev/null || exit 1\n'
-            f"echo '{unit} keeps failing:'; journalctl -u {unit} -n 8 --no-pager -o cat"
-        )
-        failed, text = self.host.probe({0: script})[0]
-        return text if failed else None
-
-    def restart(self, unit):
-        """Restart a unit, for a check with changes=True."""
-        self.host.run("systemctl restart " + unit, on_line=lambda *_: None)
-
-    def verdict(self):
-        """One table of all steps and checks, then one error when any does not hold. In remove, undoes everything first."""
-        if self.mode == "remove":
-            self._undo_all()
-        self.events.tell("probes", scripts=self._probes_asked)
-        rows = [
-            (kind, title, show.varying(show.shortened(seen)) if kind == "check" and seen else "")
-            for _, kind, title, _, seen, _ in self._results
-        ]
-        failed = [r for r in self._results if r[0] == "failed"]
-        if rows:
-            show.display(*show.table(("", "what", "seen"), rows, [r[0] for r in self._results]))
-        self.events.tell("verdict", ok=not failed, failed=[r[2] for r in failed])
-        self._stack.close()
-        if failed:
-            raise Verdict(
-                f"{self.mode}: {len(failed)} of {len(self._results)} do not hold in chapter {self.notebook.id}",
-                self.host.name,
-                "\n".join(self._failure(r) for r in failed),
-                self._mend(failed),
-            )
-        words = {
-            "install": "installed and proved",
-            "verify": "verified",
-            "plan": "planned: nothing was changed",
-            "remove": "removed",
-        }
-        show.display(*show.line("ok", "chapter " + self.notebook.id, words[self.mode]))
-
-    # -- the modes of a step ---------------------------------------------------------------------
-
-    def _step_install(self, title, todo, timeout):
-        start = self._begin(title)
-        before = self._ask([a.probe for a in todo])
-        applied = False
-        if not all(ok for ok, _ in before):
-            for action, (ok, _) in zip(todo, before):
-                if not ok or (applied and action.after_changes):
-                    self._apply(title, action, timeout)
-                    applied = True
-            after = self._ask([a.probe for a in todo], fresh=True)
-            bad = [seen for ok, seen in after if not ok]
-            if bad:
-                self._end(title, "failed", "applied, but it does not hold", start)
-                raise RunbookError(
-                    "make it so: " + title,
-                    self.host.name,
-                    "\n".join(bad),
-                    "Its commands ended without an error, and yet the probe says no. See the log: ./runbook logs "
-                    + self.notebook.id,
-                )
-        self._end(title, "ok", "applied" if applied else "already so", start)
-
-    def _step_verify(self, title, todo, timeout):
-        start = self._begin(title)
-        bad = [seen for ok, seen in self._ask([a.probe for a in todo]) if not ok]
-        self._end(title, "failed" if bad else "ok", "; ".join(bad) if bad else "already so", start)
-
-    def _step_plan(self, title, todo, timeout):
-        start = self._begin(title)
-        answers = self._ask([a.probe for a in todo])
-        if all(ok for ok, _ in answers):
-            self._end(title, "ok", "already so", start)
-            return
-        would = [line for a, (ok, _) in zip(todo, answers) if not ok or a.after_changes for line in a.shown]
-        self._end(title, "plan", "would run:\n" + "\n".join("    " + w for w in would), start)
-
-    def _step_remove(self, title, todo, timeout):
-        self._undo.extend((title, a) for a in todo if a.undo is not None)
-        show.display(*show.line("plan", title, "will be undone below"))
-
-    def _undo_all(self):
-        self._answers = {}
-        for title, action in reversed(self._undo):
-            start = self._begin("undo: " + title)
-            if self._is_gone(action):
-                self._end("undo: " + title, "ok", "already gone", start)
-                continue
-            self._apply(title, action, 600, action.undo)
-            gone = self._is_gone(action)
-            self._end(
-                "undo: " + title, "ok" if gone else "failed", "undone" if gone else "undone, and yet still there", start
-            )
-        if not any(r[0] == "failed" for r in self._results):
-            for name in self._secret_names:
-                self.secrets.forget(name)
-
-    def _is_gone(self, action):
-        return action.absent is not None and self._ask([action.absent], fresh=True)[0][0]
-
     # -- machinery ---------------------------------------------------------------------------------
 
-    def _begin(self, title):
-        self.events.tell("step", title=title, state="begin")
-        self._ran, self._output, self._live, self._shown_at = [], [], None, time.monotonic()
-        self._title = title
-        return time.monotonic()
+    def _waits(self, text: str) -> None:
+        self.events.tell("wait", text=text)
 
-    def _end(self, title, state, note, start):
-        seconds = time.monotonic() - start
-        note = self.masker.mask(note)
-        kind = "plan" if state == "plan" else "step"
-        self._note(state, kind, title, title, note, None)
-        self.events.tell("step", title=title, state=state, note=note, seconds=round(seconds, 2))
-        show.display(*show.line(state, title, note, show.log_details(self._ran, self._output)), handle=self._live)
-        self._live = self._title = None
-
-    def _note(self, state, kind, title, expected="", seen="", entry=None):
-        self._results.append((state, kind, title, expected, seen, entry))
-        if kind == "check":
-            self.events.tell("check", title=title, state=state, expected=expected, seen=seen, entry=entry)
-
-    def _apply(self, title, action, timeout, what=None):
-        what = what or action.apply
-        self._answers = {}
-        self._ran.extend(action.shown)
-        try:
-            if isinstance(what, str):
-                self.host.run(what, timeout=timeout, what=title)
-            elif isinstance(action, actions.Service) and what is action.apply:
-                what(lambda script: self.host.run(script, timeout=timeout, what=title))
-            else:
-                what()
-        except CommandFailed as e:
-            e.do = (e.do or "") + "\nThe log has all of it: ./runbook logs " + self.notebook.id
-            self._end(title, "failed", "failed", time.monotonic())
-            raise
-
-    def _ask(self, probes, fresh=False):
-        """[(ok, seen)] of bash probes (one round trip for all) and callables."""
-        scripts = [p for p in probes if isinstance(p, str)]
-        self._probes_asked.extend(s for s in scripts if s not in self._probes_asked)
-        unknown = [s for s in scripts if fresh or s not in self._answers]
-        answers = dict(self._answers, **self.host.probe({s: s for s in unknown})) if unknown else self._answers
-        found = []
-        for p in probes:
-            if isinstance(p, str):
-                found.append((answers[p].ok, answers[p].out or "the probe says no"))
-            else:
-                try:
-                    why = p()
-                except Unmet as e:
-                    why = e.seen
-                except RunbookError as e:
-                    why = e.saw or e.what
-                except Exception as e:  # any library's error means: it is not so
-                    why = "{}: {}".format(type(e).__name__, str(e).split("\n")[0][:200])
-                found.append((why is None, self.masker.mask(str(why or ""))))
-        return found
-
-    def _ask_together(self):
-        """Ask, in one round trip, all that this chapter asked last time; the answers serve until something changes."""
-        if self.mode in ("install", "verify"):
-            scripts = asked_before(self.host.name, self.notebook.id)
-            self._answers = self.host.probe({s: s for s in scripts})
-
-    def _fill(self, text):
+    def _fill(self, text: str) -> str:
         """Put secrets in for their marks."""
         return re.sub(r"\{\{secret:([a-z0-9-]+)\}\}", lambda m: self.secret(m.group(1)).reveal(), text)
 
-    def _line(self, stream, text):
+    def _line(self, stream: str, text: str) -> None:
         """Every line of output: into the log, and now and then into the cell that waits."""
         self._log.write("{} {}\n".format(datetime.datetime.now().strftime("%H:%M:%S"), text))
-        self._output.append(text)
-        now = time.monotonic()
-        if getattr(self, "_title", None) and now - self._shown_at > 1:
-            self._shown_at = now
-            self.events.tell("wait", text=text[:160])
-            self._live = (
-                show.display(*show.line("plan", self._title, text[:100]), handle=self._live, live=True) or self._live
-            )
+        self._steps.line(text)
 
-    def _failure(self, result):
-        _, kind, title, expected, seen, entry = result
-        text = "✗ " + title + ("\n    expected: " + expected if expected != title else "")
-        text += "\n    saw: " + (seen or "nothing").replace("\n", "\n         ")
-        found = self.notebook.entries.get(entry)
-        return text + (f"\n    because: {found.because} ({found.id})" if found else "")
 
-    def _mend(self, failed):
-        mends = [self.notebook.entries[r[5]].do for r in failed if r[5] in self.notebook.entries]
-        if self.mode == "verify" and len(mends) < len(failed):
-            mends.append("Run again with mode=install: it makes what is missing.")
-        return (
-            "\n".join(dict.fromkeys(mends))
-            or "See the chapter's Troubleshooting, and ./runbook logs " + self.notebook.id
-        )
+__all__ = ["Chapter", "RunbookError", "Unmet"]

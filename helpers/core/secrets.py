@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import base64
-import contextlib
-import fcntl
 import json
 import os
 import re
 import secrets as _random
 import urllib.parse
-from pathlib import Path
 
+from helpers.core import files
 from helpers.core.errors import BadInput, RunbookError
 from helpers.core.paths import home
 
@@ -47,12 +45,8 @@ class SecretStore:
     def __init__(self, slug: str):
         self.path = home("secrets") / (slug + ".json")
 
-    @contextlib.contextmanager
     def _locked(self):
-        lock = home("locks") / (self.path.name + ".lock")
-        with open(lock, "w") as f:
-            fcntl.flock(f, fcntl.LOCK_EX)
-            yield
+        return files.lock(home("locks") / (self.path.name + ".lock"))
 
     def _read(self) -> dict:
         try:
@@ -67,11 +61,7 @@ class SecretStore:
             )
 
     def _write(self, known: dict) -> None:
-        part = Path(str(self.path) + ".part")
-        fd = os.open(str(part), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(fd, "w") as f:
-            json.dump(known, f, indent=1, sort_keys=True)
-        os.replace(str(part), str(self.path))
+        files.write_whole(self.path, json.dumps(known, indent=1, sort_keys=True))
 
     def get(self, name: str) -> Secret:
         """The secret of that name; 32 random URL-safe characters are made and stored when it is new."""

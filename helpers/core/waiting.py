@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 import time
+from typing import Callable, Optional, TypeVar
 
-from helpers.core.errors import RunbookError
+from helpers.core.errors import NotYet, RunbookError
+
+__all__ = ["NotYet", "TimedOut", "wait"]
+
+T = TypeVar("T")
 
 
 class TimedOut(RunbookError):
     """The deadline passed; `.saw` is the last thing seen."""
 
 
-def wait(what, ready, failed=None, timeout=60, every=0.5, host=None, tell=None, do=None):
+def wait(  # noqa: PLR0913 - its keywords are its interface
+    what: str,
+    ready: Callable[[], T],
+    failed: Optional[Callable[[], Optional[str]]] = None,
+    timeout: float = 60,
+    *,
+    every: float = 0.5,
+    host: Optional[str] = None,
+    tell: Optional[Callable[[str], None]] = None,
+    do: Optional[str] = None,
+) -> T:
     """Poll until `ready()` returns something true, and return it.
 
-    ready: returns a false value, or raises, while it is not ready.  failed: returns a reason once there is no
-    hope, and RunbookError is raised at once.  timeout, every: seconds.  tell(text): told what is seen meanwhile.
-    TimedOut after `timeout`, with the last thing seen. Never a false success.
+    ready: returns a false value, or raises, while it is not ready (NotYet says why).  failed: returns a reason
+    once there is no hope, and RunbookError is raised at once.  timeout, every: seconds.  tell(text): told what is
+    seen meanwhile.  TimedOut after `timeout`, with the last thing seen. Never a false success.
     """
     deadline, last = time.monotonic() + timeout, ""
     while True:

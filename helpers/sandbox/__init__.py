@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -9,7 +10,6 @@ import re
 import subprocess
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypedDict
@@ -18,7 +18,7 @@ from helpers.core.errors import BadInput, RunbookError
 from helpers.core.paths import home
 from helpers.core.target import Target
 
-from . import boot, builds, mirror, needs, processes, registry, rootfs
+from . import boot, builds, mirror, needs, processes, registry, rootfs, supply
 from .disk import Disk, Saved, checked
 from .processes import Report
 
@@ -75,25 +75,42 @@ class Sandbox:
         artifacts: the substitutes to serve, all when None. RunbookError when this machine cannot do it, a build fails
         or the host does not answer. A second call while another one runs waits for it.
         """
+        self.begin(report, artifacts).wait()
+        report(f"sandbox {self.name}: running at {self.address}")
+
+    def begin(
+        self, report: Report = _silent, artifacts: Iterable[str] | None = None, quiet: bool = False
+    ) -> supply.Supply:
+        """As up(), but return when the host answers: the rest is built behind the caller, in the order given.
+
+        The caller ends it: wait() or stop(). Until then the sandbox is locked. quiet: only begin and end of each build.
+        """
         recipes = builds.chosen(artifacts)
-        with self._locked(report):
-            content = self._mirror.content(recipes)
-            if not self._stands(content):
-                self._make(recipes, content, report)
+        with contextlib.ExitStack() as held:
+            held.enter_context(self._locked(report))
+            coming = supply.Supply(recipes, report, quiet)
+            coming.prepare = lambda: rootfs.builder(report, coming.stopped)
+            coming.serve = lambda built: self._serve(built, coming)
+            if self._stands(recipes):
+                coming.all_served()
+            else:
+                self._check(recipes)
+                self._make_host(recipes, report)
+                coming.start(held.pop_all().close)
+                self._boot_beside(report, coming)
             self._tell_endpoint()
-            report(f"sandbox {self.name}: running at {self.address}")
+        return coming
 
-    @contextmanager
-    def _locked(self, report: Report) -> Iterator[None]:
-        with rootfs.lock(f"sandbox-{self.name}", report, f"sandbox {self.name}"):
-            yield
-
-    def _stands(self, content: str) -> bool:
+    def _stands(self, recipes: dict[str, Path]) -> bool:
         return (
-            self._guest.running() and self._mirror.serves(content) and self._registry_stands() and self._guest.answers()
+            self._guest.running()
+            and self._mirror.serves(self._mirror.content(recipes))
+            and self._registry_stands()
+            and self._guest.answers()
         )
 
-    def _make(self, recipes: dict[str, Path], content: str, report: Report) -> None:
+    def _check(self, recipes: dict[str, Path]) -> None:
+        """Refuse what cannot go well, before anything is touched."""
         mirror.fidelity(recipes)
         lacks = self.missing()
         if lacks:
@@ -103,23 +120,42 @@ class Sandbox:
                 do="\n".join(dict.fromkeys(x.mend for x in lacks)),
             )
         self._net.check()
+
+    def _make_host(self, recipes: dict[str, Path], report: Report) -> None:
         self.dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        builder = rootfs.builder(report)
-        built = {name: builds.build(name, report) for name in recipes}
         self._disk.prepare(report)
         rootfs.guest(self._guest.root, report)
         self._install(recipes)
         self._net.up(self._guest.root)
-        self._mirror.fill(content, built)
-        self._mirror.start(builder)
-        self._serve_images(builder, {f"{name}-{folder.name}": folder / "out" for name, folder in built.items()}, report)
-        if not self._answers_soon(report):
-            self._boot(report)
+
+    def _boot_beside(self, report: Report, coming: supply.Supply) -> None:
+        """Boot the host where it does not answer; a supply that is under way ends with an error."""
+        try:
+            if rootfs.builder_path().is_dir():  # what was built before is there when the host's programs ask for it
+                coming.prepared.wait()
+            if not self._answers_soon(report):
+                self._boot(report)
+        except BaseException:
+            coming.stop()
+            raise
 
     def _boot(self, report: Report) -> None:
         report("host: booting")
         self._guest.boot()
         self._guest.wait(report)
+
+    def _serve(self, built: dict[str, Path], coming: supply.Supply) -> None:
+        """Images first, then the index that names them: what is named is there."""
+        builder = rootfs.builder(coming.tell)
+        folders = {f"{name}-{folder.name}": folder / "out" for name, folder in built.items()}
+        self._serve_images(builder, folders, coming)
+        content = self._mirror.content({name: builds.RECIPES / name for name in built})
+        if not self._mirror.serves(content):
+            self._mirror.fill(content, built)
+        self._mirror.start(builder)
+
+    def _locked(self, report: Report) -> contextlib.AbstractContextManager[None]:
+        return rootfs.lock(f"sandbox-{self.name}", report, f"sandbox {self.name}")
 
     def _install(self, recipes: dict[str, Path]) -> None:
         """Give the host what substitutes need before any chapter: each recipe's guest/ folder, the mirror's address."""
@@ -148,14 +184,14 @@ class Sandbox:
     def _registry_stands(self) -> bool:
         return not self._registry.config.is_file() or self._registry.answers()
 
-    def _serve_images(self, builder: Path, folders: dict[str, Path], report: Report) -> None:
+    def _serve_images(self, builder: Path, folders: dict[str, Path], coming: supply.Supply) -> None:
         """Start the registry where a substitute or the bundle has images, and push those that are not there yet."""
         listing = mirror.bundle() / "images.txt"
         if listing.is_file():  # last: the real image goes before a substitute of the same name
             folders["bundle-" + builds.sha256(listing)[:16]] = listing.parent
         if any(map(registry.images, folders.values())):
             self._registry.start(builder)
-            self._registry.push(builder, folders, report)
+            self._registry.push(builder, folders, coming.tell, coming.stopped)
 
     def _answers_soon(self, report: Report) -> bool:
         """A running guest may be in the middle of a reboot: give it time before it is booted by force."""
@@ -223,7 +259,7 @@ class Sandbox:
         with self._attached("list the saved states", report):
             return self._disk.saved()
 
-    @contextmanager
+    @contextlib.contextmanager
     def _attached(self, doing: str, report: Report) -> Iterator[None]:
         """The disk is there, also of a host that is stopped."""
         with self._locked(report):

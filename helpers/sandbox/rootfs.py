@@ -129,6 +129,33 @@ def lock(name: str, report: Report, what: str) -> Iterator[None]:
         yield
 
 
+class Stopped(Exception):
+    """What was under way was told to stop."""
+
+
+@contextlib.contextmanager
+def slot(name: str, places: int, report: Report, what: str, stopped: threading.Event) -> Iterator[None]:
+    """At most so many at a time on this machine, across processes. Stopped when that is set while this one waits."""
+    with contextlib.ExitStack() as files:
+        doors = [files.enter_context(open(home("locks") / f"{name}-{n}.lock", "w")) for n in range(places)]
+        told = False
+        while not any(_taken(door) for door in doors):
+            if not told:
+                report(f"{what}: another runbook is building, waiting")
+            told = True
+            if stopped.wait(0.5):
+                raise Stopped(what)
+        yield
+
+
+def _taken(door) -> bool:
+    try:
+        fcntl.flock(door, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
 def digest(*parts) -> str:
     """A short hash of anything JSON can say."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
@@ -158,8 +185,8 @@ def remove(path: Path) -> None:
 class Command:
     """A long command whose output goes to a log, whose progress is told, and which dies with this process."""
 
-    def __init__(self, title: str, report: Report, log: Path):
-        self.title, self.report, self.log = title, report, log
+    def __init__(self, title: str, report: Report, log: Path, stopped: threading.Event | None = None):
+        self.title, self.report, self.log, self.stopped = title, report, log, stopped or threading.Event()
         self.began = self.told = time.monotonic()
 
     def _tell(self, text: str) -> None:
@@ -167,7 +194,7 @@ class Command:
         self.report(f"{self.title}: {text}")
 
     def run(self, argv, env=None, stdin: str = "", tell_lines: bool = False, doing: str = "working") -> None:
-        """Run argv; a RunbookError with the last lines when it fails."""
+        """Run argv; a RunbookError with the last lines when it fails, Stopped when stopped was set."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with open(self.log, "ab") as log:
             process = subprocess.Popen(
@@ -190,6 +217,8 @@ class Command:
                         code = process.wait(1)
                         break
                     except subprocess.TimeoutExpired:
+                        if self.stopped.is_set():
+                            raise Stopped(self.title) from None
                         if time.monotonic() - self.told >= 10:
                             self._tell(f"{doing} … {time.monotonic() - self.began:.0f} s")
             finally:
@@ -281,9 +310,14 @@ def builder_name() -> str:
     return "builder-" + digest(machine.SUITE, BASE, BUILDER, GO)
 
 
-def builder(report: Report) -> Path:
-    """The root in which recipes are built and the mirror runs."""
-    root = home("cache") / builder_name()
+def builder_path() -> Path:
+    """Where the builder lies, or will lie."""
+    return home("cache") / builder_name()
+
+
+def builder(report: Report, stopped: threading.Event | None = None) -> Path:
+    """The root in which recipes are built and the mirror runs. Stopped when stopped was set meanwhile."""
+    root = builder_path()
     if root.is_dir():
         return root
     tar = base(report)
@@ -294,7 +328,7 @@ def builder(report: Report) -> Path:
         report("builder: making it (about a minute)")
         unpack(tar, new)
         machine.write(new / "usr/sbin/policy-rc.d", "#!/bin/sh\nexit 101\n", 0o755)  # start no service in it
-        command = Command("builder", report, home("cache", "logs") / "builder.log")
+        command = Command("builder", report, home("cache", "logs") / "builder.log", stopped)
         env = build_environment(new)
         command.run(
             processes.entered(

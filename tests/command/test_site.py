@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from helpers.command import main as cli
 from helpers.command import record
 from helpers.command import site as book
-from helpers.command.runner import Plan
+from helpers.command.plan import Plan
 from helpers.core import notebooks
 from helpers.core.paths import REPO
 

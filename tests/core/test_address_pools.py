@@ -84,5 +84,5 @@ def test_collisions(pool, said):
 )
 def test_a_chapter_refuses_it_as_a_parameter(chapter, given, said):
     with pytest.raises(BadInput) as e:
-        notebooks.check_parameters(notebooks.find(chapter), given)
+        notebooks.find(chapter).check(given)
     assert said in e.value.saw and "For example" in e.value.do

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from helpers.command.runner import Plan
+from helpers.command.plan import Plan
 from helpers.core import catalogue, notebooks
 from helpers.core.errors import BadInput
 
@@ -61,7 +61,7 @@ def test_its_parameters_are_flat_commented_and_valid(chapter):
     for p in chapter.parameters.values():
         assert p.help, p.name + " has no comment"
         assert isinstance(p.default, (str, int, float, list)) and not re.search("password|secret|token", p.name)
-    values = notebooks.check_parameters(chapter, {})
+    values = chapter.check({})
     assert values["target"] == "sandbox" and values["mode"] == "install" and values["origin"] == "auto"
 
 
@@ -179,8 +179,8 @@ def test_parameters_and_their_comments_are_read(example):
 
 
 def test_given_values_go_over_the_defaults(example):
-    values = notebooks.check_parameters(
-        example, {"port": 1, "share": 1, "ports": [], "names": ["x", "y-2"], "allow_cidr": "", "anything": ["z", 1]}
+    values = example.check(
+        {"port": 1, "share": 1, "ports": [], "names": ["x", "y-2"], "allow_cidr": "", "anything": ["z", 1]}
     )
     assert (values["port"], values["share"], values["ports"], values["names"], values["web_port"]) == (
         1,
@@ -221,7 +221,7 @@ def test_given_values_go_over_the_defaults(example):
 )
 def test_a_value_that_does_not_fit_is_named_with_an_example(example, given, saw):
     with pytest.raises(BadInput) as e:
-        notebooks.check_parameters(example, given)
+        example.check(given)
     name = list(given)[0]
     assert (
         saw in e.value.saw
@@ -261,7 +261,7 @@ def test_a_value_that_does_not_fit_is_named_with_an_example(example, given, saw)
 @pytest.mark.parametrize("inside", [False, True])
 def test_what_a_shell_would_interpret_is_refused(example, text, inside):
     with pytest.raises(BadInput) as e:
-        notebooks.check_parameters(example, {"names": ["ok", text]} if inside else {"origin": text})
+        example.check({"names": ["ok", text]} if inside else {"origin": text})
     assert "only letters, digits" in e.value.saw
 
 
@@ -279,15 +279,15 @@ def test_what_a_shell_would_interpret_is_refused(example, text, inside):
     ],
 )
 def test_ordinary_texts_are_accepted(example, text):
-    assert notebooks.check_parameters(example, {"origin": text})["origin"] == text
+    assert example.check({"origin": text})["origin"] == text
 
 
 def test_the_nearest_name_is_offered(example):
     with pytest.raises(BadInput) as e:
-        notebooks.check_parameters(example, {"prt": 1})
+        example.check({"prt": 1})
     assert "'prt'" in e.value.what and e.value.do == "Did you mean port?"
     with pytest.raises(BadInput) as e:
-        notebooks.check_parameters(example, {"zzzzzz": 1})
+        example.check({"zzzzzz": 1})
     assert "port" in e.value.do and "names" in e.value.do
 
 

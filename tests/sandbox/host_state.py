@@ -23,7 +23,7 @@ echo "== databases"; ! command -v pg_dumpall >/dev/null || ! systemctl is-active
 
 def state(host):
     """The host's files (mode, owner, size, mtime, path), users, packages, units, main processes and databases, as lines."""
-    return host.run(_FILES + _REST, timeout=120, on_line=lambda *_: None).out.splitlines()
+    return host.run(_FILES + _REST, timeout=120, quiet=True).out.splitlines()
 
 
 def difference(before, after):

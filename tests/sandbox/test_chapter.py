@@ -5,7 +5,8 @@ import json
 import pytest
 
 from helpers.core.actions import Action
-from helpers.core.chapter import Chapter, Unmet, Verdict
+from helpers.core.chapter import Chapter
+from helpers.core.errors import Unmet, Verdict
 from helpers.core.errors import BadInput, CommandFailed, RunbookError
 from helpers.core.secrets import SecretStore
 
@@ -29,7 +30,7 @@ def opened(target, host, own_home, box, runs, tmp_path, monkeypatch):
 
     open.events = lambda kind: [e for e in map(json.loads, told.read_text().splitlines()) if e["kind"] == kind]
     open.log = log
-    open.files = lambda: host.run(f"cd {FOLDER}; grep -r . . || true", on_line=lambda *_: None).out.splitlines()
+    open.files = lambda: host.run(f"cd {FOLDER}; grep -r . . || true", quiet=True).out.splitlines()
     yield open
     host.run("rm -rf " + FOLDER)
     chapters[-1].host.close()

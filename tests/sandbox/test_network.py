@@ -5,7 +5,8 @@ import subprocess
 import pytest
 
 from helpers.components.network import SshRoute
-from helpers.core.chapter import Chapter, Unmet, Verdict
+from helpers.core.chapter import Chapter
+from helpers.core.errors import Unmet, Verdict
 
 
 @pytest.fixture

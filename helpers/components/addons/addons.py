@@ -14,7 +14,7 @@ from helpers.components.kubernetes.kube import PROOF_NAMESPACE, READY, Kube, all
 from helpers.components.kubernetes.registry import Registry
 from helpers.core import address_pools as addresses
 from helpers.core.actions import Action
-from helpers.core.chapter import Unmet
+from helpers.core.errors import Unmet
 
 # Asks a name server for an A record, with nothing but Python: prints the number of answers. Arguments: server, name.
 _RESOLVE = r"""
@@ -119,7 +119,7 @@ class Addons:
         )
 
     def has_gpu(self, wish):
-        return wish != "no" and self.ch.run("lsmod | grep -c '^nvidia ' || true", on_line=None).strip() != "0"
+        return wish != "no" and self.ch.run("lsmod | grep -c '^nvidia ' || true").strip() != "0"
 
     def gpu(self):
         """Action: NVIDIA's device plugin."""
@@ -179,13 +179,13 @@ class Addons:
         """A name of the outside that the host itself depends on: that of its first package archive."""
         return self.ch.run(
             'apt-get update --print-uris 2>/dev/null | sed -nE "s#^.[a-z]+://([^/:]+).*#\\1#p" | grep -m1 .',
-            on_line=lambda *_: None,
+            quiet=True,
         ).strip()
 
     def names_resolve(self):
         for name in ("kubernetes.default.svc.cluster.local", self._outside_name()):
             got = self.ch.run(
-                f"python3 -c {shlex.quote(_RESOLVE)} {_DNS_ADDRESS} {name}", on_line=lambda *_: None
+                f"python3 -c {shlex.quote(_RESOLVE)} {_DNS_ADDRESS} {name}", quiet=True
             ).strip()
             if got in ("", "0"):
                 raise Unmet(f"an address for {name}", "none")

@@ -6,10 +6,9 @@ import base64
 import contextlib
 import json
 
-import httpx
-
 from helpers.core.actions import Action
-from helpers.core.chapter import Unmet
+from helpers.core.errors import NotYet, Unmet
+from helpers.core.http import through
 
 NAMESPACE, GATEWAY = "istio-system", "istio-ingressgateway"
 
@@ -161,15 +160,6 @@ def gateway(kube, timeout=30):
         yield stack.enter_context(through(socks, base_url="http://" + address, timeout=timeout))
 
 
-def through(socks, **kw):
-    """An HTTP client behind the SOCKS proxy at this local port; None: without a proxy."""
-    address = None if socks is None else f"socks5://127.0.0.1:{socks}"
-    try:
-        return httpx.Client(proxy=address, trust_env=False, **kw)
-    except TypeError:  # httpx before 0.26, on Python 3.7
-        return httpx.Client(proxies=address, trust_env=False, **kw)
-
-
 def wait_for_route(kube, path, host, timeout=60):
     """Wait until the gateway has a route for this path and Host: until the answer is no 404 of its own. Returns the answer."""
     with gateway(kube) as client:
@@ -177,7 +167,7 @@ def wait_for_route(kube, path, host, timeout=60):
         def routed():
             got = client.get(path, headers={"Host": host})
             if got.status_code in (404, 503) and got.headers.get("server") == "istio-envoy" and not got.content:
-                raise ValueError(f"{got.status_code} from the gateway")
+                raise NotYet(f"{got.status_code} from the gateway")
             return got
 
         return kube.ch.wait("the gateway's route to " + host + path, routed, timeout=timeout)

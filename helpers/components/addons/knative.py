@@ -7,8 +7,7 @@ import json
 from helpers.components.addons import istio
 from helpers.components.kubernetes.kube import PROOF_NAMESPACE, all_of, available
 from helpers.core.actions import Action
-from helpers.core.chapter import Unmet
-from helpers.core.errors import RunbookError
+from helpers.core.errors import NotYet, RunbookError, Unmet
 from helpers.core.paths import SETUP
 
 #: what `microk8s enable knative` itself applies; there to finish an install that was cut off
@@ -56,7 +55,7 @@ class Knative:
         """Action: the add-on knative, Serving's pods ready. delete_crds: remove takes Knative's kinds too, and all objects of them."""
 
         def apply():
-            alone, seen = self.ch.host.probe({0: istio.NO_STRANGERS})[0]
+            alone, seen = self.ch.host.ask(istio.NO_STRANGERS)
             if not alone:
                 raise RunbookError(
                     "enable knative",
@@ -90,7 +89,7 @@ class Knative:
             self.ch.host.run(
                 "microk8s kubectl get deployment webhook controller autoscaler activator -n knative-serving",
                 check=False,
-                on_line=lambda *_: None,
+                quiet=True,
             ).code
             == 0
         )
@@ -199,7 +198,7 @@ class Knative:
         service = self.kube.get(f"services.serving.knative.dev {_NAME} -n {PROOF_NAMESPACE}")
         said = {c["type"]: c for c in service.get("status", {}).get("conditions", [])}
         if said.get("Ready", {}).get("status") != "True":
-            raise ValueError(
+            raise NotYet(
                 "; ".join(
                     "{}: {}".format(c["type"], c.get("message") or c.get("reason") or c["status"])
                     for c in said.values()

@@ -16,8 +16,7 @@ from helpers.components.determined import task_files as context
 from helpers.components.kubernetes.kube import Kube, all_of, available
 from helpers.core import catalogue
 from helpers.core.actions import Action
-from helpers.core.chapter import Unmet
-from helpers.core.errors import CommandFailed, RunbookError
+from helpers.core.errors import CommandFailed, NotYet, RunbookError, Unmet
 
 KEYS = "determined-keys"
 #: where a task's files lie in its container, and the container's name, which a pod_spec of ours must have
@@ -128,7 +127,7 @@ class Determined:
 
     def found_version(self):
         """The version of the master that answers; "" when none does, or nothing is to be asked."""
-        if self.ch.mode not in ("install", "verify"):
+        if not self.ch.proving:
             return ""
         try:
             return self.info()["version"]
@@ -250,7 +249,7 @@ class Determined:
         """None unless Determined is there and its database is elsewhere. host: of another server's, "" for the one in the cluster."""
         said = self.ch.run(
             f"microk8s kubectl get configmap determined-master-config-{self.release} -n {self.space} --ignore-not-found -o jsonpath='{{.data.master\\.yaml}}'",
-            on_line=lambda *_: None,
+            quiet=True,
         )
         found = re.search('db:\n +host: "(.*)"', said)
         if found is None or found.group(1) == (host or "determined-db-service-" + self.release):
@@ -381,7 +380,7 @@ class Determined:
                 raise RunbookError("follow the task", saw="the master has forgotten it: was it restarted?")
             if until(found):
                 return found
-            raise ValueError("; ".join([found["state"].lower()] + [t for t, _ in self.kube.troubles()][:2]))
+            raise NotYet("; ".join([found["state"].lower()] + [t for t, _ in self.kube.troubles()][:2]))
 
         return self.ch.wait(
             "a task to run",
@@ -501,7 +500,7 @@ class Determined:
         if not given:
             raise Unmet("an address of MetalLB's", "none", "det-open")
         self.ch.run(
-            catalogue.FETCH + f"fetch http://{given[0]}:{self.port}/api/v1/master", sudo=False, on_line=lambda *_: None
+            catalogue.FETCH + f"fetch http://{given[0]}:{self.port}/api/v1/master", sudo=False, quiet=True
         )
         return f"{given[0]}:{self.port}"
 

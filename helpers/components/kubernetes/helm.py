@@ -131,7 +131,7 @@ class Helm:
                 f"microk8s kubectl get -n {space} -o name -f - >/dev/null",
                 stdin=part,
                 check=False,
-                on_line=lambda *_: None,
+                quiet=True,
             )
             said += asked.err if asked.code else ""
         if not said:
@@ -154,7 +154,7 @@ class Helm:
         def done():
             why = self.differs(name, chart, namespace, wanted())
             if why is None and ready:
-                ok, seen = self.ch.host.probe({0: ready})[0]
+                ok, seen = self.ch.host.ask(ready)
                 why = None if ok else seen
             return why
 

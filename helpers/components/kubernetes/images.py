@@ -11,7 +11,7 @@ import httpx
 from helpers.components.kubernetes.kube import Kube
 from helpers.components.kubernetes.registry import MANIFEST, PLACE, PORT
 from helpers.core.actions import Action
-from helpers.core.errors import RunbookError
+from helpers.core.errors import NotYet, RunbookError
 from helpers.core.paths import SETUP
 
 #: the registry as a pod reaches it; the node's container runtime calls it PLACE
@@ -123,7 +123,7 @@ class Images:
         status = self.kube.get(f"pod {pod} -n {self.namespace}")["status"]
         if status["phase"] == "Running":
             line = self.kube.kubectl(f"logs -n {self.namespace} {pod} --tail=1")
-            raise ValueError(line[:120] or "it starts")
+            raise NotYet(line[:120] or "it starts")
         return status["phase"]
 
     def _failed(self, pod):

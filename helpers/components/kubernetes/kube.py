@@ -12,8 +12,7 @@ from pathlib import Path
 from helpers.components.kubernetes import kubeconfig
 from helpers.core import catalogue
 from helpers.core.actions import Action
-from helpers.core.chapter import Unmet
-from helpers.core.errors import RunbookError
+from helpers.core.errors import NotYet, RunbookError, Unmet
 
 PROOF_NAMESPACE = "runbook-proof"
 
@@ -75,7 +74,7 @@ class Kube:
             "microk8s kubectl " + arguments,
             stdin=stdin,
             timeout=timeout,
-            on_line=lambda *_: None,
+            quiet=True,
             what="kubectl " + arguments.split(" -o ")[0],
         ).out.strip()
 
@@ -141,16 +140,16 @@ class Kube:
             ]
             for n in nodes
         }
-        mine = self.ch.run("cat /etc/machine-id", on_line=lambda *_: None).strip()
+        mine = self.ch.run("cat /etc/machine-id", quiet=True).strip()
         if mine not in seen:
             raise Unmet("this host's node", f"another cluster, with {len(nodes)} nodes")
         if seen[mine] != ["True"]:
             raise Unmet("the node Ready", "Ready is {}".format("".join(seen[mine]) or "unknown"))
 
     def _holds(self, probe):
-        ok, seen = self.ch.host.probe({0: probe})[0]
+        ok, seen = self.ch.host.ask(probe)
         if not ok:
-            raise ValueError(seen)
+            raise NotYet(seen)
         return True
 
     def addon(self, name, argument, probe, disable=True):
@@ -174,9 +173,9 @@ class Kube:
         """Wait until a probe holds; shows what pods wait for, and ends at once when there is no hope."""
 
         def ready():
-            ok, seen = self.ch.host.probe({0: probe})[0]
+            ok, seen = self.ch.host.ask(probe)
             if not ok:
-                raise ValueError("; ".join([seen] + [t for t, _ in self.troubles()][:3]))
+                raise NotYet("; ".join([seen] + [t for t, _ in self.troubles()][:3]))
             return True
 
         self.ch.wait(
@@ -274,7 +273,7 @@ class Kube:
         return self.ch.run(
             f"curl -s --max-time 5 http://{address}/ || wget -qO- -T 5 http://{address}/",
             sudo=False,
-            on_line=lambda *_: None,
+            quiet=True,
         ).strip()
 
     def in_pod(self, script):

@@ -13,7 +13,7 @@ import tarfile
 import httpx
 
 from helpers.components.kubernetes.kube import PROOF_NAMESPACE, available
-from helpers.core.chapter import Unmet
+from helpers.core.errors import Unmet
 
 PORT, PLACE = 32000, "localhost:32000"  # a NodePort; containerd takes plain HTTP from this name
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"

@@ -17,7 +17,7 @@ class Board:
 
     def prove(self, source):
         """Check it and show two screenshots; left out, with the reason, where no browser can be driven."""
-        if self.ch.mode not in ("install", "verify"):
+        if not self.ch.proving:
             return
         why = browser.lacks()
         if why:

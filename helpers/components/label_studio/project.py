@@ -14,10 +14,9 @@ import xml.etree.ElementTree
 import httpx
 
 from helpers.components.pachyderm import dataset
-from helpers.core import catalogue
+from helpers.core import actions, catalogue
 from helpers.core.actions import Action, packages
-from helpers.core.chapter import Unmet
-from helpers.core.errors import RunbookError
+from helpers.core.errors import RunbookError, Unmet
 from helpers.core.paths import SETUP
 
 UNIT, USER = "label-studio", "label-studio"
@@ -181,7 +180,7 @@ class LabelStudio:
         """(major, minor) of the host's Python; (0, 0) when there is none."""
         said = ch.run(
             f"{shlex.quote(python)} -c 'import sys; print(*sys.version_info[:2])' 2>/dev/null || echo 0 0",
-            on_line=lambda *_: None,
+            quiet=True,
         ).split()
         return int(said[0]), int(said[1])
 
@@ -322,16 +321,16 @@ where=$(ss -Hltnp | grep "pid=$pid," | awk '{{print $4}}' || true)
 case "$where" in *:{self.port}) ;; '') echo "{UNIT} listens nowhere yet"; exit 1;; *) echo "{UNIT} listens on $where, not on port {self.port}: that was busy when it started"; exit 1;; esac"""
 
         def elsewhere():
-            seen = self.ch.host.probe({0: probe})[0].out
+            seen = self.ch.host.ask(probe).out
             return seen if "busy" in seen else None
 
         def apply():
             if elsewhere():  # the port is free now: it was asked before
-                self.ch.restart(UNIT)
+                actions.restart(self.ch.host, UNIT)
             self.ch.wait(
                 "Label Studio to listen (the first start makes its database)",
-                lambda: self.ch.host.probe({0: probe})[0].ok,
-                failed=lambda: elsewhere() or self.ch.unit_failure(UNIT),
+                lambda: self.ch.host.ask(probe).ok,
+                failed=lambda: elsewhere() or actions.why_unit_failed(self.ch.host, UNIT),
                 timeout=900,
             )
 
@@ -355,7 +354,7 @@ case "$where" in *:{self.port}) ;; '') echo "{UNIT} listens nowhere yet"; exit 1
             lambda: self.ch.wait(
                 "Label Studio to answer",
                 lambda: unhealthy() is None,
-                failed=lambda: self.ch.unit_failure(UNIT),
+                failed=lambda: actions.why_unit_failed(self.ch.host, UNIT),
                 timeout=120,
             ),
         )
@@ -409,7 +408,7 @@ case "$where" in *:{self.port}) ;; '') echo "{UNIT} listens nowhere yet"; exit 1
     def http(self):
         """A client without any login, through SSH. Unmet when another program has the port: it gets no password of ours."""
         if self._local is None:
-            ok, seen = self.ch.host.probe({0: self.port_free()})[0]
+            ok, seen = self.ch.host.ask(self.port_free())
             if not ok:
                 raise Unmet(
                     f"Label Studio on port {self.port}", f"another program has port {self.port}: {seen}", "ls-port"
@@ -484,7 +483,7 @@ case "$where" in *:{self.port}) ;; '') echo "{UNIT} listens nowhere yet"; exit 1
         try:
             self.token_is_taken()
         except Unmet as e:
-            return e.seen
+            return e.saw
         return None
 
     @staticmethod
@@ -740,7 +739,7 @@ case "$where" in *:{self.port}) ;; '') echo "{UNIT} listens nowhere yet"; exit 1
             try:
                 self.landed(source, target)
             except Unmet as e:
-                return e.seen
+                return e.saw
             return None
 
         def apply():
@@ -906,7 +905,7 @@ case "$where" in *:{self.port}) ;; '') echo "{UNIT} listens nowhere yet"; exit 1
         self.ch.wait(
             "Label Studio to answer again",
             lambda: self.answers().probe() is None,
-            failed=lambda: self.ch.unit_failure(UNIT),
+            failed=lambda: actions.why_unit_failed(self.ch.host, UNIT),
             timeout=120,
         )
         self._access = None

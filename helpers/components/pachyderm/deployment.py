@@ -5,25 +5,19 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
 import socket
 
-from helpers.components.kubernetes.kube import Kube, all_of, available
-from helpers.core import catalogue
-from helpers.core.actions import Action
-from helpers.core.chapter import Unmet
-from helpers.core.errors import RunbookError
-from helpers.core.paths import home
-
-# gRPC has hooks of its own around fork(), which complain when a command is started; and it would ask a proxy for 127.0.0.1.
-os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
-os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-os.environ["NO_GRPC_PROXY"] = "127.0.0.1,localhost"
-
+import helpers.core.grpc_settings  # noqa: F401, I001 - gRPC reads them as it is imported
 import grpc
 import python_pachyderm
 import urllib3
 from minio import Minio
+
+from helpers.components.kubernetes.kube import Kube, all_of, available
+from helpers.core import catalogue
+from helpers.core.actions import Action
+from helpers.core.errors import RunbookError, Unmet
+from helpers.core.paths import home
 
 SPACE = "pachyderm"
 #: ports of the service at its cluster address, and on the host where it is exposed there
@@ -181,7 +175,7 @@ class Pachyderm:
     def _id(self):
         if not hasattr(self, "_machine"):
             self._machine = hashlib.sha256(
-                self.ch.run("cat /etc/machine-id", on_line=lambda *_: None).encode()
+                self.ch.run("cat /etc/machine-id", quiet=True).encode()
             ).hexdigest()[:32]
         return self._machine
 
@@ -266,7 +260,7 @@ class Pachyderm:
         """apply cannot take a node port away from a service that becomes a cluster's own: such a one is made anew."""
         done = self.ch.host.run(
             f"microk8s kubectl get service pachd -n {SPACE} -o jsonpath='{{.spec.type}}' 2>/dev/null || true",
-            on_line=lambda *_: None,
+            quiet=True,
         ).out.strip()
         if done and done != {"node": "NodePort", "loadbalancer": "LoadBalancer"}.get(self.expose, "ClusterIP"):
             self.kube.kubectl(f"delete service pachd -n {SPACE}")
@@ -303,7 +297,7 @@ class Pachyderm:
             [n for n in wanted if n not in found],
             [n for n in wanted if n in found and _essence(wanted[n]) != _essence(found[n])],
         )
-        ok, seen = self.ch.host.probe({0: self._available()})[0]
+        ok, seen = self.ch.host.ask(self._available())
         return (
             "; ".join(
                 filter(
@@ -327,9 +321,9 @@ class Pachyderm:
     def _still_there(self):
         left = self.ch.run(
             "microk8s kubectl get namespace,clusterrole,clusterrolebinding -o name 2>/dev/null | grep -xE '[a-z.0-9]*/pachyderm(-worker)?' || true",
-            on_line=lambda *_: None,
+            quiet=True,
         ).split()
-        left += self.ch.run(f"[ ! -e {HOST_PATH} ] || echo {HOST_PATH}", on_line=lambda *_: None).split()
+        left += self.ch.run(f"[ ! -e {HOST_PATH} ] || echo {HOST_PATH}", quiet=True).split()
         return "still there: " + ", ".join(left) if left else None
 
     def _remove(self):
@@ -455,7 +449,7 @@ set -- $said; [ "$1 ${{3:-}}" = 'Bound {_CLAIM}' ] || {{ echo "etcd's volume $vo
         found = self.ch.run(
             "microk8s kubectl get deployment -A -l app=pachd,suite=pachyderm -o jsonpath='{range .items[*]}{.metadata.namespace} "
             '{.spec.template.spec.containers[0].image}{"\\n"}{end}\' 2>/dev/null || true',
-            on_line=lambda *_: None,
+            quiet=True,
         ).splitlines()
         for line in found:
             space, image = line.split()
@@ -470,7 +464,7 @@ set -- $said; [ "$1 ${{3:-}}" = 'Bound {_CLAIM}' ] || {{ echo "etcd's volume $vo
         found = self.ch.run(
             f"microk8s kubectl get deployment pachd -n {SPACE} -o jsonpath='{{.spec.template.spec.containers[0].env[?(@.name==\"STORAGE_BACKEND\")].value}}' "
             "2>/dev/null || true",
-            on_line=lambda *_: None,
+            quiet=True,
         ).strip()
         there = {"": self.store, "AMAZON": "minio", "LOCAL": "local"}.get(found, found)
         return None if there == self.store else f"its data lie in {there}"
@@ -527,7 +521,7 @@ set -- $said; [ "$1 ${{3:-}}" = 'Bound {_CLAIM}' ] || {{ echo "etcd's volume $vo
 
     def found_version(self):
         """The version of the pachd that answers; "" when none does, or nothing is to be asked."""
-        if self.ch.mode not in ("install", "verify"):
+        if not self.ch.proving:
             return ""
         try:
             v = self.client.get_remote_version()
@@ -539,7 +533,7 @@ set -- $said; [ "$1 ${{3:-}}" = 'Bound {_CLAIM}' ] || {{ echo "etcd's volume $vo
 
     def holds(self, probe):
         """A probe as a proof."""
-        ok, seen = self.ch.host.probe({0: probe})[0]
+        ok, seen = self.ch.host.ask(probe)
         if not ok:
             raise Unmet("more", seen)
 

@@ -15,8 +15,7 @@ from helpers.components.pachyderm import dataset
 from helpers.components.pachyderm.deployment import SPACE
 from helpers.core import catalogue, show
 from helpers.core.actions import Action
-from helpers.core.chapter import Unmet
-from helpers.core.errors import BadInput, RunbookError
+from helpers.core.errors import BadInput, RunbookError, Unmet
 
 #: a pipeline in Python: `code` runs for each datum that `glob` makes of the repository `repo`
 Pipeline = collections.namedtuple("Pipeline", "name repo glob code gpu")
@@ -456,7 +455,7 @@ class Pipelines:
         self._show(make)
 
     def _show(self, make):
-        if self.ch.mode not in ("install", "verify"):
+        if not self.ch.proving:
             return
         try:
             text, markup = make()

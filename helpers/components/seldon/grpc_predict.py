@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
-# gRPC has hooks of its own around fork(), which complain when a command is started; and it would ask a proxy for 127.0.0.1.
-os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
-os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-os.environ["NO_GRPC_PROXY"] = "127.0.0.1,localhost"
-
+import helpers.core.grpc_settings  # noqa: F401, I001 - gRPC reads them as it is imported
 import grpc
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, struct_pb2
 

@@ -21,8 +21,7 @@ from helpers.components.kubernetes.kube import Kube, available
 from helpers.components.seldon import flowers
 from helpers.components.seldon import grpc_predict as seldon_grpc
 from helpers.core.actions import Action
-from helpers.core.chapter import Unmet
-from helpers.core.errors import CommandFailed, RunbookError
+from helpers.core.errors import CommandFailed, NotYet, RunbookError, Unmet
 from helpers.core.paths import SETUP
 
 SYSTEM, MODELS, NAME, RELEASE = "seldon-system", "models", "flowers", "seldon-core"
@@ -76,7 +75,7 @@ class Seldon:
         """For removing: None when there is no SeldonDeployment but ours."""
         said = self.ch.host.run(
             f"microk8s kubectl get {CRD} -A -o jsonpath='{{range .items[*]}}{{.metadata.namespace}}/{{.metadata.name}} {{end}}' 2>/dev/null || true",
-            on_line=lambda *_: None,
+            quiet=True,
         ).out.split()
         found = [n for n in said if n != f"{MODELS}/{NAME}"]
         return "others are served: " + ", ".join(found) if found else None
@@ -112,7 +111,7 @@ class Seldon:
             return self._done(plain) or self._expires_soon(days)
 
         def apply():
-            there = self.ch.host.probe({0: OPERATOR})[0].ok
+            there = self.ch.host.ask(OPERATOR).ok
             plain.apply()
             if there:  # it reads a new certificate only when it starts, or minutes later
                 self.kube.kubectl(f"rollout restart deployment/{MANAGER} -n {SYSTEM}")
@@ -147,7 +146,7 @@ class Seldon:
     def _done(self, action):
         if callable(action.probe):
             return action.probe()
-        ok, seen = self.ch.host.probe({0: action.probe})[0]
+        ok, seen = self.ch.host.ask(action.probe)
         return None if ok else seen
 
     def _crd(self):
@@ -170,7 +169,7 @@ class Seldon:
     def _told(probe):
         why = probe()
         if why:
-            raise ValueError(why)
+            raise NotYet(why)
         return True
 
     def silent(self):
@@ -201,7 +200,7 @@ class Seldon:
         return (
             self.ch.run(
                 f"microk8s kubectl get deployment {MANAGER} -n {SYSTEM} -o jsonpath='{{.spec.template.spec.containers[0].image}}' 2>/dev/null || true",
-                on_line=lambda *_: None,
+                quiet=True,
             )
             .strip()
             .rpartition(":")[2]
@@ -215,7 +214,7 @@ class Seldon:
 
     def running(self):
         """The operator is available."""
-        ok, seen = self.ch.host.probe({0: OPERATOR})[0]
+        ok, seen = self.ch.host.ask(OPERATOR)
         self.must(None if ok else seen, "the operator available")
 
     def certificate(self):
@@ -226,7 +225,7 @@ class Seldon:
             said = self.ch.host.run(
                 "openssl x509 -noout -enddate",
                 stdin=base64.b64decode(data[name]),
-                on_line=lambda *_: None,
+                quiet=True,
                 what="read the webhook's certificate",
             ).out
             # notAfter=Nov 26 03:42:00 2027 GMT
@@ -402,7 +401,7 @@ class Seldon:
         def gone():
             said = self.ch.host.run(
                 f"microk8s kubectl get deployment,service,pod -n {MODELS} -l seldon-deployment-id={NAME} -o name 2>/dev/null || true",
-                on_line=lambda *_: None,
+                quiet=True,
             )
             return (
                 "there is " + said.out.split()[0]
@@ -555,7 +554,7 @@ class Seldon:
 
     def show_answers(self):
         """What each version says to one flower of each class."""
-        if self.ch.mode not in ("install", "verify"):
+        if not self.ch.proving:
             return
         rows = [row for row, _ in flowers.data(1)]
         lines = []

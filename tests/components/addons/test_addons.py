@@ -16,7 +16,7 @@ import yaml
 from helpers.components.addons import istio, knative
 from helpers.components.kubernetes import registry
 from helpers.components.kubernetes.kube import available
-from helpers.core.chapter import Unmet
+from helpers.core.errors import Unmet
 from helpers.core.paths import SETUP
 
 

@@ -13,7 +13,7 @@ import yaml
 
 from helpers.components.determined import task_files as context
 from helpers.components.determined.master import KEYS, Determined, _message
-from helpers.core.chapter import Unmet
+from helpers.core.errors import Unmet
 from helpers.core.errors import BadInput, CommandFailed, RunbookError
 from helpers.core.paths import SETUP, home
 

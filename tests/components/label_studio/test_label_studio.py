@@ -14,7 +14,7 @@ from helpers.components.label_studio.pages import _size
 from helpers.components.label_studio.project import LabelStudio, answer, chosen, config_problem, default_config
 from helpers.components.pachyderm import dataset
 from helpers.core import catalogue
-from helpers.core.chapter import Unmet
+from helpers.core.errors import Unmet
 from helpers.core.host import Probe
 from helpers.core.secrets import Masker, SecretStore
 

@@ -10,7 +10,7 @@ import pytest
 
 from helpers.components.pachyderm import dataset, pipelines
 from helpers.components.pachyderm import deployment as pachyderm
-from helpers.core.chapter import Unmet
+from helpers.core.errors import Unmet
 from helpers.core.errors import BadInput, RunbookError
 from helpers.core.secrets import Masker, Secret
 

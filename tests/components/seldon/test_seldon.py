@@ -18,7 +18,7 @@ from helpers.components.kubernetes import images
 from helpers.components.seldon import flowers
 from helpers.components.seldon import grpc_predict as seldon_grpc
 from helpers.components.seldon import serving as seldon
-from helpers.core.chapter import Unmet
+from helpers.core.errors import Unmet
 from helpers.core.errors import CommandFailed, RunbookError
 from helpers.core.paths import SETUP
 from helpers.core.secrets import Secret

@@ -1,0 +1,81 @@
+"""What a step does in each mode: install makes it so, verify asks, plan tells, remove undoes at the verdict."""
+
+from __future__ import annotations
+
+from helpers.core import show
+from helpers.core.errors import RunbookError
+
+
+def install(steps, title, todo, timeout):
+    """Probe, apply what is missing, probe again."""
+    steps.begin(title)
+    before = _ask(steps, [a.probe for a in todo])
+    applied = False
+    if not all(answer.ok for answer in before):
+        for action, answer in zip(todo, before):
+            if not answer.ok or (applied and action.after_changes):
+                steps.apply(action, action.apply, timeout)
+                applied = True
+        _holds_now(steps, title, todo)
+    steps.end("ok", "applied" if applied else "already so")
+
+
+def _holds_now(steps, title, todo):
+    bad = [answer.seen for answer in _ask(steps, [a.probe for a in todo], fresh=True) if not answer.ok]
+    if bad:
+        steps.end("failed", "applied, but it does not hold")
+        do = "Its commands ended without an error, and yet the probe says no. See the log: ./runbook logs "
+        raise RunbookError("make it so: " + title, steps.host.name, "\n".join(bad), do + steps.chapter)
+
+
+def _ask(steps, probes, fresh=False):
+    """The answers; a host that goes away while it is asked ends the step as failed."""
+    try:
+        return steps.prober.ask(probes, fresh)
+    except RunbookError as e:
+        steps.end("failed", e.saw or e.what)
+        raise
+
+
+def verify(steps, title, todo, timeout):
+    """Probe only; what is not so is collected for the verdict."""
+    steps.begin(title)
+    bad = [answer.seen for answer in _ask(steps, [a.probe for a in todo]) if not answer.ok]
+    steps.end("failed" if bad else "ok", "; ".join(bad) or "already so")
+
+
+def plan(steps, title, todo, timeout):
+    """Show what install would run."""
+    steps.begin(title)
+    answers = _ask(steps, [a.probe for a in todo])
+    if all(answer.ok for answer in answers):
+        steps.end("ok", "already so")
+        return
+    would = [line for a, answer in zip(todo, answers) if not answer.ok or a.after_changes for line in a.shown]
+    steps.end("plan", "would run:\n" + "\n".join("    " + line for line in would))
+
+
+def remove(steps, title, todo, timeout):
+    """Note what is to be undone when the verdict is asked for."""
+    steps.undo.extend((title, a) for a in todo if a.undo is not None)
+    show.display(*show.line("plan", title, "will be undone below"))
+
+
+MODES = {"install": install, "verify": verify, "plan": plan, "remove": remove}
+
+
+def undo_all(steps):
+    """Undo in reverse order. One that stays does not keep the others; an error does."""
+    steps.prober.something_changes()
+    for title, action in reversed(steps.undo):
+        steps.begin("undo: " + title)
+        if _is_absent(steps, action):
+            steps.end("ok", "already gone")
+            continue
+        steps.apply(action, action.undo, 600)
+        gone = _is_absent(steps, action)
+        steps.end("ok" if gone else "failed", "undone" if gone else "undone, and yet still there")
+
+
+def _is_absent(steps, action):
+    return action.absent is not None and _ask(steps, [action.absent], fresh=True)[0].ok

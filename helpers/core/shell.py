@@ -1,0 +1,19 @@
+"""Shell scripts that lie in files beside their module, with quoted arguments."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Union
+
+
+def script(path: Union[str, Path], *arguments: object) -> str:
+    """The script's text with $1, $2, ... set to these arguments: for a step's apply and undo, a probe, or host.run.
+
+    Comment lines at its beginning (the shebang, what it is for) are left out: they would travel with each call.
+    """
+    lines = Path(path).read_text("utf-8").splitlines()
+    while lines and lines[0].startswith("#"):
+        del lines[0]
+    text = "\n".join(lines).strip("\n")
+    return ("set -- " + " ".join(shlex.quote(str(a)) for a in arguments) + "\n" if arguments else "") + text

@@ -1,0 +1,176 @@
+"""One multiplexed connection of the system's OpenSSH: opened once, joined by every command, explained when it fails."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+from typing import Iterator, List, Tuple
+
+from helpers.core import files
+from helpers.core.errors import RunbookError
+from helpers.core.paths import home
+from helpers.core.process import Result, execute
+from helpers.core.target import Target
+
+#: seconds that the connection may take to open, and that an idle one stays open
+#: (a person reads a chapter's next cell while its forwarded ports wait)
+CONNECT_TIMEOUT, IDLE = 10, 1800
+
+_ERRORS = [  # what OpenSSH writes, what it means, what to do
+    (
+        "REMOTE HOST IDENTIFICATION HAS CHANGED",
+        "the host's key is not the one known from before",
+        "If the host was rebuilt: ssh-keygen -R {address}, then connect once by hand and compare the fingerprint.\n"
+        "If it was not, somebody may stand in between: stop here.",
+    ),
+    (
+        "Host key verification failed",
+        "the host's key is not known yet, and it is never accepted unseen",
+        "Connect once by hand, compare the fingerprint with the host's console, answer yes: ssh {where}",
+    ),
+    (
+        "Could not resolve hostname",
+        "no such host",
+        "Check the name, the VPN, and ~/.ssh/config. getent hosts {address} should print an address.",
+    ),
+    (
+        "Connection refused",
+        "the host answers, but nothing listens on port {port}",
+        "Check the port; on the host's console: sudo systemctl status ssh",
+    ),
+    (
+        "timed out",
+        f"no answer within {CONNECT_TIMEOUT} s",
+        "Check the VPN, the firewall, and that the VM runs.",
+    ),
+    ("No route to host", "no route to the host", "Check the VPN and the address."),
+    ("Network is unreachable", "no network to the host", "Check the VPN and the address."),
+    (
+        "kex_exchange_identification",
+        "what listens on port {port} is no SSH server, or it turned us away",
+        "Check the port; on the host's console: sudo journalctl -u ssh -n 20",
+    ),
+    (
+        "Permission denied",
+        "the host refused the key (or the user name)",
+        "ssh {where} must work without a password. "
+        "Offer the right key: IdentityFile in ~/.ssh/config, or ssh-add.",
+    ),
+    (
+        "Too many authentication failures",
+        "too many keys were offered before the right one",
+        "Name the key: IdentityFile and IdentitiesOnly yes in ~/.ssh/config.",
+    ),
+]
+
+
+class Connection:
+    """The shared connection to one target (not `local`). Processes that name the same target share it."""
+
+    def __init__(self, target: Target):
+        self.target = target
+
+    def endpoint(self) -> Tuple[List[str], str]:
+        """(ssh options, destination) of this target."""
+        t = self.target
+        options = ["-o", "BatchMode=yes", "-o", f"ConnectTimeout={CONNECT_TIMEOUT}"]
+        options += ["-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=6", "-o", "ExitOnForwardFailure=yes"]
+        user, address, port = t.user, t.address, t.port
+        if t.kind == "sandbox":
+            box = t.endpoint()
+            user, address, port = box.user, box.address, box.port
+            options += ["-F", "/dev/null", "-i", str(box.key), "-o", "IdentitiesOnly=yes"]
+            options += ["-o", f"UserKnownHostsFile={box.known_hosts}", "-o", "StrictHostKeyChecking=yes"]
+        else:
+            # A person's configuration may say accept-new or no; nobody would see it here.
+            options += ["-o", "StrictHostKeyChecking=yes"]
+            if os.environ.get("RUNBOOK_SSH_CONFIG"):
+                options += ["-F", os.environ["RUNBOOK_SSH_CONFIG"]]
+        if port != 22:
+            options += ["-p", str(port)]
+        return options, f"{user}@{address}" if user else str(address)
+
+    @property
+    def socket(self) -> str:
+        """Path of the multiplexing socket; short, since a socket's path has 104 characters at most."""
+        options, where = self.endpoint()
+        tag = hashlib.sha256(" ".join([*options, where]).encode()).hexdigest()[:10]
+        path = str(home("ssh") / tag)
+        if len(path) > 75:
+            folder = Path(tempfile.gettempdir()) / f"runbook-{os.getuid()}"
+            folder.mkdir(mode=0o700, exist_ok=True)
+            path = str(folder / tag)
+        return path
+
+    def command(self, *more: str) -> List[str]:
+        """The argv of `ssh` to this host; more: options before the destination."""
+        options, where = self.endpoint()
+        return ["ssh", *options, "-o", "ControlPath=" + self.socket, *more, where]
+
+    def exists(self) -> bool:
+        return os.path.exists(self.socket)
+
+    def open(self) -> None:
+        """Open the connection, or join the one that is open. RunbookError, in words for a person, when it cannot."""
+        control = self.socket
+        with files.lock(control + ".lock"):
+            if os.path.exists(control):
+                if self.alive():
+                    return
+                os.unlink(control)
+            log = control + ".log"
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(log)
+            # -E: a connection that goes to the background would otherwise hold our stderr open.
+            persist = ["-M", "-N", "-f", "-E", log, "-o", f"ControlPersist={IDLE}"]
+            done = _ssh(self.command(*persist), CONNECT_TIMEOUT * 3)
+            if done.code == 0:
+                return
+            said = (Path(log).read_text() if os.path.exists(log) else "") + done.err
+        raise self._explained(said)
+
+    def _explained(self, said: str) -> RunbookError:
+        t = self.target
+        where = "{}{}{}".format(t.user + "@" if t.user else "", t.address, f" -p {t.port}" if t.port != 22 else "")
+        fill = {"address": t.address, "port": t.port, "where": where}
+        for mark, meaning, do in _ERRORS:
+            if mark in said:
+                saw = meaning.format(**fill) + "\n" + tail(said, 3)
+                return RunbookError("connect by SSH", str(t), saw, do.format(**fill))
+        saw = tail(said, 6) or "ssh ended without a word"
+        return RunbookError("connect by SSH", str(t), saw, f"Try it by hand: ssh -v {where}")
+
+    def alive(self) -> bool:
+        return _ssh(self.command("-O", "check")).code == 0
+
+    def close(self) -> None:
+        """Give it up. Commands of others that run on it end in peace; their next ones open a new one."""
+        if self.exists():
+            _ssh(self.command("-O", "stop"))
+
+    @contextlib.contextmanager
+    def forwarding(self, *spec: str) -> Iterator[None]:
+        """A forwarding (-L or -D and what belongs to it) over this connection, as long as the `with` lasts."""
+        done = _ssh(self.command("-O", "forward", *spec))
+        if done.code != 0:
+            do = "Is the local port in use? ss -ltn shows who listens."
+            raise RunbookError("forward " + " ".join(spec), str(self.target), tail(done.err, 3), do)
+        try:
+            yield
+        finally:
+            _ssh(self.command("-O", "cancel", *spec))
+
+
+def _ssh(argv: List[str], timeout: float = 20) -> Result:
+    try:
+        return execute(argv, timeout=timeout)
+    except TimeoutError:
+        return Result(255, "", f"ssh timed out after {timeout} s", timeout)
+
+
+def tail(text: str, lines: int) -> str:
+    """The last lines of a text."""
+    return "\n".join(text.strip().splitlines()[-lines:])

@@ -1,0 +1,139 @@
+"""Steps under way: what is asked, applied and shown, and what came of each."""
+
+from __future__ import annotations
+
+import time
+from typing import NamedTuple, Optional
+
+from helpers.core import show
+from helpers.core.errors import FAULTS_OF_OURS, ConnectionLost, RunbookError, words
+
+
+class Answer(NamedTuple):
+    """What a probe said: is it so, and the words for it."""
+
+    ok: bool
+    seen: str
+
+
+class Result(NamedTuple):
+    """What came of one step or check. state: ok, failed, proved, plan or left out; kind: step, check or plan."""
+
+    state: str
+    kind: str
+    title: str
+    expected: str = ""
+    seen: str = ""
+    entry: Optional[str] = None
+
+
+class Prober:
+    """Asks probes of a host: all bash scripts in one round trip, callables one by one."""
+
+    def __init__(self, host, mask):
+        self.host, self.mask = host, mask
+        self.asked = []  # every script so far, for the next run's one round trip
+        self._answers = {}  # script -> host.Probe, while nothing changes
+
+    def ask_before(self, scripts):
+        """Ask these, in one round trip; the answers serve until something changes."""
+        self._answers = self.host.probe({s: s for s in scripts})
+
+    def something_changes(self):
+        """No answer that was got before is good any more."""
+        self._answers = {}
+
+    def ask(self, probes, fresh=False):
+        """The Answers. A callable returns None when it is so and says why not otherwise, also by an error."""
+        scripts = [p for p in probes if isinstance(p, str)]
+        self.asked.extend(s for s in scripts if s not in self.asked)
+        unknown = [s for s in scripts if fresh or s not in self._answers]
+        answers = dict(self._answers, **self.host.probe({s: s for s in unknown})) if unknown else self._answers
+        return [self._of_script(answers[p]) if isinstance(p, str) else self._of_callable(p) for p in probes]
+
+    def _of_script(self, said):
+        return Answer(said.ok, said.out or "the probe says no")
+
+    def _of_callable(self, probe):
+        try:
+            why = probe()
+        except ConnectionLost:
+            raise
+        except Exception as e:  # any library's error means: it is not so
+            why = words(e, 200)
+        return Answer(why is None, self.mask(str(why or "")))
+
+
+class Steps:
+    """The steps of one chapter run: the one under way, with its live output in the cell, and the results of all."""
+
+    def __init__(self, chapter, prober, events, mask):
+        self.chapter, self.prober, self.events, self.mask = chapter, prober, events, mask
+        self.results = []
+        self.undo = []  # (title, action), in the order of installing
+        self._title, self._start, self._live, self._shown_at = None, 0.0, None, 0.0
+        self._ran, self._output = [], []
+
+    @property
+    def host(self):
+        return self.prober.host
+
+    @property
+    def failed(self):
+        return [r for r in self.results if r.state == "failed"]
+
+    def begin(self, title):
+        self.events.tell("step", title=title, state="begin")
+        self._ran, self._output, self._live = [], [], None
+        self._title, self._start = title, time.monotonic()
+        self._shown_at = self._start
+
+    def end(self, state, note):
+        """End the step that is under way. state: ok, failed or plan."""
+        title, seconds, note = self._title, time.monotonic() - self._start, self.mask(note)
+        self.add(Result(state, "plan" if state == "plan" else "step", title, title, note))
+        self.events.tell("step", title=title, state=state, note=note, seconds=round(seconds, 2))
+        show.display(*show.line(state, title, note, show.log_details(self._ran, self._output)), handle=self._live)
+        self._live = self._title = None
+
+    def add(self, result):
+        self.results.append(result)
+        if result.kind == "check":
+            told = result._asdict()
+            self.events.tell(told.pop("kind"), **told)
+
+    def line(self, text):
+        """A line of a command's output: now and then it is shown in the cell that waits."""
+        self._output.append(text)
+        now = time.monotonic()
+        if self._title and now - self._shown_at > 1:
+            self._shown_at = now
+            self.events.tell("wait", text=text[:160])
+            shown = show.display(*show.line("plan", self._title, text[:100]), handle=self._live, live=True)
+            self._live = shown or self._live
+
+    def apply(self, action, what, timeout):
+        """Do what the action's apply or undo says. Its failure, of whatever library, is the step's, in words."""
+        self.prober.something_changes()
+        self._ran.extend(action.shown)
+        try:
+            if isinstance(what, str):
+                self.host.run(what, timeout=timeout, what=self._title)
+            else:
+                what()
+        except FAULTS_OF_OURS:
+            self.end("failed", "failed")
+            raise
+        except Exception as e:
+            raise self._failed(e) from e
+
+    def _failed(self, error):
+        if not isinstance(error, RunbookError):
+            error = RunbookError("make it so: " + self._title, self.host.name, self.mask(words(error)))
+        if isinstance(error, ConnectionLost):
+            note = error.saw
+        else:
+            note = "failed"
+            error.do = ((error.do or "") + f"\nThe log has all of it: ./runbook logs {self.chapter}").strip()
+        self.end("failed", note)
+        return error

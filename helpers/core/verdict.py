@@ -1,0 +1,51 @@
+"""The verdict of a chapter: one table of all steps and checks, then one error when any does not hold."""
+
+from __future__ import annotations
+
+from helpers.core import show
+from helpers.core.errors import RunbookError
+
+_WORDS = {
+    "install": "installed and proved",
+    "verify": "verified",
+    "plan": "planned: nothing was changed",
+    "remove": "removed",
+}
+
+
+class Verdict(RunbookError):
+    """The one error of a chapter whose steps or checks do not hold."""
+
+
+def judge(steps, mode, notebook):
+    """Show the table and the closing line; Verdict when something failed."""
+    results, failed = steps.results, steps.failed
+    if results:
+        rows = [(r.kind, r.title, _seen(r)) for r in results]
+        show.display(*show.table(("", "what", "seen"), rows, [r.state for r in results]))
+    steps.events.tell("verdict", ok=not failed, failed=[r.title for r in failed])
+    if failed:
+        what = f"{mode}: {len(failed)} of {len(results)} do not hold in chapter {notebook.id}"
+        saw = "\n".join(_failure(r, notebook.entries) for r in failed)
+        raise Verdict(what, steps.host.name, saw, _mend(failed, mode, notebook))
+    show.display(*show.line("ok", "chapter " + notebook.id, _WORDS[mode]))
+
+
+def _seen(result):
+    return show.varying(show.shortened(result.seen)) if result.kind == "check" and result.seen else ""
+
+
+def _failure(result, entries):
+    text = "✗ " + result.title + ("\n    expected: " + result.expected if result.expected != result.title else "")
+    text += "\n    saw: " + (result.seen or "nothing").replace("\n", "\n         ")
+    found = entries.get(result.entry)
+    return text + (f"\n    because: {found.because} ({found.id})" if found else "")
+
+
+def _mend(failed, mode, notebook):
+    mends = [notebook.entries[r.entry].do for r in failed if r.entry in notebook.entries]
+    if mode == "verify" and len(mends) < len(failed):
+        mends.append("Run again with mode=install: it makes what is missing.")
+    return "\n".join(dict.fromkeys(mends)) or (
+        "See the chapter's Troubleshooting, and ./runbook logs " + notebook.id
+    )
