@@ -9,7 +9,7 @@ import os
 import re
 import subprocess
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypedDict
@@ -18,8 +18,9 @@ from helpers.core.errors import BadInput, RunbookError
 from helpers.core.paths import home
 from helpers.core.target import Target
 
-from . import boot, builds, mirror, needs, processes, registry, rootfs, supply
+from . import boot, builds, caches, guest, machine, mirror, needs, processes, registry, rootfs, supply
 from .disk import Disk, Saved, checked
+from .network import Network
 from .processes import Report
 
 PORT = 22
@@ -28,6 +29,15 @@ USER = "ubuntu"
 
 def _silent(_text: str) -> None:
     pass
+
+
+def _trim(coming: supply.Supply) -> None:
+    """New builds may have made the caches too large. What goes wrong there is no fault of the host's."""
+    if not coming.stopped.is_set() and any(item.made for item in coming.items.values()):
+        try:
+            caches.trim(coming.tell)
+        except (RunbookError, OSError) as error:
+            coming.tell(f"caches: not trimmed: {error}")
 
 
 class Status(TypedDict):
@@ -42,7 +52,7 @@ class Status(TypedDict):
 
 
 class Sandbox:
-    """A Debian host with an address of its own, reached by SSH as `user` with `key`; its mirror is at `mirror_url`."""
+    """A Debian host with its own address, reached by SSH as `user` with `key`; its mirror is at `mirror_url`."""
 
     def __init__(self, name: str = "sandbox"):
         if not re.fullmatch(r"[a-z][a-z0-9]{0,15}", name):
@@ -58,7 +68,7 @@ class Sandbox:
         self.dir = home() / "sandbox" / name
         self.address, self.gateway, self.network = prefix + ".2", prefix + ".1", prefix + ".0/24"
         self.key, self.known_hosts = self.dir / "id", self.dir / "known_hosts"
-        self._net = boot.Network(bridge, prefix, self.dir)
+        self._net = Network(bridge, prefix, self.dir)
         self._disk = Disk(self.dir, Target.parse("sandbox:" + name).slug)
         self._guest = boot.Guest(self._disk, name, self.address, self._net)
         self._mirror = mirror.Mirror(self.dir, self.gateway)
@@ -96,6 +106,7 @@ class Sandbox:
             else:
                 self._check(recipes)
                 self._make_host(recipes, report)
+                held.callback(_trim, coming)  # before the lock is given back
                 coming.start(held.pop_all().close)
                 self._boot_beside(report, coming)
             self._tell_endpoint()
@@ -124,7 +135,7 @@ class Sandbox:
     def _make_host(self, recipes: dict[str, Path], report: Report) -> None:
         self.dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._disk.prepare(report)
-        rootfs.guest(self._guest.root, report)
+        guest.make(self._guest.root, report)
         self._install(recipes)
         self._net.up(self._guest.root)
 
@@ -162,10 +173,10 @@ class Sandbox:
         root = self._guest.root
         for folder in (path / "guest" for path in recipes.values()):
             for file in (p for p in folder.rglob("*") if p.is_file()):
-                rootfs.machine.write(
+                machine.write(
                     root / file.relative_to(folder), file.read_text(), 0o755 if file.stat().st_mode & 0o100 else 0o644
                 )
-        rootfs.machine.write(root / "etc/runbook-mirror", self.mirror_url + "\n")
+        machine.write(root / "etc/runbook-mirror", self.mirror_url + "\n")
 
     def _tell_endpoint(self) -> None:
         """What the engine needs to reach this host, where Target.endpoint() reads it: the whole file or none."""
@@ -178,7 +189,7 @@ class Sandbox:
             "mirror_url": self.mirror_url,
         }
         new = self.dir / "endpoint.json.new"
-        rootfs.machine.write(new, json.dumps(known, indent=1) + "\n", 0o600)
+        machine.write(new, json.dumps(known, indent=1) + "\n", 0o600)
         os.replace(new, self.dir / "endpoint.json")
 
     def _registry_stands(self) -> bool:
@@ -260,7 +271,7 @@ class Sandbox:
             return self._disk.saved()
 
     @contextlib.contextmanager
-    def _attached(self, doing: str, report: Report) -> Iterator[None]:
+    def _attached(self, doing: str, report: Report) -> Generator[None]:
         """The disk is there, also of a host that is stopped."""
         with self._locked(report):
             self._disk.require(doing)

@@ -57,7 +57,7 @@ def why_plain() -> str:
 
 
 class Disk:
-    """The disk of the sandbox in folder. Callers hold the sandbox's lock, and have stopped the host where it says so."""
+    """The disk of the sandbox in folder. Callers hold the sandbox's lock, and stopped the host where it says so."""
 
     def __init__(self, folder: Path, slug: str):
         self.dir, self.slug = folder, slug
@@ -227,7 +227,7 @@ class Disk:
 
     def settle(self) -> bool:
         """Finish, or clear away, what a kill in the middle left; True when a restore was finished."""
-        finals = {p.with_name(p.name.partition(".")[0]) for p in self.kept.glob("*.*")} if self.kept.is_dir() else set()
+        finals = {p.with_name(p.name.partition(".")[0]) for p in self.kept.glob("*.*")}
         for final in (self.now, *sorted(finals)):
             if _beside(final, ".old").is_dir() and not final.is_dir():
                 _beside(final, ".new").rename(final)
