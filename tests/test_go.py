@@ -29,7 +29,7 @@ def go():
         pytest.skip("no Go here: ./runbook sandbox up makes the builder, which has one")
     cache = home("cache", "build")
     env = {**os.environ, "PATH": f"{bin}:{os.environ['PATH']}", "GOCACHE": str(cache / "go-build"), "GOMODCACHE": str(cache / "go-mod"),
-           "GOTOOLCHAIN": "local", "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly -buildvcs=false -modcacherw -trimpath"}  # as in the recipes
+           "GOTOOLCHAIN": "local", "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly " + builds.GO_FLAGS}
 
     def run(program: str, *words: str, cwd: Path) -> str:
         done = subprocess.run([bin / program, *words], cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)

@@ -50,11 +50,12 @@ class Progress:
 
     def state(self, label, state, note=""):
         with self._lock:
-            row = self._rows.setdefault(label, {"since": time.monotonic(), "step": ""})
+            row = self._rows.setdefault(label, {"since": time.monotonic(), "step": "", "note": ""})
+            begins_to_wait = state == "waiting" and note and not row["note"]
             row.update(state=state, note=note)
             if state == "running":
                 row["since"] = time.monotonic()
-        if (not self._live or state not in ("running", "waiting")) and state != "waiting":
+        if state not in ("running", "waiting") or (not self._live and (state == "running" or begins_to_wait)):
             self.say("{:<18} {}{}".format(label, state, ": " + note if note else ""))
 
     def event(self, label, event):

@@ -63,6 +63,7 @@ class ChapterRun(BaseModel):
     notebook: str = ""  # the last executed install (or its failure), relative to the run's folder
     verify_notebook: str = ""
     log: str = ""
+    began: str = ""
     seconds: float = 0.0
     verified: str = ""  # when its checks last held
     artifacts: list[ArtifactUse] = []
@@ -72,6 +73,26 @@ class ChapterRun(BaseModel):
     probes: list[str] = []
     error: str = ""
     run: str = ""  # the run that this state is from
+
+
+class Span(BaseModel):
+    """One part of a time line. kind: set-up, build, chapter, site; began: seconds after the line's start."""
+
+    kind: str
+    name: str
+    state: str = "ok"
+    began: float
+    seconds: float
+
+
+class TimeLine(BaseModel):
+    """The run that built the substitutes, from its first command on."""
+
+    run: str
+    started: str
+    seconds: float
+    processors: int
+    spans: list[Span] = []
 
 
 class Run(BaseModel):
@@ -86,6 +107,7 @@ class Run(BaseModel):
     finished: str = ""
     seconds: float = 0.0
     chapters: dict[str, ChapterRun] = {}
+    first: TimeLine | None = None  # carried from run to run
 
     @property
     def folder(self) -> Path:

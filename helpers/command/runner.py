@@ -11,6 +11,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from helpers.command import record
 from helpers.command.execution import Event, Execution
@@ -21,6 +22,9 @@ from helpers.core.errors import BadInput
 from helpers.core.host import Host
 from helpers.core.notebooks import Notebook
 from helpers.core.paths import home
+
+if TYPE_CHECKING:
+    from helpers.sandbox.supply import Supply
 
 #: how a chapter that ended well is called, by mode
 WELL = {"install": "ok", "verify": "ok", "plan": "planned", "remove": "removed"}
@@ -55,6 +59,7 @@ class Runner:
         self.stopping = threading.Event()
         self._executions: dict[str, Execution] = {}
         self._save = threading.Lock()
+        self.supply: Supply | None = None  # what chapters wait for on a sandbox, where it is still being built
 
     def run(self) -> Run:
         started = time.monotonic()
@@ -133,7 +138,9 @@ class Runner:
                     if bad:
                         self._finish(n, done, "not run", "it needs {}, which did not end well".format(", ".join(bad)))
                         todo.remove(n)
-                    elif all(d in done for d in needs):
+                    elif self._undeliverable(n, done):
+                        todo.remove(n)
+                    elif all(d in done for d in needs) and not self._waits(n):
                         todo.remove(n)
                         busy[pool.submit(self._chapter, n)] = n
                 finished, _ = concurrent.futures.wait(busy, timeout=0.2, return_when=concurrent.futures.FIRST_COMPLETED)
@@ -147,6 +154,21 @@ class Runner:
             )
             self._stop(busy)
             raise
+
+    def _waits(self, n: Notebook) -> bool:
+        """Does it wait for what it installs?"""
+        lacks = self.supply.lacks(n.artifacts) if self.supply else ""
+        if lacks:
+            self.progress.state(n.label, "waiting", lacks)
+        return bool(lacks)
+
+    def _undeliverable(self, n: Notebook, done: dict[str, str]) -> bool:
+        """End a chapter here when what it installs could not be built."""
+        error = self.supply.failure(n.artifacts) if self.supply else None
+        if error:
+            self.current.chapters[n.id].error = str(error)
+            self._finish(n, done, "not run", f"{error.what}, which it installs, failed. {error.do or ''}".strip())
+        return bool(error)
 
     def _finish(self, n: Notebook, done: dict[str, str], state: str, reason: str) -> None:
         c = self.current.chapters[n.id]
@@ -172,7 +194,7 @@ class Runner:
         c, start = self.current.chapters[n.id], time.monotonic()
         if self.stopping.is_set():
             return
-        c.key, c.state = self.plan.key(n), "running"
+        c.key, c.state, c.began = self.plan.key(n), "running", record.now()
         self.progress.state(n.label, "running")
         self._record()
         if not self._skipped(n, c):

@@ -12,7 +12,6 @@ from typing import (
     Callable,
     ContextManager,
     Iterable,
-    List,
     Mapping,
     Optional,
     Sequence,
@@ -62,7 +61,7 @@ class Chapter:
         self.origin = Origin(values["origin"], target)
         self._prober = Prober(self.host, self.masker.mask)
         self._steps = Steps(notebook.id, self._prober, self.events, self.masker.mask)
-        self._secret_names: List[str] = []
+        self._secret_names: list[str] = []
         self._stack = contextlib.ExitStack()
 
     @classmethod
@@ -125,10 +124,10 @@ class Chapter:
     def require(
         self,
         title: str,
-        probe: Union[str, Callable[..., Optional[str]]],
+        probe: str | Callable[..., str | None],
         *arguments: Any,
         do: str,
-        modes: Union[str, Iterable[str]] = ("install", "plan"),
+        modes: str | Iterable[str] = ("install", "plan"),
     ) -> None:
         """A precondition, tested before anything is touched. BadInput with `do` when it does not hold.
 
@@ -152,9 +151,9 @@ class Chapter:
     def step(
         self,
         title: str,
-        *do: Union[str, actions.Action],
-        probe: Optional[ProbeOf] = None,
-        undo: Optional[Work] = None,
+        *do: str | actions.Action,
+        probe: ProbeOf | None = None,
+        undo: Work | None = None,
         timeout: float = 600,
     ) -> None:
         """A sentence that is true afterwards. do: commands (then `probe` is needed) and actions.
@@ -173,10 +172,10 @@ class Chapter:
     def check(
         self,
         title: str,
-        prove: Callable[..., Optional[str]],
+        prove: Callable[..., str | None],
         *arguments: Any,
         changes: bool = False,
-        entry: Optional[str] = None,
+        entry: str | None = None,
         quiet: bool = False,
     ) -> None:
         """A functional proof. prove(*arguments) returns a text to show or None, and raises when it is not so.
@@ -210,9 +209,7 @@ class Chapter:
         """Say that something is left out on this target, and why."""
         show.display(*show.line("skipped", f"{title}: {reason}"))
 
-    def table(
-        self, headers: Sequence[str], rows: Iterable[Sequence[Any]], states: Optional[Sequence[str]] = None
-    ) -> None:
+    def table(self, headers: Sequence[str], rows: Iterable[Sequence[Any]], states: Sequence[str] | None = None) -> None:
         """Show a table; cells that vary between runs are made with show.varying()."""
         show.display(*show.table(headers, rows, states))
 
@@ -248,23 +245,23 @@ class Chapter:
         """Action: a classic snap from this channel; `then`: a script after its removal."""
         return actions.snap(name, channel, then)
 
-    def service(self, name: str, unit: str, after: Iterable[Union[str, actions.File]] = ()) -> actions.Action:
+    def service(self, name: str, unit: str, after: Iterable[str | actions.File] = ()) -> actions.Action:
         """Action: a systemd service with this unit text, restarted when one of the files `after` is newer than it."""
         return actions.Service(name, unit, after, self.host)
 
     def unit(
-        self, unit: str, after: Iterable[Union[str, actions.File]] = (), enabled_by: Optional[str] = None
+        self, unit: str, after: Iterable[str | actions.File] = (), enabled_by: str | None = None
     ) -> actions.Action:
-        """Action: a unit that a package brought runs, restarted when one of the files `after` is newer than its start."""
+        """Action: a package's unit runs, restarted when one of the files `after` is newer than its start."""
         return actions.running(unit, after, enabled_by or unit)
 
     def action(
         self,
-        shown: Union[str, Sequence[str]],
+        shown: str | Sequence[str],
         probe: ProbeOf,
         apply: Work,
-        undo: Optional[Work] = None,
-        absent: Optional[ProbeOf] = None,
+        undo: Work | None = None,
+        absent: ProbeOf | None = None,
     ) -> actions.Action:
         """Action from parts: bash scripts or callables, see actions.Action."""
         return actions.Action(shown, probe, apply, undo, absent)
@@ -279,9 +276,9 @@ class Chapter:
         self,
         what: str,
         ready: Callable[[], T],
-        failed: Optional[Callable[[], Optional[str]]] = None,
+        failed: Callable[[], str | None] | None = None,
         timeout: float = 60,
-        do: Optional[str] = None,
+        do: str | None = None,
     ) -> T:
         """Wait for `ready()`, showing what is waited for; see waiting.wait."""
         return wait(what, ready, failed, timeout, host=self.host.name, do=do, tell=self._waits)
@@ -293,6 +290,10 @@ class Chapter:
     def until_the_verdict(self, means: ContextManager[T]) -> T:
         """Open this (a port, a session) until the verdict, whatever happens until then; returns what it yields."""
         return self._stack.enter_context(means)
+
+    def cleanup(self, call: Callable[[], object]) -> None:
+        """Call this at the verdict, whatever happens until then."""
+        self._stack.callback(call)
 
     def close(self) -> None:
         """End what was opened (ports, sessions), for one who uses a chapter's means without a verdict."""

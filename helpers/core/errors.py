@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import List, Optional, Tuple
-
 #: The first word of an error's text, by which a reader of outputs (the runner) knows it.
 MARK = "error  "
 
@@ -18,15 +16,15 @@ class RunbookError(Exception):
     def __init__(
         self,
         what: str,
-        host: Optional[str] = None,
-        saw: Optional[str] = None,
-        do: Optional[str] = None,
-        entry: Optional[str] = None,
+        host: str | None = None,
+        saw: str | None = None,
+        do: str | None = None,
+        entry: str | None = None,
     ):
         self.what, self.host, self.saw, self.do, self.entry = what, host, saw, do, entry
         super().__init__(what)
 
-    def lines(self) -> List[Tuple[str, str]]:
+    def lines(self) -> list[tuple[str, str]]:
         """The parts as (label, text) pairs, those that are known."""
         pairs = [("error", self.what), ("host", self.host), ("saw", self.saw), ("do", self.do)]
         return [(label, str(text).strip()) for label, text in pairs if text]
@@ -34,7 +32,7 @@ class RunbookError(Exception):
     def __str__(self) -> str:
         return "\n".join("{:<6} {}".format(label, text.replace("\n", "\n       ")) for label, text in self.lines())
 
-    def _render_traceback_(self) -> List[str]:
+    def _render_traceback_(self) -> list[str]:
         # IPython prints these lines in place of a traceback.
         return str(self).split("\n")
 
@@ -50,15 +48,25 @@ class ConnectionLost(RunbookError):
 class CommandFailed(RunbookError):
     """A command ended with an exit code that was not expected. `.code`, `.out`, `.err`: what it left."""
 
-    def __init__(self, *parts: Optional[str], code: int = 1, out: str = "", err: str = ""):
-        super().__init__(*parts)  # type: ignore[arg-type]
+    def __init__(  # noqa: PLR0913 - the four parts of every error, and what the command left
+        self,
+        what: str,
+        host: str | None = None,
+        saw: str | None = None,
+        do: str | None = None,
+        *,
+        code: int = 1,
+        out: str = "",
+        err: str = "",
+    ):
+        super().__init__(what, host, saw, do)
         self.code, self.out, self.err = code, out, err
 
 
 class Unmet(RunbookError):
     """A proof's own words: what was expected and what was seen. entry: the one that fits better than the check's."""
 
-    def __init__(self, expected: str, saw: object, entry: Optional[str] = None):
+    def __init__(self, expected: str, saw: object, entry: str | None = None):
         self.expected = expected
         super().__init__("expected " + expected, saw=str(saw), entry=entry)
 

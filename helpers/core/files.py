@@ -7,10 +7,10 @@ import fcntl
 import os
 import tempfile
 from pathlib import Path
-from typing import Callable, Iterator, Optional, TextIO, Union
+from typing import Callable, Iterator, TextIO
 
 
-def write_whole(path: Union[str, Path], content: Union[str, bytes], mode: int = 0o600) -> None:
+def write_whole(path: str | Path, content: str | bytes, mode: int = 0o600) -> None:
     """Write a file whole or not at all: beside it first, with its mode from the start, then in its place."""
     path = Path(path)
     data = content.encode() if isinstance(content, str) else content
@@ -29,7 +29,7 @@ def write_whole(path: Union[str, Path], content: Union[str, bytes], mode: int = 
 
 
 @contextlib.contextmanager
-def lock(path: Union[str, Path], taken: Optional[Callable[[TextIO], None]] = None) -> Iterator[TextIO]:
+def lock(path: str | Path, taken: Callable[[TextIO], None] | None = None) -> Iterator[TextIO]:
     """Hold the lock of this file. taken(file): called when another holds it, before waiting; it may raise instead."""
     with open(str(path), "a+") as f:
         try:

@@ -9,7 +9,7 @@ import os
 import shlex
 import socket
 from pathlib import Path
-from typing import Callable, Dict, Hashable, Iterator, List, Mapping, NamedTuple, Optional, Tuple, Union
+from typing import Callable, Hashable, Iterator, Mapping, NamedTuple
 
 from helpers.core import shell
 from helpers.core.errors import BadInput, CommandFailed, ConnectionLost, RunbookError
@@ -49,14 +49,14 @@ class Host:
 
     def __init__(
         self,
-        target: Union[str, Target],
-        masker: Optional[Masker] = None,
-        on_line: Optional[Callable[[str, str], None]] = None,
+        target: str | Target,
+        masker: Masker | None = None,
+        on_line: Callable[[str, str], None] | None = None,
     ):
         self.target: Target = Target.parse(target) if isinstance(target, str) else target
         self.masker = masker or Masker()
         self.on_line = on_line
-        self.sudo: List[str] = []  # what makes a command root: found by connect()
+        self.sudo: list[str] = []  # what makes a command root: found by connect()
         self.home = ""  # the user's home directory on the host
         self._connection = None if self.target.kind == "local" else Connection(self.target)
         self._connected, self._user, self._sudo_refusal = False, "", ""
@@ -78,11 +78,11 @@ class Host:
                 return line.split()[1]
         return where.split("@")[-1]
 
-    def endpoint(self) -> Tuple[List[str], str]:
+    def endpoint(self) -> tuple[list[str], str]:
         """(ssh options, destination); empty ones for this machine itself."""
         return self._connection.endpoint() if self._connection else ([], "")
 
-    def ssh_command(self) -> List[str]:
+    def ssh_command(self) -> list[str]:
         """The argv of `ssh` to this host up to and with the destination, as a person could use it."""
         if self._connection is None:
             raise RunbookError("name the way to the host", self.name, "the target is this machine")
@@ -146,7 +146,7 @@ class Host:
 
     # -- commands ------------------------------------------------------------------------------
 
-    def _wrap(self, command: str) -> List[str]:
+    def _wrap(self, command: str) -> list[str]:
         if self._connection is None:
             return ["sh", "-c", command]
         return [*self._connection.command("-o", "ControlMaster=no"), command]
@@ -156,12 +156,12 @@ class Host:
         script: str,
         *,
         sudo: bool = True,
-        stdin: Union[str, bytes, None] = None,
+        stdin: str | bytes | None = None,
         timeout: float = 600,
         check: bool = True,
         quiet: bool = False,
-        on_line: Optional[Callable[[str, str], None]] = None,
-        what: Optional[str] = None,
+        on_line: Callable[[str, str], None] | None = None,
+        what: str | None = None,
         raw: bool = False,
     ) -> Result:
         """Run a bash script on the host; Result(code, out, err, seconds), texts masked.
@@ -189,13 +189,13 @@ class Host:
         return self._checked(Result(done.code, out, self.masker.mask(done.err), done.seconds), what, check)
 
     def run_file(
-        self, path: Union[str, Path], *arguments: object, stdin: Union[str, bytes, None] = None, timeout: float = 600
+        self, path: str | Path, *arguments: object, stdin: str | bytes | None = None, timeout: float = 600
     ) -> Result:
         """Run a script that lies in a file, with these arguments as $1, $2, ...; quiet, as root."""
         what = "run {} {}".format(Path(path).name, " ".join(map(str, arguments))).strip()
         return self.run(shell.script(path, *arguments), stdin=stdin, timeout=timeout, quiet=True, what=what)
 
-    def _masked(self, on_line: Optional[Callable[[str, str], None]]) -> Optional[Callable[[str, str], None]]:
+    def _masked(self, on_line: Callable[[str, str], None] | None) -> Callable[[str, str], None] | None:
         return (lambda stream, text: on_line(stream, self.masker.mask(text))) if on_line else None
 
     def _checked(self, done: Result, what: str, check: bool) -> Result:
@@ -221,7 +221,7 @@ class Host:
         """One probe; see probe()."""
         return self.probe({0: script}, timeout)[0]
 
-    def probe(self, scripts: Mapping[Hashable, str], timeout: float = 60) -> Dict[Hashable, Probe]:
+    def probe(self, scripts: Mapping[Hashable, str], timeout: float = 60) -> dict[Hashable, Probe]:
         """Ask many things in one round trip: {key: script} -> {key: Probe(ok, out)}. A probe changes nothing.
 
         Each script runs as root in a shell of its own; ok is exit code 0, out its output (both streams, masked).
@@ -236,8 +236,8 @@ class Host:
         )
         what = f"probe {len(keys)} things in one round trip"
         done = self.run(script, timeout=timeout, quiet=True, what=what)
-        found: Dict[Hashable, Probe] = {}
-        text: List[str] = []
+        found: dict[Hashable, Probe] = {}
+        text: list[str] = []
         for line in done.out.splitlines():
             before, marked, code = line.rpartition(mark + " ")
             if not marked:
@@ -250,14 +250,12 @@ class Host:
             raise RunbookError(what, self.name, f"{len(found)} answers came back", do)
         return found
 
-    def put(
-        self, content: Union[str, bytes], path: str, mode: str = "0644", owner: str = "root:root"
-    ) -> None:
+    def put(self, content: str | bytes, path: str, mode: str = "0644", owner: str = "root:root") -> None:
         """Write a file on the host, whole or not at all. It travels on stdin."""
         data = content.encode() if isinstance(content, str) else content
         # The checksum: when the connection ends, cat sees an end of file and would leave a half.
         sha256 = hashlib.sha256(data).hexdigest()
-        script = shell.script(Path(__file__).with_name("put.sh"), path, sha256, owner, mode)
+        script = shell.script(Path(__file__).with_name("scripts") / "put.sh", path, sha256, owner, mode)
         self.run(script, stdin=data, what=f"write {path} on the host")
 
     def get(self, path: str) -> bytes:

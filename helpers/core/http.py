@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional
+from typing import Any
 
 import httpx
 
 
-def through(socks: Optional[int], **settings: Any) -> httpx.Client:
+def through(socks: int | None, **settings: Any) -> httpx.Client:
     """A client behind the SOCKS proxy at this local port; None: without a proxy. settings: httpx.Client's own."""
     address = None if socks is None else f"socks5://127.0.0.1:{socks}"
     try:

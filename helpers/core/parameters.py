@@ -8,7 +8,7 @@ import io
 import ipaddress
 import re
 import tokenize
-from typing import Any, Dict, Iterable, Iterator, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Iterable, Iterator, Mapping, NamedTuple
 
 from helpers.core import address_pools
 from helpers.core.errors import BadInput
@@ -27,7 +27,7 @@ class Parameter(NamedTuple):
     name: str
     default: Any
     help: str
-    choices: Tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
 
 
 def read(source: str) -> Iterator[Parameter]:
@@ -45,7 +45,7 @@ def read(source: str) -> Iterator[Parameter]:
             yield Parameter(node.targets[0].id, ast.literal_eval(node.value), comment, choices)
 
 
-def check(chapter: str, known: Mapping[str, Parameter], given: Mapping[str, Any]) -> Dict[str, Any]:
+def check(chapter: str, known: Mapping[str, Parameter], given: Mapping[str, Any]) -> dict[str, Any]:
     """The known parameters with `given` over their defaults. BadInput names the first one that does not fit.
 
     Types are those of the example values in the parameters cell, also inside lists; a comment that begins with
@@ -80,7 +80,7 @@ def nearest(name: object, known: Iterable[str]) -> str:
     return f"Did you mean {close[0]}?" if close else ""
 
 
-def _problem(parameter, value) -> Optional[str]:
+def _problem(parameter, value) -> str | None:
     items = value if isinstance(value, list) else [value]
     for why_not in (_wrong_type, _unsafe, _no_choice):
         problem = why_not(parameter, value, items)

@@ -1,11 +1,11 @@
-"""Commands of this machine, with their output line by line as it comes; a late one is ended with all that it started."""
+"""Commands of this machine, their output line by line as it comes; a late one is ended with all it started."""
 
 from __future__ import annotations
 
 import contextlib
 import threading
 import time
-from typing import Callable, List, NamedTuple, Optional, Sequence, Union
+from typing import Callable, NamedTuple, Sequence
 
 import sh
 
@@ -21,13 +21,13 @@ class Result(NamedTuple):
 
 def execute(
     argv: Sequence[str],
-    stdin: Union[str, bytes, None] = None,
+    stdin: str | bytes | None = None,
     timeout: float = 20,
-    on_line: Optional[Callable[[str, str], None]] = None,
+    on_line: Callable[[str, str], None] | None = None,
 ) -> Result:
     """Run argv. on_line("out" or "err", line): called as lines come. TimeoutError after `timeout` seconds."""
-    out: List[str] = []
-    err: List[str] = []
+    out: list[str] = []
+    err: list[str] = []
     start = time.monotonic()
     running = sh.Command(argv[0])(
         *argv[1:],

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Union
 
 
-def script(path: Union[str, Path], *arguments: object) -> str:
+def script(path: str | Path, *arguments: object) -> str:
     """The script's text with $1, $2, ... set to these arguments: for a step's apply and undo, a probe, or host.run.
 
     Comment lines at its beginning (the shebang, what it is for) are left out: they would travel with each call.

@@ -7,7 +7,7 @@ import hashlib
 import os
 import tempfile
 from pathlib import Path
-from typing import Iterator, List, Tuple
+from typing import Iterator
 
 from helpers.core import files
 from helpers.core.errors import RunbookError
@@ -56,8 +56,7 @@ _ERRORS = [  # what OpenSSH writes, what it means, what to do
     (
         "Permission denied",
         "the host refused the key (or the user name)",
-        "ssh {where} must work without a password. "
-        "Offer the right key: IdentityFile in ~/.ssh/config, or ssh-add.",
+        "ssh {where} must work without a password. Offer the right key: IdentityFile in ~/.ssh/config, or ssh-add.",
     ),
     (
         "Too many authentication failures",
@@ -73,7 +72,7 @@ class Connection:
     def __init__(self, target: Target):
         self.target = target
 
-    def endpoint(self) -> Tuple[List[str], str]:
+    def endpoint(self) -> tuple[list[str], str]:
         """(ssh options, destination) of this target."""
         t = self.target
         options = ["-o", "BatchMode=yes", "-o", f"ConnectTimeout={CONNECT_TIMEOUT}"]
@@ -105,7 +104,7 @@ class Connection:
             path = str(folder / tag)
         return path
 
-    def command(self, *more: str) -> List[str]:
+    def command(self, *more: str) -> list[str]:
         """The argv of `ssh` to this host; more: options before the destination."""
         options, where = self.endpoint()
         return ["ssh", *options, "-o", "ControlPath=" + self.socket, *more, where]
@@ -164,7 +163,7 @@ class Connection:
             _ssh(self.command("-O", "cancel", *spec))
 
 
-def _ssh(argv: List[str], timeout: float = 20) -> Result:
+def _ssh(argv: list[str], timeout: float = 20) -> Result:
     try:
         return execute(argv, timeout=timeout)
     except TimeoutError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 from helpers.core import show
 from helpers.core.errors import FAULTS_OF_OURS, ConnectionLost, RunbookError, words
@@ -24,7 +24,7 @@ class Result(NamedTuple):
     title: str
     expected: str = ""
     seen: str = ""
-    entry: Optional[str] = None
+    entry: str | None = None
 
 
 class Prober:

@@ -46,6 +46,4 @@ def _mend(failed, mode, notebook):
     mends = [notebook.entries[r.entry].do for r in failed if r.entry in notebook.entries]
     if mode == "verify" and len(mends) < len(failed):
         mends.append("Run again with mode=install: it makes what is missing.")
-    return "\n".join(dict.fromkeys(mends)) or (
-        "See the chapter's Troubleshooting, and ./runbook logs " + notebook.id
-    )
+    return "\n".join(dict.fromkeys(mends)) or ("See the chapter's Troubleshooting, and ./runbook logs " + notebook.id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Callable, Optional, TypeVar
+from typing import Callable, TypeVar
 
 from helpers.core.errors import NotYet, RunbookError
 
@@ -19,13 +19,13 @@ class TimedOut(RunbookError):
 def wait(  # noqa: PLR0913 - its keywords are its interface
     what: str,
     ready: Callable[[], T],
-    failed: Optional[Callable[[], Optional[str]]] = None,
+    failed: Callable[[], str | None] | None = None,
     timeout: float = 60,
     *,
     every: float = 0.5,
-    host: Optional[str] = None,
-    tell: Optional[Callable[[str], None]] = None,
-    do: Optional[str] = None,
+    host: str | None = None,
+    tell: Callable[[str], None] | None = None,
+    do: str | None = None,
 ) -> T:
     """Poll until `ready()` returns something true, and return it.
 

@@ -99,7 +99,7 @@ class Sandbox:
         with contextlib.ExitStack() as held:
             held.enter_context(self._locked(report))
             coming = supply.Supply(recipes, report, quiet)
-            coming.prepare = lambda: rootfs.builder(report, coming.stopped)
+            coming.prepare = lambda: rootfs.builder(coming.tell, coming.stopped)
             coming.serve = lambda built: self._serve(built, coming)
             if self._stands(recipes):
                 coming.all_served()

@@ -23,7 +23,12 @@ TOOLS = SETUP / "sandbox/tools"  # what several recipes use, at /tools in the bu
 
 AT_ONCE = 2  # builds on this machine: one compiles while the other one downloads, links or packs
 
+# For every recipe alike: with other flags than its neighbour's one compiles the standard library and shared modules anew.
+# What is left out of all programs at the end (-s -w) need not be made at all: 8% of the time, 17% of the cache.
+GO_FLAGS = "-buildvcs=false -modcacherw -trimpath -gcflags=all=-dwarf=false"
+
 CACHES = {
+    "GOFLAGS": GO_FLAGS,
     "OUT": "/out",
     "CACHE": "/cache",
     "GOCACHE": "/cache/go-build",
@@ -117,6 +122,7 @@ def build(artifact: str, report: Report, work: Work | None = None) -> Path:
         return final
     builder = rootfs.builder(report)
     with rootfs.lock(f"build-{artifact}", report, artifact):
+        final = place(artifact)  # the recipe may have changed while this waited
         if final.is_dir():
             return final
         with rootfs.slot("builds", AT_ONCE, report, artifact, work.stopped):

@@ -116,8 +116,8 @@ def _substitutes(new: Path, catalogue: Table, built: dict[str, Path]) -> Table:
             _link(folder / "out" / name, new / name)
     index: Table = {}
     for artifact, said in fidelity(built).items():
-        files = made.get(said["recipe"])  # one recipe may make several artifacts
-        if files is not None:
+        if said["recipe"] in made:  # one recipe may make several artifacts
+            files = made[said["recipe"]]
             entry = catalogue.get(artifact, {})
             index[artifact] = {
                 **said,

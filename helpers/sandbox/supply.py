@@ -18,7 +18,8 @@ from .builds import Report
 def recipes_for(artifacts: Iterable[str]) -> list[str]:
     """The recipes that make these artifacts and all that they need in turn, each once, in this order."""
     known, stated = builds.recipes(), mirror.fidelity()
-    makers = [stated.get(name, {}).get("recipe", name) for name in catalogue.with_needs(artifacts)]
+    names: list[str] = catalogue.with_needs(artifacts)
+    makers = [str(stated.get(name, {}).get("recipe", name)) for name in names]
     return [name for name in dict.fromkeys(makers) if name in known]
 
 
@@ -58,6 +59,7 @@ class Supply:
         self.serve: Callable[[dict[str, Path]], None] = lambda _built: None
         self.quiet, self.report = quiet, report
         self.tell: Report = builds.silent if quiet else report
+        self.preparing = (0.0, 0.0)  # when, and how long
         self.stopped, self.prepared = threading.Event(), threading.Event()
         self._lock, self._serving = threading.Lock(), threading.Lock()
         self._threads: list[threading.Thread] = []
@@ -121,8 +123,10 @@ class Supply:
                 self._at_end()
 
     def _ready(self) -> None:
+        began = time.time()
         try:
             self.prepare()
+            self.preparing = (began, round(time.time() - began, 1))
             self.serve_what_is_there()
         except rootfs.Stopped:
             pass
@@ -142,7 +146,7 @@ class Supply:
         return None
 
     def _make(self, item: Item, number: int) -> None:
-        work = builds.Work(nice=(15, 19)[min(number, 1)], quiet=self.quiet, stopped=self.stopped)
+        work = builds.Work(nice=(10, 15)[min(number, 1)] if self.quiet else 10, quiet=self.quiet, stopped=self.stopped)
         item.made = not builds.place(item.name).is_dir()
         try:
             item.folder = builds.build(item.name, self.report, work)
@@ -152,7 +156,7 @@ class Supply:
             item.state = "stopped"
         except Exception as error:
             item.state, item.error = "failed", _told(error)
-            self.report(f"{item.name}: failed, {item.error.saw.partition(chr(10))[0]}")
+            self.report(f"{item.name}: failed, {str(item.error.saw).splitlines()[0]}")
         item.seconds = item.seconds or round(time.time() - item.began, 1)
 
     def _serve_built(self) -> None:

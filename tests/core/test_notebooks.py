@@ -7,7 +7,7 @@ import re
 import pytest
 
 from helpers.command.plan import Plan
-from helpers.core import catalogue, notebooks
+from helpers.core import catalogue, notebooks, parameters
 from helpers.core.errors import BadInput
 
 CHAPTERS = notebooks.load_all()
@@ -174,7 +174,7 @@ def example(tmp_path):
 
 
 def test_parameters_and_their_comments_are_read(example):
-    assert example.parameters["port"] == ("port", 9000, "the port") and example.parameters["web_port"].help == ""
+    assert example.parameters["port"] == ("port", 9000, "the port", ()) and example.parameters["web_port"].help == ""
     assert example.label == "05 made" and example.requires == []
 
 
@@ -391,3 +391,21 @@ def test_the_key_changes_with_what_a_result_depends_on(chapters, tmp_path):
     assert Plan("local", given={"a": {"port": 1}}).key(Plan("local").known["a"]) != key
     made(tmp_path, "01_a.ipynb", {"id": "a", "title": "a"}, markdown="# Another text\n")
     assert Plan("local").key(Plan("local").known["a"]) != key
+
+
+@pytest.mark.parametrize(
+    "comment, choices",
+    [
+        ("one of cluster, node or loadbalancer: who reaches it", ("cluster", "node", "loadbalancer")),
+        ("one of minio or local", ("minio", "local")),
+        ("one of 1, 2; the model's version", ("1", "2")),
+        ("the one of them that is free", ()),
+    ],
+)
+def test_a_comment_names_the_choices_and_another_value_is_refused(comment, choices):
+    (found,) = parameters.read(f"expose = {choices[0] if choices else 'x'!r}   # {comment}\n")
+    assert found.choices == choices
+    if choices:
+        with pytest.raises(BadInput) as e:
+            parameters.check("x", {"expose": found}, {"expose": choices[0] + "x"})
+        assert all(c in e.value.saw for c in choices)

@@ -184,9 +184,7 @@ class Addons:
 
     def names_resolve(self):
         for name in ("kubernetes.default.svc.cluster.local", self._outside_name()):
-            got = self.ch.run(
-                f"python3 -c {shlex.quote(_RESOLVE)} {_DNS_ADDRESS} {name}", quiet=True
-            ).strip()
+            got = self.ch.run(f"python3 -c {shlex.quote(_RESOLVE)} {_DNS_ADDRESS} {name}", quiet=True).strip()
             if got in ("", "0"):
                 raise Unmet(f"an address for {name}", "none")
 

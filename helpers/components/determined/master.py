@@ -499,9 +499,7 @@ class Determined:
         given = [i.get("ip") for i in (found["status"]["loadBalancer"].get("ingress") or [])]
         if not given:
             raise Unmet("an address of MetalLB's", "none", "det-open")
-        self.ch.run(
-            catalogue.FETCH + f"fetch http://{given[0]}:{self.port}/api/v1/master", sudo=False, quiet=True
-        )
+        self.ch.run(catalogue.FETCH + f"fetch http://{given[0]}:{self.port}/api/v1/master", sudo=False, quiet=True)
         return f"{given[0]}:{self.port}"
 
     def runs_command(self, user):

@@ -174,9 +174,7 @@ class Pachyderm:
 
     def _id(self):
         if not hasattr(self, "_machine"):
-            self._machine = hashlib.sha256(
-                self.ch.run("cat /etc/machine-id", quiet=True).encode()
-            ).hexdigest()[:32]
+            self._machine = hashlib.sha256(self.ch.run("cat /etc/machine-id", quiet=True).encode()).hexdigest()[:32]
         return self._machine
 
     def manifest(self):
