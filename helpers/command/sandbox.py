@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Generator, Iterable
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import click
@@ -16,8 +16,8 @@ from helpers.core import notebooks
 from helpers.core.errors import RunbookError
 from helpers.core.secrets import SecretStore
 from helpers.core.target import Target
-from helpers.sandbox import Sandbox, caches, supply
-from helpers.sandbox.needs import Missing
+from helpers.sandbox import Sandbox, caches
+from helpers.sandbox.supply import recipes_for
 
 
 @click.group(
@@ -52,19 +52,13 @@ def _alone(name: str, what: str) -> Generator[Sandbox]:
         yield box
 
 
-def bring_up(name: str, more: Iterable[Missing] = ()) -> None:
-    """Install what is missing on this machine, and make or start the sandbox with all that chapters ask for."""
-    box = Sandbox(name)
-    doctor.install([*box.missing(), *more], say)
-    # Only what the chapters ask for is built: a substitute can take minutes.
-    box.up(say, supply.recipes_for([a for n in notebooks.load_all().values() for a in n.artifacts]))
-
-
 @sandbox.command("up")
 @name_option
 def up(name: str) -> None:
     """Make the host and its mirror, or start them."""
-    bring_up(_box(name).name)
+    box = _box(name)
+    doctor.install(box.missing(), say)
+    box.up(say, recipes_for(a for n in notebooks.load_all().values() for a in n.artifacts))
 
 
 @sandbox.command("down")

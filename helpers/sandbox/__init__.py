@@ -41,7 +41,7 @@ def _trim(coming: supply.Supply) -> None:
 
 
 class Status(TypedDict):
-    """state: running, stopped or absent. mirror: its URL, empty when it does not answer. since: ISO 8601. disk: bytes."""
+    """state: running, stopped or absent. mirror: a URL, empty when it does not answer. since: ISO 8601. disk: bytes."""
 
     name: str
     state: str

@@ -153,6 +153,8 @@ class Disk:
         for device in machine.output("losetup", "-n", "-O", "NAME", "-j", str(self.image)).split():
             machine.output("losetup", "-d", device)  # a kill between attaching and mounting
         for path in (self.image, self.image.with_suffix(".new")):
+            if path.is_file():
+                os.truncate(path, 0)  # free at once, also where some namespace still holds a copy of the mount
             path.unlink(missing_ok=True)
 
     # --- saved states
