@@ -20,13 +20,14 @@ from helpers.command.chapter_commands import ChapterGroup
 from helpers.command.plan import Plan
 from helpers.command.record import Run
 from helpers.command.runner import Runner, check_reachable, target_lock
+from helpers.command.sandbox import sandbox
 from helpers.core import notebooks
 from helpers.core.errors import BadInput, RunbookError
 from helpers.core.paths import REPO, runs
 from helpers.core.secrets import SecretStore
 from helpers.core.target import Target
 from helpers.sandbox import Sandbox
-from helpers.sandbox.supply import Supply, recipes_for
+from helpers.sandbox.supply import Supply
 
 
 @click.group(
@@ -246,61 +247,7 @@ def secrets(name: str | None, target: str | None) -> None:
         )
 
 
-@main.group(epilog=examples("./runbook sandbox up\n./runbook sandbox ssh -- uptime\n./runbook sandbox down --wipe"))
-def sandbox() -> None:
-    """The disposable host on this machine."""
-
-
-name_option = click.option("--name", default="sandbox", metavar="NAME", help="Which sandbox.  [default: sandbox]")
-
-
-def _box(name: str) -> Sandbox:
-    return Sandbox(Target.parse("sandbox:" + name).name)
-
-
-@sandbox.command("up")
-@name_option
-def sandbox_up(name: str) -> None:
-    """Make the host and its mirror, or start them."""
-    box = _box(name)
-    doctor.install(box.missing(), say)
-    box.up(say, recipes_for(a for n in notebooks.load_all().values() for a in n.artifacts))
-
-
-@sandbox.command("down")
-@name_option
-@click.option("--wipe", is_flag=True, help="Delete its disk, too.")
-def sandbox_down(name: str, wipe: bool) -> None:
-    """Stop the host and the mirror, and take back what they changed on this machine."""
-    box = _box(name)
-    with target_lock(Target.parse("sandbox" if name == "sandbox" else "sandbox:" + name).slug, "sandbox down"):
-        box.down(wipe=wipe, report=say)
-        if wipe:
-            SecretStore(Target.parse("sandbox" if name == "sandbox" else "sandbox:" + name).slug).forget_all()
-
-
-@sandbox.command("ssh", context_settings={"ignore_unknown_options": True})
-@name_option
-@click.argument("command", nargs=-1)
-def sandbox_ssh(name: str, command: tuple[str, ...]) -> None:
-    """Log in to the host, or run a command there."""
-    box = _box(name)
-    if box.status()["state"] != "running":
-        raise RunbookError("log in to the sandbox", saw="it does not run", do="./runbook sandbox up")
-    argv = box.ssh(*command)
-    os.execvp(argv[0], argv)
-
-
-@sandbox.command("status")
-@name_option
-def sandbox_status(name: str) -> None:
-    """Is it running, where, and how large is it?"""
-    found = _box(name).status()
-    for key, value in found.items():
-        if key == "disk":
-            value = f"{value / 2**30:.1f} GiB"
-        console.print(f"{key:<8} {value}", markup=False)
-    sys.exit(0 if found["state"] == "running" else 1)
+main.add_command(sandbox)
 
 
 @main.command(epilog=examples("./runbook book\n./runbook book --open\n./runbook book --readme"))
@@ -348,7 +295,7 @@ def replay(target: str | None, only: tuple[str, ...]) -> None:
 def test(faults: bool, pytest_arguments: tuple[str, ...]) -> None:
     """The project's own tests, the real sandbox included."""
     proved = [lack for n in notebooks.load_all().values() for lack in doctor.chapter_lacks(n, n.check({}))]
-    doctor.install(_box("test").missing() + proved, say)
+    doctor.install(Sandbox("test").missing() + proved, say)
     if faults:
         os.environ["RUNBOOK_FAULTS"] = "all"
     chosen = any((REPO / a.split("::")[0]).exists() for a in pytest_arguments if not a.startswith("-"))
