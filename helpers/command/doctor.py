@@ -9,13 +9,17 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
-from helpers.components.label_studio import browser
+from helpers.core import notebooks
 from helpers.core.errors import RunbookError
+from helpers.core.notebooks import Notebook
 from helpers.sandbox.needs import Missing, from_debian, install_command, is_debian, sandbox_lacks
 
 PYTHON = (3, 11)
+Version = tuple[Any, ...]
 
 
 def is_ubuntu(release: Path = Path("/etc/os-release")) -> bool:
@@ -23,80 +27,65 @@ def is_ubuntu(release: Path = Path("/etc/os-release")) -> bool:
     return release.exists() and bool(re.search("^ID(_LIKE)?=.*ubuntu", release.read_text(), re.M))
 
 
-def lacks(version: tuple = tuple(sys.version_info)) -> list[Missing]:
-    """Everything this machine lacks: for the runbook itself, for the sandbox, and for later chapters."""
-    return runbook_lacks(version) + sandbox_lacks() + later_lacks()
+def lacks(version: Version = sys.version_info) -> list[Missing]:
+    """Everything this machine lacks: for the runbook itself, for the sandbox, and for what chapters name."""
+    named = [lack for n in notebooks.load_all().values() for lack in chapter_lacks(n)]
+    return runbook_lacks(version) + sandbox_lacks() + named
 
 
-def runbook_lacks(version: tuple = tuple(sys.version_info)) -> list[Missing]:
+def runbook_lacks(version: Version = sys.version_info) -> list[Missing]:
     """What the runbook itself needs, with a target of any kind."""
-    found = []
-    if tuple(version[:2]) < PYTHON:
-        wanted = ".".join(map(str, PYTHON))
-        mend = (
-            "brew install python@" + wanted
-            if platform.system() == "Darwin"
-            else f"install Python {wanted} or newer beside it (Debian 12: {install_command('python3', 'python3-venv')}), then RUNBOOK_PYTHON=python{wanted} ./runbook doctor"
-        )
-        found.append(Missing(f"Python {wanted}", f"this is Python {version[0]}.{version[1]}", mend))
+    found = [] if version[:2] >= PYTHON else [_old_python(version)]
     if not (importlib.util.find_spec("venv") and importlib.util.find_spec("ensurepip")):
-        found.append(
-            from_debian(
-                "venv", "the runbook installs its libraries in an environment of its own", "runbook", "python3-venv"
-            )
-        )
+        why = "the runbook installs its libraries in an environment of its own"
+        found.append(from_debian("venv", why, "runbook", "python3-venv"))
     for program in ("ssh", "ssh-keygen"):
         if not shutil.which(program):
-            found.append(
-                from_debian(program, "every target but local is reached by OpenSSH", "runbook", "openssh-client")
-            )
+            why = "every target but local is reached by OpenSSH"
+            found.append(from_debian(program, why, "runbook", "openssh-client"))
     return found
 
 
-def later_lacks() -> list[Missing]:
-    """What only the chapters from Kubernetes on need here."""
-    found = browser_lacks()
-    if not shutil.which("kubectl"):
-        found.append(
-            from_debian("kubectl", "to use the cluster from this machine (1.17 to 1.21)", "later", "kubernetes-client")
-        )
-    if not shutil.which("helm"):
-        found.append(
-            Missing(
-                "helm",
-                "to install charts from this machine (3.5 or newer)",
-                "brew install helm" if platform.system() == "Darwin" else "see helm.sh/docs/intro/install",
-                "later",
-            )
-        )
-    return found
-
-
-def browser_lacks() -> list[Missing]:
-    """What a chapter lacks here to look at a page as a person does; without it, it leaves that proof out."""
-    missing = [
-        name
-        for name, there in (("chromium", browser.program()), ("chromedriver", shutil.which("chromedriver")))
-        if not there
-    ]
-    if platform.system() == "Darwin":
-        missing = missing[:1] if "chromium" in missing else []  # Selenium fetches Chrome's driver by itself
-    why = "to see Label Studio's pages in a browser"
-    if is_debian() and not is_ubuntu():
-        packages = {"chromium": "chromium", "chromedriver": "chromium-driver"}
-        return [Missing(name, why, install_command(packages[name]), "later", (packages[name],)) for name in missing]
+def _old_python(version: Version) -> Missing:
+    wanted = ".".join(map(str, PYTHON))
+    debian = install_command("python3", "python3-venv")
     mend = (
-        "brew install --cask google-chrome"
-        if platform.system() == "Darwin"
-        else "snap install chromium"
-        if is_debian()
-        else "install Chromium and its driver with this system's package manager"
+        f"install Python {wanted} or newer beside it (Debian 12: {debian}), "
+        f"then RUNBOOK_PYTHON=python{wanted} ./runbook doctor"
     )
-    return [Missing(name, why, mend, "later") for name in missing]
+    if platform.system() == "Darwin":
+        mend = "brew install python@" + wanted
+    return Missing(f"Python {wanted}", f"this is Python {version[0]}.{version[1]}", mend)
 
 
-def install(found: list[Missing], report) -> None:
-    """Install what Debian packages mend, after naming them; RunbookError with the commands where that cannot be done here."""
+def chapter_lacks(n: Notebook, values: Mapping[str, Any] | None = None) -> list[Missing]:
+    """What a chapter names in its metadata (`programs`) and this machine lacks.
+
+    values: the chapter's parameters; with them, only what these ask for (a program's `when` names the parameter).
+    """
+    asked = {name: p for name, p in n.programs.items() if values is None or values.get(p.get("when", ""))}
+    if platform.system() == "Darwin":
+        asked = {name: p for name, p in asked.items() if p.get("macos")}  # the others are not needed there
+    return [_missing(name, p) for name, p in asked.items() if not any(map(shutil.which, p.get("names", [name])))]
+
+
+def _missing(name: str, program: Mapping[str, str]) -> Missing:
+    """A chapter's program, with what its metadata say for this system: `macos`, `ubuntu`, `debian`, `elsewhere`."""
+    mend = program.get("elsewhere", "")
+    if platform.system() == "Darwin":
+        mend = program["macos"]
+    elif is_ubuntu() and "ubuntu" in program:
+        mend = program["ubuntu"]
+    elif "debian" in program and (is_debian() or not mend):
+        return from_debian(name, program["why"], "later", program["debian"])
+    return Missing(name, program["why"], mend or f"install {name}", "later")
+
+
+def install(found: list[Missing], report: Callable[[str], None]) -> None:
+    """Install what Debian packages mend, after naming them.
+
+    RunbookError with the commands where that cannot be done here.
+    """
     packages = sorted({package for lack in found for package in lack.packages})
     if not packages:
         return
@@ -124,6 +113,6 @@ def install(found: list[Missing], report) -> None:
         )
 
 
-def _apt(argv: list[str]) -> subprocess.CompletedProcess:
+def _apt(argv: list[str]) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_SUSPEND": "1"}
     return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=env)

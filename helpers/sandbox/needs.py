@@ -32,7 +32,7 @@ BREW = {"venv": "python@3.11", "ssh": "openssh", "ssh-keygen": "openssh", "kubec
 
 @dataclass(frozen=True)
 class Missing:
-    """One thing that is missing: for which part (runbook, sandbox, later) and, where they mend it, the Debian packages."""
+    """One thing that is missing. part: runbook, sandbox or later. packages: the Debian packages, where they mend it."""
 
     what: str
     why: str
@@ -68,7 +68,7 @@ def from_debian(what: str, why: str, part: str, *packages: str) -> Missing:
 
 
 def sandbox_lacks(folder: Path | None = None, need: int = SANDBOX_DISK) -> list[Missing]:
-    """What this machine lacks to host a sandbox whose files lie in folder, with `need` bytes free; empty when it can."""
+    """What this machine lacks to host a sandbox with its files in folder and `need` bytes free; empty when it can."""
     if platform.system() != "Linux":
         return [
             Missing("Linux", f"the sandbox is a Linux container and this is {platform.system()}", ELSEWHERE, "sandbox")
@@ -82,7 +82,7 @@ def sandbox_lacks(folder: Path | None = None, need: int = SANDBOX_DISK) -> list[
                 "sandbox",
             )
         ]
-    found = []
+    found: list[Missing] = []
     if not shutil.which("chroot"):
         return [
             Missing(
@@ -102,7 +102,7 @@ def sandbox_lacks(folder: Path | None = None, need: int = SANDBOX_DISK) -> list[
 
 def kernel_lacks(mounts: Path = Path("/proc/mounts")) -> list[Missing]:
     """What the kernel refuses here: namespaces, bridges, cgroups."""
-    found = []
+    found: list[Missing] = []
     if shutil.which("unshare"):
         # A bridge in a network of its own: nothing of the machine's is touched.
         bridge = ["ip", "link", "add", "probe", "type", "bridge"] if shutil.which("ip") else ["true"]
@@ -112,7 +112,8 @@ def kernel_lacks(mounts: Path = Path("/proc/mounts")) -> list[Missing]:
             found.append(
                 Missing(
                     "namespaces",
-                    f"the kernel refuses them here ({done.stderr.strip()}): this looks like a container without privileges",
+                    f"the kernel refuses them here ({done.stderr.strip()}): "
+                    "this looks like a container without privileges",
                     ELSEWHERE,
                     "sandbox",
                 )
@@ -143,7 +144,7 @@ def _disk_lacks(folder: Path, need: int) -> list[Missing]:
     place = folder
     while not place.exists():
         place = place.parent
-    found = []
+    found: list[Missing] = []
     if os.statvfs(place).f_flag & (os.ST_NOSUID | os.ST_NODEV | os.ST_NOEXEC):
         found.append(
             Missing(

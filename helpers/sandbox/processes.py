@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from helpers.core.errors import RunbookError
+
+Report = Callable[[str], None]  # told what is being done, a line at a time
+Steps = Sequence[tuple[signal.Signals, float]]
 
 MINIMAL = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
 
@@ -19,17 +23,17 @@ HERE = Path(__file__).resolve().parent
 # Dies with the runbook, also when that is killed.
 TIED = ["setpriv", "--pdeathsig", "KILL"]
 
-Steps = tuple[tuple[signal.Signals, float], ...]  # a signal, and the seconds to wait after it
-
 # For processes that ignore SIGTERM (unshare does) and hold no state.
-KILL = ((signal.SIGKILL, 5),)
+KILL: Steps = ((signal.SIGKILL, 5),)
 
 # The process writes its own pid file before it becomes the program: no moment in which it runs unknown.
 # The start time (field 22 of /proc/PID/stat, clock ticks since boot) tells it from a later one with the same pid.
 _SELF = 'f=$1; shift; read -r s < /proc/$$/stat; echo $$ $(set -- $s; echo ${22}) > "$f"; exec "$@"'
 
 
-def start(pidfile: Path, argv: list[str], log: Path, env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
+def start(
+    pidfile: Path, argv: Iterable[str | Path], log: Path, env: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
     """Start argv in a session of its own, with its output appended to log."""
     pidfile.parent.mkdir(parents=True, exist_ok=True)
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -64,10 +68,8 @@ def alive(pidfile: Path) -> int | None:
         pid, began = map(int, pidfile.read_text().split())
     except (OSError, ValueError):
         return None
-    try:
+    with contextlib.suppress(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)  # a child of ours that ended would stay as a zombie
-    except ChildProcessError:
-        pass
     now = _stat(pid)
     return pid if now and now[0] != "Z" and now[1] == began else None
 

@@ -6,6 +6,7 @@ import platform
 import pytest
 
 from helpers.command import doctor
+from helpers.core import notebooks
 from helpers.core.errors import RunbookError
 from helpers.sandbox import needs
 
@@ -65,7 +66,31 @@ def test_a_browser_is_for_later_and_ubuntu_has_it_as_a_snap(machine, monkeypatch
     assert [found[n].packages for n in ("chromium", "chromedriver")] == [("chromium",), ("chromium-driver",)]
     assert found["chromium"].part == "later" and not doctor.runbook_lacks()
     monkeypatch.setattr(doctor, "is_ubuntu", lambda: True)
-    assert {(lack.mend, lack.packages) for lack in doctor.browser_lacks()} == {("snap install chromium", ())}
+    n = notebooks.find("label_studio")
+    assert {(lack.mend, lack.packages) for lack in doctor.chapter_lacks(n)} == {("snap install chromium", ())}
+    assert len(doctor.chapter_lacks(n, n.check({}))) == 2 and not doctor.chapter_lacks(
+        n, n.check({"screenshot": False})
+    )
+
+
+@pytest.mark.parametrize(
+    "system, debian, mend", [("Darwin", True, "brew"), ("Linux", False, "Chromium and its driver")]
+)
+def test_a_browser_elsewhere(machine, monkeypatch, system, debian, mend):
+    for name in ("chromium", "chromedriver"):
+        (machine / name).unlink()
+    monkeypatch.setattr(platform, "system", lambda: system)
+    monkeypatch.setattr(doctor, "is_debian", lambda: debian)
+    monkeypatch.setattr(doctor, "is_ubuntu", lambda: False)
+    found = doctor.chapter_lacks(notebooks.find("label_studio"))
+    assert mend in found[0].mend and not found[0].packages
+    assert len(found) == (1 if system == "Darwin" else 2), "Selenium fetches the driver by itself there"
+
+
+def test_only_what_a_chapters_parameters_ask_for_is_installed_by_up(machine):
+    (machine / "kubectl").unlink()
+    n = notebooks.find("kubernetes")
+    assert named(doctor.chapter_lacks(n)) and not doctor.chapter_lacks(n, n.check({}))
 
 
 def test_helm_is_only_a_note_for_later(machine):

@@ -22,7 +22,7 @@ MAC = "ssh://me@mac.example"  # and there uname says Darwin
 
 
 class Command:
-    """`python -m helpers ...` with a home, records and a PATH of this test's own; `ssh` there notes that it was started."""
+    """`python -m helpers ...` with a home, runs and a PATH of its own; `ssh` there notes that it was started."""
 
     def __init__(self, folder):
         self.home, self.runs, self.log, self.folder = folder / "home", folder / "runs", folder / "ssh.log", folder
@@ -336,8 +336,8 @@ def test_a_secret_is_shown_only_by_name(runbook, monkeypatch):
 
 def commands(group, before=()):
     yield before
-    for name, command in getattr(group, "commands", {}).items():
-        yield from commands(command, before + (name,))
+    for name in group.list_commands(None) if hasattr(group, "list_commands") else ():
+        yield from commands(group.get_command(None, name), (*before, name))
 
 
 def test_every_command_has_help_with_examples(runbook):
@@ -349,6 +349,7 @@ def test_every_command_has_help_with_examples(runbook):
         ("sandbox", "up"),
         ("sandbox", "ssh"),
         ("book",),
+        ("notebook",),
         ("test",),
         ("doctor",),
     } <= set(every)

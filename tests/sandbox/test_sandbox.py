@@ -14,7 +14,7 @@ import pytest
 
 from helpers.core.errors import BadInput, RunbookError
 from helpers.core.paths import REPO, home
-from helpers.sandbox import Sandbox, boot, builds, mirror, needs, processes, rootfs
+from helpers.sandbox import Sandbox, boot, builds, mirror, needs, network, processes, rootfs
 
 pytestmark = pytest.mark.skipif(
     bool(needs.sandbox_lacks()), reason="this machine cannot host a sandbox: ./runbook doctor"
@@ -93,7 +93,7 @@ def machine_state():
     """The machine's mounts, zombies among our children, and IP forwarding."""
     children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
     zombies = [pid for pid in children if (processes._stat(int(pid)) or "?")[0] == "Z"]
-    return {"mounts": Path("/proc/self/mountinfo").read_text(), "zombies": zombies, "forward": boot.FORWARD.read_text()}
+    return {"mounts": Path("/proc/self/mountinfo").read_text(), "zombies": zombies, "forward": network.FORWARD.read_text()}
 
 
 def up_in_a_process(box, die_at=None, recipes=None):
