@@ -128,8 +128,8 @@ class Run(BaseModel):
         os.replace(link, runs() / "latest")
 
 
-def now() -> str:
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+def now(precision: str = "seconds") -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec=precision)
 
 
 def new(target: str, mode: str) -> Run:

@@ -194,7 +194,7 @@ class Runner:
         c, start = self.current.chapters[n.id], time.monotonic()
         if self.stopping.is_set():
             return
-        c.key, c.state, c.began = self.plan.key(n), "running", record.now()
+        c.key, c.state, c.began = self.plan.key(n), "running", record.now("milliseconds")
         self.progress.state(n.label, "running")
         self._record()
         if not self._skipped(n, c):

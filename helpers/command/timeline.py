@@ -62,7 +62,8 @@ class Clock:
 
     def _builder(self, supply: Supply) -> list[Span]:
         began, seconds = supply.preparing
-        return [Span(kind="set-up", name="the builder", began=round(began - self.began, 1), seconds=seconds)]
+        began = max(0, round(began - self.began, 1))
+        return [Span(kind="set-up", name="the builder", began=began, seconds=seconds)]
 
     def _build(self, item: Item) -> Span:
         state, began = "ok" if item.state == "served" else item.state, round(item.began - self.began, 1)
