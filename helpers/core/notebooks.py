@@ -32,6 +32,11 @@ class Notebook:
         self.title: str = meta["title"]
         self.requires: list[str] = meta.get("requires", [])
         self.provides: list[str] = meta.get("provides", [])
+        self.where: str = meta.get("where", "")  # where the component runs, in words
+        self.processes: list[str] = meta.get("processes", [])  # names of its programs on the host, which may hold its ports
+        self.programs: dict[str, Any] = meta.get("programs", {})  # on the operator's machine, {name: {"why", "when": a parameter}}
+        self.commands: dict[str, str] = meta.get("commands", {})  # of ./runbook, {name: module}
+        self.tables: dict[str, Any] = meta.get("tables", {})  # {table of the book: rows}
         self.number = path.name.split("_")[0]
         self.parameters = {p.name: p for p in self._parameters()}
 
@@ -55,12 +60,13 @@ class Notebook:
 
     @property
     def artifacts(self) -> list[str]:
-        """Names of the catalogue's artifacts that the chapter asks for."""
-        return [
-            name
-            for _, source in self._cells("code")
-            for name in re.findall(r'\bch\.(?:artifact|tool)\("([^"]+)"\)', source)
-        ]
+        """Names of the catalogue's artifacts that the chapter asks for, one by one or in a loop over their names."""
+        found: list[str] = []
+        for _, source in self._cells("code"):
+            for loop in re.finditer(r"\bfor (\w+) in \(([^)]*)\):\s+ch\.artifact\(\1\)", source):
+                found += re.findall(r'"([^"]+)"', loop.group(2))
+            found += re.findall(r'\bch\.(?:artifact|tool)\("([^"]+)"\)', source)
+        return found
 
     @property
     def entries(self) -> dict[str, Entry]:
