@@ -10,7 +10,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import TYPE_CHECKING
 
 from helpers.command import record
@@ -31,7 +31,7 @@ WELL = {"install": "ok", "verify": "ok", "plan": "planned", "remove": "removed"}
 
 
 @contextlib.contextmanager
-def target_lock(slug: str, what: str) -> Iterator[None]:
+def target_lock(slug: str, what: str) -> Generator[None]:
     """Only one run at a time on a target. BadInput names the one that is there."""
     path = home("locks") / ("target-" + slug)
     with open(path, "a+") as f:
