@@ -111,7 +111,7 @@ class Work:
     """How to build: nice is the weight beside all else on this machine (19 the lightest), quiet leaves a recipe's lines
     to its log, stopped ends the build at once."""
 
-    nice: int = 10
+    nice: int = 5
     quiet: bool = False
     stopped: threading.Event = field(default_factory=threading.Event)
 
