@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import pytest
+from host_state import difference, state, without_times
 
 from helpers.core.errors import BadInput, RunbookError
 from helpers.core.host import Host
@@ -21,8 +22,6 @@ from helpers.core.paths import REPO, home
 from helpers.core.secrets import SecretStore
 from helpers.core.target import Target
 from helpers.sandbox import Sandbox, boot, builds, disk, mirror, needs, network, processes, rootfs
-
-from host_state import difference, state, without_times
 
 SELF = "self" + os.environ.get("RUNBOOK_TEST_SANDBOX", "test")[:11]
 OTHER = SELF + "2"
@@ -104,7 +103,11 @@ def machine_state():
     """The machine's mounts, zombies among our children, and IP forwarding."""
     children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
     zombies = [pid for pid in children if (processes._stat(int(pid)) or "?")[0] == "Z"]
-    return {"mounts": Path("/proc/self/mountinfo").read_text(), "zombies": zombies, "forward": network.FORWARD.read_text()}
+    return {
+        "mounts": Path("/proc/self/mountinfo").read_text(),
+        "zombies": zombies,
+        "forward": network.FORWARD.read_text(),
+    }
 
 
 def up_in_a_process(box, die_at=None, recipes=None, call="up(report, None if recipes else [])"):
@@ -312,8 +315,8 @@ def saved(box, store):
     """The running host, whose saved states of a test are forgotten afterwards."""
     box.up(artifacts=[])
     yield box
-    for state in box.saved():
-        box.forget(state.name)
+    for kept in box.saved():
+        box.forget(kept.name)
     box.up(artifacts=[])
 
 
@@ -488,7 +491,11 @@ done
 
 def test_databases_that_wrote_while_they_were_saved_come_back_with_all_they_had_acknowledged(saved):
     ask(saved, "sudo apt-get -q update && sudo apt-get -qy install postgresql etcd-server etcd-client", seconds=300)
-    ask(saved, "sudo systemctl start postgresql etcd && sudo systemd-run --quiet --uid=postgres bash -c " + shlex.quote(WRITER))
+    ask(
+        saved,
+        "sudo systemctl start postgresql etcd && sudo systemd-run --quiet --uid=postgres bash -c "
+        + shlex.quote(WRITER),
+    )
     time.sleep(5)
     saved.save("busy")
     saved.restore("busy")
