@@ -9,7 +9,7 @@ import os
 import re
 import subprocess
 import time
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypedDict
@@ -38,6 +38,12 @@ def _trim(coming: supply.Supply) -> None:
             caches.trim(coming.tell)
         except (RunbookError, OSError) as error:
             coming.tell(f"caches: not trimmed: {error}")
+
+
+def _last_of(count: int, close: Callable[[], None]) -> Callable[[], None]:
+    """What each of so many calls at its end; the last one closes."""
+    left = iter(range(count - 1, -1, -1))
+    return lambda: None if next(left) else close()
 
 
 class Status(TypedDict):
@@ -107,8 +113,12 @@ class Sandbox:
                 self._check(recipes)
                 self._make_host(recipes, report)
                 held.callback(_trim, coming)  # before the lock is given back
-                coming.start(held.pop_all().close)
-                self._boot_beside(report, coming)
+                leave = _last_of(2, held.pop_all().close)
+                coming.start(leave)
+                try:
+                    self._boot_beside(report, coming)
+                finally:
+                    leave()
             self._tell_endpoint()
         return coming
 

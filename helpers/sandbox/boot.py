@@ -182,7 +182,7 @@ class Guest:
                 "--capability=all",
                 "--resolv-conf=off",
                 "--timezone=off",
-                *self._device(),
+                *self._binds(),
                 "--link-journal=no",
                 "--boot",
             ],
@@ -190,10 +190,11 @@ class Guest:
             env={**processes.MINIMAL, "SYSTEMD_SECCOMP": "0", "SYSTEMD_NSPAWN_TMPFS_TMP": "0"},
         )
 
-    def _device(self) -> list[str]:
-        """The kubelet looks at the device that its disk is on, by the name that mountinfo says."""
+    def _binds(self) -> list[str]:
+        """The kubelet (1.20) looks for its folder's device by mountinfo and by name. It cannot where / is a btrfs
+        (google/cadvisor#2752): there /var is a mount point of the same disk, and the device has its node."""
         device = self.disk.device()
-        return [f"--bind={device}"] if device else []
+        return [f"--bind={device}", f"--bind={self.root / 'var'}:/var"] if device else []
 
     def halt(self, steps: processes.Steps = STOP) -> bool:
         """End the guest in order (KILL: as a power cut does), and its groups; True when it ran."""
