@@ -8,6 +8,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -22,27 +23,23 @@ Event = dict[str, Any]
 @functools.cache
 def _papermill() -> Any:
     """papermill with an engine of ours. Its import takes more than a second: bad input is refused before that."""
-    import papermill
-    from papermill.clientwrap import PapermillNotebookClient
-    from papermill.engines import NBClientEngine, papermill_engines
+    papermill, clients, engines = map(import_module, ("papermill", "papermill.clientwrap", "papermill.engines"))
 
-    class Engine(NBClientEngine):
-        """papermill's own engine, with an environment for the kernel and a hold on it for Ctrl-C."""
+    def execute(_: type, book: Any, kernel_name: str, env: dict[str, str], holds: list[Any], **_other: Any) -> Any:
+        client = clients.PapermillNotebookClient(
+            book,
+            kernel_name=kernel_name,
+            startup_timeout=60,
+            timeout=None,
+            extra_arguments=["--log-level=50"],  # a kernel's own chatter is no news
+        )
+        holds.append(client)
+        return client.execute(env=env)
 
-        @classmethod
-        def execute_managed_notebook(cls, nb_man, kernel_name, env=None, holds=None, start_timeout=60, **_):
-            client = PapermillNotebookClient(
-                nb_man,
-                kernel_name=kernel_name,
-                startup_timeout=start_timeout,
-                timeout=None,
-                extra_arguments=["--log-level=50"],  # a kernel's own chatter is no news
-            )
-            holds.append(client)
-            return client.execute(env=env)
-
+    # papermill's own engine, with an environment for the kernel and a hold on it for Ctrl-C
+    engine = type("Engine", (engines.NBClientEngine,), {"execute_managed_notebook": classmethod(execute)})
     logging.getLogger("papermill").setLevel(logging.ERROR)
-    papermill_engines.register("runbook", Engine)
+    engines.papermill_engines.register("runbook", engine)
     return papermill
 
 
@@ -118,7 +115,7 @@ class Execution:
 
 def _reason(e: Any) -> str:
     """The error of a cell: ours is text for a person already, whoever defined it; others get their name."""
-    lines = e.traceback if isinstance(e.traceback, list) else []
-    if lines and lines[0].startswith(MARK):
-        return "\n".join(lines)
+    text = "\n".join(e.traceback or [])
+    if text.startswith(MARK):
+        return text
     return f"{e.ename}: {e.evalue}"

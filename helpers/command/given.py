@@ -10,9 +10,9 @@ import yaml
 
 from helpers.core import notebooks
 from helpers.core.errors import BadInput
-from helpers.core.notebooks import Notebook
 
 KNOWN = {"target", "mode", "chapters", "parameters"}
+SHAPE = "A platform file has: target, mode, parameters (for all chapters), chapters (by id)."
 
 
 class Given(NamedTuple):
@@ -30,33 +30,30 @@ NOTHING = Given(None, None, {}, {})
 def platform_file(path: str | Path) -> Given:
     """What a platform.yaml says; BadInput names what it may not say."""
     try:
-        content = yaml.safe_load(Path(path).read_text()) or {}
+        content: Any = yaml.safe_load(Path(path).read_text()) or {}
     except (yaml.YAMLError, UnicodeDecodeError) as e:
         saw = " ".join(str(e).split())
         raise BadInput(f"read {path}", saw=saw, do="It must be YAML: see book/reference.") from None
-    problem = _problem(content)
-    if problem:
-        do = "A platform file has: target, mode, parameters (for all chapters), chapters (by id)."
-        raise BadInput(f"read {path}", saw="not known there: " + problem, do=do)
-    chapters = content.get("chapters") or {}
-    for name, values in chapters.items():
-        if not isinstance(values or {}, dict):
-            raise BadInput(f"read {path}", saw=f"chapters.{name} is not a map", do="chapters: {minio: {port: 9010}}")
-    return Given(
-        content.get("target"),
-        content.get("mode"),
-        {name: dict(values or {}) for name, values in chapters.items()},
-        dict(content.get("parameters") or {}),
+    known = _map(path, content, "not known there: " + type(content).__name__, SHAPE)
+    unknown = sorted(str(name) for name in known if name not in KNOWN)
+    if unknown:
+        raise BadInput(f"read {path}", saw="not known there: " + ", ".join(unknown), do=SHAPE)
+    chapters, parameters = (
+        _map(path, known.get(name), "not known there: chapters and parameters must be maps", SHAPE)
+        for name in ("chapters", "parameters")
     )
+    named = {
+        name: _map(path, values, f"chapters.{name} is not a map", "chapters: {minio: {port: 9010}}")
+        for name, values in chapters.items()
+    }
+    return Given(known.get("target"), known.get("mode"), named, parameters)
 
 
-def _problem(content: Any) -> str:
-    if not isinstance(content, dict):
-        return type(content).__name__
-    if set(content) - KNOWN:
-        return ", ".join(sorted(str(name) for name in set(content) - KNOWN))
-    maps = all(isinstance(content.get(name) or {}, dict) for name in ("chapters", "parameters"))
-    return "" if maps else "chapters and parameters must be maps"
+def _map(path: str | Path, value: Any, saw: str, do: str) -> dict[str, Any]:
+    """The value as a map, an empty one for nothing; BadInput where it is none."""
+    if not isinstance(value or {}, dict):
+        raise BadInput(f"read {path}", saw=saw, do=do)
+    return dict(value or {})
 
 
 def with_pairs(given: Given, pairs: Iterable[str]) -> Given:
@@ -66,7 +63,7 @@ def with_pairs(given: Given, pairs: Iterable[str]) -> Given:
     every = {p.name: p for n in known.values() for p in n.parameters.values()}
     chapters = {name: dict(values) for name, values in given.chapters.items()}
     for name, texts in by_chapter.items():
-        chapter: Notebook = notebooks.find(name, known)
+        chapter = notebooks.find(name, known)
         chapters.setdefault(chapter.id, {}).update(_typed(texts, chapter.parameters))
     return given._replace(chapters=chapters, parameters={**given.parameters, **_typed(everywhere, every)})
 

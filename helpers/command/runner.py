@@ -10,7 +10,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import TYPE_CHECKING
 
 from helpers.command import record
@@ -31,7 +31,7 @@ WELL = {"install": "ok", "verify": "ok", "plan": "planned", "remove": "removed"}
 
 
 @contextlib.contextmanager
-def target_lock(slug: str, what: str) -> Iterator[None]:
+def target_lock(slug: str, what: str) -> Generator[None]:
     """Only one run at a time on a target. BadInput names the one that is there."""
     path = home("locks") / ("target-" + slug)
     with open(path, "a+") as f:
@@ -194,7 +194,7 @@ class Runner:
         c, start = self.current.chapters[n.id], time.monotonic()
         if self.stopping.is_set():
             return
-        c.key, c.state, c.began = self.plan.key(n), "running", record.now()
+        c.key, c.state, c.began = self.plan.key(n), "running", record.now("milliseconds")
         self.progress.state(n.label, "running")
         self._record()
         if not self._skipped(n, c):

@@ -27,7 +27,7 @@ SANDBOX_PROGRAMS = {
     "mkfs.btrfs": ("btrfs-progs", "makes the sandbox's disk, which can be saved and restored"),
 }
 
-BREW = {"venv": "python@3.11", "ssh": "openssh", "ssh-keygen": "openssh", "kubectl": "kubernetes-cli"}
+BREW = {"venv": "python@3.11", "ssh": "openssh", "ssh-keygen": "openssh", "shellcheck": "shellcheck"}
 
 
 @dataclass(frozen=True)

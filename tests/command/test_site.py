@@ -118,3 +118,23 @@ def test_every_command_has_help_in_the_reference():
     for name in cli.main.list_commands(None):
         assert f"`./runbook {name}`" in text
     assert CliRunner().invoke(cli.book, ["--help"]).exit_code == 0
+
+
+COLUMNS = {"files": 3, "ports": 4, "secrets": 3}
+
+
+def test_what_chapters_say_of_themselves_has_a_place_in_the_book(known):
+    keys = {"id", "title", "requires", "provides", "where", "processes", "programs", "commands", "tables"}
+    marks = "".join(page.read_text() for page in (REPO / "book").glob("*.md"))
+    for n in known.values():
+        assert set(n.content["metadata"]["runbook"]) <= keys and n.where, n.id
+        assert all(f"<!-- {name} -->" in marks for name in n.tables), n.id
+        assert {(name, len(row)) for name, rows in n.tables.items() for row in rows} <= set(COLUMNS.items()), n.id
+        assert all(p["why"] for p in n.programs.values()), n.id
+        assert {p["when"] for p in n.programs.values() if "when" in p} <= set(n.parameters), n.id
+
+
+def test_no_mark_is_left_in_the_staged_book(known):
+    inserts = pages.inserts(known, cli.main)
+    left = {mark for page in (REPO / "book").glob("*.md") for mark in re.findall("<!-- (.+?) -->", page.read_text())}
+    assert left - set(inserts) <= {"first run", "where a cold run's time goes"}, "a mark that nothing fills"

@@ -12,7 +12,7 @@ import urllib.request
 
 import pytest
 
-from helpers.core import catalogue
+from helpers.core import catalogue, notebooks
 from helpers.sandbox import Sandbox, needs
 
 pytestmark = pytest.mark.skipif(
@@ -54,7 +54,7 @@ class Host:
 def host():
     box = Sandbox("k8stest")
     box.down(wipe=True)
-    box.up(artifacts=catalogue.with_needs(["microk8s", "busybox"]))
+    box.up(artifacts=catalogue.with_needs(["microk8s", "busybox", *notebooks.load_all()["addons"].artifacts]))
     yield Host(box)
     box.down(wipe=True)
 
