@@ -123,7 +123,7 @@ def build(artifact: str, report: Report, work: Work | None = None) -> Path:
     if final.is_dir():
         return final
     builder = rootfs.builder(report)
-    with rootfs.lock(f"build-{artifact}", report, artifact):
+    with rootfs.slot(f"build-{artifact}", 1, report, artifact, work.stopped):
         final = place(artifact)  # the recipe may have changed while this waited
         if final.is_dir():
             return final
