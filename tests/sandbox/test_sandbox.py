@@ -1,4 +1,4 @@
-"""The sandbox itself: made, used, rebooted, killed at bad moments, and gone without a trace. Needs root and real registries."""
+"""The sandbox itself: made, used, saved, killed at bad moments, gone without a trace. Needs root, real registries."""
 
 import contextlib
 import hashlib
@@ -181,7 +181,8 @@ def test_the_mirror_answers_from_inside_and_only_on_the_sandboxs_network(box):
 def test_containers_find_what_they_need(box):
     assert ask(
         box,
-        "sudo mkdir /sys/fs/cgroup/pids/probe 2>/dev/null || sudo mkdir /sys/fs/cgroup/probe; sudo sysctl -w net.ipv4.ip_forward=1; ls /dev/kmsg",
+        "sudo mkdir /sys/fs/cgroup/pids/probe 2>/dev/null || sudo mkdir /sys/fs/cgroup/probe; "
+        "sudo sysctl -w net.ipv4.ip_forward=1; ls /dev/kmsg",
     )
     assert "shared" in ask(box, "findmnt -no PROPAGATION /")
     kubepods = "/sys/fs/cgroup/pids/kubepods" if Path("/sys/fs/cgroup/pids").is_dir() else "/sys/fs/cgroup/kubepods"
@@ -344,7 +345,13 @@ def loops(box):
 
 
 INSTALL = """mkdir -p /tmp/probe/DEBIAN
-printf 'Package: probe\\nVersion: 1\\nArchitecture: all\\nMaintainer: nobody\\nDescription: none\\n' > /tmp/probe/DEBIAN/control
+cat > /tmp/probe/DEBIAN/control <<'END'
+Package: probe
+Version: 1
+Architecture: all
+Maintainer: nobody
+Description: none
+END
 dpkg-deb --build /tmp/probe && dpkg --install /tmp/probe.deb
 """
 
@@ -673,11 +680,13 @@ with tarfile.open(fileobj=layer, mode="w") as tar:
     member(tar, "hello", b"hello")
 layer = layer.getvalue()
 name = hashlib.sha256(layer).hexdigest()
-config = json.dumps({"architecture": "amd64", "os": "linux", "config": {}, "rootfs": {"type": "layers", "diff_ids": ["sha256:" + name]}}).encode()
+made = {"type": "layers", "diff_ids": ["sha256:" + name]}
+config = json.dumps({"architecture": "amd64", "os": "linux", "config": {}, "rootfs": made}).encode()
 with tarfile.open(out + "/images/probe.tar", "w") as tar:
     member(tar, name + "/layer.tar", layer)
     member(tar, "config.json", config)
-    member(tar, "manifest.json", json.dumps([{"Config": "config.json", "RepoTags": ["probe:1"], "Layers": [name + "/layer.tar"]}]).encode())
+    listed = {"Config": "config.json", "RepoTags": ["probe:1"], "Layers": [name + "/layer.tar"]}
+    member(tar, "manifest.json", json.dumps([listed]).encode())
 open(out + "/images.txt", "w").write("probe.tar example.org/self/probe:1\\n")
 END
 """
