@@ -293,7 +293,7 @@ def replay(target: str | None, only: tuple[str, ...]) -> None:
 def test(faults: bool, pytest_arguments: tuple[str, ...]) -> None:
     """The project's own tests, the real sandbox included."""
     proved = [lack for n in notebooks.load_all().values() for lack in doctor.chapter_lacks(n, n.check({}))]
-    doctor.install(Sandbox("test").missing() + proved, say)
+    doctor.install(Sandbox("test").missing() + doctor.test_lacks() + proved, say)
     if faults:
         os.environ["RUNBOOK_FAULTS"] = "all"
     chosen = any((REPO / a.split("::")[0]).exists() for a in pytest_arguments if not a.startswith("-"))
