@@ -9,6 +9,7 @@ from pathlib import Path
 
 from helpers.core import shell
 from helpers.core.catalogue import FETCH
+from helpers.core.errors import NotYet
 
 
 class Action:
@@ -24,6 +25,15 @@ class Action:
         self.shown = [shown] if isinstance(shown, str) else list(shown)
         self.probe, self.apply, self.undo, self.after_changes = probe, apply, undo, after_changes
         self.absent = absent or ("! bash -euo pipefail -c " + shlex.quote(probe) if isinstance(probe, str) else None)
+
+    def but(self, **fields):
+        """The same action with other fields, named as in Action()."""
+        changed = Action(self.shown, self.probe, self.apply, self.undo, self.absent, self.after_changes)
+        for field, value in fields.items():
+            if not hasattr(changed, field):
+                raise TypeError("an action has no " + field)
+            setattr(changed, field, [value] if field == "shown" and isinstance(value, str) else value)
+        return changed
 
 
 def commands(lines, probe, undo=None):
@@ -159,6 +169,26 @@ class Service(Action):
             f"[ ! -e {path} ] && ! systemctl is-active -q {q}",
             after_changes=True,
         )
+
+
+def waits(ch, shown, what, why_not, *, failed=None, timeout=60, do=None):  # noqa: PLR0913 - its keywords are its interface
+    """Action: wait until it is so. what: what is waited for. why_not: a callable that returns None when it is so
+    and says why not otherwise, or a bash probe. failed, timeout (seconds), do: as for wait."""
+    asked = why_not if callable(why_not) else lambda: why_not_so(ch.host, why_not)
+
+    def ready():
+        why = asked()
+        if why is not None:
+            raise NotYet(why)
+        return True
+
+    return Action(shown, why_not, lambda: ch.wait(what, ready, failed=failed, timeout=timeout, do=do))
+
+
+def why_not_so(host, probe):
+    """None when a bash probe holds on the host, else what it printed."""
+    ok, seen = host.ask(probe)
+    return None if ok else seen or "the probe says no"
 
 
 def restart(host, unit):
