@@ -5,11 +5,9 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from helpers.core import notebooks
 from helpers.core.errors import Unmet
 from helpers.core.show import varying
-
-#: programs that the runbook's own chapters put on ports
-OURS = ("minio", "postgres", "kube-apiserver", "kube-proxy", "kubelite", "microk8s", "pachd", "label-studio")
 
 
 class Row(NamedTuple):
@@ -102,13 +100,14 @@ def _clock(skew):
 
 def judge_ports(facts, wanted):
     """Rows for the ports that chapters will take: free, ours, or taken (a warning: the chapter itself refuses)."""
-    return [_port(port, facts["ports"].get(port)) for port in wanted]
+    ours = {name for chapter in notebooks.load_all().values() for name in chapter.processes}
+    return [_port(port, facts["ports"].get(port), ours) for port in wanted]
 
 
-def _port(port, who):
+def _port(port, who, ours):
     """who: the program that listens there; "" when it has no name, None when nothing listens."""
     free, found = "free or ours", varying("free" if who is None else who or "somebody")
-    state = "ok" if who is None or who in OURS else "warn"
+    state = "ok" if who is None or who in ours else "warn"
     return Row(f"port {port}", found, free, free, state, "req-port", "taken by {}".format(who or "somebody"))
 
 
