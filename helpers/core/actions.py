@@ -183,8 +183,8 @@ class Service(Action):
 
 
 def waits(  # noqa: PLR0913 - its keywords are its interface
-    ch: Any,  # a Chapter, which stands on this module
-    shown: str | Sequence[str],
+    ch: Any,  # a Chapter: to import its type would close a circle
+    shown: str,
     what: str,
     why_not: Probe,
     *,
@@ -192,8 +192,10 @@ def waits(  # noqa: PLR0913 - its keywords are its interface
     timeout: float = 60,
     do: str | None = None,
 ) -> Action:
-    """Action: wait until it is so. what: what is waited for. why_not: a callable that returns None when it is so
-    and says why not otherwise, or a bash probe. failed, timeout (seconds), do: as for wait."""
+    """Action: wait until `why_not` says that it is so. what: what is waited for.
+
+    failed, timeout (seconds), do: as for wait.
+    """
 
     def ready() -> bool:
         why = why_not_so(ch.host, why_not) if isinstance(why_not, str) else why_not()

@@ -1,98 +1,125 @@
-"""Images: what their tag is made of, the pod that builds them, and the registry that keeps them."""
+"""Images: their tags, the pod that builds one, the registry that keeps it: real HTTP on loopback, no cluster here."""
 
 import importlib.util
 import json
 import tarfile
 
 import pytest
+import stand_in
 from serving import serving
-from stand_in import chapter
 
-from helpers.components.kubernetes import images
+from helpers.components.kubernetes import image_build, images
+from helpers.components.kubernetes.kube import Kube
+from helpers.components.kubernetes.registry import PLACE
 
-BASE = ("python:3", "a==1\n", {"M.py": "x"}, ["run"])
+BASE = ("x", "python:3", "a==1\n", {"M.py": "x"}, ["run"])
 
 
 def test_the_tag_changes_with_whatever_goes_in():
-    changed = ("python:4", "a==2\n", {"M.py": "y"}, ["other"])
-    given = [BASE] + [BASE[:n] + (changed[n],) + BASE[n + 1 :] for n in range(4)]
-    tags = {images.Images.tag(*one) for one in given}
-    assert len(tags) == 5 and images.Images.tag(*BASE) in tags and all(len(tag) == 12 for tag in tags)
+    tags = {
+        images.Image(*given).tag
+        for given in (
+            BASE,
+            (*BASE[:1], "python:4", *BASE[2:]),
+            (*BASE[:2], "a==2\n", *BASE[3:]),
+            (*BASE[:3], {"M.py": "y"}, ["run"]),
+            (*BASE[:4], ["other"]),
+        )
+    }
+    assert len(tags) == 5 and all(len(tag) == 12 for tag in tags)
+    assert images.Images.name(*BASE) == f"{PLACE}/x:{images.Image(*BASE).tag}"
 
 
-def test_the_builder_has_the_hosts_settings_for_pip_in_a_secret(monkeypatch):
+def test_the_builder_has_the_hosts_settings_for_pip_in_a_secret(monkeypatch, own_home):
     said = "[global]\nindex-url = https://me:word@index/\n@@@\nhttps_proxy=http://proxy:3128\n@@@\nyes\n"
-    ch = chapter(monkeypatch, "seldon", lambda script, stdin: said)
-    secret, pod = images.Images(ch, "models")._manifest("build-x", "x", "t", "python:3", {"M.py": "x"}, ["run", "M"])[
-        "items"
-    ]
-    assert secret["kind"] == "Secret" and "me:word" in secret["stringData"]["pip.conf"]
-    assert "me:word" not in json.dumps(pod)
-    container = pod["spec"]["containers"][0]
-    assert container["command"][:2] == ["python3", "/build/build_image"] and container["command"][-2:] == ["run", "M"]
-    assert container["image"] == "python:3"
+    kube = Kube(stand_in.chapter(monkeypatch, "seldon", lambda script, stdin: said))
+    image = images.Image("x", "python:3", "a==1\n", {"M.py": "x"}, ["run", "M"])
+    secret, pod = image_build.Build(kube, "models", image).manifest()["items"]
+    assert secret["kind"] == "Secret" and set(secret["stringData"]) == {
+        "M.py",
+        "requirements.txt",
+        "build_image",
+        "pip.conf",
+    }
+    assert "me:word" in secret["stringData"]["pip.conf"] and "me:word" not in json.dumps(pod)
+    (container,) = pod["spec"]["containers"]
+    assert container["command"][:2] == ["python3", "/build/build_image"]
+    assert container["command"][-3:] == [image.tag, "run", "M"] and container["image"] == "python:3"
     env = {e["name"]: e["value"] for e in container["env"]}
     assert env["https_proxy"] == "http://proxy:3128" and env["PIP_CERT"] == "/run/ca.crt"
     assert pod["spec"]["volumes"][1]["hostPath"]["type"] == "File"
 
 
+def _blob(blobs):
+    def answer(method, path, body):
+        if method == "HEAD":
+            return (200 if path.split("/")[4] in blobs else 404), {}, b""
+        if method == "POST":
+            return 202, {"Location": "/v2/x/blobs/uploads/1?state=s"}, b""
+        blobs[path.partition("digest=")[2]] = body
+        return 201, {}, b""
+
+    return answer
+
+
+def _tags(manifests):
+    return lambda *_: (200, {}, json.dumps({"tags": sorted(manifests) or None}).encode())
+
+
+def _manifest(manifests):
+    def answer(method, path, body):
+        if method == "DELETE":
+            manifests.clear()
+            return 202, {}, b""
+        there = manifests.get(path.split("/")[4])
+        return (404, {}, b"{}") if there is None else (200, {"Docker-Content-Digest": "sha256:1"}, there)
+
+    return answer
+
+
 @pytest.fixture
 def registry():
-    """A registry in memory, with the part of its API that is used: blobs, uploads, manifests, tags.
-
-    Yields (port, blobs, manifests, what was asked).
-    """
+    """A registry in memory, as far as it is used: blobs, uploads, manifests, tags. (port, blobs, manifests, asked)."""
     blobs, manifests, asked = {}, {}, []
+    answers = {"blobs": _blob(blobs), "tags": _tags(manifests), "manifests": _manifest(manifests)}
 
     def handle(request):
         method, path, _, body = request
         asked.append((method, path.partition("?")[0]))
-        parts = path.split("/")
-        if path == "/v2/":
-            return 200, {}, b"{}"
-        if parts[3] == "blobs" and method == "HEAD":
-            return (200 if parts[4] in blobs else 404), {}, b""
-        if parts[3] == "blobs" and method == "POST":
-            return 202, {"Location": "/v2/x/blobs/uploads/1?state=s"}, b""
-        if parts[3] == "blobs" and method == "PUT":
-            blobs[path.partition("digest=")[2]] = body
-            return 201, {}, b""
-        if parts[3] == "tags":
-            return 200, {}, json.dumps({"tags": sorted(manifests) or None}).encode()
-        if method == "PUT":
-            manifests[parts[4]] = body
-            return 201, {}, b""
-        if method == "DELETE":
-            manifests.clear()
-            return 202, {}, b""
-        return (
-            (200, {"Docker-Content-Digest": "sha256:1"}, manifests[parts[4]])
-            if parts[4] in manifests
-            else (404, {}, b"{}")
-        )
+        return answers[path.split("/")[3]](method, path, body) if path != "/v2/" else (200, {}, b"{}")
 
     with serving(handle) as port:
         yield port, blobs, manifests, asked
 
 
-def test_an_image_is_there_when_the_registry_has_its_tag_and_gone_when_it_has_none(monkeypatch, registry):
+def test_an_image_is_there_when_the_registry_has_its_tag_and_gone_when_it_has_none(registry, monkeypatch, own_home):
     port, _, manifests, _ = registry
+    asked = []
+    ch = stand_in.chapter(monkeypatch, "seldon", lambda script, stdin: asked.append(script) or "")
     monkeypatch.setattr(images, "PORT", port)
-    ch = chapter(monkeypatch, "seldon", lambda script, stdin: "")
-    action = images.Images(ch, "models").built("x", *BASE)
-    tag = images.Images.tag(*BASE)
+    action = images.Images(ch, "models").built(*BASE)
+    tag = images.Image(*BASE).tag
     assert action.probe() == "the registry has no image x:" + tag and action.absent() is None
     manifests[tag] = b"{}"
     assert action.probe() is None and action.absent() == "the registry has images of x"
     action.undo()
     assert action.absent() is None and action.probe()
+    assert "microk8s ctr images rm" in asked[-1]
+
+
+def test_a_registry_that_is_away_is_told(monkeypatch, own_home):
     monkeypatch.setattr(images, "PORT", 1)
-    assert "no answer from the registry at localhost:32000" in images.Images(ch, "models").registry_answers()
+    away = images.Images(stand_in.chapter(monkeypatch, "seldon", None), "models")
+    assert away.why_no_registry() == "no answer from the registry at localhost:32000: ConnectError"
+    assert away.built(*BASE).absent() is None, "it keeps nothing that could be reached"
+
+
+# -- what runs in the pod ---------------------------------------------------------------------------
 
 
 @pytest.fixture
 def builder():
-    spec = importlib.util.spec_from_file_location("build_image", str(images._BUILDER))
+    spec = importlib.util.spec_from_file_location("build_image", str(image_build.BUILDER))
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
