@@ -7,7 +7,7 @@ import json
 import httpx
 
 from helpers.components.addons import istio
-from helpers.components.kubernetes.kube import available
+from helpers.components.kubernetes.probes import available
 from helpers.components.seldon import flowers, grpc_predict
 from helpers.core.errors import RunbookError
 

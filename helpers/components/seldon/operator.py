@@ -7,7 +7,7 @@ import datetime
 import email.utils
 import json
 
-from helpers.components.kubernetes.kube import available
+from helpers.components.kubernetes.probes import available
 from helpers.core.errors import CommandFailed
 
 SYSTEM, MANAGER, RELEASE = "seldon-system", "seldon-controller-manager", "seldon-core"
