@@ -11,6 +11,8 @@ from helpers.core import shell
 from helpers.core.catalogue import FETCH
 from helpers.core.errors import NotYet
 
+SCRIPTS = Path(__file__).with_name("scripts")
+
 
 class Action:
     """One thing that a step makes true.
@@ -21,19 +23,17 @@ class Action:
     after_changes: applied again whenever an action before it in the same step was (a service after its settings).
     """
 
-    def __init__(self, shown, probe, apply, undo=None, absent=None, after_changes=False):
+    def __init__(  # noqa: PLR0913 - its fields, which are told above
+        self, shown, probe, apply, undo=None, absent=None, after_changes=False
+    ):
         self.shown = [shown] if isinstance(shown, str) else list(shown)
         self.probe, self.apply, self.undo, self.after_changes = probe, apply, undo, after_changes
         self.absent = absent or ("! bash -euo pipefail -c " + shlex.quote(probe) if isinstance(probe, str) else None)
 
     def but(self, **fields):
-        """The same action with other fields, named as in Action()."""
-        changed = Action(self.shown, self.probe, self.apply, self.undo, self.absent, self.after_changes)
-        for field, value in fields.items():
-            if not hasattr(changed, field):
-                raise TypeError("an action has no " + field)
-            setattr(changed, field, [value] if field == "shown" and isinstance(value, str) else value)
-        return changed
+        """The same action with some fields changed."""
+        names = ("shown", "probe", "apply", "undo", "absent", "after_changes")
+        return Action(**dict({n: getattr(self, n) for n in names}, **fields))
 
 
 def commands(lines, probe, undo=None):
@@ -45,29 +45,19 @@ def commands(lines, probe, undo=None):
 class File(Action):
     """A file on the host with exactly this content, owner and mode. Secrets in it are written as f"{secret}"."""
 
-    def __init__(self, content, path, mode, owner, fill, put):
+    def __init__(self, content, path, mode, owner, fill, put):  # noqa: PLR0913 - a file, and the host's two means
         data = fill(content).encode()
+        access = "{} {}".format(mode.lstrip("0") or "0", owner)
         q = shlex.quote(path)
-        done = (
-            'set -- $(sha256sum {0}); [ "$1" = {1} ] || {{ echo "{2}: content differs from what we write"; exit 1; }}\n'
-            "[ \"$(stat -c '%a %U:%G' {0})\" = '{3} {4}' ] || {{ stat -c '%n: %a %U:%G instead of {3} {4}' {0}; exit 1; }}"
-        ).format(q, hashlib.sha256(data).hexdigest(), path, mode.lstrip("0") or "0", owner)
         Action.__init__(
             self,
             f"write {path} ({mode} {owner})",
-            done,
+            _script("file_is", path, hashlib.sha256(data).hexdigest(), access),
             lambda: put(data, path, mode, owner),
             f"rm -f {q}",
             f"[ ! -e {q} ]",
         )
         self.path = path
-
-
-# apt waits for its lock when told to, dpkg does not; and an install that was cut off leaves packages half-configured.
-APT = r"""apt() { apt-get -qy -o DPkg::Lock::Timeout=300 "$@"; }
-settle() { for n in $(seq 100); do said=$(dpkg --configure -a 2>&1) && return 0; case $said in *lock*) sleep 3;; *) break;; esac; done; echo "$said" >&2; return 1; }
-settle
-"""
 
 
 def packages(names, purge=None, paths=(), users=()):
@@ -76,32 +66,30 @@ def packages(names, purge=None, paths=(), users=()):
     For remove: purge, package names or apt patterns (the names themselves when None), and the paths and users
     that the packages made and a purge leaves behind.
     """
-
-    def words(texts):
-        return " ".join(shlex.quote(t) for t in texts)
-
-    installed = "dpkg-query -W -f '${db:Status-Abbrev}\\n' $p 2>/dev/null | grep >/dev/null '^ii'"
+    apt = _script("apt")
+    update = "flock /run/lock/runbook-apt apt-get -qy update"
+    users_go = "\n".join(f"! id {u} >/dev/null 2>&1 || userdel {u}" for u in map(shlex.quote, users))
+    left = [f"[ ! -e {shlex.quote(p)} ]" for p in paths] + [f"! id {shlex.quote(u)} >/dev/null 2>&1" for u in users]
     return Action(
-        "apt-get install " + words(names),
-        f'for p in {words(names)}; do {installed} || {{ echo "$p is not installed"; exit 1; }}; done',
-        APT + "flock /run/lock/runbook-apt apt-get -qy update\napt --no-install-recommends install " + words(names),
-        APT
-        + f"apt purge {words(purge or names)}\napt autoremove --purge\nrm -rf --one-file-system {words(paths)}\nfor u in {words(users)}; do ! id $u >/dev/null 2>&1 || userdel $u; done",
-        f'for p in {words(names)}; do ! {installed} || {{ echo "$p is installed"; exit 1; }}; done\nfor f in {words(paths)}; do [ ! -e $f ]; done\nfor u in {words(users)}; do ! id $u >/dev/null 2>&1; done',
+        "apt-get install " + _words(names),
+        _script("packages_are", "there", *names),
+        f"{apt}\n{update}\napt --no-install-recommends install {_words(names)}",
+        f"{apt}\napt purge {_words(purge or names)}\napt autoremove --purge\n"
+        f"rm -rf --one-file-system {_words(paths)}\n{users_go}",
+        "\n".join([_script("packages_are", "gone", *names), *left]),
     )
 
 
 def snap(name, channel, then="true"):
-    """A classic snap from this channel; `then`: a script after its removal. A change that is under way (an install that was cut off) is waited for, up to 5 minutes."""
-    install = f"snap install {name} --classic --channel={channel}"
+    """A classic snap from this channel; `then`: a script after its removal.
+
+    A change that is under way (an install that was cut off) is waited for, up to 5 minutes.
+    """
+    listed = f"snap list {name} 2>/dev/null | grep >/dev/null ' {channel} '"
     return Action(
-        install,
-        f"snap list {name} 2>/dev/null | grep >/dev/null ' {channel} ' || {{ snap list {name} 2>&1 | tail -1; exit 1; }}",
-        f"""for n in $(seq 100); do
-  if snap list {name} >/dev/null 2>&1; then said=$(snap refresh {name} --classic --channel={channel} 2>&1) && break; else said=$({install} 2>&1) && break; fi
-  case $said in *"change in progress"*) sleep 3;; *) echo "$said" >&2; exit 1;; esac
-done
-echo "$said" """,
+        f"snap install {name} --classic --channel={channel}",
+        f"{listed} || {{ snap list {name} 2>&1 | tail -1; exit 1; }}",
+        _script("snap_install", name, channel),
         f"snap remove --purge {name}\n{then}",
         f"! snap list {name} >/dev/null 2>&1",
     )
@@ -109,32 +97,15 @@ echo "$said" """,
 
 def artifact_file(artifact, path):
     """A single-file artifact at a path, mode 0755, checked against its checksum while it is still a temporary file."""
-    q, sha = shlex.quote(path), artifact.sha256
-    if re.fullmatch("[0-9a-f]{64}", sha):
-        done = f"echo '{sha}  '{q} | sha256sum -c --quiet -"
-        check = f'echo "{sha}  $part" | sha256sum -c --quiet -\n'
-    else:
+    q, sha256 = shlex.quote(path), artifact.sha256
+    if not re.fullmatch("[0-9a-f]{64}", sha256):
         raise ValueError(f"no checksum is known for {artifact.name}: refuse to install it")
     return Action(
         [f"fetch {artifact.path}", f"sha256sum -c, install {path} (0755 root:root)"],
-        done,
-        FETCH
-        + f"part={q}.part.$$; trap 'rm -f $part' EXIT\nfetch {shlex.quote(artifact.url)} > $part\n{check}chmod 0755 $part\nmv -f $part {q}",
+        f"echo '{sha256}  '{q} | sha256sum -c --quiet -",
+        FETCH + _script("fetch_program", artifact.url, sha256, path),
         f"rm -f {q} {q}.part.*",
         f"[ ! -e {q} ]",
-    )
-
-
-def _runs(unit, enabled_by, watched):
-    """A probe: the unit is active, starts at boot, and was started after the last change of the watched files."""
-    return """state=$(systemctl is-active {q} || true); [ "$state" = active ] || {{ echo "{unit} is $state"; exit 1; }}
-systemctl is-enabled -q {enabled} || {{ echo "{unit} does not start at boot"; exit 1; }}
-since=$(date -d "$(systemctl show -p ActiveEnterTimestamp {q} | cut -d= -f2-)" +%s)
-for f in {watched}; do [ "$(stat -c %Y "$f")" -le "$since" ] || {{ echo "{unit} runs with settings older than $f"; exit 1; }}; done""".format(
-        q=shlex.quote(unit),
-        unit=unit,
-        enabled=shlex.quote(enabled_by),
-        watched=" ".join(shlex.quote(f if isinstance(f, str) else f.path) for f in watched),
     )
 
 
@@ -146,6 +117,19 @@ def running(unit, after, enabled_by):
         f"systemctl enable -q {shlex.quote(enabled_by)}; systemctl restart {shlex.quote(unit)}",
         after_changes=True,
     )
+
+
+def _runs(unit, enabled_by, watched):
+    """A probe: the unit is active, starts at boot, and was started after the last change of the watched files."""
+    return _script("unit_runs", unit, enabled_by, *(f if isinstance(f, str) else f.path for f in watched))
+
+
+def _script(name, *arguments):
+    return shell.script(SCRIPTS / (name + ".sh"), *arguments)
+
+
+def _words(texts):
+    return " ".join(map(shlex.quote, texts))
 
 
 class Service(Action):
@@ -198,5 +182,5 @@ def restart(host, unit):
 
 def why_unit_failed(host, unit):
     """Why a systemd unit has failed, with its last log lines; None while it has not. For wait(failed=...)."""
-    failed, text = host.ask(shell.script(Path(__file__).with_name("unit_failed.sh"), unit))
+    failed, text = host.ask(shell.script(SCRIPTS / "unit_failed.sh", unit))
     return text if failed else None

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from pathlib import Path
 from urllib.parse import urlsplit
 
+from helpers.core import shell
 from helpers.core.errors import BadInput, RunbookError
 from helpers.core.paths import SETUP
 
@@ -17,8 +19,8 @@ else:
 
 KINDS = ("file", "tool", "apt", "snap", "image", "chart", "pip")
 
-# Prints a URL's content on the host; a fresh Ubuntu has one of the two.
-FETCH = 'fetch() { if command -v curl >/dev/null; then curl -fsSL --retry 3 --max-time 600 "$1"; else wget -qO- --tries=3 "$1"; fi; }\n'
+#: the beginning of a script that fetches: `fetch URL` prints the URL's content
+FETCH = shell.script(Path(__file__).with_name("scripts") / "fetch.sh") + "\n"
 
 
 class Artifact:
@@ -53,7 +55,7 @@ class Artifact:
         return f"{self._mirror}/{_path(url)}" if self._mirror else url
 
     def sha256_for(self, system, arch):
-        """The checksum of a tool's file; "" when none is known. The catalogue's `sha256_<os>_<arch>`, or what the mirror says."""
+        """The checksum of a tool's file, the catalogue's `sha256_<os>_<arch>` or the mirror's; "" when not known."""
         if self._mirror:
             return self._sums.get(self.url_for(system, arch)[len(self._mirror) + 1 :], "")
         return self.entry.get(f"sha256_{system}_{arch}", "")
@@ -71,7 +73,7 @@ def load(path=None):
         with open(str(path), "rb") as f:
             entries = tomllib.load(f)
     except (OSError, ValueError) as e:
-        raise BadInput("read the catalogue", saw=str(e), do=f"Mend {path}")
+        raise BadInput("read the catalogue", saw=str(e), do=f"Mend {path}") from e
     found = {}
     for name, entry in entries.items():
         if not isinstance(entry, dict):
@@ -99,7 +101,10 @@ def with_needs(names):
 
 
 class Origin:
-    """Where artifacts come from: `upstream`, or a mirror's URL; `auto` is the sandbox's own mirror there, upstream elsewhere."""
+    """Where artifacts come from: `upstream`, or a mirror's URL.
+
+    `auto` is the sandbox's own mirror there, upstream elsewhere.
+    """
 
     def __init__(self, text, target):
         if text == "auto":
@@ -116,11 +121,14 @@ class Origin:
         return "upstream" if self.text == "upstream" else "mirror"
 
     def resolve(self, name, host):
-        """The artifact with its URL, checksum and fidelity, asked of this origin from the host. RunbookError when it has none."""
+        """The artifact with its URL, checksum and fidelity, asked of this origin from the host.
+
+        RunbookError when it has none.
+        """
         try:
             artifact = load()[name]
         except KeyError:
-            raise RunbookError(f"find the artifact {name!r}", do="Name it in setup/catalogue.toml.")
+            raise RunbookError(f"find the artifact {name!r}", do="Name it in setup/catalogue.toml.") from None
         artifact.origin, artifact.fidelity, artifact.program = self.shown, "original", artifact.name
         if artifact.kind in ("apt", "pip"):
             artifact.origin = "the host's apt sources" if artifact.kind == "apt" else "the host's pip"
@@ -149,12 +157,10 @@ class Origin:
             try:
                 self._index = json.loads(said.out)["artifacts"]
             except (ValueError, KeyError):
-                raise RunbookError(
-                    "read the mirror's index",
-                    host.name,
-                    said.err.strip() or said.out[:200],
-                    f"Is the mirror up? {self.text}/index.json must answer from the host; in the sandbox: ./runbook sandbox up",
-                )
+                saw = said.err.strip() or said.out[:200]
+                do = f"Is the mirror up? {self.text}/index.json must answer from the host; "
+                do += "in the sandbox: ./runbook sandbox up"
+                raise RunbookError("read the mirror's index", host.name, saw, do) from None
         entry = self._index.get(artifact.name)
         if entry is None:
             raise RunbookError(

@@ -252,7 +252,7 @@ class Chapter:
     def unit(
         self, unit: str, after: Iterable[str | actions.File] = (), enabled_by: str | None = None
     ) -> actions.Action:
-        """Action: a unit that a package brought runs, restarted when one of the files `after` is newer than its start."""
+        """Action: a package's unit runs, restarted when one of the files `after` is newer than its start."""
         return actions.running(unit, after, enabled_by or unit)
 
     def action(

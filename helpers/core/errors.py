@@ -13,7 +13,7 @@ class RunbookError(Exception):
     All are plain text; none may hold a secret.  entry: the troubleshooting entry that fits.
     """
 
-    def __init__(  # noqa: PLR0913 - the parts of an error, named
+    def __init__(
         self,
         what: str,
         host: str | None = None,

@@ -255,7 +255,7 @@ class Host:
         data = content.encode() if isinstance(content, str) else content
         # The checksum: when the connection ends, cat sees an end of file and would leave a half.
         sha256 = hashlib.sha256(data).hexdigest()
-        script = shell.script(Path(__file__).with_name("put.sh"), path, sha256, owner, mode)
+        script = shell.script(Path(__file__).with_name("scripts") / "put.sh", path, sha256, owner, mode)
         self.run(script, stdin=data, what=f"write {path} on the host")
 
     def get(self, path: str) -> bytes:

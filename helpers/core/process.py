@@ -1,4 +1,4 @@
-"""Commands of this machine, with their output line by line as it comes; a late one is ended with all that it started."""
+"""Commands of this machine, their output line by line as it comes; a late one is ended with all it started."""
 
 from __future__ import annotations
 

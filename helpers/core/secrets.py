@@ -58,7 +58,7 @@ class SecretStore:
                 "read the secrets of this target",
                 saw=f"{self.path} is not JSON",
                 do="Restore the file from a backup, or move it away and run `--mode remove`, then `up`.",
-            )
+            ) from None
 
     def _write(self, known: dict) -> None:
         files.write_whole(self.path, json.dumps(known, indent=1, sort_keys=True))
@@ -124,7 +124,7 @@ class SecretStore:
 
 
 class Masker:
-    """Replaces every known secret, also base64 (inside of longer text, too) and URL-quoted, in whatever leaves the program."""
+    """Replaces every known secret in whatever leaves the program, also base64 (in longer text, too) and URL-quoted."""
 
     def __init__(self, values=()):
         self._forms = set()

@@ -59,7 +59,8 @@ def log_details(commands, output):
     if not commands and not output:
         return ""
     body = "\n".join("$ " + c for c in commands) + ("\n" if output else "") + summary(output)
-    return f'<details><summary><small>what ran</small></summary><pre style="font-size:80%">{html.escape(body)}</pre></details>'
+    shown = f'<pre style="font-size:80%">{html.escape(body)}</pre>'
+    return f"<details><summary><small>what ran</small></summary>{shown}</details>"
 
 
 def summary(lines, head=6, tail=6, most=8):
@@ -68,7 +69,7 @@ def summary(lines, head=6, tail=6, most=8):
     if len(lines) <= head + tail + most:
         return "\n".join(lines)
     between = lines[head:-tail]
-    suspects = [l for l in between if _SUSPECT.search(l)][:most]
+    suspects = [text for text in between if _SUSPECT.search(text)][:most]
     note = "... {} lines, the whole is in the log{}".format(len(between), ", among them:" if suspects else "")
     return "\n".join(lines[:head] + [note] + suspects + lines[-tail:])
 
@@ -79,7 +80,9 @@ def table(headers, rows, states=None):
     if states:
         headers = [""] + list(headers)
         rows = [[MARKS[s]] + r for s, r in zip(states, rows)]
-    widths = [max(len(l) for cell in column for l in cell.split("\n")) for column in zip(*([list(headers)] + rows))]
+    widths = [
+        max(len(text) for cell in column for text in cell.split("\n")) for column in zip(*([list(headers)] + rows))
+    ]
     out = []
     for r in [list(headers), ["-" * w for w in widths]] + rows:
         parts = [c.split("\n") for c in r]

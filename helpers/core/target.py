@@ -15,7 +15,7 @@ FORMS = "a target is ssh://user@host[:port], local, sandbox or sandbox:NAME"
 
 
 class Endpoint(NamedTuple):
-    """Where a running or stopped sandbox answers: SSH's user, address and port, the two files it needs, the mirror's URL."""
+    """Where a sandbox answers, running or not: SSH's user, address, port and two files, and its mirror's URL."""
 
     user: str
     address: str
@@ -28,7 +28,7 @@ class Endpoint(NamedTuple):
 class Target:
     """One parsed target. `.kind` is ssh, local or sandbox; `.slug` names its files on this machine."""
 
-    def __init__(self, text, kind, user=None, address=None, port=22, name=None):
+    def __init__(self, text, kind, *, user=None, address=None, port=22, name=None):  # noqa: PLR0913 - its fields
         self.text, self.kind, self.user, self.address, self.port, self.name = text, kind, user, address, port, name
 
     def __repr__(self):
@@ -55,7 +55,7 @@ class Target:
                 f"connect to the sandbox {self.name!r}",
                 saw="there is none",
                 do="./runbook sandbox up" + ("" if self.name == "sandbox" else " --name " + self.name),
-            )
+            ) from None
         return Endpoint(**known)
 
     @classmethod
@@ -82,14 +82,14 @@ class Target:
             url = urlsplit(text)
             port = 22 if url.port is None else url.port
         except ValueError as e:
-            raise BadInput(f"read the target {text!r}", saw=str(e), do=FORMS)
+            raise BadInput(f"read the target {text!r}", saw=str(e), do=FORMS) from e
         if port == 0 or url.scheme != "ssh" or not url.hostname or url.path.strip("/") or url.query or url.fragment:
             raise BadInput(f"read the target {text!r}", do=FORMS)
         if url.password:
             raise BadInput(
                 "read the target",
                 saw="a password in the address",
-                do=f"Use a key: ssh-copy-id {url.username}@{url.hostname}. No password is ever taken on the command line.",
+                do=f"Use a key: ssh-copy-id {url.username}@{url.hostname}. No password is ever taken here.",
             )
         if not _is_host(url.hostname) or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]*", url.username or "x"):
             raise BadInput(f"read the target {text!r}", saw="not a host name or user name", do=FORMS)

@@ -15,6 +15,7 @@ import httpx
 
 from helpers.core.actions import Action
 from helpers.core.errors import BadInput, CommandFailed, RunbookError
+from helpers.core.files import write_whole
 from helpers.core.paths import home
 from helpers.core.secrets import Masker
 
@@ -73,72 +74,61 @@ class Tool:
         return None
 
     def fetch(self):
-        """Fetch, verify, unpack. BadInput when there is none for this machine; RunbookError when it cannot be had, or is another file."""
-        if self.arch not in self.artifact.entry.get("archs", [self.arch]):
-            raise BadInput(
-                f"fetch {self.name} for {self.os} {self.arch}",
-                _HERE,
-                "there is none",
-                "Run the chapter from a machine with " + " or ".join(self.artifact.entry["archs"]) + ".",
-            )
+        """Fetch, verify, unpack.
+
+        BadInput when there is none for this machine; RunbookError when it cannot be had, or is another file.
+        """
+        archs = self.artifact.entry.get("archs", [self.arch])
+        if self.arch not in archs:
+            do = "Run the chapter from a machine with " + " or ".join(archs) + "."
+            raise BadInput(self._fetching, _HERE, "there is none", do)
         data = self._download()
         source = hashlib.sha256(data).hexdigest()
         if self.sha256 and source != self.sha256:
-            raise RunbookError(
-                f"verify {self.url}",
-                _HERE,
-                f"its SHA-256 is {source}, not {self.sha256}",
-                "Do not use it. If the file was replaced on purpose, set its checksum in setup/catalogue.toml.",
-            )
+            do = "Do not use it. If the file was replaced on purpose, set its checksum in setup/catalogue.toml."
+            raise RunbookError(f"verify {self.url}", _HERE, f"its SHA-256 is {source}, not {self.sha256}", do)
         program = self._unpack(data)
         self.folder.mkdir(exist_ok=True)
-        for path, content, mode in (
-            (self.path, program, 0o755),
-            (self.folder / "sha256", f"{source} {hashlib.sha256(program).hexdigest()}\n".encode(), 0o644),
-        ):
-            part = path.with_name(f"{path.name}.{os.getpid()}.part")
-            part.write_bytes(content)
-            part.chmod(mode)
-            os.replace(str(part), str(path))
+        write_whole(self.path, program, 0o755)
+        # Last: without it the program counts as missing.
+        write_whole(self.folder / "sha256", f"{source} {hashlib.sha256(program).hexdigest()}\n", 0o644)
+
+    @property
+    def _fetching(self):
+        return f"fetch {self.name} for {self.os} {self.arch}"
 
     def _member(self):
         return self.artifact.entry.get("member", "").format(os=self.os, arch=self.arch)
 
     def _download(self):
         # A mirror's address is one of this network; a proxy for the Internet would not find it.
+        proxied = self.artifact.origin == "upstream"
         try:
-            with httpx.stream(
-                "GET",
-                self.url,
-                follow_redirects=True,
-                timeout=httpx.Timeout(30),
-                trust_env=self.artifact.origin == "upstream",
-            ) as answer:
+            with httpx.stream("GET", self.url, follow_redirects=True, timeout=30, trust_env=proxied) as answer:
                 if answer.status_code == 404:
-                    raise BadInput(
-                        f"fetch {self.name} for {self.os} {self.arch}",
-                        _HERE,
-                        f"{self.url} is not there (404)",
-                        f"If there is no {self.name} {self.version} for this system, run the chapter from Linux on x86-64; if the address is wrong, mend the entry [{self.name}] "
-                        "in setup/catalogue.toml.",
-                    )
+                    raise self._not_there()
                 answer.raise_for_status()
-                done, whole, parts = 0, int(answer.headers.get("content-length", 0)), []
-                for part in answer.iter_bytes(1 << 20):
-                    parts.append(part)
-                    done += len(part)
-                    self.tell("fetching {}: {} of {} MB".format(self.name, done >> 20, whole >> 20 or "?"))
-                return b"".join(parts)
+                return b"".join(self._parts(answer))
         except httpx.HTTPStatusError as e:
             said = f"status {e.response.status_code}"
         except (httpx.HTTPError, OSError) as e:
             said = f"{type(e).__name__}: {e}"
-        raise RunbookError(
-            f"fetch {self.url}",
-            _HERE,
-            said,
-            "This machine must reach that address. Behind a proxy: set HTTPS_PROXY. Without a way out: a mirror, -p origin=http://...",
+        do = "This machine must reach that address. Behind a proxy: set HTTPS_PROXY. "
+        raise RunbookError(f"fetch {self.url}", _HERE, said, do + "Without a way out: a mirror, -p origin=http://...")
+
+    def _not_there(self):
+        do = (
+            f"If there is no {self.name} {self.version} for this system, run the chapter from Linux on x86-64; "
+            f"if the address is wrong, mend the entry [{self.name}] in setup/catalogue.toml."
         )
+        return BadInput(self._fetching, _HERE, f"{self.url} is not there (404)", do)
+
+    def _parts(self, answer):
+        done, whole = 0, int(answer.headers.get("content-length", 0))
+        for part in answer.iter_bytes(1 << 20):
+            yield part
+            done += len(part)
+            self.tell("fetching {}: {} of {} MB".format(self.name, done >> 20, whole >> 20 or "?"))
 
     def _unpack(self, data):
         member = self._member()
@@ -150,58 +140,36 @@ class Tool:
             with tarfile.open(fileobj=io.BytesIO(data), mode="r:gz") as tar:
                 return tar.extractfile(member).read()
         except (KeyError, AttributeError, OSError, tarfile.TarError, zipfile.BadZipFile, EOFError) as e:
-            raise RunbookError(
-                f"unpack {self.url}",
-                _HERE,
-                f"no {member} in it: {e}",
-                f"See the entry [{self.name}] in setup/catalogue.toml.",
-            )
+            do = f"See the entry [{self.name}] in setup/catalogue.toml."
+            raise RunbookError(f"unpack {self.url}", _HERE, f"no {member} in it: {e}", do) from e
 
     # -- use -------------------------------------------------------------------------------------
 
-    def run(self, *arguments, **kw):
-        """Run it here; returns its standard output. stdin: text (secrets travel here).  env: more variables.
-        timeout: seconds (60).  check: CommandFailed when its exit code is not 0 (True).
+    def run(self, *arguments, stdin=None, env=None, timeout=60, check=True):
+        """Run it here; returns its standard output.
+
+        stdin: text (secrets travel here).  env: more variables.  timeout: seconds.  check: CommandFailed when its
+        exit code is not 0.
         """
-        stdin, env, timeout, check = (
-            kw.pop("stdin", None),
-            kw.pop("env", {}),
-            kw.pop("timeout", 60),
-            kw.pop("check", True),
-        )
-        if kw:
-            raise TypeError("run() does not know " + ", ".join(kw))
         if any(self.masker.holds_secret(a) for a in arguments):
             raise ValueError("a secret in a command line: send it on stdin")
         what = "{} {}".format(self.name, " ".join(arguments[:3]))
+        argv, variables = [str(self.path), *arguments], dict(os.environ, **(env or {}))
         try:
             done = subprocess.run(
-                [str(self.path)] + list(arguments),
-                input=(stdin or "").encode(),
-                capture_output=True,
-                env=dict(os.environ, **env),
-                timeout=timeout,
+                argv, input=(stdin or "").encode(), capture_output=True, env=variables, timeout=timeout
             )
         except OSError as e:
-            raise RunbookError(what, _HERE, str(e), "Run the chapter in install mode: it fetches the program.")
-        except subprocess.TimeoutExpired:
-            raise RunbookError(
-                what,
-                _HERE,
-                f"not finished after {timeout} s; stopped",
-                "Is the cluster reachable from here? Chapter 02 says how.",
-            )
+            do = "Run the chapter in install mode: it fetches the program."
+            raise RunbookError(what, _HERE, str(e), do) from e
+        except subprocess.TimeoutExpired as e:
+            do = "Is the cluster reachable from here? Chapter 02 says how."
+            raise RunbookError(what, _HERE, f"not finished after {timeout} s; stopped", do) from e
         out, err = (self.masker.mask(text.decode("utf-8", "replace")) for text in (done.stdout, done.stderr))
         if check and done.returncode:
-            raise CommandFailed(
-                what,
-                _HERE,
-                "exit code {}\n{}".format(done.returncode, "\n".join((err.strip() or out.strip()).splitlines()[-8:])),
-                f"Run it by hand to see more: {self.path}",
-                code=done.returncode,
-                out=out,
-                err=err,
-            )
+            last = "\n".join((err.strip() or out.strip()).splitlines()[-8:])
+            saw, do = f"exit code {done.returncode}\n{last}", f"Run it by hand to see more: {self.path}"
+            raise CommandFailed(what, _HERE, saw, do, code=done.returncode, out=out, err=err)
         return out
 
     def forget(self):

@@ -1,0 +1,11 @@
+# apt waits for its lock when told to, dpkg does not; an install that was cut off leaves packages half-configured.
+apt() { apt-get -qy -o DPkg::Lock::Timeout=300 "$@"; }
+settle() {
+  for _ in $(seq 100); do
+    said=$(dpkg --configure -a 2>&1) && return 0
+    case $said in *lock*) sleep 3 ;; *) break ;; esac
+  done
+  echo "$said" >&2
+  return 1
+}
+settle
