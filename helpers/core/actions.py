@@ -9,6 +9,7 @@ from pathlib import Path
 
 from helpers.core import shell
 from helpers.core.catalogue import FETCH
+from helpers.core.errors import NotYet
 
 SCRIPTS = Path(__file__).with_name("scripts")
 
@@ -152,6 +153,26 @@ class Service(Action):
             f"[ ! -e {path} ] && ! systemctl is-active -q {q}",
             after_changes=True,
         )
+
+
+def waits(ch, shown, what, why_not, *, failed=None, timeout=60, do=None):  # noqa: PLR0913 - its keywords are its interface
+    """Action: wait until it is so. what: what is waited for. why_not: a callable that returns None when it is so
+    and says why not otherwise, or a bash probe. failed, timeout (seconds), do: as for wait."""
+    asked = why_not if callable(why_not) else lambda: why_not_so(ch.host, why_not)
+
+    def ready():
+        why = asked()
+        if why is not None:
+            raise NotYet(why)
+        return True
+
+    return Action(shown, why_not, lambda: ch.wait(what, ready, failed=failed, timeout=timeout, do=do))
+
+
+def why_not_so(host, probe):
+    """None when a bash probe holds on the host, else what it printed."""
+    ok, seen = host.ask(probe)
+    return None if ok else seen or "the probe says no"
 
 
 def restart(host, unit):
