@@ -24,6 +24,11 @@ class Notebook:
         self.title = meta["title"]
         self.requires = meta.get("requires", [])
         self.provides = meta.get("provides", [])
+        self.where = meta.get("where", "")  # where the component runs, in words
+        self.processes = meta.get("processes", [])  # names of its programs on the host, which may hold its ports
+        self.programs = meta.get("programs", {})  # on the operator's machine, {name: {"why", "when": a parameter}}
+        self.commands = meta.get("commands", {})  # of ./runbook, {name: module}
+        self.tables = meta.get("tables", {})  # {table of the book: rows}
         self.number = path.name.split("_")[0]
         self.parameters = collections.OrderedDict((p.name, p) for p in self._parameters())
 

@@ -12,12 +12,11 @@ import urllib.request
 
 import pytest
 
-from helpers.command import doctor
 from helpers.core import catalogue
-from helpers.sandbox import Sandbox
+from helpers.sandbox import Sandbox, needs
 
 pytestmark = pytest.mark.skipif(
-    bool(doctor.sandbox_lacks()), reason="this machine cannot host a sandbox: ./runbook doctor"
+    bool(needs.sandbox_lacks()), reason="this machine cannot host a sandbox: ./runbook doctor"
 )
 
 INSTALL = "sudo snap install microk8s --classic --channel=1.20/stable"
