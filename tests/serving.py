@@ -1,4 +1,4 @@
-"""What tests need of a network: one small HTTP server on loopback, whose answers are a function's."""
+"""What tests need of a network: a port, a wait, and one small HTTP server whose answers are a function's."""
 
 from __future__ import annotations
 
@@ -8,14 +8,28 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple
 
+from helpers.core.host import free_port
+from helpers.core.waiting import wait
+
+__all__ = ["Request", "Server", "free_port", "serving", "until"]
+
+
+def until(what, ready, failed=None, timeout: float = 30):
+    """Wait for `what` with short steps; returns what ready() does. RunbookError at once when failed() says why."""
+    return wait(what, ready, failed, timeout, every=0.1)
+
 
 class Request(NamedTuple):
-    """What was asked. path: with its query; headers: as http.server has them, names in any case."""
+    """What was asked. path: with its query; headers: as http.server has them, names in any case.
+
+    connection: the socket, for an answer that is no HTTP.
+    """
 
     method: str
     path: str
     headers: object
     body: bytes
+    connection: object
 
     def json(self):
         """The body as JSON; None for none."""
@@ -51,7 +65,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _do(self):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        asked = Request(self.command, self.path, self.headers, body)
+        asked = Request(self.command, self.path, self.headers, body, self.connection)
         self.server.server.asked.append(asked)
         said = self.server.answer(asked)
         if said is not None:
