@@ -1,4 +1,4 @@
-"""The steps of chapter 08: Determined's namespace, keys, database and users, as actions."""
+"""The steps of chapter 08: Determined's namespace, keys and users, as actions."""
 
 from __future__ import annotations
 
@@ -50,22 +50,6 @@ class Install:
         return f"determined-{part}-deployment-{self.det.release}"
 
     # -- the database ------------------------------------------------------------------------------
-
-    def postgres_answers(self, postgres):
-        """A probe: chapter 06's server takes connections."""
-        port = postgres.port
-        return f"pg_isready -q -h 127.0.0.1 -p {port} || {{ echo 'nothing answers on port {port}'; exit 1; }}"
-
-    def database(self, postgres, name):
-        """Action: the database and its role on chapter 06's server; remove drops both."""
-        at = f"-p {postgres.port}"
-        asked = f"select 1 from pg_roles where rolname = '{name}'"
-        return postgres.database(name).but(
-            undo=f"runuser -u postgres -- dropdb {at} --if-exists {name}\n"
-            f"runuser -u postgres -- dropuser {at} --if-exists {name}",
-            absent="command -v psql >/dev/null || exit 0\n"
-            f'[ -z "$(runuser -u postgres -- psql {at} -AtXc "{asked}")" ]',
-        )
 
     def why_other_database(self, host):
         """None unless Determined has its database elsewhere. host: of a server, "" for the one in the cluster."""
