@@ -1,60 +1,85 @@
-"""Small servers on loopback, and waits, for tests."""
+"""What tests need of a network: a port, a wait, and one small HTTP server whose answers are a function's."""
 
 from __future__ import annotations
 
 import contextlib
-import http.server
+import json
 import threading
-import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple
+
+from helpers.core.host import free_port
+from helpers.core.waiting import wait
+
+__all__ = ["Request", "Server", "free_port", "serving", "until"]
+
+
+def until(what, ready, failed=None, timeout: float = 30):
+    """Wait for `what` with short steps; returns what ready() does. RunbookError at once when failed() says why."""
+    return wait(what, ready, failed, timeout, every=0.1)
 
 
 class Request(NamedTuple):
-    """What a client asked."""
+    """What was asked. path: with its query; headers: as http.server has them, names in any case.
+
+    connection: the socket, for an answer that is no HTTP.
+    """
 
     method: str
     path: str
-    headers: dict
+    headers: object
     body: bytes
+    connection: object
+
+    def json(self):
+        """The body as JSON; None for none."""
+        return json.loads(self.body) if self.body else None
+
+
+class Server:
+    """A server that runs. asked: every request so far."""
+
+    def __init__(self, port: int):
+        self.port, self.url, self.asked = port, f"http://127.0.0.1:{port}", []
 
 
 @contextlib.contextmanager
-def serving(handle):
-    """An HTTP server on loopback; handle(Request) returns (status, headers, body). Yields its port."""
+def serving(answer, port: int = 0):
+    """A Server that answers each request with answer(request) -> (status, content) or (status, content, headers).
 
-    class Handler(http.server.BaseHTTPRequestHandler):
-        disable_nagle_algorithm = True
-
-        def answer(self):
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            status, headers, text = handle(Request(self.command, self.path, self.headers, body))
-            self.send_response(status)
-            for name, value in dict(headers, **{"Content-Length": len(text)}).items():
-                self.send_header(name, str(value))
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(text)
-
-        do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = answer
-
-        def log_message(self, *_):
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    content: bytes, a text, or what becomes JSON. None for an answer: the connection ends without a word.
+    """
+    with ThreadingHTTPServer(("127.0.0.1", port), _Handler) as web:
+        web.server = Server(web.server_port)
+        web.answer = answer
+        threading.Thread(target=web.serve_forever, args=(0.01,), daemon=True).start()
         try:
-            yield server.server_address[1]
+            yield web.server
         finally:
-            server.shutdown()
+            web.shutdown()
 
 
-def soon(true, seconds=10):
-    """Ask until it is true; returns what it then is. AssertionError after so many seconds."""
-    limit = time.monotonic() + seconds
-    while True:
-        found = true()
-        if found:
-            return found
-        assert time.monotonic() < limit, f"not so after {seconds} s"
-        time.sleep(0.005)
+class _Handler(BaseHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+    def _do(self):
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        asked = Request(self.command, self.path, self.headers, body, self.connection)
+        self.server.server.asked.append(asked)
+        said = self.server.answer(asked)
+        if said is not None:
+            self._say(*said)
+
+    def _say(self, status, content, headers=()):
+        kind = "text/plain" if isinstance(content, (bytes, str)) else "application/json"
+        if not isinstance(content, bytes):
+            content = (content if isinstance(content, str) else json.dumps(content)).encode()
+        self.send_response(status)
+        for name, value in {"Content-Type": kind, "Content-Length": len(content), **dict(headers)}.items():
+            self.send_header(name, str(value))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(content)
+
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _do

@@ -6,11 +6,11 @@ import tarfile
 
 import pytest
 import stand_in
-from serving import serving
 
 from helpers.components.kubernetes import image_build, images
 from helpers.components.kubernetes.kube import Kube
 from helpers.components.kubernetes.registry import PLACE
+from tests.serving import serving
 
 BASE = ("x", "python:3", "a==1\n", {"M.py": "x"}, ["run"])
 
@@ -53,26 +53,26 @@ def test_the_builder_has_the_hosts_settings_for_pip_in_a_secret(monkeypatch, own
 def _blob(blobs):
     def answer(method, path, body):
         if method == "HEAD":
-            return (200 if path.split("/")[4] in blobs else 404), {}, b""
+            return (200 if path.split("/")[4] in blobs else 404), b""
         if method == "POST":
-            return 202, {"Location": "/v2/x/blobs/uploads/1?state=s"}, b""
+            return 202, b"", {"Location": "/v2/x/blobs/uploads/1?state=s"}
         blobs[path.partition("digest=")[2]] = body
-        return 201, {}, b""
+        return 201, b""
 
     return answer
 
 
 def _tags(manifests):
-    return lambda *_: (200, {}, json.dumps({"tags": sorted(manifests) or None}).encode())
+    return lambda *_: (200, {"tags": sorted(manifests) or None})
 
 
 def _manifest(manifests):
     def answer(method, path, body):
         if method == "DELETE":
             manifests.clear()
-            return 202, {}, b""
+            return 202, b""
         there = manifests.get(path.split("/")[4])
-        return (404, {}, b"{}") if there is None else (200, {"Docker-Content-Digest": "sha256:1"}, there)
+        return (404, b"{}") if there is None else (200, there, {"Docker-Content-Digest": "sha256:1"})
 
     return answer
 
@@ -84,12 +84,12 @@ def registry():
     answers = {"blobs": _blob(blobs), "tags": _tags(manifests), "manifests": _manifest(manifests)}
 
     def handle(request):
-        method, path, _, body = request
+        method, path = request.method, request.path
         asked.append((method, path.partition("?")[0]))
-        return answers[path.split("/")[3]](method, path, body) if path != "/v2/" else (200, {}, b"{}")
+        return answers[path.split("/")[3]](method, path, request.body) if path != "/v2/" else (200, b"{}")
 
-    with serving(handle) as port:
-        yield port, blobs, manifests, asked
+    with serving(handle) as server:
+        yield server.port, blobs, manifests, asked
 
 
 def test_an_image_is_there_when_the_registry_has_its_tag_and_gone_when_it_has_none(registry, monkeypatch, own_home):

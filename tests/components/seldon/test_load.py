@@ -3,15 +3,15 @@
 import json
 
 import pytest
-from serving import serving, soon
 
 from helpers.components.seldon import flowers
 from helpers.components.seldon.load import PredictionLoad
+from tests.serving import serving, until
 
 
 def load(port, enough=30, **how):
     with PredictionLoad(("127.0.0.1", port), "/p", pause=0, **how) as made:
-        soon(lambda: made.count() >= enough)
+        until(f"{enough} answers", lambda: made.count() >= enough)
     return made
 
 
@@ -26,19 +26,19 @@ def test_answers_are_counted_by_version():
 
     def handle(request):
         seen.append(1)
-        return 200, {}, right(1 + len(seen) % 2, request)
+        return 200, right(1 + len(seen) % 2, request)
 
-    with serving(handle) as port:
-        done = load(port)
+    with serving(handle) as server:
+        done = load(server.port)
     assert not done.lost and set(done.answered) == {"1", "2"} and done.count() == sum(done.answered.values()) >= 30
 
 
 @pytest.mark.parametrize(
     "bad, words",
     [
-        (lambda request: (503, {}, b"no healthy upstream"), "503: no healthy upstream"),
-        (lambda request: (200, {}, right(1, request).replace(b'"1"', b'"2"')), "a wrong answer"),
-        (lambda request: (200, {}, b"{}"), "KeyError"),
+        (lambda request: (503, b"no healthy upstream"), "503: no healthy upstream"),
+        (lambda request: (200, right(1, request).replace(b'"1"', b'"2"')), "a wrong answer"),
+        (lambda request: (200, b"{}"), "KeyError"),
     ],
 )
 def test_each_that_is_not_answered_rightly_is_lost(bad, words):
@@ -46,10 +46,10 @@ def test_each_that_is_not_answered_rightly_is_lost(bad, words):
 
     def handle(request):
         seen.append(1)
-        return bad(request) if len(seen) == 5 else (200, {}, right(1, request))
+        return bad(request) if len(seen) == 5 else (200, right(1, request))
 
-    with serving(handle) as port:
-        done = load(port, threads=1)
+    with serving(handle) as server:
+        done = load(server.port, threads=1)
     assert len(done.lost) == 1 and words in done.lost[0]
 
 
