@@ -2,7 +2,6 @@
 
 seldon-core's microservice makes one Flowers() when it starts and calls predict() for each request, over REST and gRPC.
 """
-
 import io
 import json
 import os
@@ -17,14 +16,8 @@ from sklearn.linear_model import LogisticRegression
 def fetch(uri):
     """The object at s3://bucket/key, by the keys in the environment."""
     bucket, _, key = uri.partition("://")[2].partition("/")
-    store = Minio(
-        os.environ["S3_ENDPOINT"],
-        os.environ["S3_ACCESS_KEY"],
-        os.environ["S3_SECRET_KEY"],
-        secure=False,
-        region="us-east-1",
-        http_client=urllib3.PoolManager(timeout=5, retries=urllib3.Retry(1)),
-    )  # as it comes, it tries for minutes
+    store = Minio(os.environ["S3_ENDPOINT"], os.environ["S3_ACCESS_KEY"], os.environ["S3_SECRET_KEY"], secure=False, region="us-east-1",
+                  http_client=urllib3.PoolManager(timeout=5, retries=urllib3.Retry(1)))     # as it comes, it tries for minutes
     answer = store.get_object(bucket, key)
     try:
         return io.BytesIO(answer.read())
@@ -55,9 +48,7 @@ class Flowers:
         except (TypeError, ValueError):
             raise Wrong("a flower is numbers: " + ", ".join(features))
         if rows.ndim != 2 or rows.shape[1] != len(features):
-            raise Wrong(
-                "a flower is {} numbers: {}; shape {} came".format(len(features), ", ".join(features), list(rows.shape))
-            )
+            raise Wrong("a flower is {} numbers: {}; shape {} came".format(len(features), ", ".join(features), list(rows.shape)))
         if not numpy.isfinite(rows).all():
             raise Wrong("a flower's lengths are finite numbers")
         return self.model.predict_proba(rows)

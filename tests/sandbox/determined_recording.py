@@ -42,52 +42,61 @@ def exchanges() -> list[Exchange]:
 
 
 def shape(text: str) -> list[tuple[str, str]]:
-    """(path, kind of value) of each value of a JSON text, as far as the text goes: recordings are cut after some hundred characters.
+    """(path, kind of value) of each value of a JSON text, as far as the text goes: recordings are cut.
 
     A list counts by its first element, an id among the keys as one.
     """
-    scanner, found, at = re.compile(r'\s*([{}\[\],:]|"(?:[^"\\]|\\.)*"|[^\s{}\[\],:"]+)'), [], 0
-    stack: list[list] = []  # [path, kind, key or number]
-
-    def note(kind: str):
-        if not stack:
-            found.append(("", kind))
-        elif stack[-1][1] == "{":
-            found.append((f"{stack[-1][0]}.{stack[-1][2]}", kind))
-        elif stack[-1][2] == 0:
-            found.append((f"{stack[-1][0]}[]", kind))
-
+    scanner, reader, at = re.compile(r'\s*([{}\[\],:]|"(?:[^"\\]|\\.)*"|[^\s{}\[\],:"]+)'), _Shape(), 0
     while token := scanner.match(text, at):
-        word, at = token[1], token.end()
-        if word in "{[":
-            note({"{": "object", "[": "list"}[word])
-            path = (
-                ""
-                if not stack
-                else f"{stack[-1][0]}.{stack[-1][2]}"
-                if stack[-1][1] == "{"
-                else f"{stack[-1][0]}[{'' if stack[-1][2] == 0 else '…'}]"
-            )
-            stack.append([path, word, None if word == "{" else 0])
-        elif word in "}]":
-            stack.pop()
+        at = token.end()
+        reader.read(token[1], at == len(text))
+    return [(path, kind) for path, kind in reader.found if "…" not in path]
+
+
+@dataclass
+class _Level:
+    """An object or a list that is open. at: the key or the number of the value that comes next."""
+
+    path: str
+    kind: str
+    at: str | int | None
+
+
+class _Shape:
+    """Reads JSON word by word, for no parser takes a text that was cut. found: (path, kind) of each value."""
+
+    def __init__(self):
+        self.found, self.open = [], []
+
+    def read(self, word: str, last: bool):
+        """last: the text ends here, and the word may be a part only."""
+        if word in ("{", "["):
+            path = self._note({"{": "object", "[": "list"}[word])
+            self.open.append(_Level(path, word, None if word == "{" else 0))
+        elif word in ("}", "]"):
+            self.open.pop()
         elif word == ",":
-            stack[-1][2] = None if stack[-1][1] == "{" else stack[-1][2] + 1
-        elif word == ":":
-            pass
-        elif stack and stack[-1][1] == "{" and stack[-1][2] is None:
-            stack[-1][2] = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", "<id>", word.strip('"'))
-        elif at < len(text) or word[0] == '"' and len(word) > 1 and word[-1] == '"' or not stack:
-            note(
-                "text"
-                if word[0] == '"'
-                else "null"
-                if word == "null"
-                else "flag"
-                if word in ("true", "false")
-                else "number"
-            )
-    return [(path, kind) for path, kind in found if "…" not in path]
+            level = self.open[-1]
+            level.at = None if level.kind == "{" else level.at + 1
+        elif self.open and self.open[-1].at is None:
+            self.open[-1].at = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", "<id>", word.strip('"'))
+        elif word != ":" and (not last or not self.open or re.fullmatch('".*"', word, re.S)):
+            self._note(_kind(word))
+
+    def _note(self, kind: str) -> str:
+        """Note a value of this kind; returns its path. What is behind a list's first element has … in it."""
+        path = ""
+        if self.open:
+            level = self.open[-1]
+            path = level.path + (f".{level.at}" if level.kind == "{" else "[]" if level.at == 0 else "[…]")
+        self.found.append((path, kind))
+        return path
+
+
+def _kind(word: str) -> str:
+    if word[0] == '"':
+        return "text"
+    return {"null": "null", "true": "flag", "false": "flag"}.get(word, "number")
 
 
 def cut(text: str) -> bool:

@@ -1,4 +1,7 @@
-"""A stand-in for Kubernetes' API server, as far as the double of determined-master asks one: the tests say what becomes of each pod."""
+"""A stand-in for Kubernetes' API server, as far as the double of determined-master asks one.
+
+The tests say what becomes of each pod.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
+
+from tests.serving import until
 
 TOKEN = "the-service-account's"
 
@@ -78,11 +83,7 @@ class Pods(ThreadingHTTPServer):
 
     def only_pod(self) -> str:
         """The name of the pod that is made, once it is."""
-        limit = time.monotonic() + 10
-        while not self.objects["pods"]:
-            assert time.monotonic() < limit, "no pod was made"
-            time.sleep(0.05)
-        return next(iter(self.objects["pods"]))
+        return next(iter(until("a pod to be made", lambda: self.objects["pods"])))
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -101,12 +102,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def do(self):
-        s, url = self.server, urlsplit(self.path)
+        url = urlsplit(self.path)
         body = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or "null")
         if self.headers["Authorization"] != "Bearer " + TOKEN:
             return self.answer({"message": "Unauthorized"}, 401)
         if url.path == "/api/v1/nodes":
-            return self.answer({"items": s.nodes})
+            return self.answer({"items": self.server.nodes})
         kind, _, rest = url.path.removeprefix("/api/v1/namespaces/default/").partition("/")
         name, _, what = rest.partition("/")
         if kind == "services":
@@ -114,29 +115,34 @@ class _Handler(BaseHTTPRequestHandler):
         if kind == "events":
             wanted = parse_qs(url.query)["fieldSelector"][0].removeprefix("involvedObject.name=")
             return self.answer({"items": [{"metadata": {"uid": "e1"}, "message": "Pulling image of " + wanted}]})
-        have = s.objects[kind]
         if self.command == "POST":
-            if kind == "pods" and s.refusal:
-                return self.answer({"message": s.refusal}, 403)
-            s.made.append((kind, body))
-            have[body["metadata"]["name"]] = body
-            if kind == "pods":
-                s.logs[body["metadata"]["name"]] = []
-                s.become(body["metadata"]["name"], "Pending")
-            return self.answer(body, 201)
-        if not name:
-            assert url.query == "labelSelector=determined"
-            return self.answer(
-                {"items": [one for one in have.values() if "determined" in one["metadata"].get("labels", {})]}
-            )
+            return self.make(kind, body)
+        return self.one(kind, name, what) if name else self.all(kind, url.query)
+
+    def make(self, kind, body):
+        s, name = self.server, body["metadata"]["name"]
+        if kind == "pods" and s.refusal:
+            return self.answer({"message": s.refusal}, 403)
+        s.made.append((kind, body))
+        s.objects[kind][name] = body
+        if kind == "pods":
+            s.logs[name] = []
+            s.become(name, "Pending")
+        return self.answer(body, 201)
+
+    def all(self, kind, query):
+        assert query == "labelSelector=determined"
+        labelled = [o for o in self.server.objects[kind].values() if "determined" in o["metadata"].get("labels", {})]
+        return self.answer({"items": labelled})
+
+    def one(self, kind, name, what):
+        have = self.server.objects[kind]
         if name not in have:
             return self.answer({"message": f'{kind} "{name}" not found'}, 404)
         if self.command == "DELETE":
-            s.deleted.append((kind, name))
+            self.server.deleted.append((kind, name))
             return self.answer(have.pop(name))
-        if what == "log":
-            return self.log(name)
-        return self.answer(have[name])
+        return self.log(name) if what == "log" else self.answer(have[name])
 
     def log(self, name):
         """What the container has printed, and what it prints until it has ended."""

@@ -6,17 +6,15 @@ import base64
 import gzip
 import io
 import socket
-import subprocess
 import tarfile
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 from image_files import unpacked
 from kubernetes_api import Pods
-from test_determined_double import Master, database, pytestmark, until  # noqa: F401
+from test_determined_double import Master, database, pytestmark  # noqa: F401
 
 from helpers.sandbox import processes
+from tests.serving import serving, until
 
 WORDS = {"PENDING", "ASSIGNED", "PULLING", "STARTING", "RUNNING", "TERMINATED"}
 
@@ -62,14 +60,12 @@ class InPod(Master):
             "KUBERNETES_SERVICE_HOST": "127.0.0.1",
             "KUBERNETES_SERVICE_PORT": str(self.api.port),
         }
-        self.process = subprocess.Popen(
-            processes.entered(self.root, self.argv, binds), env=env, stderr=open(self.log, "a")
-        )
-        until("the master answers", self.answers)
+        self.start(processes.entered(self.root, self.argv, binds), env)
+        self.wait()
         self.token = self.login()
         return self
 
-    def start(self, kind: str, **request) -> str:
+    def launch(self, kind: str, **request) -> str:
         answer = self.ask("POST", f"/api/v1/{kind}s", self.token, json=request)
         assert answer.status_code == 200, answer.text
         return answer.json()[kind]["id"]
@@ -79,7 +75,7 @@ class InPod(Master):
 
     def state(self, kind: str, task: str, wanted: str) -> dict:
         """The summary, once the task is in that state."""
-        until(f"{kind} {wanted}", lambda: self.summary(kind, task)["state"] == wanted)
+        until(f"{kind} to be {wanted}", lambda: self.summary(kind, task)["state"] == wanted)
         return self.summary(kind, task)
 
     def lines(self, kind: str, task: str) -> list[str]:
@@ -107,7 +103,7 @@ def file(path, content=b"", **more):
 
 
 def test_a_command_from_its_files_to_its_exit_status(master, api):
-    task = master.start(
+    task = master.launch(
         "command",
         config={
             "description": "mine",
@@ -161,11 +157,11 @@ def test_a_command_from_its_files_to_its_exit_status(master, api):
         "last",
     ]
     assert any(f"Pod {name}: Pulling image" in line for line in master.lines("command", task))
-    until("nothing is left", lambda: set(api.deleted) == {("pods", name), ("configmaps", name)})
+    until("nothing to be left", lambda: set(api.deleted) == {("pods", name), ("configmaps", name)})
 
 
 def test_a_command_that_fails(master, api):
-    task = master.start("command", config={"entrypoint": ["false"], "resources": {"slots": 0}})
+    task = master.launch("command", config={"entrypoint": ["false"], "resources": {"slots": 0}})
     name = api.only_pod()
     api.logs[name] += ["what went wrong"]
     api.become(name, "Failed", code=3)
@@ -177,7 +173,7 @@ def test_a_command_that_fails(master, api):
 
 
 def test_kill_ends_a_running_command(master, api):
-    task = master.start("command", config={"entrypoint": ["sleep", "1000"], "resources": {"slots": 0}})
+    task = master.launch("command", config={"entrypoint": ["sleep", "1000"], "resources": {"slots": 0}})
     name = api.only_pod()
     api.become(name, "Running", running=True)
     master.state("command", task, "RUNNING")
@@ -187,11 +183,11 @@ def test_kill_ends_a_running_command(master, api):
 
 
 def test_slots_wait_without_max_slots_per_pod_and_ask_for_gpus_with_it(master, api, image, database, tmp_path):  # noqa: F811
-    task = master.start("command", config={"entrypoint": ["true"], "resources": {"slots": 1}})
+    task = master.launch("command", config={"entrypoint": ["true"], "resources": {"slots": 1}})
     assert master.summary("command", task)["state"] == "PENDING" and not api.made
     (tmp_path / "other").mkdir()
     with InPod(image, api, database, tmp_path / "other", max_slots_per_pod=2) as other:
-        task = other.start("command", config={"entrypoint": ["true"], "resources": {"slots": 2}})
+        task = other.launch("command", config={"entrypoint": ["true"], "resources": {"slots": 2}})
         api.only_pod()
         main = dict(api.made)["pods"]["spec"]["containers"][0]
         assert main["resources"]["limits"] == {"nvidia.com/gpu": "2"} and "cuda" in main["image"]
@@ -214,7 +210,7 @@ def test_a_pod_spec_adds_its_own_parts(master, api):
             "nodeSelector": {"disk": "fast"},
         },
     }
-    master.start(
+    master.launch(
         "command", config={"entrypoint": ["true"], "resources": {"slots": 0}, "environment": {"pod_spec": spec}}
     )
     api.only_pod()
@@ -245,7 +241,7 @@ def test_what_an_earlier_master_left_is_deleted_and_nothing_else(image, api, dat
 
 def test_a_pod_that_kubernetes_refuses_is_a_task_that_ended(master, api):
     api.refusal = "pods is forbidden: quota exceeded"
-    task = master.start("command", config={"entrypoint": ["true"], "resources": {"slots": 0}})
+    task = master.launch("command", config={"entrypoint": ["true"], "resources": {"slots": 0}})
     assert "without an associated exit code" in master.state("command", task, "TERMINATED")["exit_status"]
     assert "quota exceeded" in master.lines("command", task)[-1] and not api.objects["configmaps"]
 
@@ -272,28 +268,18 @@ def test_shells_are_refused(master):
     assert answer.status_code == 501 and "double" in answer.text
 
 
-class Lab(BaseHTTPRequestHandler):
+def lab(asked):
     """What stands for JupyterLab: says what it was asked, and lets itself be upgraded."""
-
-    def log_message(self, *_):
-        pass
-
-    def do_GET(self):
-        if self.headers.get("Upgrade"):
-            self.connection.sendall(
-                b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
-            )
-            self.connection.sendall(b"echo " + self.connection.recv(100))
-            return
-        text = f"{self.path} for {self.headers['Host']}".encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text)
+    if not asked.headers.get("Upgrade"):
+        return 200, f"{asked.path} for {asked.headers['Host']}"
+    upgrade = b"Upgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
+    asked.connection.sendall(b"HTTP/1.1 101 Switching Protocols\r\n" + upgrade)
+    asked.connection.sendall(b"echo " + asked.connection.recv(100))
+    return None
 
 
 def test_a_notebook_is_reached_through_the_proxy(master, api):
-    task = master.start(
+    task = master.launch(
         "notebook", config={"description": "mine", "resources": {"slots": 0}}, files=[file("helpers/x.py", b"1")]
     )
     name = api.only_pod()
@@ -314,23 +300,17 @@ def test_a_notebook_is_reached_through_the_proxy(master, api):
     api.become(name, "Running", running=True)
     master.state("notebook", task, "RUNNING")
     assert master.ask("GET", f"/proxy/{task}/lab").status_code == 502  # it runs, and does not listen yet
-    lab = HTTPServer(("127.0.0.1", port), Lab)
-    threading.Thread(target=lab.serve_forever, daemon=True).start()
-    try:
+    with serving(lab, port):
         assert master.ask("GET", f"/proxy/{task}/lab?x=1").text == f"/proxy/{task}/lab?x=1 for 127.0.0.1:{master.port}"
         with socket.create_connection(("127.0.0.1", master.port), timeout=10) as link:
-            link.sendall(
-                f"GET /proxy/{task}/api/kernels/k/channels HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n".encode()
-            )
+            asked = f"GET /proxy/{task}/api/kernels/k/channels HTTP/1.1\r\nHost: x\r\n"
+            link.sendall(f"{asked}Upgrade: websocket\r\nConnection: Upgrade\r\n\r\n".encode())
             assert link.recv(1000).startswith(b"HTTP/1.1 101 ")
             link.sendall(b"hello")
             assert link.recv(100) == b"echo hello"
-    finally:
-        lab.shutdown()
-        lab.server_close()
     assert not master.summary("notebook", task)["is_ready"]
     api.logs[name].append("[I 2026-11-25 ServerApp] Jupyter Server 2.21.1 is running at:")
-    until("it is ready", lambda: master.summary("notebook", task)["is_ready"])
+    until("it to be ready", lambda: master.summary("notebook", task)["is_ready"])
     with_follow = master.ask("GET", f"/api/v1/notebooks/{task}/logs", master.token).text
     assert "Jupyter Server 2.21.1 is running at:" in with_follow and '"logEntry"' in with_follow
     api.become(name, "Succeeded", code=0)

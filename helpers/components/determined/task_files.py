@@ -16,92 +16,82 @@ from helpers.core.paths import REPO
 LIMIT = 128 * 1024 * 1024 // 8 * 6 - 1024 * 1024
 #: on Kubernetes the files travel in a ConfigMap, packed
 PACKED = 1024 * 1024
-_ALWAYS = ("__pycache__/", "*.pyc", ".git/", ".venv/", ".ipynb_checkpoints/", ".DS_Store")
-
-
-def ignored(path, folder, patterns):
-    """Does .detignore leave this path out? As in .gitignore: name, *.suffix, folder/, /from/the/top; ! lets in again."""
-    out, parts = False, path.split("/")
-    for pattern in patterns:
-        lets_in, pattern = pattern.startswith("!"), pattern.lstrip("!")
-        if pattern.endswith("/") and not folder:
-            continue
-        word = pattern.strip("/")
-        hit = (
-            fnmatch.fnmatch(path, word) if "/" in word or pattern.startswith("/") else fnmatch.fnmatch(parts[-1], word)
-        )
-        if hit:
-            out = not lets_in
-    return out
+#: names of files and folders that are never sent
+_RUBBISH = ("__pycache__", "*.pyc", ".git", ".venv", ".ipynb_checkpoints", ".DS_Store")
+#: what a chapter stands on, without what only ./runbook and the sandbox read: {folder: what of it stays here}
+_RUNBOOK = {"helpers": ("command/", "sandbox/"), "notebooks": (), "setup": ("sandbox/",)}
 
 
 def files(folder):
-    """[(path inside, Path)] of a folder's files, sorted, without what its .detignore names. BadInput when there is no such folder."""
+    """[(path inside, Path)] of a folder's files, without what its .detignore names. BadInput when there is none."""
+    import pathspec  # here: a chapter sends the runbook only, and an old Jupyter has no pathspec
+
     folder = Path(folder)
     if not folder.is_dir():
         raise BadInput(f"send {folder} with the notebook", saw="it is no folder", do="Name a folder: --context ~/work")
     rules = folder / ".detignore"
-    patterns = list(_ALWAYS) + [
-        l.strip()
-        for l in (rules.read_text().splitlines() if rules.is_file() else [])
-        if l.strip() and not l.startswith("#")
-    ]
-    found = []
-    for top, folders, names in os.walk(str(folder)):
-        inside = os.path.relpath(top, str(folder)).replace(os.sep, "/")
-        at = "" if inside == "." else inside + "/"
-        folders[:] = sorted(f for f in folders if not ignored(at + f, True, patterns))
-        found += [
-            (at + n, Path(top) / n)
-            for n in sorted(names)
-            if not ignored(at + n, False, patterns) and (Path(top) / n).is_file()
-        ]
-    return found
+    lines = rules.read_text("utf-8").splitlines() if rules.is_file() else []
+    # As harness/determined/common/context.py: the last pattern that fits a file decides, and .detignore is not sent.
+    ignored = pathspec.PathSpec.from_lines("gitignore", [*lines, ".detignore"])
+    return [(path, file) for path, file in _all(folder) if not ignored.match_file(path)]
 
 
 def runbooks():
     """The runbook as a notebook needs it: helpers, chapters, and what they read in setup/."""
+    return [
+        (f"{top}/{path}", file)
+        for top, stays in _RUNBOOK.items()
+        for path, file in _all(REPO / top)
+        if not path.startswith(stays)
+    ]
+
+
+def _all(folder):
+    """[(path inside, Path)] of a folder's files, sorted, without rubbish."""
     found = []
-    for top in ("helpers", "notebooks", "setup/label-studio"):
-        found += [(top + "/" + p, path) for p, path in files(REPO / top) if not p.startswith(("command/", "sandbox/"))]
-    return found + [("setup/" + n, REPO / "setup" / n) for n in ("catalogue.toml", "requirements-notebook.txt")]
+    for top, folders, names in os.walk(str(folder)):
+        folders[:] = sorted(name for name in folders if not _is_rubbish(name))
+        inside = [Path(top) / name for name in sorted(names) if not _is_rubbish(name)]
+        found += [(file.relative_to(folder).as_posix(), file) for file in inside if file.is_file()]
+    return found
+
+
+def _is_rubbish(name):
+    return any(fnmatch.fnmatch(name, pattern) for pattern in _RUBBISH)
 
 
 def packed(found):
     """The `files` of a request. BadInput when they are more than Determined, or a ConfigMap, takes."""
-    folders = sorted({"/".join(p.split("/")[:n]) for p, _ in found for n in range(1, p.count("/") + 1)})
-    sent = [
-        {"path": f, "type": ord(tarfile.DIRTYPE), "content": "", "mode": 0o755, "uid": 0, "gid": 0, "mtime": "0"}
-        for f in folders
+    folders = sorted({"/".join(path.split("/")[:n]) for path, _ in found for n in range(1, path.count("/") + 1)})
+    sent = [_entry(path, tarfile.DIRTYPE, "", 0o755) for path in folders] + [
+        _entry(path, tarfile.REGTYPE, base64.b64encode(file.read_bytes()).decode(), 0o644) for path, file in found
     ]
-    sent += [
-        {
-            "path": p,
-            "type": ord(tarfile.REGTYPE),
-            "content": base64.b64encode(path.read_bytes()).decode(),
-            "mode": 0o644,
-            "uid": 0,
-            "gid": 0,
-            "mtime": "0",
-        }
-        for p, path in found
-    ]
-    do = "Name what is not needed in the folder's .detignore; data belong into MinIO or Pachyderm."
-    size = sum(len(f["content"]) for f in sent)
+    size = sum(len(entry["content"]) for entry in sent)
     if size > LIMIT:
-        raise BadInput(
-            f"send {len(found)} files with a task",
-            saw=f"{size / 2**20:.1f} MiB in base64; Determined takes {LIMIT / 2**20:.0f} MiB",
-            do=do,
-        )
+        raise _too_much(found, f"{_mib(size)} MiB in base64; Determined takes {LIMIT / 2**20:.0f} MiB")
+    size = _packed_size(found)
+    if size > PACKED:
+        why = f"{_mib(size)} MiB when packed; on Kubernetes they travel in a ConfigMap, which takes 1 MiB"
+        raise _too_much(found, why)
+    return sent
+
+
+def _entry(path, kind, content, mode):
+    return {"path": path, "type": ord(kind), "content": content, "mode": mode, "uid": 0, "gid": 0, "mtime": "0"}
+
+
+def _packed_size(found):
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w:gz") as tar:
-        for p, path in found:
-            tar.add(str(path), p)
-    if len(out.getvalue()) > PACKED:
-        raise BadInput(
-            f"send {len(found)} files with a task",
-            saw=f"{len(out.getvalue()) / 2**20:.1f} MiB when packed; on Kubernetes they travel in a ConfigMap, which takes 1 MiB",
-            do=do,
-        )
-    return sent
+        for path, file in found:
+            tar.add(str(file), path)
+    return len(out.getvalue())
+
+
+def _mib(size):
+    return f"{size / 2**20:.1f}"
+
+
+def _too_much(found, saw):
+    do = "Name what is not needed in the folder's .detignore; data belong into MinIO or Pachyderm."
+    return BadInput(f"send {len(found)} files with a task", saw=saw, do=do)

@@ -1,12 +1,14 @@
-"""Seldon's gRPC call Predict, without generated code: its messages are described here (proto/prediction.proto of seldon-core 1.7) and made at run time."""
+"""Seldon's gRPC call Predict, without generated code: its messages are described here and made at run time.
+
+They are those of proto/prediction.proto of seldon-core 1.7.
+"""
 
 from __future__ import annotations
 
-import helpers.core.grpc_settings  # noqa: F401, I001 - gRPC reads them as it is imported
-import grpc
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, struct_pb2
 
 from helpers.core.errors import RunbookError
+from helpers.core.grpc_settings import grpc
 
 PREDICT = "/seldon.protos.Seldon/Predict"
 _INT32, _DOUBLE, _STRING, _MESSAGE = 5, 1, 9, 11  # FieldDescriptorProto.Type
@@ -80,9 +82,10 @@ def rows(message):
 
 
 def predict(address, namespace, name, numbers, timeout=20):
-    """(rows of the answer, its tags) of a SeldonDeployment behind the gateway at address ("host:port"). RunbookError when it refuses.
+    """(rows of the answer, its tags) of a SeldonDeployment behind the gateway at address ("host:port").
 
-    The gateway finds the deployment by the call's metadata: seldon and namespace.
+    The gateway finds the deployment by the call's metadata: seldon and namespace. RunbookError when it refuses.
+    timeout: seconds.
     """
     with grpc.insecure_channel(address) as channel:
         call = channel.unary_unary(
@@ -91,8 +94,6 @@ def predict(address, namespace, name, numbers, timeout=20):
         try:
             answer = call(request(numbers), timeout=timeout, metadata=(("seldon", name), ("namespace", namespace)))
         except grpc.RpcError as e:
-            raise RunbookError(
-                f"ask {namespace}/{name} over gRPC",
-                saw="{}: {}".format(e.code().name, (e.details() or "").split("\n")[0]),
-            )
+            saw = "{}: {}".format(e.code().name, (e.details() or "").split("\n")[0])
+            raise RunbookError(f"ask {namespace}/{name} over gRPC", saw=saw) from e
     return rows(answer), {key: answer.meta.tags[key].string_value for key in answer.meta.tags}

@@ -12,7 +12,7 @@ FAULTS = {
         (
             "microk8s kubectl patch secret determined-keys -n determined "
             '-p \'{"stringData":{"secretKey":"not-the-key-at-all"}}\'',
-            "secretKey is not ours",
+            "determined-keys has another secretKey",
         ),
     ],
     "away": [

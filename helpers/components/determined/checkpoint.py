@@ -1,0 +1,64 @@
+"""A checkpoint's way from a task to the object store: written from a pod once, read by every later verification."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import urllib3
+from minio.error import S3Error
+
+from helpers.core.actions import Action
+
+#: the Secret with the keys, which the chart and a task's pod read
+KEYS = "determined-keys"
+#: what the task writes, below the bucket
+CHECKPOINT, CHECKPOINT_BYTES = "runbook-proof/checkpoint.bin", bytes(range(256)) * 256
+_WRITER = Path(__file__).with_name("write_checkpoint.py")
+
+
+def written(det, s3, bucket, user):
+    """Action: a task has written a checkpoint, with the master's endpoint and keys, and read it back."""
+
+    def apply():
+        det.command(["python3", "-c", _WRITER.read_text("utf-8")], user, _environment(det.settings()))
+
+    def undo():
+        with contextlib.suppress(S3Error, urllib3.exceptions.HTTPError):  # a MinIO that is away stops no removal
+            s3.client.remove_object(bucket, CHECKPOINT)
+
+    return Action(
+        f"det cmd run python3 -c ...   (writes s3://{bucket}/{CHECKPOINT} from a pod)",
+        lambda: why_not_written(s3, bucket),
+        apply,
+        undo,
+        absent=lambda: _why_still_there(s3, bucket),
+    )
+
+
+def _environment(settings):
+    """The environment of the task's container: where to write, and the keys to it."""
+    store = settings["checkpoint_storage"]
+    plain = {"ENDPOINT": store["endpoint_url"], "BUCKET": store["bucket"], "KEY": CHECKPOINT}
+    # By reference: what stands in a task's configuration is shown to every user.
+    keys = {"ACCESS_KEY": "accessKey", "SECRET_KEY": "secretKey"}
+    return [{"name": name, "value": value} for name, value in plain.items()] + [
+        {"name": name, "valueFrom": {"secretKeyRef": {"name": KEYS, "key": key}}} for name, key in keys.items()
+    ]
+
+
+def why_not_written(s3, bucket):
+    """None when the bucket has what a task wrote."""
+    try:
+        same = s3.get(bucket, CHECKPOINT) == CHECKPOINT_BYTES
+    except S3Error as e:
+        return f"{bucket}/{CHECKPOINT}: {e.code}"
+    return None if same else f"{bucket}/{CHECKPOINT} is not as a task wrote it"
+
+
+def _why_still_there(s3, bucket):
+    try:
+        s3.client.stat_object(bucket, CHECKPOINT)
+    except (S3Error, urllib3.exceptions.HTTPError):
+        return None
+    return f"{bucket}/{CHECKPOINT} is still there"

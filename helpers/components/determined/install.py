@@ -1,0 +1,108 @@
+"""The steps of chapter 08: Determined's namespace, keys and users, as actions."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from helpers.components.determined import checkpoint
+from helpers.components.determined.checkpoint import KEYS
+from helpers.components.kubernetes.kube import all_of, available
+from helpers.core import shell
+from helpers.core.actions import Action
+
+
+class Install:
+    """The steps; det: the client."""
+
+    def __init__(self, det):
+        self.det, self.ch, self.kube, self.space = det, det.ch, det.kube, det.space
+
+    # -- the cluster -------------------------------------------------------------------------------
+
+    def namespace_is_ours(self):
+        """A probe: there is no such namespace, or it is ours."""
+        return shell.script(Path(__file__).with_name("namespace_is_ours.sh"), self.space)
+
+    def namespace(self):
+        """Action: the namespace is there and ours. Remove deletes it with all in it: tasks, database, volume."""
+        made = self.kube.namespace(self.space, "runbook=determined")
+        return made.but(
+            shown=f"kubectl create namespace {self.space}; kubectl label namespace {self.space} runbook=determined",
+            probe=all_of(self.namespace_is_ours(), made.probe),
+        )
+
+    def keys(self, wanted):
+        """Action: the Secret that the chart reads, which goes with its namespace. wanted: {"accessKey": text, ...}."""
+        return self.kube.secret(KEYS, self.space, wanted).but(undo=None)
+
+    def revision(self):
+        """A word that changes when the Secret does: it restarts the master, which reads its keys at its start only."""
+        ask = f"microk8s kubectl get secret {KEYS} -n {self.space} --ignore-not-found -o "
+        return self.ch.host.run(ask + "jsonpath='{.metadata.resourceVersion}'", quiet=True, check=False).out.strip()
+
+    def ready(self, own_database):
+        """A probe: the master is available, which means that its API answers, and so is its database in the cluster."""
+        parts = ["db", "master"] if own_database else ["master"]
+        return all_of(*[available(self.space, "deployment", self._deployment(part)) for part in parts])
+
+    def _deployment(self, part):
+        return f"determined-{part}-deployment-{self.det.release}"
+
+    # -- the database ------------------------------------------------------------------------------
+
+    def why_other_database(self, host):
+        """None unless Determined has its database elsewhere. host: of a server, "" for the one in the cluster."""
+        ask = f"microk8s kubectl get configmap determined-master-config-{self.det.release} -n {self.space}"
+        config = self.ch.run(ask + " --ignore-not-found -o jsonpath='{.data.master\\.yaml}'")
+        found = re.search('db:\n +host: "(.*)"', config)
+        if found is None or found.group(1) == (host or "determined-db-service-" + self.det.release):
+            return None
+        return f"its database is at {found.group(1)}"
+
+    # -- users -------------------------------------------------------------------------------------
+
+    def password(self, name):
+        """Action: this user's password is ours, the secret determined-<name>; an empty one gets nobody in."""
+        secret = self.det.secret(name)
+
+        def why_not_ours():
+            if self.det.login(name, ""):
+                return f"{name} gets in with an empty password"
+            self.det.token(name)
+            return None
+
+        def apply():
+            self.det.ask("POST", f"/api/v1/users/{name}/password", secret.reveal(), self.det.first_token())
+
+        return Action(f"POST /api/v1/users/{name}/password   (the secret determined-{name})", why_not_ours, apply)
+
+    def user(self, name):
+        """Action: an active user, without a right to administer.
+
+        Its password is another action: 0.15.3 loses one that is given here.
+        """
+        new = {"user": {"username": name, "admin": False, "active": True}}
+
+        def found():
+            return self.det.ask("GET", "/api/v1/users/" + name, token=self.det.token())
+
+        def why_not_active():
+            there = found()
+            if not there:
+                return f"there is no user {name}"
+            return None if there["user"]["active"] else f"user {name} is not active"
+
+        def apply():
+            if found():
+                self.det.ask("PATCH", "/users/" + name, {"active": True}, self.det.token())
+            else:
+                self.det.ask("POST", "/api/v1/users", new, self.det.token())
+
+        return Action(f"POST /api/v1/users   (user {name})", why_not_active, apply)
+
+    # -- a task ------------------------------------------------------------------------------------
+
+    def checkpoint(self, s3, bucket, user):
+        """Action: a task of the user's has written a checkpoint to the object store; see checkpoint.written."""
+        return checkpoint.written(self.det, s3, bucket, user)

@@ -1,0 +1,69 @@
+"""Predictions asked all the time, while something happens to the model."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import threading
+import time
+
+from helpers.components.seldon import flowers
+
+
+class PredictionLoad:
+    """Asks for predictions all the time, each on a connection of its own and never twice.
+
+    address: (host, port); path: on it; threads: how many ask; pause: seconds after each answer.
+    answered: {version: number}; lost: why, of each.
+    """
+
+    def __init__(self, address, path, threads=3, pause=0.05):
+        self.address, self.path, self.pause = address, path, pause
+        rows = flowers.sample(2)
+        self._body = json.dumps({"data": {"ndarray": rows}})
+        self._right = {str(v): flowers.probabilities(flowers.weights(v), rows) for v in flowers.VERSIONS}
+        self.answered, self.lost, self._lock, self._end = {}, [], threading.Lock(), threading.Event()
+        self._threads = [threading.Thread(target=self._go, daemon=True) for _ in range(threads)]
+
+    def count(self):
+        return sum(self.answered.values()) + len(self.lost)
+
+    def __enter__(self):
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._end.set()
+        for thread in self._threads:
+            thread.join(30)
+
+    def _go(self):
+        while not self._end.is_set():
+            try:
+                version, why = self._one()
+            except (OSError, http.client.HTTPException, ValueError, KeyError) as e:
+                version, why = None, f"{type(e).__name__}: {e}"
+            with self._lock:
+                if why:
+                    self.lost.append(why)
+                else:
+                    self.answered[version] = self.answered.get(version, 0) + 1
+            time.sleep(self.pause)
+
+    def _one(self):
+        """(version that answered, None) or (None, why it counts as lost)."""
+        connection = http.client.HTTPConnection(*self.address, timeout=20)
+        try:
+            connection.request("POST", self.path, self._body, {"Content-Type": "application/json"})
+            said = connection.getresponse()
+            text = said.read().decode()
+        finally:
+            connection.close()
+        if said.status != 200:
+            return None, f"{said.status}: {text[:150]}"
+        answer = json.loads(text)
+        version = answer["meta"]["tags"]["model_version"]
+        if not flowers.same(answer["data"]["ndarray"], self._right[version]):
+            return None, f"a wrong answer: {text[:150]}"
+        return version, None

@@ -1,0 +1,64 @@
+"""The model's weights in a bucket of MinIO, and what a pod needs to fetch them."""
+
+from __future__ import annotations
+
+import io
+import re
+
+from minio.error import S3Error
+
+from helpers.components.seldon import flowers
+
+
+def why_no_bucket_name(name):
+    """None when S3 takes it as a bucket's name."""
+    return None if re.fullmatch("[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", name) else f"it is {name}"
+
+
+class ModelStore:
+    """A bucket with the weights of each version.
+
+    s3: a helpers.components.minio.S3.  endpoint: MinIO's host:port as pods reach it.  secret: its user's, a Secret.
+    """
+
+    def __init__(self, s3, bucket, endpoint, secret):
+        self.s3, self.bucket, self.endpoint, self.secret = s3, bucket, endpoint, secret
+        self.wanted = {self.key(v): flowers.weights_file(v) for v in flowers.VERSIONS}
+
+    @staticmethod
+    def key(version):
+        return f"flowers/{version}/model.json"
+
+    def uri(self, version):
+        """Where the model's pod looks for its weights."""
+        return f"s3://{self.bucket}/{self.key(version)}"
+
+    def credentials(self):
+        """MinIO's address and key, by the names that Flowers.py reads."""
+        return {"S3_ENDPOINT": self.endpoint, "S3_ACCESS_KEY": self.s3.user, "S3_SECRET_KEY": self.secret}
+
+    def why_not_filled(self):
+        bad = [key for key, data in self.wanted.items() if self._object(key) != data]
+        return "missing in bucket {}, or others: {}".format(self.bucket, ", ".join(bad)) if bad else None
+
+    def fill(self):
+        for key, data in self.wanted.items():
+            self.s3.client.put_object(self.bucket, key, io.BytesIO(data), len(data), content_type="application/json")
+
+    def clear(self):
+        """Take the weights away; the bucket stays."""
+        if self.s3.client.bucket_exists(self.bucket):
+            for key in self.wanted:
+                self.s3.client.remove_object(self.bucket, key)
+
+    def why_not_clear(self):
+        there = any(self._object(key) is not None for key in self.wanted)
+        return "weights are in bucket " + self.bucket if there else None
+
+    def _object(self, key):
+        try:
+            return self.s3.get(self.bucket, key)
+        except S3Error as e:
+            if e.code in ("NoSuchKey", "NoSuchBucket"):
+                return None
+            raise

@@ -1,0 +1,120 @@
+"""Determined's chart as helm renders it; no cluster here."""
+
+import shutil
+import subprocess
+
+import pytest
+import yaml
+
+from helpers.core.paths import SETUP, home
+
+
+@pytest.fixture(scope="module")
+def helm():
+    """Run the helm that a chapter fetched, or one on PATH."""
+    found = sorted(home("bin").glob("helm-*/helm"))
+    program = str(found[-1]) if found else shutil.which("helm")
+    if not program:
+        pytest.skip("no helm on this machine yet: ./runbook up --only determined")
+    return lambda *words: subprocess.run([program, *words], capture_output=True, text=True)
+
+
+STORE = ["--set", "checkpointStorage.endpointUrl=http://10.0.1.1:9000"]
+
+
+def objects(helm, *more):
+    done = helm("template", "determined", str(SETUP / "detai-setup"), "-n", "determined", *STORE, *more)
+    assert done.returncode == 0, done.stderr
+    return {(d["kind"], d["metadata"]["name"]): d for d in yaml.safe_load_all(done.stdout) if d}
+
+
+def test_lint(helm):
+    done = helm("lint", "--strict", str(SETUP / "detai-setup"), *STORE)
+    assert done.returncode == 0, done.stdout
+
+
+def test_names_are_those_of_determineds_own_chart_and_no_key_is_in_it(helm):
+    found = objects(helm)
+    assert {
+        ("Deployment", "determined-master-deployment-determined"),
+        ("Service", "determined-master-service-determined"),
+        ("ServiceAccount", "determined-master-determined"),
+        ("Deployment", "determined-db-deployment-determined"),
+        ("Service", "determined-db-service-determined"),
+        ("PersistentVolumeClaim", "determined-db-pvc-determined"),
+        ("ConfigMap", "determined-master-config-determined"),
+    } <= set(found)
+    config = yaml.safe_load(found["ConfigMap", "determined-master-config-determined"]["data"]["master.yaml"])
+    assert (
+        config["checkpoint_storage"]["secret_key"] == "@SECRET_KEY@"
+        and config["telemetry"] == {"enabled": False}
+        and config["db"]["password"] == "@DB_PASSWORD@"
+    )
+    assert config["resource_manager"] == {
+        "type": "kubernetes",
+        "namespace": "determined",
+        "max_slots_per_pod": 1,
+        "master_service_name": "determined-master-service-determined",
+    }
+    assert not any(kind == "Secret" for kind, _ in found)
+    master = found["Deployment", "determined-master-deployment-determined"]["spec"]["template"]
+    assert master["spec"]["containers"][0]["image"] == "determinedai/determined-master:0.15.3"
+    assert master["spec"]["containers"][0]["readinessProbe"]["httpGet"]["path"] == "/api/v1/master"
+    assert all("determined" not in (d["metadata"].get("labels") or {}) for d in found.values()), (
+        "the master deletes pods and ConfigMaps with that label"
+    )
+    assert "determined" not in master["metadata"]["labels"]
+
+
+def test_another_database_another_service(helm):
+    found = objects(
+        helm,
+        "--set",
+        "db.hostAddress=10.0.1.1,masterService.type=NodePort,masterService.nodePort=30880,imageRegistry=registry.example/det",
+    )
+    assert not any("-db-" in name for _, name in found)
+    assert found["Service", "determined-master-service-determined"]["spec"]["ports"] == [
+        {"name": "http", "port": 8080, "targetPort": 8081, "nodePort": 30880}
+    ]
+    assert (
+        yaml.safe_load(found["ConfigMap", "determined-master-config-determined"]["data"]["master.yaml"])["db"]["host"]
+        == "10.0.1.1"
+    )
+    assert found["Deployment", "determined-master-deployment-determined"]["spec"]["template"]["spec"]["containers"][0][
+        "image"
+    ].startswith("registry.example/det/")
+
+
+@pytest.mark.parametrize(
+    "given, says",
+    [
+        ("checkpointStorage.endpointUrl=", "endpointUrl is needed"),
+        ("checkpointStorage.type=gcs", "this chart knows s3 only"),
+        ("maxSlotsPerPod=null", "maxSlotsPerPod is needed"),
+    ],
+)
+def test_what_is_missing_is_said(helm, given, says):
+    done = helm("template", "determined", str(SETUP / "detai-setup"), *STORE, "--set", given)
+    assert done.returncode and says in done.stderr
+
+
+def test_the_keys_are_put_in_as_they_are(helm):
+    """The init container's awk, with values that mean something to sed, awk and shells."""
+    awk = shutil.which("busybox") and ["busybox", "awk"] or ["awk"]
+    spec = objects(helm)["Deployment", "determined-master-deployment-determined"]["spec"]["template"]["spec"][
+        "initContainers"
+    ][0]
+    program = (
+        spec["command"][1]
+        .replace("/template/master.yaml", "/dev/stdin")
+        .replace(' > "/etc/determined/master.yaml"', "")
+    )
+    env = {"PATH": "/usr/bin:/bin", "ACCESS_KEY": "a&b", "SECRET_KEY": "x|/#$(id)`id`", "DB_PASSWORD": "%s{}[]~"}
+    said = subprocess.run(
+        awk + [program],
+        input='a: "@ACCESS_KEY@"\ns: "@SECRET_KEY@"\n  p: "@DB_PASSWORD@"\n',
+        env=env,
+        stdout=subprocess.PIPE,
+        text=True,
+    ).stdout
+    assert said == 'a: "a&b"\ns: "x|/#$(id)`id`"\n  p: "%s{}[]~"\n'

@@ -1,0 +1,366 @@
+"""Determined's client, steps and proofs against a server that answers as 0.15.3 was recorded; no cluster here."""
+
+import json
+
+import httpx
+import pytest
+
+from helpers.components.determined import checkpoint, forms
+from helpers.components.determined.install import KEYS, Install
+from helpers.components.determined.master import Determined, _message
+from helpers.components.determined.proofs import Proofs
+from helpers.core.errors import BadInput, RunbookError, Unmet
+from tests import stand_in
+from tests.serving import serving
+
+EMPTY, OURS = "", "our-own-password"
+
+
+@pytest.fixture
+def made(monkeypatch, own_home):
+    """made(answer, said) -> a Determined. answer(method, path, body): the master's; said: what the host prints."""
+    for user in ("ADMIN", "DETERMINED", "OPERATOR"):
+        monkeypatch.setenv("RUNBOOK_SECRET_DETERMINED_" + user, OURS)
+    running = []
+
+    def make(answer, said="", **parameters):
+        server = serving(lambda request: answer(request.method, request.path, request.json()))
+        running.append(server)
+        web = server.__enter__()
+        ch = stand_in.chapter(
+            monkeypatch,
+            "determined",
+            lambda script, stdin: "127.0.0.1" if "clusterIP" in script else said,
+            **parameters,
+        )
+        det = Determined(ch, port=web.port)
+        det.asked = web.asked
+        return det
+
+    yield make
+    for server in running:
+        server.__exit__(None, None, None)
+
+
+def error(status, text, code=13):
+    return status, {"error": {"code": code, "reason": "x", "error": text}}
+
+
+class Master:
+    """Users with passwords, as 0.15.3 keeps them: a password that is given at creation is lost."""
+
+    def __init__(self):
+        self.users, self.active = {"admin": EMPTY, "determined": EMPTY}, True
+
+    def __call__(self, method, path, body):
+        if path == "/api/v1/auth/login":
+            return self._login(body["username"], body["password"])
+        if path == "/api/v1/auth/logout":
+            return 200, {}
+        if path == "/api/v1/users":
+            self.users[body["user"]["username"]] = EMPTY
+            return 200, {}
+        name = path.split("/")[-1 if method in ("GET", "PATCH") else -2]
+        if method == "PATCH":
+            self.active = body["active"]
+            return 200, {}
+        if path.endswith("/password"):
+            self.users[name] = body
+            return 200, {}
+        if name not in self.users:
+            return error(404, "user not found", 5)
+        return 200, {"user": {"username": name, "active": self.active}}
+
+    def _login(self, name, password):
+        if self.users.get(name) != password:
+            return error(401, "invalid credentials", 16)
+        return 200, {"token": "token-of-" + name, "user": {"username": name}}, {"Set-Cookie": "auth=x; Path=/"}
+
+
+# -- users -------------------------------------------------------------------------------------------
+
+
+def test_empty_passwords_are_found_replaced_and_found_replaced(made):
+    master = Master()
+    det = made(master)
+    for name in ("admin", "determined"):
+        action = Install(det).password(name)
+        assert action.probe() == name + " gets in with an empty password"
+        action.apply()
+        assert action.probe() is None and master.users[name] == OURS
+    bare = [r.json() for r in det.asked if r.path == "/api/v1/users/admin/password"]
+    assert bare == [OURS], "a bare JSON string, as 0.15.3 wants it"
+
+
+def test_a_user_gets_its_password_by_a_second_call(made):
+    install = Install(made(Master()))
+    install.password("admin").apply()
+    user, password = install.user("operator"), install.password("operator")
+    assert user.probe() == "there is no user operator"
+    user.apply()
+    assert user.probe() is None and password.probe() == "operator gets in with an empty password"
+    password.apply()
+    assert password.probe() is None
+
+
+def test_a_user_that_was_put_aside_is_active_again(made):
+    master = Master()
+    install = Install(made(master))
+    install.password("admin").apply()
+    install.user("operator").apply()
+    master.active = False
+    assert install.user("operator").probe() == "user operator is not active"
+    install.user("operator").apply()
+    assert install.user("operator").probe() is None
+
+
+def test_a_login_leaves_no_cookie_by_which_later_questions_would_be_answered(made):
+    det = made(Master())
+    assert det.login("admin", EMPTY) == "token-of-admin" and not det.http.cookies
+
+
+def test_every_session_is_ended_at_the_verdict(made):
+    det = made(Master())
+    det.login("admin", EMPTY)
+    det.login("determined", EMPTY)
+    det.ch.verdict()
+    ended = [r.headers["Authorization"] for r in det.asked if r.path == "/api/v1/auth/logout"]
+    assert ended == ["Bearer token-of-admin", "Bearer token-of-determined"]
+
+
+def test_a_password_that_somebody_else_set_is_told_and_not_replaced(made):
+    master = Master()
+    master.users["admin"] = "of somebody else"
+    action = Install(made(master)).password("admin")
+    with pytest.raises(RunbookError) as e:
+        action.probe()
+    assert e.value.saw == "admin's password is not ours" and e.value.entry == "det-login"
+    with pytest.raises(RunbookError) as e:
+        action.apply()
+    assert "neither empty nor ours" in e.value.saw and master.users["admin"] == "of somebody else"
+
+
+def refusing_strangers(password):
+    """A master that shows nothing without a token, with this password for operator."""
+    master = Master()
+    master.users["operator"] = password
+    return lambda method, path, body: error(401, "x") if "experiments" in path else master(method, path, body)
+
+
+def test_a_wrong_password_and_no_token_are_refused(made):
+    assert Proofs(made(refusing_strangers(OURS))).strangers_are_refused("operator") is None
+
+
+def test_who_gets_in_with_a_wrong_password_is_told(made):
+    with pytest.raises(Unmet) as e:
+        Proofs(made(refusing_strangers("not-the-password"))).strangers_are_refused("operator")
+    assert "gets in with a wrong password" in e.value.saw
+
+
+def test_a_list_without_a_token_is_no_refusal(made):
+    master = Master()
+    det = made(lambda method, path, body: (200, []) if "experiments" in path else master(method, path, body))
+    with pytest.raises(Unmet) as e:
+        Proofs(det).strangers_are_refused("operator")
+    assert e.value.saw == "the list of experiments"
+
+
+# -- a master that is away ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "unexpected EOF",
+        "failed to connect to `host=127.0.0.1 user=postgres database=determined`: "
+        "dial error (dial tcp 127.0.0.1:15432: connect: connection refused)",
+    ],
+)
+def test_a_lost_database_is_told_as_such(made, text):
+    with pytest.raises(RunbookError) as e:
+        made(lambda *a: error(500, text)).ask("GET", "/api/v1/users")
+    assert e.value.saw == "the master does not reach its database" and e.value.entry == "det-db"
+
+
+def test_the_first_question_after_a_lost_database_is_asked_again(made):
+    answers = [error(500, "unexpected EOF"), (200, {"version": "0.15.3"})]
+    assert made(lambda *a: answers.pop(0)).info() == {"version": "0.15.3"}
+
+
+def test_a_master_that_is_away_gives_no_answer(made):
+    with pytest.raises(RunbookError) as e:
+        Proofs(made(lambda *a: None)).answers()
+    assert e.value.saw == "GET /api/v1/master gets no answer" and e.value.entry == "det-down"
+
+
+def test_a_master_without_a_service_gives_no_answer(monkeypatch, own_home):
+    no_service = (1, "", 'Error from server (NotFound): services "determined-master-service-determined" not found')
+    det = Determined(stand_in.chapter(monkeypatch, "determined", lambda *a: no_service))
+    with pytest.raises(RunbookError) as e:
+        det.info()
+    assert e.value.saw == "GET /api/v1/master gets no answer" and e.value.entry == "det-down"
+    assert det.found_version() == ""
+
+
+def test_another_version_is_no_proof(made):
+    with pytest.raises(Unmet) as e:
+        Proofs(made(lambda *a: (200, {"version": "0.16.0", "clusterId": "x"}))).answers()
+    assert e.value.saw == "version 0.16.0" and e.value.entry == "det-version"
+
+
+@pytest.mark.parametrize(
+    "answer, says",
+    [
+        (
+            httpx.Response(400, json={"error": {"code": 3, "reason": "InvalidArgument", "error": "token missing"}}),
+            "token missing",
+        ),
+        (
+            httpx.Response(500, json={"error": {"grpcCode": 13, "message": "actor was not created"}}),
+            "actor was not created",
+        ),
+        (httpx.Response(401, json={"message": "Unauthorized"}), "Unauthorized"),
+        (httpx.Response(502, text="bad"), "bad"),
+    ],
+)
+def test_every_shape_of_an_error_is_read(answer, says):
+    assert _message(answer) == says
+
+
+# -- the cluster -------------------------------------------------------------------------------------
+
+
+def test_the_keys_go_with_their_namespace(made):
+    keys = Install(made(Master())).keys({"accessKey": "runbook"})
+    assert keys.probe() == f"there is no Secret determined/{KEYS}" and keys.undo is None
+
+
+def test_another_secret_is_another_revision(made):
+    assert Install(made(Master(), "7\n")).revision() == "7"
+    assert Install(made(Master(), (1, "", "the server is away"))).revision() == ""
+
+
+def test_another_database_would_begin_empty(made):
+    def why(config, host):
+        return Install(made(Master(), config)).why_other_database(host)
+
+    theirs = 'port: 8081\ndb:\n  host: "10.0.1.1"\n  port: "5432"\n'
+    assert why(theirs, "10.0.1.1") is None and why(theirs, "") == "its database is at 10.0.1.1"
+    in_cluster = 'db:\n  host: "determined-db-service-determined"\n'
+    assert why(in_cluster, "") is None
+    assert why(in_cluster, "10.0.1.1") == "its database is at determined-db-service-determined"
+    assert why("", "") is None
+
+
+@pytest.mark.parametrize(
+    "kind, ingress, expose, says",
+    [
+        ("ClusterIP", [], "cluster", "no port of the host leads to it"),
+        ("NodePort", [], "cluster", "its type is NodePort"),
+        ("LoadBalancer", [], "loadbalancer", "none"),
+        ("LoadBalancer", [{"ip": "10.9.8.7"}], "loadbalancer", "10.9.8.7:"),
+    ],
+)
+def test_the_service_is_exposed_as_was_asked(made, kind, ingress, expose, says):
+    service = {"spec": {"type": kind}, "status": {"loadBalancer": {"ingress": ingress}}}
+    prove = Proofs(made(Master(), json.dumps(service)))
+    try:
+        said = prove.exposed_as_asked(expose, 30880)
+    except Unmet as e:
+        said = e.saw
+        assert e.entry == "det-open"
+    assert says in said
+
+
+# -- tasks -------------------------------------------------------------------------------------------
+
+
+class Tasks(Master):
+    """Runs every command at once, to this end."""
+
+    def __init__(self, status, *log):
+        super().__init__()
+        self.users["operator"], self.status, self.log = OURS, status, log
+
+    def __call__(self, method, path, body):
+        if path == "/api/v1/commands":
+            self.config = body["config"]
+            return 200, {"command": {"id": "task-1"}}
+        if path == "/commands/task-1":
+            return 200, {"state": "TERMINATED", "exit_status": self.status}
+        if path == "/commands/task-1/events":
+            return 200, [{"log_event": None, "scheduled_event": {}}] + [{"log_event": line} for line in self.log]
+        if path == "/api/v1/commands/task-1/kill":
+            return 200, {}
+        if path == "/api/v1/master/config":
+            return 200, {"config": {"checkpoint_storage": {"endpoint_url": "http://s3:9000", "bucket": "detai"}}}
+        return super().__call__(method, path, body)
+
+
+def test_a_commands_output_is_what_stands_behind_the_bars(made):
+    tasks = Tasks("command exited successfully", "[2026-11-25T13:22:21Z] 8c4b3b1a [RUNNING] || a || b\n", "plain")
+    assert made(tasks).command(["true"], "operator") == "a || b\nplain"
+
+
+def test_a_command_that_fails_is_told_with_its_last_lines_and_ended(made):
+    det = made(Tasks("container failed with non-zero exit code:  (exit code 3)", "x || no such data\n"))
+    with pytest.raises(RunbookError) as e:
+        det.command(["false"], "operator")
+    assert e.value.entry == "det-task" and "exit code 3" in e.value.saw and e.value.saw.endswith("no such data")
+    assert det.asked[-1].path == "/api/v1/commands/task-1/kill"
+    assert Proofs(det).tells_failure("operator") == "it failed, and said: no such data"
+
+
+def test_a_command_that_should_fail_and_does_not_is_no_proof(made):
+    with pytest.raises(Unmet):
+        Proofs(made(Tasks("command exited successfully"))).tells_failure("operator")
+
+
+def test_the_keys_reach_a_task_by_reference_only(made):
+    tasks = Tasks("command exited successfully")
+    tasks.users["admin"] = OURS
+    checkpoint.written(made(tasks), None, "detai", "operator").apply()
+    (container,) = tasks.config["environment"]["pod_spec"]["spec"]["containers"]
+    env = {one.pop("name"): one for one in container["env"]}
+    assert env["ENDPOINT"] == {"value": "http://s3:9000"} and env["BUCKET"] == {"value": "detai"}
+    assert env["SECRET_KEY"] == {"valueFrom": {"secretKeyRef": {"name": KEYS, "key": "secretKey"}}}
+    compile(tasks.config["entrypoint"][2], "the task's program", "exec")
+
+
+def test_gpus_are_counted_per_agent_and_a_node_without_is_none(made):
+    gpu = {"device": {"type": "TYPE_GPU"}}
+    slots = {"0": dict(gpu, container={"id": "x"}), "1": gpu, "2": {"device": {"type": "TYPE_CPU"}}}
+    agents = [{"id": "b", "slots": slots}, {"id": "a", "slots": {}}, {"id": "c"}]
+    master = Master()
+    master.users["admin"] = OURS
+
+    def answer(method, path, body):
+        return (200, {"agents": agents}) if path == "/api/v1/agents" else master(method, path, body)
+
+    assert Proofs(made(answer)).agents_with_gpus() == "b: 2 GPUs, 1 in use"
+    del agents[0]
+    assert Proofs(made(answer)).agents_with_gpus() == "none: no node offers a GPU"
+
+
+# -- parameters --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "given, says",
+    [
+        ({"release": "Big"}, "'Big'"),
+        ({"namespace": "kube-system"}, "'kube-system'"),
+        ({"user": "admin"}, "'admin'"),
+        ({"bucket": "x"}, "'x'"),
+        ({"cpu": "0.1"}, "'0.1'"),
+        ({"memory": "1G"}, "'1G'"),
+        ({"expose": "node", "node_port": 80}, "80"),
+        ({"max_slots_per_pod": 0}, "0"),
+    ],
+)
+@pytest.mark.parametrize("mode", ["install", "verify", "remove"])
+def test_a_parameter_of_another_form_is_refused_in_every_mode(monkeypatch, own_home, given, says, mode):
+    ch = stand_in.chapter(monkeypatch, "determined", lambda *a: "", mode, **given)
+    with pytest.raises(BadInput) as e:
+        forms.require(ch)
+    assert e.value.saw == "it is " + says and f"-p determined.{list(given)[-1]}=" in e.value.do

@@ -1,0 +1,150 @@
+"""What a task starts with: a folder's files without what .detignore names, and the runbook's own."""
+
+import ast
+import base64
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from helpers.components.determined import task_files
+from helpers.core.errors import BadInput
+from helpers.core.paths import REPO
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in (
+        "a.py",
+        "data/big.csv",
+        "data/keep.csv",
+        "data/2021/old.bin",
+        "data/new.bin",
+        "sub/.ipynb_checkpoints/x.ipynb",
+        "sub/b.py",
+        "sub/__pycache__/b.pyc",
+        "sub/notes.txt",
+        "runs/1/out.txt",
+    ):
+        path = tmp_path / "work" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+    return tmp_path / "work"
+
+
+def sent(folder, rules):
+    (folder / ".detignore").write_text(rules)
+    return [path for path, _ in task_files.files(folder)]
+
+
+def test_detignore_is_honoured(folder):
+    rules = "# what stays here\n*.csv\n!keep.csv\n/runs/\nsub/notes.txt\n*.bin\n\n"
+    assert sent(folder, rules) == ["a.py", "data/keep.csv", "sub/b.py"]
+
+
+@pytest.mark.parametrize(
+    "rules, stays",
+    [
+        ("data/*.bin", {"data/new.bin"}),  # a star does not go into folders
+        ("data/**/*.bin", {"data/new.bin", "data/2021/old.bin"}),
+        ("**/1/", {"runs/1/out.txt"}),
+        ("runs\n!runs/1/out.txt", set()),  # Determined lets in again what lies in an ignored folder; git does not
+        ("[ab].py", {"a.py", "sub/b.py"}),
+        ("/b.py", set()),
+    ],
+)
+def test_its_patterns_mean_what_they_mean_to_determined(folder, rules, stays):
+    everything = {path for path, _ in task_files.files(folder)}
+    assert everything - set(sent(folder, rules)) == stays
+
+
+def test_without_one_only_rubbish_stays(folder):
+    assert [path for path, _ in task_files.files(folder)] == [
+        "a.py",
+        "data/big.csv",
+        "data/keep.csv",
+        "data/new.bin",
+        "data/2021/old.bin",
+        "runs/1/out.txt",
+        "sub/b.py",
+        "sub/notes.txt",
+    ]
+    with pytest.raises(BadInput):
+        task_files.files(folder / "nowhere")
+
+
+def test_folders_come_before_their_files_and_contents_are_base64(folder):
+    packed = task_files.packed(task_files.files(folder))
+    paths = [entry["path"] for entry in packed]
+    assert [entry["type"] for entry in packed if entry["path"] == "runs/1"] == [53]
+    assert paths.index("runs/1") < paths.index("runs/1/out.txt")
+    assert base64.b64decode(packed[paths.index("sub/b.py")]["content"]) == b"sub/b.py"
+
+
+def test_too_many_files_are_refused_with_their_size(folder, monkeypatch):
+    (folder / "noise.bin").write_bytes(os.urandom(1200000))
+    with pytest.raises(BadInput) as e:
+        task_files.packed(task_files.files(folder))
+    assert "1.1 MiB when packed" in e.value.saw and ".detignore" in e.value.do
+    assert task_files.LIMIT == 99614720
+    monkeypatch.setattr(task_files, "LIMIT", 1000000)
+    with pytest.raises(BadInput) as e:
+        task_files.packed(task_files.files(folder))
+    assert "in base64" in e.value.saw
+
+
+# -- the runbook's own -------------------------------------------------------------------------------
+
+
+def test_the_runbook_itself_fits():
+    found = dict(task_files.runbooks())
+    assert {"helpers/__init__.py", "helpers/core/chapter.py", "notebooks/05_minio.ipynb"} <= set(found)
+    assert not any(path.startswith(("helpers/command/", "helpers/sandbox/", "setup/sandbox/")) for path in found)
+    assert not any(path.endswith(".pyc") for path in found)
+    task_files.packed(sorted(found.items()))
+
+
+def test_the_runbook_is_sent_with_every_folder_of_setup_that_its_chapters_read():
+    """A chapter in a notebook of Determined's finds the chart, the manifests and the pins that it installs from."""
+    found = dict(task_files.runbooks())
+    named = {name for path, file in found.items() for name in below_setup(path, file)}
+    assert {"catalogue.toml", "detai-setup", "knative-setup", "seldon-setup"} <= named
+    there = {file.relative_to(REPO).as_posix() for name in named for file in files_of(REPO / "setup" / name)}
+    assert not there - set(found)
+
+
+def below_setup(path, file):
+    """The names that a module's or a notebook's code puts after `SETUP /`."""
+    text = file.read_text("utf-8") if path.endswith((".py", ".ipynb")) else ""
+    if path.endswith(".ipynb"):
+        cells = [cell for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
+        text = "\n".join("".join(cell["source"]) for cell in cells)
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div) and getattr(node.left, "id", "") == "SETUP":
+            yield node.right.value
+
+
+def files_of(path):
+    """The file itself, or all that lie in the folder, without what Python leaves."""
+    inside = [path] if path.is_file() else path.rglob("*")
+    return [file for file in inside if file.is_file() and "__pycache__" not in file.parts]
+
+
+def test_the_runbook_loads_where_nothing_else_of_it_is(tmp_path):
+    for path, file in task_files.runbooks():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_bytes(file.read_bytes())
+    load = """
+import importlib, pkgutil, helpers.components
+for module in pkgutil.walk_packages(helpers.components.__path__, "helpers.components."):
+    if not module.name.endswith("write_checkpoint"):
+        importlib.import_module(module.name)
+from helpers.core import catalogue, notebooks
+print(helpers.__file__, len(notebooks.load_all()), catalogue.load()["minio"].kind)
+"""
+    env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run([sys.executable, "-c", load], cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[0] == str(tmp_path / "helpers/__init__.py") and done.stdout.split()[1:] == ["10", "file"]

@@ -1,0 +1,65 @@
+"""The operator's webhook and its certificate, as kubectl and openssl tell of them."""
+
+import base64
+import subprocess
+
+import pytest
+
+from helpers.components.seldon.operator import why_no_days
+from helpers.components.seldon.proofs import Proofs
+from helpers.core.errors import Unmet
+
+REFUSED = (
+    'Error from server: error when creating STDIN: admission webhook "v1.vseldondeployment.kb.io" '
+    "denied the request: ... Can't find container for Predictive Unit"
+)
+
+
+@pytest.mark.parametrize(
+    "answer, words",
+    [
+        (REFUSED, None),
+        ("Error from server (InternalError): failed calling webhook: connection refused", "connection refused"),
+        ({}, "no webhook looks at it"),
+    ],
+)
+def test_the_webhook_answers_when_it_refuses_in_its_own_words(made, answer, words):
+    why = made({"apply --dry-run=server": answer}).why_webhook_silent()
+    assert why is None if words is None else words in why
+
+
+@pytest.mark.parametrize("answer, words", [(REFUSED, None), ({}, "no webhook looks at it")])
+def test_a_webhook_that_cannot_be_asked_for_a_trial_is_asked_for_real(made, answer, words):
+    dry = 'admission webhook "v1.vseldondeployment.kb.io" does not support dry run'
+    why = made({"apply --dry-run=server": dry, "create": answer, "delete": {}}).why_webhook_silent()
+    assert why is None if words is None else words in why
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory):
+    """{days: a certificate that ends then, as the chart's Secret has it}."""
+    folder, found = tmp_path_factory.mktemp("certificates"), {}
+    key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout key -out crt -subj /CN=test"
+    for days in (365, 5):
+        argv = ["openssl", "req", "-x509", *key.split(), "-days", str(days)]
+        subprocess.run(argv, cwd=folder, check=True, stderr=subprocess.DEVNULL)
+        found[days] = base64.b64encode((folder / "crt").read_bytes()).decode()
+    return found
+
+
+def test_a_certificate_is_told_in_time(made, certificates):
+    def seldon(ca, own):
+        return made({"get secret": {"data": {"ca.crt": certificates[ca], "tls.crt": certificates[own]}}})
+
+    assert seldon(365, 5).operator.certificate()[0] == "tls.crt"
+    assert seldon(5, 365).operator.certificate()[0] == "ca.crt", "the first that ends counts"
+    assert Proofs(seldon(365, 365)).certificate_is_good(30).startswith("until 2")
+    assert Proofs(seldon(365, 5)).certificate_is_good(3)
+    with pytest.raises(Unmet) as e:
+        Proofs(seldon(365, 5)).certificate_is_good(30)
+    assert "(tls.crt) ends soon, on 2" in e.value.saw and e.value.entry == "seldon-cert"
+
+
+def test_a_certificate_of_one_year_has_days_to_ask_for():
+    assert why_no_days(1) is None and why_no_days(364) is None
+    assert "one year" in why_no_days(365) and "it is 0" in why_no_days(0)

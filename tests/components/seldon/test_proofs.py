@@ -1,0 +1,74 @@
+"""The proofs through the gateway: against a model of the right answers, and against one that is wrong."""
+
+import json
+
+import pytest
+
+from helpers.components.seldon import flowers
+from helpers.components.seldon.gateway import told
+from helpers.components.seldon.proofs import BAD, Proofs
+from helpers.core.errors import Unmet
+from tests.serving import serving
+
+
+def model(version=1, bad=400, wrong=0.0):
+    """What the gateway answers for a model of this version.
+
+    bad: the status of a bad question; wrong: added to each number.
+    """
+    weights = flowers.weights(version)
+
+    def handle(request):
+        if request.path != "/seldon/models/flowers/api/v1.0/predictions":
+            return 404, b""
+        asked = request.body if request.body == b'{"data":' else json.loads(request.body)
+        for sent, words in BAD.values():
+            if asked in (sent.get("content"), sent.get("json")):
+                return bad, {"status": {"info": words, "status": 1}}
+        answers = flowers.probabilities(weights, asked["data"]["ndarray"])
+        data = {"names": weights["classes"], "ndarray": [[p + wrong for p in line] for line in answers]}
+        return 200, {"data": data, "meta": {"tags": {"model_version": str(version)}}}
+
+    return serving(handle)
+
+
+def test_a_prediction_is_what_the_weights_give(made):
+    with model(2) as server:
+        assert Proofs(made(port=server.port)).over_rest(2) == "6 flowers, version 2"
+        with pytest.raises(Unmet) as e:
+            Proofs(made(port=server.port)).over_rest(1)
+        assert made(port=server.port).gateway.why_not_reached(2) is None
+        assert made(port=server.port).gateway.why_not_reached(1) == "version 2 answers, not 1"
+    assert e.value.expected.startswith("the model's own answer")
+
+
+def test_numbers_that_are_a_little_wrong_are_no_proof(made):
+    with model(wrong=1e-4) as server, pytest.raises(Unmet):
+        Proofs(made(port=server.port)).over_rest(1)
+
+
+def test_bad_questions_must_be_refused_with_4xx_in_words(made):
+    with model() as server:
+        assert Proofs(made(port=server.port)).bad_questions_are_refused() == BAD["three numbers"][1]
+    with model(bad=500) as server, pytest.raises(Unmet) as e:
+        Proofs(made(port=server.port)).bad_questions_are_refused()
+    assert e.value.saw.startswith("500: a flower is 4 numbers") and e.value.entry == "seldon-bad"
+
+
+@pytest.mark.parametrize(
+    "status, text, entry",
+    [(404, b"", "seldon-route"), (503, b"no healthy upstream", "seldon-route"), (500, b"NoSuchKey", "seldon-weights")],
+)
+def test_a_model_that_is_not_reached_names_its_entry(made, status, text, entry):
+    with serving(lambda request: (status, text)) as server:
+        with pytest.raises(Unmet) as e:
+            Proofs(made(port=server.port)).over_rest(1)
+        why = made(port=server.port).gateway.why_not_reached(1)
+    assert e.value.entry == entry and str(status) in e.value.saw and text.decode() in e.value.saw
+    assert why == f"the gateway answers {status} for /seldon/models/flowers/"
+
+
+def test_what_seldon_says_is_read_from_its_status():
+    said = '{"status":{"code":-1,"info":"a flower is 4 numbers","status":1}}'
+    assert told(said) == "a flower is 4 numbers"
+    assert told("404 page not found") == "404 page not found" and told("[1]") == "[1]"

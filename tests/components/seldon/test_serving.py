@@ -1,0 +1,92 @@
+"""The SeldonDeployment: what is written, and what it still lacks."""
+
+import json
+
+import pytest
+
+from helpers.components.seldon.serving import CRD, MODELS, NAME, difference, why_not_rolled_out
+
+
+@pytest.mark.parametrize(
+    "wanted, live, words",
+    [
+        ({"a": 1}, {"a": 1, "b": 2}, None),  # a server's default
+        ({"a": {"b": [1, {"c": 2}]}}, {"a": {"b": [1, {"c": 2, "d": 3}]}}, None),
+        ({"a": 1}, {"a": 2}, "a is 2, not 1"),
+        ({"a": {"b": 1}}, {"a": {}}, "a.b is null, not 1"),
+        ({"a": [1]}, {"a": [1, 2]}, "a is [1, 2], not [1]"),
+        ({"a": [{"b": 1}]}, {"a": [{"b": 2}]}, "a[0].b is 2, not 1"),
+    ],
+)
+def test_only_what_we_say_is_compared(wanted, live, words):
+    assert difference(wanted, live) == words
+
+
+def test_versions_differ_in_their_weights_alone_and_no_secret_is_in_the_manifest(made):
+    one, two = made().manifest(1), made().manifest(2)
+    assert "very-secret-key" not in json.dumps(one) and one != two
+    assert difference(one, two).endswith(
+        'value is "s3://models/flowers/2/model.json", not "s3://models/flowers/1/model.json"'
+    )
+    assert one["metadata"] == {"name": NAME, "namespace": MODELS}
+    predictor = one["spec"]["predictors"][0]
+    container = predictor["componentSpecs"][0]["spec"]["containers"][0]
+    assert container["name"] == predictor["graph"]["name"]
+    assert container["image"].startswith("localhost:32000/flowers:")
+
+
+def test_the_tag_is_the_one_that_hosts_have(made):
+    """Flowers.py, requirements-model.txt and build_image.py to the byte. Who changes one on purpose changes this."""
+    seldon = made()
+    assert seldon.images.name(*seldon.image()) == "localhost:32000/flowers:6fa74240bd4a"
+
+
+def test_every_package_of_the_model_is_pinned(made):
+    lines = [line for line in made().image()[2].splitlines() if line and not line.startswith("#")]
+    assert all(line.count("==") == 1 for line in lines)
+    assert {"seldon-core", "scikit-learn", "minio"} <= {line.split("==")[0] for line in lines}
+
+
+def deployment(uri="s3://models/flowers/1/model.json", replicas=1, updated=1, observed=2):
+    env = [{"name": "MODEL_URI", "value": uri}]
+    return {
+        "metadata": {"name": "flowers-default", "generation": 2},
+        "spec": {"replicas": 1, "template": {"spec": {"containers": [{"env": env}, {}]}}},
+        "status": {
+            "observedGeneration": observed,
+            "updatedReplicas": updated,
+            "availableReplicas": 1,
+            "replicas": replicas,
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    "live, words",
+    [
+        (deployment(), None),
+        (deployment(uri="s3://models/flowers/2/model.json"), "the operator has not taken up the change"),
+        (deployment(observed=1), "the operator has not taken up the change"),
+        (deployment(updated=0), "flowers-default: 0 of 1 new pods available"),
+        (deployment(replicas=2), "flowers-default: 1 of 1 new pods available"),  # an old pod is there, too
+    ],
+)
+def test_new_pods_alone_count(live, words):
+    assert why_not_rolled_out(live, "s3://models/flowers/1/model.json") == words
+
+
+def test_what_is_not_served_is_told_in_words(made):
+    there = {f"get crd {CRD}": {"any": "thing"}}
+    manifest = made().manifest(1)
+    assert made({f"get crd {CRD}": {}}).why_not_served(1) == "there is no SeldonDeployment models/flowers"
+    assert made(dict(there, **{"get seldondeployment": {}})).why_not_served(1).startswith("there is no")
+    assert "is another: spec.predictors[0]" in made(dict(there, **{"get seldondeployment": manifest})).why_not_served(2)
+    for status, words in (({}, "is new"), ({"state": "Creating", "description": "waits"}, "is Creating waits")):
+        live = dict(manifest, status=status)
+        assert made(dict(there, **{"get seldondeployment": live})).why_not_served(1) == "models/flowers " + words
+
+
+def test_an_available_model_that_the_gateway_does_not_reach_is_not_served(made):
+    live = dict(made().manifest(1), status={"state": "Available"})
+    said = {f"get crd {CRD}": {"any": "thing"}, "get seldondeployment": live, "get deployment": {"items": []}}
+    assert made(said, port=1).why_not_served(1) == "no answer through the gateway: ConnectError"

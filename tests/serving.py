@@ -1,0 +1,85 @@
+"""What tests need of a network: a port, a wait, and one small HTTP server whose answers are a function's."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import NamedTuple
+
+from helpers.core.host import free_port
+from helpers.core.waiting import wait
+
+__all__ = ["Request", "Server", "free_port", "serving", "until"]
+
+
+def until(what, ready, failed=None, timeout: float = 30):
+    """Wait for `what` with short steps; returns what ready() does. RunbookError at once when failed() says why."""
+    return wait(what, ready, failed, timeout, every=0.1)
+
+
+class Request(NamedTuple):
+    """What was asked. path: with its query; headers: as http.server has them, names in any case.
+
+    connection: the socket, for an answer that is no HTTP.
+    """
+
+    method: str
+    path: str
+    headers: object
+    body: bytes
+    connection: object
+
+    def json(self):
+        """The body as JSON; None for none."""
+        return json.loads(self.body) if self.body else None
+
+
+class Server:
+    """A server that runs. asked: every request so far."""
+
+    def __init__(self, port: int):
+        self.port, self.url, self.asked = port, f"http://127.0.0.1:{port}", []
+
+
+@contextlib.contextmanager
+def serving(answer, port: int = 0):
+    """A Server that answers each request with answer(request) -> (status, content) or (status, content, headers).
+
+    content: bytes, a text, or what becomes JSON. None for an answer: the connection ends without a word.
+    """
+    with ThreadingHTTPServer(("127.0.0.1", port), _Handler) as web:
+        web.server = Server(web.server_port)
+        web.answer = answer
+        threading.Thread(target=web.serve_forever, args=(0.01,), daemon=True).start()
+        try:
+            yield web.server
+        finally:
+            web.shutdown()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+    def _do(self):
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        asked = Request(self.command, self.path, self.headers, body, self.connection)
+        self.server.server.asked.append(asked)
+        said = self.server.answer(asked)
+        if said is not None:
+            self._say(*said)
+
+    def _say(self, status, content, headers=()):
+        kind = "text/plain" if isinstance(content, (bytes, str)) else "application/json"
+        if not isinstance(content, bytes):
+            content = (content if isinstance(content, str) else json.dumps(content)).encode()
+        self.send_response(status)
+        for name, value in {"Content-Type": kind, "Content-Length": len(content), **dict(headers)}.items():
+            self.send_header(name, str(value))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(content)
+
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _do
