@@ -212,7 +212,7 @@ class LabelStudio:
 
     def requirements(self):
         """The list of packages that is installed: all of them, each pinned."""
-        return (SETUP / "label-studio" / (self.version + ".txt")).read_text("utf-8")
+        return (SETUP / "label-studio-setup" / (self.version + ".txt")).read_text("utf-8")
 
     def no_other(self):
         """A probe: what is installed is this version, or an older one whose database it can bring up to date: 1.0's, it cannot."""

@@ -65,7 +65,7 @@ def test_configs_are_the_same_but_for_white_space():
 @pytest.mark.parametrize("name", ["label-studio", "label-studio-2021"])
 def test_every_package_is_pinned_once_for_each_python(name):
     artifact = catalogue.load()[name]
-    lines = (label_studio.SETUP / "label-studio" / (artifact.version + ".txt")).read_text().splitlines()
+    lines = (label_studio.SETUP / "label-studio-setup" / (artifact.version + ".txt")).read_text().splitlines()
     wanted = [Requirement(line) for line in lines if line and not line.startswith("#")]
     low, high = (tuple(map(int, p.split("."))) for p in artifact.entry["pythons"])
     for minor in range(low[1], high[1] + 1):
