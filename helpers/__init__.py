@@ -1,4 +1,4 @@
-"""The runbook's library: `from helpers import Chapter` is all that a notebook needs."""
+"""The runbook's library. A notebook takes Chapter from here and its component's room from helpers.components."""
 
 from helpers.core.chapter import Chapter
 from helpers.core.errors import Unmet

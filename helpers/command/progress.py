@@ -4,61 +4,64 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Mapping
+from typing import Any, Self
 
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from helpers.command import record
+
 COLOURS = {
-    "ok": "green",
-    "skipped": "green",
+    **dict.fromkeys(record.GOOD, "green"),
+    **dict.fromkeys(record.BAD, "yellow"),
     "failed": "red",
-    "interrupted": "yellow",
+    "planned": "blue",
     "running": "cyan",
     "waiting": "dim",
-    "planned": "blue",
-    "removed": "green",
-    "not run": "yellow",
 }
 
 
-def new_console(**kw):
+def new_console() -> Console:
     """A console; where no terminal tells its width, lines are long enough for a table."""
-    console = Console(highlight=False, **kw)
-    return console if console.is_terminal else Console(highlight=False, width=140, **kw)
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=140)
 
 
 class Progress:
     """Told of every event of every chapter. `with Progress(console) as p: p.event("05 minio", event)`."""
 
-    def __init__(self, console=None):
+    def __init__(self, console: Console | None = None):
         self.console = console or new_console()
-        self._rows, self._lock, self._live = {}, threading.Lock(), None
+        self._rows: dict[str, dict[str, Any]] = {}
+        self._lock, self._live = threading.Lock(), None
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         if self.console.is_terminal:
             self._live = Live(get_renderable=self._table, console=self.console, refresh_per_second=4, transient=True)
             self._live.__enter__()
         return self
 
-    def __exit__(self, *exc):
+    def __exit__(self, *exc: Any) -> None:
         if self._live:
             self._live.__exit__(*exc)
 
-    def say(self, text):
+    def say(self, text: str) -> None:
         """One plain line, above the live table."""
         self.console.print(text, markup=False, soft_wrap=True)
 
-    def state(self, label, state, note=""):
+    def state(self, label: str, state: str, note: str = "") -> None:
         with self._lock:
-            row = self._rows.setdefault(label, {"since": time.monotonic(), "step": ""})
+            row = self._rows.setdefault(label, {"since": time.monotonic(), "step": "", "note": ""})
+            begins_to_wait = state == "waiting" and note and not row["note"]
             row.update(state=state, note=note)
             if state == "running":
                 row["since"] = time.monotonic()
-        if (not self._live or state not in ("running", "waiting")) and state != "waiting":
+        if state not in ("running", "waiting") or (not self._live and (state == "running" or begins_to_wait)):
             self.say("{:<18} {}{}".format(label, state, ": " + note if note else ""))
 
-    def event(self, label, event):
+    def event(self, label: str, event: Mapping[str, Any]) -> None:
         kind = event["kind"]
         if kind == "step":
             with self._lock:
@@ -73,7 +76,7 @@ class Progress:
             with self._lock:
                 self._rows[label]["note"] = event["text"]
 
-    def _table(self):
+    def _table(self) -> Table:
         table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
         with self._lock:
             for label, row in self._rows.items():
@@ -88,15 +91,16 @@ class Progress:
         return table
 
 
-def checks_held(c):
-    good = len([k for k in c.checks if k.state in ("ok", "proved")])
+def checks_held(c: record.ChapterRun) -> str:
+    """How many of a chapter's checks hold, in words."""
+    good = len([k for k in c.checks if k.state in record.HELD])
     left = len([k for k in c.checks if k.state == "left out"])
     if not c.checks:
         return ""
     return "{} of {}{}".format(good, len(c.checks) - left, f", {left} left out" if left else "")
 
 
-def closing(console, run):
+def closing(console: Console, run: record.Run) -> None:
     """The closing table of a run."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for head in ("chapter", "state", "steps", "checks", "fidelity", "seconds", ""):

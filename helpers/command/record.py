@@ -6,6 +6,7 @@ import datetime
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
@@ -13,6 +14,13 @@ from helpers.core.errors import BadInput, RunbookError
 from helpers.core.paths import runs
 
 FORMAT = 1
+
+#: A chapter's states. It ended as it should; of these, it is on the target as the runbook left it:
+GOOD, INSTALLED = frozenset({"ok", "skipped", "planned", "removed"}), frozenset({"ok", "skipped"})
+#: it did not; it has not ended
+BAD, OPEN = frozenset({"failed", "interrupted", "not run"}), frozenset({"waiting", "running"})
+#: A check's states that say that it holds
+HELD = frozenset({"ok", "proved"})
 
 
 class Step(BaseModel):
@@ -40,19 +48,22 @@ class ArtifactUse(BaseModel):
 
 
 class ChapterRun(BaseModel):
-    """One chapter in one run. state: ok, skipped (unchanged and verified), failed, interrupted, waiting (not started),
-    planned, removed. Times are ISO 8601 in UTC, durations seconds."""
+    """One chapter in one run. state: one of GOOD, BAD and OPEN; skipped means unchanged and verified.
+
+    Times are ISO 8601 in UTC, durations seconds.
+    """
 
     id: str
     number: str
     title: str
     state: str = "waiting"
     reason: str = ""
-    key: str = ""  # hash of notebook, parameters and catalogue entries
-    parameters: dict = {}
+    key: str = ""  # see Plan.key
+    parameters: dict[str, Any] = {}
     notebook: str = ""  # the last executed install (or its failure), relative to the run's folder
     verify_notebook: str = ""
     log: str = ""
+    began: str = ""
     seconds: float = 0.0
     verified: str = ""  # when its checks last held
     artifacts: list[ArtifactUse] = []
@@ -62,6 +73,26 @@ class ChapterRun(BaseModel):
     probes: list[str] = []
     error: str = ""
     run: str = ""  # the run that this state is from
+
+
+class Span(BaseModel):
+    """One part of a time line. kind: set-up, build, chapter, site; began: seconds after the line's start."""
+
+    kind: str
+    name: str
+    state: str = "ok"
+    began: float
+    seconds: float
+
+
+class TimeLine(BaseModel):
+    """The run that built the substitutes, from its first command on."""
+
+    run: str
+    started: str
+    seconds: float
+    processors: int
+    spans: list[Span] = []
 
 
 class Run(BaseModel):
@@ -76,6 +107,7 @@ class Run(BaseModel):
     finished: str = ""
     seconds: float = 0.0
     chapters: dict[str, ChapterRun] = {}
+    first: TimeLine | None = None  # carried from run to run
 
     @property
     def folder(self) -> Path:
@@ -96,8 +128,8 @@ class Run(BaseModel):
         os.replace(link, runs() / "latest")
 
 
-def now() -> str:
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+def now(precision: str = "seconds") -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec=precision)
 
 
 def new(target: str, mode: str) -> Run:
@@ -134,7 +166,7 @@ def read(folder: Path) -> Run:
             f"read the run record {path}",
             saw=str(e).split("\n")[0],
             do=f"Move {folder} away; the next run writes a new record.",
-        )
+        ) from None
 
 
 def latest(target: str | None = None) -> Run | None:

@@ -6,11 +6,14 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 
 import nbformat
 from papermill.parameterize import parameterize_notebook
 
+from helpers.command import record
+from helpers.command.record import ChapterRun, Run
 from helpers.core import notebooks
 from helpers.core.errors import RunbookError
 from helpers.core.paths import REPO, SETUP
@@ -19,56 +22,35 @@ from helpers.core.paths import REPO, SETUP
 RULES = SETUP / "nbval-sanitize.cfg"
 
 
-def replay(run, only=()):
-    """Replay the record's notebooks against its target; prints pytest's report, returns its exit code (0: all as recorded)."""
-    chosen = [
-        c
-        for c in run.chapters.values()
-        if c.notebook and c.state in ("ok", "skipped", "failed") and (not only or c.id in only)
-    ]
+def replay(run: Run, only: Collection[str] = ()) -> int:
+    """Replay the record's notebooks against its target; prints pytest's report.
+
+    Returns pytest's exit code: 0 when all is as recorded.
+    """
+    there = [c for c in run.chapters.values() if c.notebook and c.state in record.INSTALLED | {"failed"}]
+    chosen = [c for c in there if not only or c.id in only]
     if not chosen:
-        raise RunbookError(
-            f"replay run {run.id}",
-            saw="it has no executed notebook{}".format(" of " + ", ".join(only) if only else ""),
-            do="./runbook up first: in install mode it leaves them.",
-        )
+        saw = "it has no executed notebook{}".format(" of " + ", ".join(only) if only else "")
+        raise RunbookError(f"replay run {run.id}", saw=saw, do="./runbook up first: in install mode it leaves them.")
     with tempfile.TemporaryDirectory(prefix="runbook-regress-") as folder:
         for c in chosen:
-            notebook = nbformat.read(run.folder / c.notebook, as_version=4)
-            parameters = dict(c.parameters, mode="verify")
-            notebook = parameterize_notebook(notebook, parameters, kernel_name="python3")
-            for cell in notebook.cells:  # the new parameters have no output to compare, but they did run
-                if "injected-parameters" in cell.metadata.get("tags", []):
-                    cell.execution_count = 1
-            nbformat.write(notebook, Path(folder) / notebooks.find(c.id).path.name)
-        env = dict(
-            os.environ,
-            PYTHONPATH=os.pathsep.join(filter(None, [str(REPO), os.environ.get("PYTHONPATH")])),
-            NO_COLOR="1",
-        )
-        env.pop("RUNBOOK_EVENTS", None)
-        return subprocess.call(
-            [
-                sys.executable,
-                "-m",
-                "pytest",
-                "-q",
-                "--nbval",
-                "--nbval-current-env",
-                "--nbval-sanitize-with",
-                str(RULES),
-                "--nbval-cell-timeout",
-                "300",
-                "-p",
-                "no:cacheprovider",
-                "--color=no",
-                "--tb=short",
-                "--rootdir",
-                folder,
-                "-c",
-                os.devnull,
-                folder,
-            ],
-            env=env,
-            cwd=folder,
-        )
+            _lay_out(run.folder / c.notebook, c, Path(folder))
+        return _nbval(folder)
+
+
+def _lay_out(executed: Path, c: ChapterRun, folder: Path) -> None:
+    notebook = nbformat.read(executed, as_version=4)
+    notebook = parameterize_notebook(notebook, {**c.parameters, "mode": "verify"}, kernel_name="python3")
+    for cell in notebook.cells:  # the new parameters have no output to compare, but they did run
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            cell.execution_count = 1
+    nbformat.write(notebook, folder / notebooks.find(c.id).path.name)
+
+
+def _nbval(folder: str) -> int:
+    path = os.pathsep.join(filter(None, [str(REPO), os.environ.get("PYTHONPATH")]))
+    env = {**os.environ, "PYTHONPATH": path, "NO_COLOR": "1"}
+    env.pop("RUNBOOK_EVENTS", None)
+    words = "-q --nbval --nbval-current-env --nbval-cell-timeout 300 -p no:cacheprovider --color=no --tb=short"
+    rules = ["--nbval-sanitize-with", str(RULES), "--rootdir", folder, "-c", os.devnull]
+    return subprocess.call([sys.executable, "-m", "pytest", *words.split(), *rules, folder], env=env, cwd=folder)

@@ -1,140 +1,37 @@
-"""The batch runner: the chapters' graph, papermill with a kernel for each, in parallel, resumable, recorded."""
+"""The batch runner: the chapters' graph, a kernel for each, in parallel, resumable, recorded."""
 
 from __future__ import annotations
 
 import concurrent.futures
 import contextlib
 import fcntl
-import functools
-import hashlib
-import json
-import logging
 import os
 import shutil
 import signal
 import threading
 import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from helpers.command import record
-from helpers.core import catalogue, events, notebooks, parameters
-from helpers.core.errors import BadInput, RunbookError
+from helpers.command.execution import Event, Execution
+from helpers.command.plan import Plan
+from helpers.command.progress import Progress
+from helpers.command.record import ChapterRun, Run
+from helpers.core.errors import BadInput
 from helpers.core.host import Host
-from helpers.core.paths import REPO, home
+from helpers.core.notebooks import Notebook
+from helpers.core.paths import home
 
+if TYPE_CHECKING:
+    from helpers.sandbox.supply import Supply
 
-@functools.lru_cache(None)
-def _papermill():
-    """papermill with an engine of ours. Its import takes more than a second: bad input is refused before that."""
-    import papermill
-    from papermill.clientwrap import PapermillNotebookClient
-    from papermill.engines import NBClientEngine, papermill_engines
-
-    class Engine(NBClientEngine):
-        """papermill's own engine, with an environment for the kernel and a hold on it for Ctrl-C."""
-
-        @classmethod
-        def execute_managed_notebook(cls, nb_man, kernel_name, env=None, holds=None, start_timeout=60, **_):
-            client = PapermillNotebookClient(
-                nb_man,
-                kernel_name=kernel_name,
-                startup_timeout=start_timeout,
-                timeout=None,
-                extra_arguments=["--log-level=50"],
-            )  # a kernel's own chatter is no news
-            holds.append(client)
-            return client.execute(env=env)
-
-    logging.getLogger("papermill").setLevel(logging.ERROR)
-    papermill_engines.register("runbook", Engine)
-    return papermill
-
-
-class Plan:
-    """Which chapters run on which target, in which mode, with which parameters. Everything is checked here, before a start.
-
-    given: {chapter id: {parameter: value}}.  everywhere: {parameter: value} for every chapter that has it.
-    """
-
-    def __init__(self, target, mode="install", only=(), first=None, last=None, given=None, everywhere=None):
-        known = self.known = notebooks.load_all()
-        if mode not in parameters.MODES:
-            raise BadInput(
-                f"run in the mode {mode!r}", saw="there is no such mode", do="Modes: " + ", ".join(parameters.MODES)
-            )
-        self.target, self.mode = target, mode
-        for values in [everywhere or {}] + list((given or {}).values()):
-            for name in ("target", "mode"):
-                if name in values:
-                    raise BadInput(
-                        f"set the parameter {name!r}",
-                        saw="it is the same for all chapters of a run",
-                        do=f"Use --{name}, or `{name}:` at the top of the platform file.",
-                    )
-        chosen = {notebooks.find(name, known).id for name in only} or set(known)
-        low = notebooks.find(first, known).number if first else "00"
-        high = notebooks.find(last, known).number if last else "99"
-        self.chapters = [n for n in known.values() if n.id in chosen and low <= n.number <= high]
-        if not self.chapters:
-            raise BadInput(
-                "choose chapters", saw="none is left", do="Chapters: " + ", ".join(n.label for n in known.values())
-            )
-        named = {}  # one chapter may be named in several ways: minio, 05
-        for name, values in (given or {}).items():
-            named.setdefault(notebooks.find(name, known).id, {}).update(values)
-        self.parameters = {}
-        for n in known.values():
-            mine = {k: v for k, v in (everywhere or {}).items() if k in n.parameters}
-            mine.update(named.get(n.id, {}))
-            mine.update(target=target, mode=mode)
-            self.parameters[n.id] = n.check(mine)
-        parameters.check_names(everywhere or {}, {p: 1 for n in known.values() for p in n.parameters}, "any chapter")
-        self._check_graph(known)
-
-    def _check_graph(self, known):
-        for n in known.values():
-            for need in n.requires:
-                if need not in known:
-                    raise BadInput(
-                        f"read the chapter {n.id}",
-                        saw=f"it requires {need!r}, which is no chapter",
-                        do="Mend the notebook's metadata.",
-                    )
-        left = dict(known)
-        while left:
-            free = [i for i, n in left.items() if not any(need in left for need in n.requires)]
-            if not free:
-                raise BadInput(
-                    "put the chapters in order",
-                    saw="they require each other: " + ", ".join(left),
-                    do="Mend the notebooks' metadata.",
-                )
-            for i in free:
-                del left[i]
-
-    def key(self, notebook):
-        """Hash of all that a chapter's result depends on: its notebook, its parameters, the catalogue, the library."""
-        given = {k: v for k, v in self.parameters[notebook.id].items() if k != "mode"}
-        text = json.dumps(
-            [
-                notebook.content["cells"],
-                given,
-                {k: a.entry for k, a in catalogue.load().items() if k in str(notebook.content)},
-            ],
-            sort_keys=True,
-            default=str,
-        )
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-    def needs(self, notebook):
-        """Ids of the chosen chapters that must end before this one starts; turned round for remove."""
-        ids = {n.id for n in self.chapters}
-        if self.mode == "remove":
-            return [n.id for n in self.chapters if notebook.id in n.requires]
-        return [r for r in notebook.requires if r in ids]
+#: how a chapter that ended well is called, by mode
+WELL = {"install": "ok", "verify": "ok", "plan": "planned", "remove": "removed"}
 
 
 @contextlib.contextmanager
-def target_lock(slug, what):
+def target_lock(slug: str, what: str) -> Iterator[None]:
     """Only one run at a time on a target. BadInput names the one that is there."""
     path = home("locks") / ("target-" + slug)
     with open(path, "a+") as f:
@@ -146,7 +43,7 @@ def target_lock(slug, what):
                 f"start {what} on {slug}",
                 saw="another run is at work there: " + f.read().strip(),
                 do="Wait for it, or stop it with Ctrl-C there.",
-            )
+            ) from None
         f.truncate(0)
         f.write(f"process {os.getpid()}, {what}, since {record.now()}")
         f.flush()
@@ -156,51 +53,49 @@ def target_lock(slug, what):
 class Runner:
     """Runs a Plan. `run()` returns the record; chapters that failed are in it, nothing is raised for them."""
 
-    def __init__(self, plan, jobs, progress, force=False):
+    def __init__(self, plan: Plan, jobs: int, progress: Progress, force: bool = False):
         self.plan, self.jobs, self.progress, self.force = plan, jobs, progress, force
         self.before = record.latest(plan.target)
         self.stopping = threading.Event()
-        self._clients, self._save = {}, threading.Lock()
+        self._executions: dict[str, Execution] = {}
+        self._save = threading.Lock()
+        self.supply: Supply | None = None  # what chapters wait for on a sandbox, where it is still being built
 
-    def run(self):
+    def run(self) -> Run:
         started = time.monotonic()
         run = self.current = record.new(self.plan.target, self.plan.mode)
         for n in self.plan.known.values():  # the latest record is the whole picture of its target
-            old = self.before.chapters.get(n.id) if self.before else None
-            if old:
-                run.chapters[n.id] = self._carry(old)
-            if n in self.plan.chapters:
-                fresh = record.ChapterRun(
-                    id=n.id, number=n.number, title=n.title, run=run.id, parameters=self.plan.parameters[n.id]
-                )
-                if old:
-                    fresh.notebook, fresh.verify_notebook, fresh.verified, fresh.probes = (
-                        old.notebook,
-                        old.verify_notebook,
-                        old.verified,
-                        old.probes,
-                    )
-                run.chapters[n.id] = fresh
+            self._enter(n)
         run.save()
         try:
             with concurrent.futures.ThreadPoolExecutor(self.jobs) as pool:
                 self._schedule(pool)
         except KeyboardInterrupt:
             run.state = "interrupted"
-        for c in run.chapters.values():
-            if c.run == run.id and c.state in ("waiting", "running"):
-                c.state, c.reason = "not run", c.reason or "the run was stopped"
-        mine = [c for c in run.chapters.values() if c.run == run.id]
-        if run.state == "running":
-            run.state = "ok" if all(c.state in ("ok", "skipped", "planned", "removed") for c in mine) else "failed"
-        run.finished, run.seconds = record.now(), round(time.monotonic() - started, 1)
-        self._record()
+        self._close(time.monotonic() - started)
         if self.plan.mode != "plan":
             run.publish()
         return run
 
-    def _carry(self, old):
+    def _old(self, n: Notebook) -> ChapterRun | None:
+        return self.before.chapters.get(n.id) if self.before else None
+
+    def _enter(self, n: Notebook) -> None:
+        """A chapter's place in the new record: what an earlier run left, or a fresh entry when it is chosen."""
+        old = self._old(n)
+        if old:
+            self.current.chapters[n.id] = self._carry(old)
+        if n in self.plan.chapters:
+            fresh = ChapterRun(
+                id=n.id, number=n.number, title=n.title, run=self.current.id, parameters=self.plan.parameters[n.id]
+            )
+            for kept in ("notebook", "verify_notebook", "verified", "probes") if old else ():
+                setattr(fresh, kept, getattr(old, kept))
+            self.current.chapters[n.id] = fresh
+
+    def _carry(self, old: ChapterRun) -> ChapterRun:
         """Keep the files of a chapter that an earlier run left, in this run's folder."""
+        assert self.before
         for name in (old.notebook, old.verify_notebook, old.log):
             source, copy = self.before.folder / name, self.current.folder / name
             if name and source.is_file() and not copy.exists():
@@ -208,12 +103,26 @@ class Runner:
                 shutil.copy2(source, copy)
         return old.model_copy(deep=True)
 
-    def _record(self):
+    def _close(self, seconds: float) -> None:
+        """The record's end: what never ended says so, and the run is as good as its chapters."""
+        run = self.current
+        mine = [c for c in run.chapters.values() if c.run == run.id]
+        for c in mine:
+            if c.state in record.OPEN:
+                c.state, c.reason = "not run", c.reason or "the run was stopped"
+        if run.state == "running":
+            run.state = "ok" if all(c.state in record.GOOD for c in mine) else "failed"
+        run.finished, run.seconds = record.now(), round(seconds, 1)
+        self._record()
+
+    def _record(self) -> None:
         with self._save:
             self.current.save()
 
-    def _schedule(self, pool):
-        todo, busy, done = list(self.plan.chapters), {}, {}
+    def _schedule(self, pool: concurrent.futures.Executor) -> None:
+        todo = list(self.plan.chapters)
+        busy: dict[concurrent.futures.Future[None], Notebook] = {}
+        done: dict[str, str] = {}
         for n in todo:
             self.progress.state(n.label, "waiting")
         try:
@@ -224,14 +133,14 @@ class Runner:
                     bad = [
                         d
                         for d in needs
-                        if d in done
-                        and done[d] not in ("ok", "skipped", "planned", "removed")
-                        and self.plan.mode in ("install", "remove")
+                        if d in done and done[d] not in record.GOOD and self.plan.mode in ("install", "remove")
                     ]
                     if bad:
                         self._finish(n, done, "not run", "it needs {}, which did not end well".format(", ".join(bad)))
                         todo.remove(n)
-                    elif all(d in done for d in needs):
+                    elif self._undeliverable(n, done):
+                        todo.remove(n)
+                    elif all(d in done for d in needs) and not self._waits(n):
                         todo.remove(n)
                         busy[pool.submit(self._chapter, n)] = n
                 finished, _ = concurrent.futures.wait(busy, timeout=0.2, return_when=concurrent.futures.FIRST_COMPLETED)
@@ -246,13 +155,28 @@ class Runner:
             self._stop(busy)
             raise
 
-    def _finish(self, n, done, state, reason):
+    def _waits(self, n: Notebook) -> bool:
+        """Does it wait for what it installs?"""
+        lacks = self.supply.lacks(n.artifacts) if self.supply else ""
+        if lacks:
+            self.progress.state(n.label, "waiting", lacks)
+        return bool(lacks)
+
+    def _undeliverable(self, n: Notebook, done: dict[str, str]) -> bool:
+        """End a chapter here when what it installs could not be built."""
+        error = self.supply.failure(n.artifacts) if self.supply else None
+        if error:
+            self.current.chapters[n.id].error = str(error)
+            self._finish(n, done, "not run", f"{error.what}, which it installs, failed. {error.do or ''}".strip())
+        return bool(error)
+
+    def _finish(self, n: Notebook, done: dict[str, str], state: str, reason: str) -> None:
         c = self.current.chapters[n.id]
         c.state, c.reason = state, reason
         done[n.id] = state
         self.progress.state(n.label, state, reason)
 
-    def _stop(self, busy):
+    def _stop(self, busy: dict[concurrent.futures.Future[None], Notebook]) -> None:
         """Interrupt the kernels, then end them: after 10 s, or at a second Ctrl-C."""
         self.stopping.set()
         self._signal(signal.SIGINT)
@@ -260,155 +184,89 @@ class Runner:
             concurrent.futures.wait(busy, timeout=10)
         self._signal(signal.SIGKILL)
 
-    def _signal(self, number):
-        for client in [c for holds in self._clients.values() for c in holds]:
-            process = getattr(getattr(client.km, "provisioner", None), "process", None)
-            if process is not None and process.poll() is None:
-                with contextlib.suppress(OSError):
-                    os.killpg(process.pid, number)
+    def _signal(self, number: int) -> None:
+        for execution in list(self._executions.values()):
+            execution.signal(number)
 
     # -- one chapter, in a thread of the pool ------------------------------------------------------
 
-    def _chapter(self, n):
+    def _chapter(self, n: Notebook) -> None:
         c, start = self.current.chapters[n.id], time.monotonic()
         if self.stopping.is_set():
             return
-        c.key = self.plan.key(n)
+        c.key, c.state, c.began = self.plan.key(n), "running", record.now("milliseconds")
         self.progress.state(n.label, "running")
-        c.state = "running"
         self._record()
-        old = self.before.chapters.get(n.id) if self.before else None
-        mode = self.plan.mode
-        if (
-            mode == "install"
-            and not self.force
-            and old
-            and old.state in ("ok", "skipped")
-            and old.key == c.key
-            and old.notebook
-        ):
-            if self._execute(n, c, "verify"):
-                self._carry(old)
-                c.notebook, c.state = old.notebook, "skipped"
-                c.reason = "unchanged, and verified: every step already so"
-                c.run, c.verified = self.current.id, record.now()
-            elif not self.stopping.is_set():
-                self.progress.say("{:<18} no longer as it was: {}".format(n.label, (c.error.splitlines() or [""])[0]))
-        if c.state == "running":
-            good = self._execute(n, c, mode)
-            c.state = (
-                {"install": "ok", "verify": "ok", "plan": "planned", "remove": "removed"}[mode]
-                if good
-                else ("interrupted" if self.stopping.is_set() else "failed")
-            )
-            if good and mode in ("install", "verify"):
-                c.verified = record.now()
+        if not self._skipped(n, c):
+            self._run(n, c)
         c.seconds = round(time.monotonic() - start, 1)
         self._record()
         self.progress.state(n.label, c.state, c.reason)
 
-    def _execute(self, n, c, mode):
+    def _run(self, n: Notebook, c: ChapterRun) -> None:
+        """Run it in the plan's mode."""
+        if not self.stopping.is_set() and self._execute(n, c, self.plan.mode):
+            c.state = WELL[self.plan.mode]
+            if c.state == "ok":
+                c.verified = record.now()
+        else:
+            c.state = "interrupted" if self.stopping.is_set() else "failed"
+
+    def _skipped(self, n: Notebook, c: ChapterRun) -> bool:
+        """An install of a chapter that is unchanged: is it still so? Then its old outputs stay."""
+        old = self._old(n)
+        unchanged = old and old.state in record.INSTALLED and old.key == c.key and old.notebook
+        if not old or not unchanged or self.force or self.plan.mode != "install":
+            return False
+        if self._execute(n, c, "verify"):
+            self._carry(old)
+            c.notebook, c.state = old.notebook, "skipped"
+            c.reason = "unchanged, and verified: every step already so"
+            c.run, c.verified = self.current.id, record.now()
+            return True
+        if not self.stopping.is_set():
+            first = (c.error.splitlines() or [""])[0]
+            self.progress.say(f"{n.label:<18} no longer as it was: {first}")
+        return False
+
+    def _execute(self, n: Notebook, c: ChapterRun, mode: str) -> bool:
         """Run the notebook once in this mode; fills the record, returns whether it ended well."""
         folder = self.current.folder
-        stem = n.path.stem + ("" if mode == "install" else "." + mode)
-        out, told, log = (
-            folder / (stem + ".ipynb"),
-            folder / "logs" / (stem + ".events"),
-            folder / "logs" / (n.path.stem + ".log"),
-        )
-        c.log = str(log.relative_to(folder))
-        papermill = _papermill()
-        env = dict(
-            os.environ,
-            RUNBOOK_EVENTS=str(told),
-            RUNBOOK_LOG=str(log),
-            PYTHONPATH=os.pathsep.join(filter(None, [str(REPO), os.environ.get("PYTHONPATH")])),
-        )
-        holds = self._clients[n.id] = []
-        over = threading.Event()
-        watcher = threading.Thread(target=self._watch, args=(n, told, over), daemon=True)
-        watcher.start()
-        error = ""
+        execution = self._executions[n.id] = Execution(n, {**self.plan.parameters[n.id], "mode": mode}, folder)
+        c.log = str(execution.log.relative_to(folder))
         try:
-            papermill.execute_notebook(
-                str(n.path),
-                str(out),
-                parameters=dict(self.plan.parameters[n.id], mode=mode),
-                engine_name="runbook",
-                progress_bar=False,
-                env=env,
-                holds=holds,
-            )
-        except papermill.PapermillExecutionError as e:
-            error = _reason(e)
-        except Exception as e:  # a kernel that died or never started: it must not take the other chapters with it
-            error = "the notebook's kernel ended: {}: {}".format(type(e).__name__, str(e).split("\n")[0])
+            error = execution.run(lambda event: self.progress.event(n.label, event))
         finally:
-            over.set()
-            watcher.join()
-            self._clients.pop(n.id, None)
-        self._fill(c, events.read(told))
+            del self._executions[n.id]
+        fill(c, execution.told())
         c.error, c.reason = error, error.splitlines()[0] if error else ""
         if mode == "install":
-            c.notebook = out.name
+            c.notebook = execution.out.name
         elif mode == "verify":
-            c.verify_notebook = out.name
+            c.verify_notebook = execution.out.name
         elif mode == "remove" and not error:
             c.notebook = c.verify_notebook = ""
         return not error
 
-    def _watch(self, n, path, over):
-        """Pass a chapter's events on to the progress display as they come."""
-        seen = 0
-        while True:
-            last = over.wait(0.2)
-            found = events.read(path)
-            for event in found[seen:]:
-                self.progress.event(n.label, event)
-            seen = len(found)
-            if last:
-                return
 
-    @staticmethod
-    def _fill(c, found):
-        c.steps = [
-            record.Step(title=e["title"], state=e["state"], note=e.get("note", ""), seconds=e.get("seconds", 0))
-            for e in found
-            if e["kind"] == "step" and e["state"] != "begin"
-        ]
-        c.checks = [
-            record.Check(**{k: e.get(k) or "" for k in ("title", "state", "expected", "seen", "entry")})
-            for e in found
-            if e["kind"] == "check"
-        ]
-        c.artifacts = [
-            record.ArtifactUse(
-                **{k: e.get(k) or "" for k in ("name", "version", "origin", "fidelity", "program", "sha256")}
-            )
-            for e in found
-            if e["kind"] == "artifact"
-        ]
-        c.versions = {e["name"]: e["version"] for e in found if e["kind"] == "version"}
-        for e in found:
-            if e["kind"] == "probes":
-                c.probes = e["scripts"]
+def fill(c: ChapterRun, told: list[Event]) -> None:
+    """A chapter's events, as the record keeps them."""
+    c.steps, c.checks, c.artifacts, c.versions = [], [], [], {}
+    for e in told:
+        texts = {name: value or "" for name, value in e.items() if name != "kind"}
+        if e["kind"] == "step" and e["state"] != "begin":
+            c.steps.append(record.Step(**e))
+        elif e["kind"] == "check":
+            c.checks.append(record.Check(**texts))
+        elif e["kind"] == "artifact":
+            c.artifacts.append(record.ArtifactUse(**texts))
+        elif e["kind"] == "version":
+            c.versions[e["name"]] = e["version"]
+        elif e["kind"] == "probes":
+            c.probes = e["scripts"]
 
 
-def _reason(e):
-    """The error of a cell as its author wrote it: ours is text already, others get their name."""
-    ours = {cls.__name__ for cls in _family(RunbookError)}
-    if e.ename in ours:
-        return "\n".join(e.traceback) if isinstance(e.traceback, list) and e.traceback else e.evalue
-    return f"{e.ename}: {e.evalue}"
-
-
-def _family(cls):
-    from helpers.core import chapter  # noqa: F401  its Verdict is one of ours
-
-    return [cls] + [s for c in cls.__subclasses__() for s in _family(c)]
-
-
-def check_reachable(target):
+def check_reachable(target: str) -> Host:
     """Refuse a target that cannot be reached or used, before any chapter starts."""
     host = Host(target)
     host.connect()

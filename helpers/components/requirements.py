@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 
+from helpers.core import notebooks
 from helpers.core.errors import Unmet
 from helpers.core.show import varying
 
@@ -29,9 +30,6 @@ echo "dns_ok=$(getent hosts localhost >/dev/null && grep -q '^nameserver' /etc/r
 echo "clock=$(date +%s.%N)"
 ss -Hltnp | awk '{n=split($4,a,":"); who=$6; sub(/.*\(\("/,"",who); sub(/".*/,"",who); print "port=" a[n] " " who}'
 """
-
-#: programs that the runbook's own chapters put on ports
-OURS = ("minio", "postgres", "kube-apiserver", "kube-proxy", "kubelite", "microk8s", "pachd", "label-studio")
 
 Row = collections.namedtuple("Row", "title found enough recommended state entry problem")
 Row.prove = lambda self: _prove(self)
@@ -147,10 +145,10 @@ def _fact(title, found, best, enough, recommended, good, entry, warning):
 
 def judge_ports(facts, wanted):
     """Rows for the ports that chapters will take: free, ours, or taken (a warning: the chapter itself refuses)."""
-    rows = []
+    rows, processes = [], {name for n in notebooks.load_all().values() for name in n.processes}
     for port in wanted:
         who = facts["ports"].get(port, None)
-        ours = who is not None and who in OURS
+        ours = who in processes
         state = "ok" if who is None or ours else "warn"
         rows.append(
             Row(

@@ -6,9 +6,18 @@ import hashlib
 import re
 import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Optional, Sequence, Union
 
 from helpers.core import shell
-from helpers.core.catalogue import FETCH
+from helpers.core.catalogue import FETCH, Artifact
+
+if TYPE_CHECKING:
+    from helpers.core.host import Host
+
+#: a bash probe (exit 0: it is so), or a callable that returns None when it is so and says why not otherwise
+Probe = Union[str, Callable[[], Optional[str]]]
+#: a bash script, or a callable
+Work = Union[str, Callable[[], object]]
 
 SCRIPTS = Path(__file__).with_name("scripts")
 
@@ -23,19 +32,27 @@ class Action:
     """
 
     def __init__(  # noqa: PLR0913 - its fields, which are told above
-        self, shown, probe, apply, undo=None, absent=None, after_changes=False
+        self,
+        shown: str | Iterable[str],
+        probe: Probe,
+        apply: Work,
+        undo: Work | None = None,
+        absent: Probe | None = None,
+        after_changes: bool = False,
     ):
         self.shown = [shown] if isinstance(shown, str) else list(shown)
         self.probe, self.apply, self.undo, self.after_changes = probe, apply, undo, after_changes
-        self.absent = absent or ("! bash -euo pipefail -c " + shlex.quote(probe) if isinstance(probe, str) else None)
+        self.absent: Probe | None = absent or (
+            "! bash -euo pipefail -c " + shlex.quote(probe) if isinstance(probe, str) else None
+        )
 
-    def but(self, **fields):
+    def but(self, **fields: Any) -> Action:
         """The same action with some fields changed."""
         names = ("shown", "probe", "apply", "undo", "absent", "after_changes")
         return Action(**dict({n: getattr(self, n) for n in names}, **fields))
 
 
-def commands(lines, probe, undo=None):
+def commands(lines: str | Iterable[str], probe: Probe, undo: Work | None = None) -> Action:
     """Plain commands with a probe of their own."""
     lines = [lines] if isinstance(lines, str) else list(lines)
     return Action(lines, probe, "\n".join(lines), undo)
@@ -44,7 +61,15 @@ def commands(lines, probe, undo=None):
 class File(Action):
     """A file on the host with exactly this content, owner and mode. Secrets in it are written as f"{secret}"."""
 
-    def __init__(self, content, path, mode, owner, fill, put):  # noqa: PLR0913 - a file, and the host's two means
+    def __init__(  # noqa: PLR0913 - a file, and the host's two means
+        self,
+        content: str,
+        path: str,
+        mode: str,
+        owner: str,
+        fill: Callable[[str], str],
+        put: Callable[[bytes, str, str, str], None],
+    ):
         data = fill(content).encode()
         access = "{} {}".format(mode.lstrip("0") or "0", owner)
         q = shlex.quote(path)
@@ -59,7 +84,9 @@ class File(Action):
         self.path = path
 
 
-def packages(names, purge=None, paths=(), users=()):
+def packages(
+    names: Sequence[str], purge: Sequence[str] | None = None, paths: Sequence[str] = (), users: Sequence[str] = ()
+) -> Action:
     """Debian packages, from the host's own apt sources.
 
     For remove: purge, package names or apt patterns (the names themselves when None), and the paths and users
@@ -79,7 +106,7 @@ def packages(names, purge=None, paths=(), users=()):
     )
 
 
-def snap(name, channel, then="true"):
+def snap(name: str, channel: str, then: str = "true") -> Action:
     """A classic snap from this channel; `then`: a script after its removal.
 
     A change that is under way (an install that was cut off) is waited for, up to 5 minutes.
@@ -94,7 +121,7 @@ def snap(name, channel, then="true"):
     )
 
 
-def artifact_file(artifact, path):
+def artifact_file(artifact: Artifact, path: str) -> Action:
     """A single-file artifact at a path, mode 0755, checked against its checksum while it is still a temporary file."""
     q, sha256 = shlex.quote(path), artifact.sha256
     if not re.fullmatch("[0-9a-f]{64}", sha256):
@@ -108,7 +135,7 @@ def artifact_file(artifact, path):
     )
 
 
-def running(unit, after, enabled_by):
+def running(unit: str, after: Iterable[str | File], enabled_by: str) -> Action:
     """A unit that a package brought, restarted when one of the files `after` is newer than its start."""
     return Action(
         f"systemctl enable {enabled_by}; systemctl restart {unit}",
@@ -118,35 +145,35 @@ def running(unit, after, enabled_by):
     )
 
 
-def _runs(unit, enabled_by, watched):
+def _runs(unit: str, enabled_by: str, watched: Iterable[str | File]) -> str:
     """A probe: the unit is active, starts at boot, and was started after the last change of the watched files."""
     return _script("unit_runs", unit, enabled_by, *(f if isinstance(f, str) else f.path for f in watched))
 
 
-def _script(name, *arguments):
+def _script(name: str, *arguments: object) -> str:
     return shell.script(SCRIPTS / (name + ".sh"), *arguments)
 
 
-def _words(texts):
+def _words(texts: Iterable[str]) -> str:
     return " ".join(map(shlex.quote, texts))
 
 
 class Service(Action):
     """A systemd service: its unit as written here, enabled, and started after the last change of its files."""
 
-    def __init__(self, name, unit, after, host):
+    def __init__(self, name: str, unit: str, after: Iterable[str | File], host: Host):
         q, path = shlex.quote(name), f"/etc/systemd/system/{name}.service"
         file = File(unit, path, "0644", "root:root", lambda text: text, host.put)
         forget = f"systemctl daemon-reload; systemctl reset-failed {q} 2>/dev/null || true"
 
-        def apply():
-            file.apply()
+        def apply() -> None:
+            host.put(unit, path)
             host.run(f"{forget}; systemctl enable -q {q}; systemctl restart {q}", what=f"start {name}")
 
         Action.__init__(
             self,
             [*file.shown, f"systemctl daemon-reload; systemctl enable --now {name}"],
-            file.probe + "\n" + _runs(name, name, [path, *after]),
+            f"{file.probe}\n{_runs(name, name, [path, *after])}",
             apply,
             f"systemctl disable -q --now {q} 2>/dev/null || true; rm -f {path}; {forget}",
             f"[ ! -e {path} ] && ! systemctl is-active -q {q}",
@@ -154,12 +181,12 @@ class Service(Action):
         )
 
 
-def restart(host, unit):
+def restart(host: Host, unit: str) -> None:
     """Restart a unit, for a check with changes=True."""
     host.run("systemctl restart " + shlex.quote(unit), quiet=True)
 
 
-def why_unit_failed(host, unit):
+def why_unit_failed(host: Host, unit: str) -> str | None:
     """Why a systemd unit has failed, with its last log lines; None while it has not. For wait(failed=...)."""
     failed, text = host.ask(shell.script(SCRIPTS / "unit_failed.sh", unit))
     return text if failed else None

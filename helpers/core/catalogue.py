@@ -6,11 +6,16 @@ import json
 import shlex
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Iterable, cast
 from urllib.parse import urlsplit
 
 from helpers.core import shell
 from helpers.core.errors import BadInput, RunbookError
 from helpers.core.paths import SETUP
+
+if TYPE_CHECKING:
+    from helpers.core.host import Host
+    from helpers.core.target import Target
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -30,43 +35,54 @@ class Artifact:
     fidelity: original, equivalent or double.  program, differs: what stands in for it, and how it differs.
     """
 
-    def __init__(self, name, entry):
+    def __init__(self, name: str, entry: dict[str, Any]):
         self.name = name
-        self.kind = entry["kind"]
-        self.version = entry["version"]
-        self.licence = entry.get("licence", "")
-        self.about = entry.get("about", "")
-        self.url = entry.get("url", "")
-        self.sha256 = entry.get("sha256", "")
-        self.sha256_url = entry.get("sha256_url", "")
-        self.packages = entry.get("packages", [])
+        self.kind: str = entry["kind"]
+        self.version: str = entry["version"]
+        self.licence: str = entry.get("licence", "")
+        self.about: str = entry.get("about", "")
+        self.url: str = entry.get("url", "")
+        self.sha256: str = entry.get("sha256", "")
+        self.sha256_url: str = entry.get("sha256_url", "")
+        self.packages: list[str] = entry.get("packages", [])
         self.entry = entry
-        self.origin, self.fidelity, self.program, self.differs = "", "", "", []
-        self._mirror, self._sums = "", {}
+        self.origin = self.fidelity = self.program = ""
+        self.differs: list[str] = []
+        self._mirror = ""
+        self._sums: dict[str, str] = {}
+
+    def take(self, mirror: str, entry: dict[str, Any]) -> None:
+        """Be what a mirror's index says of this artifact."""
+        self.url = f"{mirror}/{self.path}"
+        self._mirror, self._sums = mirror, entry.get("sums", {})
+        self.sha256 = entry.get("sha256", "")
+        self.fidelity = entry.get("fidelity", "original")
+        self.program = entry.get("program", self.name)
+        self.differs = entry.get("differs", [])
 
     @property
-    def path(self):
+    def path(self) -> str:
         """Where a mirror serves it: the upstream address without its scheme."""
         return _path(self.url)
 
-    def url_for(self, system, arch):
+    def url_for(self, system: str, arch: str) -> str:
         """A tool's address for this operating system and processor, at this origin."""
         url = self.entry.get("url_" + system, self.entry["url"]).format(os=system, arch=arch)
         return f"{self._mirror}/{_path(url)}" if self._mirror else url
 
-    def sha256_for(self, system, arch):
+    def sha256_for(self, system: str, arch: str) -> str:
         """The checksum of a tool's file, the catalogue's `sha256_<os>_<arch>` or the mirror's; "" when not known."""
         if self._mirror:
             return self._sums.get(self.url_for(system, arch)[len(self._mirror) + 1 :], "")
         return self.entry.get(f"sha256_{system}_{arch}", "")
 
 
-def _path(url):
+def _path(url: str) -> str:
     parts = urlsplit(url)
     return parts.netloc + parts.path
 
 
-def load(path=None):
+def load(path: Path | None = None) -> dict[str, Artifact]:
     """The catalogue: {name: Artifact}. BadInput when an entry lacks what its kind needs."""
     path = path or SETUP / "catalogue.toml"
     try:
@@ -74,24 +90,26 @@ def load(path=None):
             entries = tomllib.load(f)
     except (OSError, ValueError) as e:
         raise BadInput("read the catalogue", saw=str(e), do=f"Mend {path}") from e
-    found = {}
-    for name, entry in entries.items():
-        if not isinstance(entry, dict):
-            raise BadInput(f"read the catalogue's entry {name!r}", saw="it is no table", do=f"Mend {path}")
-        needs = {"kind", "version", "licence"} | ({"url"} if entry.get("kind") in ("file", "tool", "chart") else set())
-        if needs - set(entry) or entry["kind"] not in KINDS:
-            raise BadInput(
-                f"read the catalogue's entry [{name}]",
-                saw="missing: {}".format(", ".join(sorted(needs - set(entry))) or "a kind among " + ", ".join(KINDS)),
-                do=f"Mend {path}",
-            )
-        found[name] = Artifact(name, entry)
-    return found
+    return {name: Artifact(name, _checked(name, entry, path)) for name, entry in entries.items()}
 
 
-def with_needs(names):
+def _checked(name: str, entry: Any, path: Path) -> dict[str, Any]:
+    if not isinstance(entry, dict):
+        raise BadInput(f"read the catalogue's entry {name!r}", saw="it is no table", do=f"Mend {path}")
+    known = cast("dict[str, Any]", entry)
+    needs = {"kind", "version", "licence"}
+    if known.get("kind") in ("file", "tool", "chart"):
+        needs.add("url")
+    if needs - set(known) or known["kind"] not in KINDS:
+        saw = "missing: " + (", ".join(sorted(needs - set(known))) or "a kind among " + ", ".join(KINDS))
+        raise BadInput(f"read the catalogue's entry [{name}]", saw=saw, do=f"Mend {path}")
+    return known
+
+
+def with_needs(names: Iterable[str]) -> list[str]:
     """The named artifacts and all that they need in turn (an entry's `needs`), each once."""
-    known, found, todo = load(), [], list(names)
+    known, todo = load(), list(names)
+    found: list[str] = []
     while todo:
         name = todo.pop(0)
         if name not in found:
@@ -106,7 +124,7 @@ class Origin:
     `auto` is the sandbox's own mirror there, upstream elsewhere.
     """
 
-    def __init__(self, text, target):
+    def __init__(self, text: str, target: Target):
         if text == "auto":
             text = target.endpoint().mirror_url if target.kind == "sandbox" else "upstream"
         if text != "upstream" and not (text.startswith(("http://", "https://")) and urlsplit(text).netloc):
@@ -114,13 +132,13 @@ class Origin:
                 f"read the origin {text!r}", do="An origin is auto, upstream, or a mirror's http:// address."
             )
         self.text = text.rstrip("/")
-        self._index = None
+        self._index: dict[str, Any] | None = None
 
     @property
-    def shown(self):
+    def shown(self) -> str:
         return "upstream" if self.text == "upstream" else "mirror"
 
-    def resolve(self, name, host):
+    def resolve(self, name: str, host: Host) -> Artifact:
         """The artifact with its URL, checksum and fidelity, asked of this origin from the host.
 
         RunbookError when it has none.
@@ -145,33 +163,21 @@ class Origin:
             artifact.sha256 = said[0] if said else ""
         return artifact
 
-    def _from_mirror(self, artifact, host):
+    def _from_mirror(self, artifact: Artifact, host: Host) -> None:
         if self._index is None:
-            said = host.run(
-                FETCH + "fetch " + shlex.quote(self.text + "/index.json"),
-                sudo=False,
-                timeout=60,
-                check=False,
-                quiet=True,
-            )
-            try:
-                self._index = json.loads(said.out)["artifacts"]
-            except (ValueError, KeyError):
-                saw = said.err.strip() or said.out[:200]
-                do = f"Is the mirror up? {self.text}/index.json must answer from the host; "
-                do += "in the sandbox: ./runbook sandbox up"
-                raise RunbookError("read the mirror's index", host.name, saw, do) from None
+            self._index = self._read_index(host)
         entry = self._index.get(artifact.name)
         if entry is None:
-            raise RunbookError(
-                f"get {artifact.name} from the mirror",
-                host.name,
-                "its index does not list it",
-                "Put it into the bundle folder, or take origin=upstream.",
-            )
-        artifact.url = f"{self.text}/{artifact.path}"
-        artifact._mirror, artifact._sums = self.text, entry.get("sums", {})
-        artifact.sha256 = entry.get("sha256", "")
-        artifact.fidelity = entry.get("fidelity", "original")
-        artifact.program = entry.get("program", artifact.name)
-        artifact.differs = entry.get("differs", [])
+            do = "Put it into the bundle folder, or take origin=upstream."
+            raise RunbookError(f"get {artifact.name} from the mirror", host.name, "its index does not list it", do)
+        artifact.take(self.text, entry)
+
+    def _read_index(self, host: Host) -> dict[str, Any]:
+        url = self.text + "/index.json"
+        said = host.run(FETCH + "fetch " + shlex.quote(url), sudo=False, timeout=60, check=False, quiet=True)
+        try:
+            return json.loads(said.out)["artifacts"]
+        except (ValueError, KeyError):
+            saw = said.err.strip() or said.out[:200]
+            do = f"Is the mirror up? {url} must answer from the host; in the sandbox: ./runbook sandbox up"
+            raise RunbookError("read the mirror's index", host.name, saw, do) from None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
+from typing import Any, Callable
 
 from helpers.core.paths import runs
 
@@ -14,19 +16,19 @@ class Events:
     kinds: open, artifact, version, step (begin/end), wait, check, verdict, probes.
     """
 
-    def __init__(self, mask):
+    def __init__(self, mask: Callable[[str], str]):
         self.path, self.mask = os.environ.get("RUNBOOK_EVENTS"), mask
 
-    def tell(self, kind, **fields):
+    def tell(self, kind: str, **fields: Any) -> None:
         if self.path:
             line = self.mask(json.dumps(dict(fields, kind=kind), default=str))
             with open(self.path, "a") as f:
                 f.write(line + "\n")
 
 
-def read(path):
+def read(path: str | Path) -> list[dict[str, Any]]:
     """The events written so far; a last line that is cut off (a kill) is left out."""
-    found = []
+    found: list[dict[str, Any]] = []
     try:
         with open(str(path)) as f:
             for line in f:
@@ -39,7 +41,7 @@ def read(path):
     return found
 
 
-def asked_before(target, chapter):
+def asked_before(target: str, chapter: str) -> list[str]:
     """The probes that this chapter asked on this target in the latest run, as the run record has them."""
     try:
         record = json.loads((runs() / "latest" / "run.json").read_text())

@@ -7,7 +7,7 @@ import fcntl
 import os
 import tempfile
 from pathlib import Path
-from typing import Callable, Iterator, TextIO
+from typing import Callable, Generator, TextIO
 
 
 def write_whole(path: str | Path, content: str | bytes, mode: int = 0o600) -> None:
@@ -29,7 +29,7 @@ def write_whole(path: str | Path, content: str | bytes, mode: int = 0o600) -> No
 
 
 @contextlib.contextmanager
-def lock(path: str | Path, taken: Callable[[TextIO], None] | None = None) -> Iterator[TextIO]:
+def lock(path: str | Path, taken: Callable[[TextIO], None] | None = None) -> Generator[TextIO, None, None]:
     """Hold the lock of this file. taken(file): called when another holds it, before waiting; it may raise instead."""
     with open(str(path), "a+") as f:
         try:

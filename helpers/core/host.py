@@ -9,7 +9,7 @@ import os
 import shlex
 import socket
 from pathlib import Path
-from typing import Callable, Hashable, Iterator, Mapping, NamedTuple
+from typing import Any, Callable, Generator, Mapping, NamedTuple
 
 from helpers.core import shell
 from helpers.core.errors import BadInput, CommandFailed, ConnectionLost, RunbookError
@@ -221,7 +221,7 @@ class Host:
         """One probe; see probe()."""
         return self.probe({0: script}, timeout)[0]
 
-    def probe(self, scripts: Mapping[Hashable, str], timeout: float = 60) -> dict[Hashable, Probe]:
+    def probe(self, scripts: Mapping[Any, str], timeout: float = 60) -> dict[Any, Probe]:
         """Ask many things in one round trip: {key: script} -> {key: Probe(ok, out)}. A probe changes nothing.
 
         Each script runs as root in a shell of its own; ok is exit code 0, out its output (both streams, masked).
@@ -236,7 +236,7 @@ class Host:
         )
         what = f"probe {len(keys)} things in one round trip"
         done = self.run(script, timeout=timeout, quiet=True, what=what)
-        found: dict[Hashable, Probe] = {}
+        found: dict[Any, Probe] = {}
         text: list[str] = []
         for line in done.out.splitlines():
             before, marked, code = line.rpartition(mark + " ")
@@ -266,7 +266,7 @@ class Host:
     # -- ports ---------------------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def forward(self, port: int, address: str = "127.0.0.1") -> Iterator[int]:
+    def forward(self, port: int, address: str = "127.0.0.1") -> Generator[int, None, None]:
         """A local port that leads to address:port as seen from the host; yields its number."""
         if self._connection is None:
             yield port
@@ -277,7 +277,7 @@ class Host:
             yield local
 
     @contextlib.contextmanager
-    def socks(self, port: int = 0) -> Iterator[int]:
+    def socks(self, port: int = 0) -> Generator[int, None, None]:
         """A SOCKS5 proxy on a local port (0: a free one) whose connections start on the host; yields the port."""
         if self._connection is None:
             do = "No proxy is needed here."

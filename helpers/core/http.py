@@ -13,4 +13,4 @@ def through(socks: int | None, **settings: Any) -> httpx.Client:
     try:
         return httpx.Client(proxy=address, trust_env=False, **settings)
     except TypeError:  # httpx before 0.26, on Python 3.7
-        return httpx.Client(proxies=address, trust_env=False, **settings)
+        return httpx.Client(proxies=address, trust_env=False, **settings)  # pyright: ignore[reportCallIssue]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Callable, Sequence
+
 from helpers.core import show
+from helpers.core.actions import Action, Probe
 from helpers.core.errors import RunbookError
+from helpers.core.steps import Answer, Steps
 
 
-def install(steps, title, todo, timeout):
+def install(steps: Steps, title: str, todo: Sequence[Action], timeout: float) -> None:
     """Probe, apply what is missing, probe again."""
     steps.begin(title)
     before = _ask(steps, [a.probe for a in todo])
@@ -20,7 +24,7 @@ def install(steps, title, todo, timeout):
     steps.end("ok", "applied" if applied else "already so")
 
 
-def _holds_now(steps, title, todo):
+def _holds_now(steps: Steps, title: str, todo: Sequence[Action]) -> None:
     bad = [answer.seen for answer in _ask(steps, [a.probe for a in todo], fresh=True) if not answer.ok]
     if bad:
         steps.end("failed", "applied, but it does not hold")
@@ -28,7 +32,7 @@ def _holds_now(steps, title, todo):
         raise RunbookError("make it so: " + title, steps.host.name, "\n".join(bad), do + steps.chapter)
 
 
-def _ask(steps, probes, fresh=False):
+def _ask(steps: Steps, probes: Sequence[Probe], fresh: bool = False) -> list[Answer]:
     """The answers; a host that goes away while it is asked ends the step as failed."""
     try:
         return steps.prober.ask(probes, fresh)
@@ -37,14 +41,14 @@ def _ask(steps, probes, fresh=False):
         raise
 
 
-def verify(steps, title, todo, timeout):
+def verify(steps: Steps, title: str, todo: Sequence[Action], timeout: float) -> None:
     """Probe only; what is not so is collected for the verdict."""
     steps.begin(title)
     bad = [answer.seen for answer in _ask(steps, [a.probe for a in todo]) if not answer.ok]
     steps.end("failed" if bad else "ok", "; ".join(bad) or "already so")
 
 
-def plan(steps, title, todo, timeout):
+def plan(steps: Steps, title: str, todo: Sequence[Action], timeout: float) -> None:
     """Show what install would run."""
     steps.begin(title)
     answers = _ask(steps, [a.probe for a in todo])
@@ -55,16 +59,21 @@ def plan(steps, title, todo, timeout):
     steps.end("plan", "would run:\n" + "\n".join("    " + line for line in would))
 
 
-def remove(steps, title, todo, timeout):
+def remove(steps: Steps, title: str, todo: Sequence[Action], timeout: float) -> None:
     """Note what is to be undone when the verdict is asked for."""
     steps.undo.extend((title, a) for a in todo if a.undo is not None)
     show.display(*show.line("plan", title, "will be undone below"))
 
 
-MODES = {"install": install, "verify": verify, "plan": plan, "remove": remove}
+MODES: dict[str, Callable[[Steps, str, Sequence[Action], float], None]] = {
+    "install": install,
+    "verify": verify,
+    "plan": plan,
+    "remove": remove,
+}
 
 
-def undo_all(steps):
+def undo_all(steps: Steps) -> None:
     """Undo in reverse order. One that stays does not keep the others; an error does."""
     steps.prober.something_changes()
     for title, action in reversed(steps.undo):
@@ -72,10 +81,10 @@ def undo_all(steps):
         if _is_absent(steps, action):
             steps.end("ok", "already gone")
             continue
-        steps.apply(action, action.undo, 600)
+        steps.apply(action, action.undo or "true", 600)
         gone = _is_absent(steps, action)
         steps.end("ok" if gone else "failed", "undone" if gone else "undone, and yet still there")
 
 
-def _is_absent(steps, action):
+def _is_absent(steps: Steps, action: Action) -> bool:
     return action.absent is not None and _ask(steps, [action.absent], fresh=True)[0].ok

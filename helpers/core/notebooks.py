@@ -2,62 +2,76 @@
 
 from __future__ import annotations
 
-import collections
 import json
 import re
+from pathlib import Path
+from typing import Any, Iterator, Mapping, NamedTuple
 
 from helpers.core import parameters
 from helpers.core.errors import BadInput
 from helpers.core.paths import NOTEBOOKS
 
-Entry = collections.namedtuple("Entry", "id see because do")
+
+class Entry(NamedTuple):
+    """One row of a troubleshooting table."""
+
+    id: str
+    see: str
+    because: str
+    do: str
 
 
 class Notebook:
     """One source notebook: id, number ("05"), title, requires (ids), provides (words), parameters, entries, path."""
 
-    def __init__(self, path):
+    def __init__(self, path: Path):
         self.path = path
-        self.content = json.loads(path.read_text("utf-8"))
+        self.content: dict[str, Any] = json.loads(path.read_text("utf-8"))
         meta = self.content["metadata"].get("runbook", {})
-        self.id = meta["id"]
-        self.title = meta["title"]
-        self.requires = meta.get("requires", [])
-        self.provides = meta.get("provides", [])
+        self.id: str = meta["id"]
+        self.title: str = meta["title"]
+        self.requires: list[str] = meta.get("requires", [])
+        self.provides: list[str] = meta.get("provides", [])
+        self.where: str = meta.get("where", "")  # where the component runs, in words
+        self.processes: list[str] = meta.get("processes", [])  # names of its programs on the host, which may hold its ports
+        self.programs: dict[str, Any] = meta.get("programs", {})  # on the operator's machine, {name: {"why", "when": a parameter}}
+        self.commands: dict[str, str] = meta.get("commands", {})  # of ./runbook, {name: module}
+        self.tables: dict[str, Any] = meta.get("tables", {})  # {table of the book: rows}
         self.number = path.name.split("_")[0]
-        self.parameters = collections.OrderedDict((p.name, p) for p in self._parameters())
+        self.parameters = {p.name: p for p in self._parameters()}
 
     @property
-    def label(self):
+    def label(self) -> str:
         return f"{self.number} {self.id}"
 
-    def _cells(self, kind):
+    def _cells(self, kind: str) -> Iterator[tuple[dict[str, Any], str]]:
         for cell in self.content["cells"]:
             if cell["cell_type"] == kind:
                 yield cell, "".join(cell["source"])
 
-    def _parameters(self):
+    def _parameters(self) -> Iterator[parameters.Parameter]:
         for cell, source in self._cells("code"):
             if "parameters" in cell["metadata"].get("tags", []):
                 yield from parameters.read(source)
 
-    def check(self, given):
+    def check(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The chapter's parameters with `given` over its defaults; BadInput names the first that does not fit."""
         return parameters.check(self.id, self.parameters, given)
 
     @property
-    def artifacts(self):
-        """Names of the catalogue's artifacts that the chapter asks for."""
-        return [
-            name
-            for _, source in self._cells("code")
-            for name in re.findall(r'\bch\.(?:artifact|tool)\("([^"]+)"\)', source)
-        ]
+    def artifacts(self) -> list[str]:
+        """Names of the catalogue's artifacts that the chapter asks for, one by one or in a loop over their names."""
+        found: list[str] = []
+        for _, source in self._cells("code"):
+            for loop in re.finditer(r"\bfor (\w+) in \(([^)]*)\):\s+ch\.artifact\(\1\)", source):
+                found += re.findall(r'"([^"]+)"', loop.group(2))
+            found += re.findall(r'\bch\.(?:artifact|tool)\("([^"]+)"\)', source)
+        return found
 
     @property
-    def entries(self):
+    def entries(self) -> dict[str, Entry]:
         """The rows of the troubleshooting table (`| entry | you see | because | do |`), by id."""
-        found = collections.OrderedDict()
+        found: dict[str, Entry] = {}
         for _, source in self._cells("markdown"):
             inside = False
             for line in source.splitlines():
@@ -71,13 +85,13 @@ class Notebook:
         return found
 
 
-def load_all(folder=None):
+def load_all(folder: Path | None = None) -> dict[str, Notebook]:
     """Every chapter, by id, in the book's order."""
     books = [Notebook(p) for p in sorted((folder or NOTEBOOKS).glob("[0-9][0-9]_*.ipynb"))]
-    return collections.OrderedDict((n.id, n) for n in books)
+    return {n.id: n for n in books}
 
 
-def find(name, among=None):
+def find(name: str, among: Mapping[str, Notebook] | None = None) -> Notebook:
     """A chapter by id, number or file name (minio, 05, 05_minio). BadInput with the nearest name otherwise."""
     known = among or load_all()
     for n in known.values():

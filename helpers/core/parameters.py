@@ -8,14 +8,14 @@ import io
 import ipaddress
 import re
 import tokenize
-from typing import Any, Iterable, Iterator, Mapping, NamedTuple
+from typing import Any, Callable, Iterable, Iterator, Mapping, NamedTuple, cast
 
 from helpers.core import address_pools
 from helpers.core.errors import BadInput
 
 MODES = ("install", "verify", "plan", "remove")
 
-_NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "text", list: "a list"}
+_NAMES: dict[type, str] = {bool: "true or false", int: "a whole number", float: "a number", str: "text", list: "a list"}
 
 #: "one of cluster, node or loadbalancer: who ..." at the start of a parameter's comment
 _ONE_OF = re.compile(r"one of ((?:[\w.-]+, )*[\w.-]+(?: or [\w.-]+)?)(?=[:;,.]|$)")
@@ -54,7 +54,7 @@ def check(chapter: str, known: Mapping[str, Parameter], given: Mapping[str, Any]
     risk level, mode one of install, verify, plan, remove.
     """
     check_names(given, known, "chapter " + chapter)
-    values = {}
+    values: dict[str, Any] = {}
     for name, parameter in known.items():
         value = values[name] = given.get(name, parameter.default)
         problem = _problem(parameter, value)
@@ -80,8 +80,8 @@ def nearest(name: object, known: Iterable[str]) -> str:
     return f"Did you mean {close[0]}?" if close else ""
 
 
-def _problem(parameter, value) -> str | None:
-    items = value if isinstance(value, list) else [value]
+def _problem(parameter: Parameter, value: Any) -> str | None:
+    items: list[Any] = list(cast("list[Any]", value)) if isinstance(value, list) else [value]
     for why_not in (_wrong_type, _unsafe, _no_choice):
         problem = why_not(parameter, value, items)
         if problem:
@@ -92,39 +92,41 @@ def _problem(parameter, value) -> str | None:
     return None
 
 
-def _wrong_type(parameter, value, items):
-    example = parameter.default
-    kind = (int, float) if isinstance(example, float) else type(example)
-    if isinstance(example, bool) != isinstance(value, bool) or not isinstance(value, kind):
-        return f"it must be {_NAMES.get(type(example), type(example).__name__)}, not {type(value).__name__}"
-    if isinstance(value, list) and example and any(type(item) is not type(example[0]) for item in items):
-        return f"each must be {_NAMES[type(example[0])]}, like {example[0]!r}"
+def _wrong_type(parameter: Parameter, value: Any, items: list[Any]) -> str | None:
+    example: Any = parameter.default
+    kinds: Any = (int, float) if isinstance(example, float) else type(example)
+    fits = isinstance(value, kinds)
+    if not fits or isinstance(example, bool) != isinstance(value, bool):
+        return f"it must be {_NAMES[type(example)]}, not {type(value).__name__}"
+    first = cast("list[Any]", example)[:1] if isinstance(example, list) else []
+    if first and any(type(item) is not type(first[0]) for item in items):
+        return f"each must be {_NAMES[type(first[0])]}, like {first[0]!r}"
     return None
 
 
-def _unsafe(parameter, value, items):
+def _unsafe(parameter: Parameter, value: Any, items: list[Any]) -> str | None:
     # Parameters stand in commands of the chapters, so what a shell or a program would interpret is refused at the door.
     if any(isinstance(i, str) and (re.search(r"[^\w./:@%+=,-]", i) or i.startswith("-")) for i in items):
         return "only letters, digits and . / : @ % + = , - _ are allowed, and no - at the start"
     return None
 
 
-def _no_choice(parameter, value, items):
+def _no_choice(parameter: Parameter, value: Any, items: list[Any]) -> str | None:
     if parameter.choices and str(value) not in parameter.choices:
         return "it is one of {}. {}".format(", ".join(parameter.choices), nearest(value, parameter.choices)).strip()
     return None
 
 
-def _mode(value):
+def _mode(value: str) -> str | None:
     return None if value in MODES else f"there is no such mode. {nearest(value, MODES) or 'Modes: ' + ', '.join(MODES)}"
 
 
-def _port(value):
+def _port(value: int | list[int]) -> str | None:
     good = all(1 <= item <= 65535 for item in (value if isinstance(value, list) else [value]))
     return None if good else "a port is 1 to 65535"
 
 
-def _network(value):
+def _network(value: str) -> str | None:
     try:
         ipaddress.ip_network(value or "0.0.0.0/0")
     except ValueError as e:
@@ -132,7 +134,7 @@ def _network(value):
     return None
 
 
-def _pool(value):
+def _pool(value: str) -> str | None:
     try:
         address_pools.parse_ranges(value)
     except BadInput as e:
@@ -140,7 +142,7 @@ def _pool(value):
     return None
 
 
-def _servers(value):
+def _servers(value: list[Any]) -> str | None:
     try:
         for item in value:
             ipaddress.ip_address(str(item))
@@ -149,13 +151,13 @@ def _servers(value):
     return None
 
 
-def _channel(value):
+def _channel(value: str) -> str | None:
     good = re.fullmatch(r"[0-9]+\.[0-9]+(/(stable|candidate|beta|edge))?", value)
     return None if good else "a channel is a version and a risk level, like 1.20/stable"
 
 
 #: what a parameter's name says of its value
-_BY_NAME = [
+_BY_NAME: list[tuple[str | tuple[str, ...], Callable[[Any], str | None]]] = [
     ("mode", _mode),
     (("port", "ports"), _port),
     ("cidr", _network),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from typing import Callable, NamedTuple, Sequence
+from typing import Any, Callable, NamedTuple, Sequence
 
 import sh
 
@@ -47,8 +47,8 @@ def execute(
     return Result(code, "".join(out), "".join(err), time.monotonic() - start)
 
 
-def _collect(into, stream, on_line):
-    def line(text):
+def _collect(into: list[str], stream: str, on_line: Callable[[str, str], None] | None) -> Callable[[str], None]:
+    def line(text: str) -> None:
         into.append(text)
         if on_line:
             on_line(stream, text.rstrip("\n"))
@@ -56,7 +56,7 @@ def _collect(into, stream, on_line):
     return line
 
 
-def _end_of(running, timeout):
+def _end_of(running: Any, timeout: float) -> int:
     """The exit code. sh's own _timeout polls, which adds 0.1 s to every command: so a timer of ours."""
     late = threading.Event()
     timer = threading.Timer(timeout, lambda: (late.set(), _kill(running)))
@@ -77,6 +77,6 @@ def _end_of(running, timeout):
     return running.exit_code if code is None else code
 
 
-def _kill(running):
+def _kill(running: Any) -> None:
     with contextlib.suppress(OSError):
         running.kill_group()  # of its own session: what it started ends too

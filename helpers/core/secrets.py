@@ -8,6 +8,7 @@ import os
 import re
 import secrets as _random
 import urllib.parse
+from typing import ContextManager, Iterable, TextIO
 
 from helpers.core import files
 from helpers.core.errors import BadInput, RunbookError
@@ -25,12 +26,12 @@ class Secret:
     def reveal(self) -> str:
         return self._value
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<secret {self.name}>"
 
     __str__ = __repr__
 
-    def __format__(self, spec):
+    def __format__(self, spec: str) -> str:
         # In text for a file, f"{secret}" leaves this mark; the value is put in as the file is sent.
         return "{{secret:" + self.name + "}}"
 
@@ -45,10 +46,10 @@ class SecretStore:
     def __init__(self, slug: str):
         self.path = home("secrets") / (slug + ".json")
 
-    def _locked(self):
+    def _locked(self) -> ContextManager[TextIO]:
         return files.lock(home("locks") / (self.path.name + ".lock"))
 
-    def _read(self) -> dict:
+    def _read(self) -> dict[str, str]:
         try:
             return json.loads(self.path.read_text())
         except FileNotFoundError:
@@ -60,7 +61,7 @@ class SecretStore:
                 do="Restore the file from a backup, or move it away and run `--mode remove`, then `up`.",
             ) from None
 
-    def _write(self, known: dict) -> None:
+    def _write(self, known: dict[str, str]) -> None:
         files.write_whole(self.path, json.dumps(known, indent=1, sort_keys=True))
 
     def get(self, name: str) -> Secret:
@@ -83,7 +84,7 @@ class SecretStore:
                 self._write(known)
         return Secret(name, known[name])
 
-    def find(self, name: str):
+    def find(self, name: str) -> Secret | None:
         """The secret of that name, or None: nothing is made."""
         return (
             self.get(name)
@@ -113,11 +114,11 @@ class SecretStore:
             if self.path.exists():
                 self.path.unlink()
 
-    def names(self):
+    def names(self) -> list[str]:
         """Names of the stored secrets, sorted."""
         return sorted(self._read())
 
-    def values(self):
+    def values(self) -> list[str]:
         """All values known for this target, stored ones and those in the environment."""
         env = [v for k, v in os.environ.items() if k.startswith("RUNBOOK_SECRET_") and v]
         return list(self._read().values()) + env
@@ -126,8 +127,8 @@ class SecretStore:
 class Masker:
     """Replaces every known secret in whatever leaves the program, also base64 (in longer text, too) and URL-quoted."""
 
-    def __init__(self, values=()):
-        self._forms = set()
+    def __init__(self, values: Iterable[str] = ()):
+        self._forms: set[str] = set()
         for value in values:
             self.add(value)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 import textwrap
+from typing import Any, Iterable, Sequence
 
 # proved, left out: checks that change the target, in install and in verify; that mark varies.
 MARKS = {"ok": "✓", "failed": "✗", "warn": "!", "skipped": "-", "plan": "→", "proved": "‹✓›", "left out": "‹-›"}
@@ -13,20 +14,20 @@ COLOURS = {"ok": "#1a7f37", "failed": "#cf222e", "warn": "#9a6700", "plan": "#09
 _SUSPECT = re.compile(r"error|fail|warn|denied|refused|unable|cannot", re.I)
 
 
-def varying(text):
+def varying(text: object) -> str:
     """Mark a text as one that may differ from run to run."""
     return "‹{}›".format(str(text).replace("‹", "<").replace("›", ">"))  # marks do not nest
 
 
-def shortened(text, width=90):
+def shortened(text: str, width: int = 90) -> str:
     """The first line of a text, cut at a word."""
     return textwrap.shorten(text.split("\n")[0], width, placeholder=" ...")
 
 
-def display(text, markup, handle=None, live=False):
+def display(text: str, markup: str, handle: Any = None, live: bool = False) -> Any:
     """Show one output in the cell (update it when it has a handle). Returns the handle when `live`."""
-    from IPython import get_ipython
-    from IPython.display import display as publish
+    from IPython import get_ipython  # pyright: ignore[reportPrivateImportUsage]
+    from IPython.display import display as publish  # pyright: ignore[reportUnknownVariableType]
 
     if get_ipython() is None:
         print(text)
@@ -38,7 +39,7 @@ def display(text, markup, handle=None, live=False):
     return publish(data, raw=True, display_id=True) if live else publish(data, raw=True)
 
 
-def line(state, title, note="", details=""):
+def line(state: str, title: str, note: str = "", details: str = "") -> tuple[str, str]:
     """(text, html) of one line with its state; details is HTML that nobody compares."""
     text = "{} {}{}".format(MARKS[state], title, " " + varying(note) if note else "")
     markup = "{} {}{}{}".format(
@@ -50,11 +51,11 @@ def line(state, title, note="", details=""):
     return text, markup
 
 
-def _mark(state):
+def _mark(state: str) -> str:
     return '<span style="color:{}">{}</span>'.format(COLOURS.get(state, "#57606a"), MARKS[state])
 
 
-def log_details(commands, output):
+def log_details(commands: Sequence[str], output: Sequence[str]) -> str:
     """HTML: the commands that ran and what they printed, long output as head, tail and suspicious lines."""
     if not commands and not output:
         return ""
@@ -63,7 +64,7 @@ def log_details(commands, output):
     return f"<details><summary><small>what ran</small></summary>{shown}</details>"
 
 
-def summary(lines, head=6, tail=6, most=8):
+def summary(lines: Iterable[str], head: int = 6, tail: int = 6, most: int = 8) -> str:
     """Long output in few lines: the first, the last, and those between that look like trouble."""
     lines = list(lines)
     if len(lines) <= head + tail + most:
@@ -74,27 +75,27 @@ def summary(lines, head=6, tail=6, most=8):
     return "\n".join(lines[:head] + [note] + suspects + lines[-tail:])
 
 
-def table(headers, rows, states=None):
+def table(
+    headers: Sequence[str], rows: Iterable[Sequence[object]], states: Sequence[str] | None = None
+) -> tuple[str, str]:
     """(text, html) of a table. states: one of ok, failed, warn, skipped a row, shown as a first column."""
-    rows = [[str(c) for c in r] for r in rows]
+    heads, cells = list(headers), [[str(c) for c in r] for r in rows]
     if states:
-        headers = [""] + list(headers)
-        rows = [[MARKS[s]] + r for s, r in zip(states, rows)]
-    widths = [
-        max(len(text) for cell in column for text in cell.split("\n")) for column in zip(*([list(headers)] + rows))
-    ]
-    out = []
-    for r in [list(headers), ["-" * w for w in widths]] + rows:
+        heads = ["", *heads]
+        cells = [[MARKS[s], *r] for s, r in zip(states, cells)]
+    widths = [max(len(text) for cell in column for text in cell.split("\n")) for column in zip(heads, *cells)]
+    out: list[str] = []
+    for r in [heads, ["-" * w for w in widths], *cells]:
         parts = [c.split("\n") for c in r]
         for n in range(max(len(p) for p in parts)):
             out.append("  ".join((p[n] if n < len(p) else "").ljust(w) for p, w in zip(parts, widths)).rstrip())
 
-    def cell(text, n, row):
+    def cell(text: str, n: int, row: int) -> str:
         text = html.escape(text).replace("\n", "<br>")
         return f"<td>{_mark(states[row]) if states and n == 0 else text}</td>"
 
     markup = '<table class="table"><thead><tr>{}</tr></thead><tbody>{}</tbody></table>'.format(
-        "".join(f"<th>{html.escape(h)}</th>" for h in headers),
-        "".join("<tr>{}</tr>".format("".join(cell(c, n, i) for n, c in enumerate(r))) for i, r in enumerate(rows)),
+        "".join(f"<th>{html.escape(h)}</th>" for h in heads),
+        "".join("<tr>{}</tr>".format("".join(cell(c, n, i) for n, c in enumerate(r))) for i, r in enumerate(cells)),
     )
     return "\n".join(out), markup

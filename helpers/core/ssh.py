@@ -7,7 +7,7 @@ import hashlib
 import os
 import tempfile
 from pathlib import Path
-from typing import Iterator
+from typing import Generator
 
 from helpers.core import files
 from helpers.core.errors import RunbookError
@@ -151,7 +151,7 @@ class Connection:
             _ssh(self.command("-O", "stop"))
 
     @contextlib.contextmanager
-    def forwarding(self, *spec: str) -> Iterator[None]:
+    def forwarding(self, *spec: str) -> Generator[None, None, None]:
         """A forwarding (-L or -D and what belongs to it) over this connection, as long as the `with` lasts."""
         done = _ssh(self.command("-O", "forward", *spec))
         if done.code != 0:

@@ -28,17 +28,26 @@ class Endpoint(NamedTuple):
 class Target:
     """One parsed target. `.kind` is ssh, local or sandbox; `.slug` names its files on this machine."""
 
-    def __init__(self, text, kind, *, user=None, address=None, port=22, name=None):  # noqa: PLR0913 - its fields
+    def __init__(  # noqa: PLR0913 - its fields
+        self,
+        text: str,
+        kind: str,
+        *,
+        user: str | None = None,
+        address: str | None = None,
+        port: int = 22,
+        name: str | None = None,
+    ):
         self.text, self.kind, self.user, self.address, self.port, self.name = text, kind, user, address, port, name
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Target({self.text!r})"
 
-    def __str__(self):
+    def __str__(self) -> str:
         return self.text
 
     @property
-    def slug(self):
+    def slug(self) -> str:
         # Two hosts never share a name here: it leads to their secrets and to their lock.
         if self.kind == "ssh":
             return "ssh-{}{}{}".format(
@@ -49,17 +58,17 @@ class Target:
     def endpoint(self) -> Endpoint:
         """A sandbox's endpoint, as its last `up` wrote it; RunbookError when there is no such sandbox."""
         try:
-            known = json.loads((home() / "sandbox" / self.name / "endpoint.json").read_text())
+            known = json.loads((home() / "sandbox" / str(self.name) / "endpoint.json").read_text())
         except FileNotFoundError:
             raise RunbookError(
                 f"connect to the sandbox {self.name!r}",
                 saw="there is none",
-                do="./runbook sandbox up" + ("" if self.name == "sandbox" else " --name " + self.name),
+                do="./runbook sandbox up" + ("" if self.name == "sandbox" else f" --name {self.name}"),
             ) from None
         return Endpoint(**known)
 
     @classmethod
-    def parse(cls, text) -> Target:
+    def parse(cls, text: object) -> Target:
         """Read a target; BadInput when it has none of the forms."""
         if not isinstance(text, str) or not text:
             raise BadInput(f"read the target {text!r}", do=FORMS)
@@ -77,7 +86,7 @@ class Target:
         return cls._parse_ssh(text)
 
     @classmethod
-    def _parse_ssh(cls, text):
+    def _parse_ssh(cls, text: str) -> Target:
         try:
             url = urlsplit(text)
             port = 22 if url.port is None else url.port
@@ -96,7 +105,7 @@ class Target:
         return cls(text, "ssh", user=url.username, address=url.hostname, port=port)
 
 
-def _is_host(name):
+def _is_host(name: str) -> bool:
     try:
         ipaddress.ip_address(name)
         return True

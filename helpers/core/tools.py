@@ -10,10 +10,12 @@ import shutil
 import subprocess
 import tarfile
 import zipfile
+from typing import Callable, Iterator
 
 import httpx
 
 from helpers.core.actions import Action
+from helpers.core.catalogue import Artifact
 from helpers.core.errors import BadInput, CommandFailed, RunbookError
 from helpers.core.files import write_whole
 from helpers.core.paths import home
@@ -23,7 +25,7 @@ _MACHINES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "
 _HERE = "this machine"
 
 
-def platform_of_this_machine():
+def platform_of_this_machine() -> tuple[str, str]:
     """(os, arch) as release files name them: ("linux", "amd64"), ("darwin", "arm64") ..."""
     return platform.system().lower(), _MACHINES.get(platform.machine().lower(), platform.machine().lower())
 
@@ -36,8 +38,8 @@ class Tool:
     a .tar.gz or .zip. Each version lies in a folder of its own and stays after `remove`: other targets use it, too.
     """
 
-    def __init__(self, artifact, masker=None, tell=None):
-        self.artifact, self.masker, self.tell = artifact, masker or Masker(), tell or (lambda text: None)
+    def __init__(self, artifact: Artifact, masker: Masker | None = None, tell: Callable[[str], object] | None = None):
+        self.artifact, self.masker, self.tell = artifact, masker or Masker(), tell or str
         self.name, self.version = artifact.name, artifact.version
         self.os, self.arch = platform_of_this_machine()
         if self.os == "darwin" and self.arch not in artifact.entry.get("archs", [self.arch]):
@@ -49,7 +51,7 @@ class Tool:
 
     # -- steps ---------------------------------------------------------------------------------
 
-    def installed(self):
+    def installed(self) -> Action:
         """Action: the program is here, of this version, and as it was fetched."""
         file = self.url.rpartition("/")[2]
         shown = [
@@ -60,7 +62,7 @@ class Tool:
         shown.append("{}install it as {}".format(f"unpack {self._member()}, " if self._member() else "", where))
         return Action(shown, self.missing, self.fetch)
 
-    def missing(self):
+    def missing(self) -> str | None:
         """None when the program is here as it was fetched; else why not."""
         try:
             source, program = (self.folder / "sha256").read_text().split()
@@ -73,7 +75,7 @@ class Tool:
             return f"{self.path} was fetched from elsewhere, with another checksum"
         return None
 
-    def fetch(self):
+    def fetch(self) -> None:
         """Fetch, verify, unpack.
 
         BadInput when there is none for this machine; RunbookError when it cannot be had, or is another file.
@@ -94,13 +96,13 @@ class Tool:
         write_whole(self.folder / "sha256", f"{source} {hashlib.sha256(program).hexdigest()}\n", 0o644)
 
     @property
-    def _fetching(self):
+    def _fetching(self) -> str:
         return f"fetch {self.name} for {self.os} {self.arch}"
 
-    def _member(self):
+    def _member(self) -> str:
         return self.artifact.entry.get("member", "").format(os=self.os, arch=self.arch)
 
-    def _download(self):
+    def _download(self) -> bytes:
         # A mirror's address is one of this network; a proxy for the Internet would not find it.
         proxied = self.artifact.origin == "upstream"
         try:
@@ -116,21 +118,21 @@ class Tool:
         do = "This machine must reach that address. Behind a proxy: set HTTPS_PROXY. "
         raise RunbookError(f"fetch {self.url}", _HERE, said, do + "Without a way out: a mirror, -p origin=http://...")
 
-    def _not_there(self):
+    def _not_there(self) -> BadInput:
         do = (
             f"If there is no {self.name} {self.version} for this system, run the chapter from Linux on x86-64; "
             f"if the address is wrong, mend the entry [{self.name}] in setup/catalogue.toml."
         )
         return BadInput(self._fetching, _HERE, f"{self.url} is not there (404)", do)
 
-    def _parts(self, answer):
+    def _parts(self, answer: httpx.Response) -> Iterator[bytes]:
         done, whole = 0, int(answer.headers.get("content-length", 0))
         for part in answer.iter_bytes(1 << 20):
             yield part
             done += len(part)
             self.tell("fetching {}: {} of {} MB".format(self.name, done >> 20, whole >> 20 or "?"))
 
-    def _unpack(self, data):
+    def _unpack(self, data: bytes) -> bytes:
         member = self._member()
         if not member:
             return data
@@ -138,14 +140,24 @@ class Tool:
             if data[:2] == b"PK":
                 return zipfile.ZipFile(io.BytesIO(data)).read(member)
             with tarfile.open(fileobj=io.BytesIO(data), mode="r:gz") as tar:
-                return tar.extractfile(member).read()
+                file = tar.extractfile(member)
+                if file is None:
+                    raise KeyError("it is no file")
+                return file.read()
         except (KeyError, AttributeError, OSError, tarfile.TarError, zipfile.BadZipFile, EOFError) as e:
             do = f"See the entry [{self.name}] in setup/catalogue.toml."
             raise RunbookError(f"unpack {self.url}", _HERE, f"no {member} in it: {e}", do) from e
 
     # -- use -------------------------------------------------------------------------------------
 
-    def run(self, *arguments, stdin=None, env=None, timeout=60, check=True):
+    def run(
+        self,
+        *arguments: str,
+        stdin: str | None = None,
+        env: dict[str, str] | None = None,
+        timeout: float = 60,
+        check: bool = True,
+    ) -> str:
         """Run it here; returns its standard output.
 
         stdin: text (secrets travel here).  env: more variables.  timeout: seconds.  check: CommandFailed when its
@@ -172,6 +184,6 @@ class Tool:
             raise CommandFailed(what, _HERE, saw, do, code=done.returncode, out=out, err=err)
         return out
 
-    def forget(self):
+    def forget(self) -> None:
         """Take this version away from this machine."""
         shutil.rmtree(str(self.folder), ignore_errors=True)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Mapping, Sequence
+
 from helpers.core import show
 from helpers.core.errors import RunbookError
+from helpers.core.notebooks import Entry, Notebook
+from helpers.core.steps import Result, Steps
 
 _WORDS = {
     "install": "installed and proved",
@@ -17,7 +21,7 @@ class Verdict(RunbookError):
     """The one error of a chapter whose steps or checks do not hold."""
 
 
-def judge(steps, mode, notebook):
+def judge(steps: Steps, mode: str, notebook: Notebook) -> None:
     """Show the table and the closing line; Verdict when something failed."""
     results, failed = steps.results, steps.failed
     if results:
@@ -31,19 +35,19 @@ def judge(steps, mode, notebook):
     show.display(*show.line("ok", "chapter " + notebook.id, _WORDS[mode]))
 
 
-def _seen(result):
+def _seen(result: Result) -> str:
     return show.varying(show.shortened(result.seen)) if result.kind == "check" and result.seen else ""
 
 
-def _failure(result, entries):
+def _failure(result: Result, entries: Mapping[str, Entry]) -> str:
     text = "✗ " + result.title + ("\n    expected: " + result.expected if result.expected != result.title else "")
     text += "\n    saw: " + (result.seen or "nothing").replace("\n", "\n         ")
-    found = entries.get(result.entry)
+    found = entries.get(result.entry or "")
     return text + (f"\n    because: {found.because} ({found.id})" if found else "")
 
 
-def _mend(failed, mode, notebook):
-    mends = [notebook.entries[r.entry].do for r in failed if r.entry in notebook.entries]
+def _mend(failed: Sequence[Result], mode: str, notebook: Notebook) -> str:
+    mends = [notebook.entries[r.entry].do for r in failed if r.entry and r.entry in notebook.entries]
     if mode == "verify" and len(mends) < len(failed):
         mends.append("Run again with mode=install: it makes what is missing.")
     return "\n".join(dict.fromkeys(mends)) or ("See the chapter's Troubleshooting, and ./runbook logs " + notebook.id)

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import re
 import subprocess
+import time
+from collections.abc import Callable, Generator, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypedDict
 
-from helpers.command import doctor
 from helpers.core.errors import BadInput, RunbookError
 from helpers.core.paths import home
+from helpers.core.target import Target
 
-from . import boot, builds, mirror, processes, registry, rootfs
+from . import boot, builds, caches, guest, machine, mirror, needs, processes, registry, rootfs, supply
+from .disk import Disk, Saved, checked
+from .network import Network
+from .processes import Report
 
 PORT = 22
 USER = "ubuntu"
@@ -24,8 +31,34 @@ def _silent(_text: str) -> None:
     pass
 
 
+def _trim(coming: supply.Supply) -> None:
+    """New builds may have made the caches too large. What goes wrong there is no fault of the host's."""
+    if not coming.stopped.is_set() and any(item.made for item in coming.items.values()):
+        try:
+            caches.trim(coming.tell)
+        except (RunbookError, OSError) as error:
+            coming.tell(f"caches: not trimmed: {error}")
+
+
+def _last_of(count: int, close: Callable[[], None]) -> Callable[[], None]:
+    """What each of so many calls at its end; the last one closes."""
+    left = iter(range(count - 1, -1, -1))
+    return lambda: None if next(left) else close()
+
+
+class Status(TypedDict):
+    """state: running, stopped or absent. mirror: a URL, empty when it does not answer. since: ISO 8601. disk: bytes."""
+
+    name: str
+    state: str
+    address: str
+    mirror: str
+    since: str
+    disk: int
+
+
 class Sandbox:
-    """A Debian host with an address of its own, reached by SSH as `user` with `key`; its mirror is at `mirror_url`."""
+    """A Debian host with its own address, reached by SSH as `user` with `key`; its mirror is at `mirror_url`."""
 
     def __init__(self, name: str = "sandbox"):
         if not re.fullmatch(r"[a-z][a-z0-9]{0,15}", name):
@@ -41,71 +74,119 @@ class Sandbox:
         self.dir = home() / "sandbox" / name
         self.address, self.gateway, self.network = prefix + ".2", prefix + ".1", prefix + ".0/24"
         self.key, self.known_hosts = self.dir / "id", self.dir / "known_hosts"
-        self._net = boot.Network(bridge, prefix, self.dir)
-        self._guest = boot.Guest(self.dir, name, self.address, self._net)
+        self._net = Network(bridge, prefix, self.dir)
+        self._disk = Disk(self.dir, Target.parse("sandbox:" + name).slug)
+        self._guest = boot.Guest(self._disk, name, self.address, self._net)
         self._mirror = mirror.Mirror(self.dir, self.gateway)
         self._registry = registry.Registry(self.dir, self.gateway)
         self.mirror_url, self.registry_url = self._mirror.url, self._registry.url
 
-    def missing(self) -> list:
-        """What this machine lacks for a sandbox, as doctor.Missing; empty when `up` can go ahead."""
-        there = (self.dir / "root").is_dir()
-        return doctor.sandbox_lacks(self.dir, doctor.RESTART_DISK if there else doctor.SANDBOX_DISK)
+    def missing(self) -> list[needs.Missing]:
+        """What this machine lacks for a sandbox, as needs.Missing; empty when `up` can go ahead."""
+        return needs.sandbox_lacks(self.dir, needs.RESTART_DISK if self._disk.exists() else needs.SANDBOX_DISK)
 
-    def up(self, report=_silent, artifacts=None) -> None:
+    def up(self, report: Report = _silent, artifacts: Iterable[str] | None = None) -> None:
         """Make the host, its network and its mirror, as far as they are missing.
 
         artifacts: the substitutes to serve, all when None. RunbookError when this machine cannot do it, a build fails
         or the host does not answer. A second call while another one runs waits for it.
         """
-        recipes = builds.chosen(artifacts)
-        with rootfs.lock(f"sandbox-{self.name}", report, f"sandbox {self.name}"):
-            content = self._mirror.content(recipes)
-            if (
-                self._guest.running()
-                and self._mirror.serves(content)
-                and self._registry_stands()
-                and self._guest.answers()
-            ):
-                self._tell_endpoint()
-                report(f"sandbox {self.name}: running at {self.address}")
-                return
-            mirror.fidelity(recipes)
-            lacks = self.missing()
-            if lacks:
-                raise RunbookError(
-                    "make a sandbox on this machine",
-                    saw="\n".join(f"{x.what}: {x.why}" for x in lacks),
-                    do="\n".join(dict.fromkeys(x.mend for x in lacks)),
-                )
-            self._net.check()
-            self.dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-            builder = rootfs.builder(report)
-            built = {name: builds.build(name, report) for name in recipes}
-            rootfs.guest(self._guest.root, report)
-            self._install(recipes)
-            self._net.up(self._guest.root)
-            self._mirror.fill(content, built)
-            self._mirror.start(builder)
-            self._serve_images(
-                builder, {f"{name}-{folder.name}": folder / "out" for name, folder in built.items()}, report
-            )
-            if not self._answers_soon(report):
-                report("host: booting")
-                self._guest.boot()
-                self._guest.wait(report)
-            self._tell_endpoint()
-            report(f"sandbox {self.name}: running at {self.address}")
+        self.begin(report, artifacts).wait()
+        report(f"sandbox {self.name}: running at {self.address}")
 
-    def _install(self, recipes: dict) -> None:
-        """Give the host what substitutes need there before anything is installed: each recipe's guest/ folder, and the mirror's address."""
+    def begin(
+        self, report: Report = _silent, artifacts: Iterable[str] | None = None, quiet: bool = False
+    ) -> supply.Supply:
+        """As up(), but return when the host answers: the rest is built behind the caller, in the order given.
+
+        The caller ends it: wait() or stop(). Until then the sandbox is locked. quiet: only begin and end of each build.
+        """
+        recipes = builds.chosen(artifacts)
+        with contextlib.ExitStack() as held:
+            held.enter_context(self._locked(report))
+            coming = supply.Supply(recipes, report, quiet)
+            coming.prepare = lambda: rootfs.builder(coming.tell, coming.stopped)
+            coming.serve = lambda built: self._serve(built, coming)
+            if self._stands(recipes):
+                coming.all_served()
+            else:
+                self._check(recipes)
+                self._make_host(recipes, report)
+                held.callback(_trim, coming)  # before the lock is given back
+                leave = _last_of(2, held.pop_all().close)
+                coming.start(leave)
+                try:
+                    self._boot_beside(report, coming)
+                finally:
+                    leave()
+            self._tell_endpoint()
+        return coming
+
+    def _stands(self, recipes: dict[str, Path]) -> bool:
+        return (
+            self._guest.running()
+            and self._mirror.serves(self._mirror.content(recipes))
+            and self._registry_stands()
+            and self._guest.answers()
+        )
+
+    def _check(self, recipes: dict[str, Path]) -> None:
+        """Refuse what cannot go well, before anything is touched."""
+        mirror.fidelity(recipes)
+        lacks = self.missing()
+        if lacks:
+            raise RunbookError(
+                "make a sandbox on this machine",
+                saw="\n".join(f"{x.what}: {x.why}" for x in lacks),
+                do="\n".join(dict.fromkeys(x.mend for x in lacks)),
+            )
+        self._net.check()
+
+    def _make_host(self, recipes: dict[str, Path], report: Report) -> None:
+        self.dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._disk.prepare(report)
+        guest.make(self._guest.root, report)
+        self._install(recipes)
+        self._net.up(self._guest.root)
+
+    def _boot_beside(self, report: Report, coming: supply.Supply) -> None:
+        """Boot the host where it does not answer; a supply that is under way ends with an error."""
+        try:
+            if rootfs.builder_path().is_dir():  # what was built before is there when the host's programs ask for it
+                coming.prepared.wait()
+            if not self._answers_soon(report):
+                self._boot(report)
+        except BaseException:
+            coming.stop()
+            raise
+
+    def _boot(self, report: Report) -> None:
+        report("host: booting")
+        self._guest.boot()
+        self._guest.wait(report)
+
+    def _serve(self, built: dict[str, Path], coming: supply.Supply) -> None:
+        """Images first, then the index that names them: what is named is there."""
+        builder = rootfs.builder(coming.tell)
+        folders = {f"{name}-{folder.name}": folder / "out" for name, folder in built.items()}
+        self._serve_images(builder, folders, coming)
+        content = self._mirror.content({name: builds.RECIPES / name for name in built})
+        if not self._mirror.serves(content):
+            self._mirror.fill(content, built)
+        self._mirror.start(builder)
+
+    def _locked(self, report: Report) -> contextlib.AbstractContextManager[None]:
+        return rootfs.lock(f"sandbox-{self.name}", report, f"sandbox {self.name}")
+
+    def _install(self, recipes: dict[str, Path]) -> None:
+        """Give the host what substitutes need before any chapter: each recipe's guest/ folder, the mirror's address."""
         root = self._guest.root
         for folder in (path / "guest" for path in recipes.values()):
             for file in (p for p in folder.rglob("*") if p.is_file()):
-                rootfs.machine.write(
+                machine.write(
                     root / file.relative_to(folder), file.read_text(), 0o755 if file.stat().st_mode & 0o100 else 0o644
                 )
-        rootfs.machine.write(root / "etc/runbook-mirror", self.mirror_url + "\n")
+        machine.write(root / "etc/runbook-mirror", self.mirror_url + "\n")
 
     def _tell_endpoint(self) -> None:
         """What the engine needs to reach this host, where Target.endpoint() reads it: the whole file or none."""
@@ -118,22 +199,22 @@ class Sandbox:
             "mirror_url": self.mirror_url,
         }
         new = self.dir / "endpoint.json.new"
-        rootfs.machine.write(new, json.dumps(known, indent=1) + "\n", 0o600)
+        machine.write(new, json.dumps(known, indent=1) + "\n", 0o600)
         os.replace(new, self.dir / "endpoint.json")
 
     def _registry_stands(self) -> bool:
         return not self._registry.config.is_file() or self._registry.answers()
 
-    def _serve_images(self, builder: Path, folders: dict[str, Path], report) -> None:
+    def _serve_images(self, builder: Path, folders: dict[str, Path], coming: supply.Supply) -> None:
         """Start the registry where a substitute or the bundle has images, and push those that are not there yet."""
         listing = mirror.bundle() / "images.txt"
         if listing.is_file():  # last: the real image goes before a substitute of the same name
             folders["bundle-" + builds.sha256(listing)[:16]] = listing.parent
         if any(map(registry.images, folders.values())):
             self._registry.start(builder)
-            self._registry.push(builder, folders, report)
+            self._registry.push(builder, folders, coming.tell, coming.stopped)
 
-    def _answers_soon(self, report) -> bool:
+    def _answers_soon(self, report: Report) -> bool:
         """A running guest may be in the middle of a reboot: give it time before it is booted by force."""
         if not self._guest.running():
             return False
@@ -142,9 +223,9 @@ class Sandbox:
         except RunbookError:
             return False
 
-    def down(self, wipe: bool = False, report=_silent) -> None:
-        """Stop the host and the mirror and remove what they left on this machine; wipe: remove the host's disk too."""
-        with rootfs.lock(f"sandbox-{self.name}", report, f"sandbox {self.name}"):
+    def down(self, wipe: bool = False, report: Report = _silent) -> None:
+        """Stop host and mirror and remove what they left on this machine; wipe: the disk and its saved states, too."""
+        with self._locked(report):
             if self._guest.running():
                 report("host: stopping")
             self._guest.halt()
@@ -152,12 +233,75 @@ class Sandbox:
             self._registry.stop()
             roots = (self._guest.root, home("cache") / rootfs.builder_name())  # either has an iptables
             self._net.down(next((root for root in roots if root.is_dir()), None))
+            self._disk.detach()
             if wipe:
                 report("host: removing its disk")
+                (self.dir / "endpoint.json").unlink(missing_ok=True)
+                self._disk.remove_image()
                 rootfs.remove(self.dir)
             report(f"sandbox {self.name}: {'removed' if wipe else 'stopped'}")
 
-    def reboot(self, report=_silent) -> None:
+    # --- saved states
+
+    def save(self, name: str, report: Report = _silent, force: bool = False, chapters: Iterable[str] = ()) -> None:
+        """Keep the host's disk and its secrets as they are now; the host goes on running.
+
+        chapters: what the host holds, for saved(). BadInput for a name that is taken, unless force.
+        """
+        began = time.monotonic()
+        with self._attached(f"save the sandbox as {checked(name)!r}", report):
+            self._disk.save(name, list(chapters), force)
+        report(f"sandbox {self.name}: saved as {name} in {time.monotonic() - began:.1f} s")
+
+    def restore(self, name: str, report: Report = _silent) -> None:
+        """Make a saved state the host's present one, secrets included, and boot it. What was not saved is lost."""
+        began = time.monotonic()
+        with self._attached(f"restore the sandbox to {checked(name)!r}", report):
+            self._disk.stage(name)
+            report("host: stopping")
+            self._guest.halt(processes.KILL)  # what it would still write goes with its disk
+            report(f"host: its disk becomes {name}")
+            self._disk.swap()
+            self._start(report)
+            self._boot(report)
+            self._tell_endpoint()
+        report(
+            f"sandbox {self.name}: restored to {name} in {time.monotonic() - began:.1f} s, running at {self.address}"
+        )
+
+    def forget(self, name: str, report: Report = _silent) -> None:
+        """Delete a saved state."""
+        with self._attached(f"forget the saved state {checked(name)!r}", report):
+            self._disk.forget(name)
+        report(f"sandbox {self.name}: {name} is forgotten")
+
+    def saved(self, report: Report = _silent) -> list[Saved]:
+        """The saved states, oldest first."""
+        with self._attached("list the saved states", report):
+            return self._disk.saved()
+
+    @contextlib.contextmanager
+    def _attached(self, doing: str, report: Report) -> Generator[None]:
+        """The disk is there, also of a host that is stopped."""
+        with self._locked(report):
+            self._disk.require(doing)
+            self._disk.attach(report)
+            try:
+                yield
+            finally:
+                if not self._guest.running():
+                    self._disk.detach()
+
+    def _start(self, report: Report) -> None:
+        """Network, mirror and registry as the last `up` filled them."""
+        builder = rootfs.builder(report)
+        self._net.up(self._guest.root)
+        if (self._mirror.files / "current").is_symlink():
+            self._mirror.start(builder)
+        if self._registry.config.is_file():
+            self._registry.start(builder)
+
+    def reboot(self, report: Report = _silent) -> None:
         """Reboot the host from inside and wait until it answers again."""
         before = self._guest.wait(report)
         report("host: rebooting")
@@ -165,11 +309,9 @@ class Sandbox:
         self._guest.wait(report, other_than=before)
         report(f"sandbox {self.name}: running at {self.address}")
 
-    def status(self) -> dict:
-        """state (running, stopped, absent), address, mirror (its URL, empty when it does not answer), since (ISO 8601), disk (bytes)."""
-        root = self._guest.root
+    def status(self) -> Status:
         began = processes.since(self._guest.supervisor)
-        state = "running" if began else "stopped" if root.is_dir() else "absent"
+        state = "running" if began else "stopped" if self._disk.exists() else "absent"
         disk = subprocess.run(["du", "-sxk", str(self.dir)], capture_output=True, text=True).stdout.split()
         return {
             "name": self.name,

@@ -1,10 +1,9 @@
-"""The sandbox host's life: its network, its cgroups, its keys, boot, reboot and stop."""
+"""The sandbox host's life: its cgroups, its keys, boot, reboot and stop."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import re
 import signal
 import socket
 import subprocess
@@ -14,109 +13,12 @@ from pathlib import Path
 from helpers.core.errors import RunbookError
 
 from . import machine, processes
+from .disk import Disk
+from .network import Network, ip
+from .processes import Report
 
-SHARED = Path("/run/mlops-runbook")  # as short-lived as the kernel settings it remembers
-FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
 # One signal asks the guest to power off, a second makes systemd-nspawn end it.
-STOP = ((signal.SIGTERM, 15), (signal.SIGTERM, 5), (signal.SIGKILL, 5))
-
-
-def ip(*args: str, check: bool = True) -> str:
-    """Run ip(8)."""
-    done = subprocess.run(["ip", *args], stdin=subprocess.DEVNULL, capture_output=True, text=True)
-    if check and done.returncode:
-        raise RunbookError("ip " + " ".join(args), host="this machine", saw=done.stderr, do="./runbook doctor")
-    return done.stdout
-
-
-class Network:
-    """A bridge with NAT. The bridge, not the guest's link, holds the address: it outlives a reboot of the guest."""
-
-    def __init__(self, bridge: str, prefix: str, owner: Path):
-        self.bridge, self.gateway, self.cidr, self.owner = bridge, prefix + ".1", prefix + ".0/24", str(owner)
-
-    def _rules(self) -> list[list[str]]:
-        return [
-            ["nat", "POSTROUTING", "-s", self.cidr, "!", "-d", self.cidr, "-j", "MASQUERADE"],
-            ["filter", "FORWARD", "-i", self.bridge, "-j", "ACCEPT"],
-            ["filter", "FORWARD", "-o", self.bridge, "-j", "ACCEPT"],
-        ]
-
-    def _iptables(self, root: Path, action: str, rule: list[str]) -> bool:
-        table, chain, *rest = rule
-        argv = ["chroot", str(root), "/usr/sbin/iptables", "-w", "-t", table, action, chain, *rest]
-        return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True).returncode == 0
-
-    def exists(self) -> bool:
-        return Path("/sys/class/net", self.bridge).exists()
-
-    def check(self) -> None:
-        """Refuse an address range or a bridge that belongs to something else."""
-        if self.exists():
-            owner = Path("/sys/class/net", self.bridge, "ifalias").read_text().strip()
-            if owner and owner != self.owner:
-                raise RunbookError(
-                    f"use the bridge {self.bridge}",
-                    host="this machine",
-                    saw=f"it belongs to the sandbox in {owner}",
-                    do="stop that sandbox first, or give this one another name",
-                )
-            return
-        first = self.cidr.rpartition(".")[0] + "."
-        for line in ip("-4", "-o", "addr", "show").splitlines() + ip("-4", "route", "show").splitlines():
-            if re.search(r"(^| )" + re.escape(first), line) and self.bridge not in line:
-                raise RunbookError(
-                    f"use the network {self.cidr}",
-                    host="this machine",
-                    saw="already in use: " + line.strip(),
-                    do="give the sandbox another name: sandbox:NAME has a network of its own",
-                )
-
-    def up(self, root: Path) -> None:
-        """Make what is missing of it, with root's iptables."""
-        self.check()
-        if not self.exists():
-            ip("link", "add", self.bridge, "type", "bridge")
-        ip("link", "set", self.bridge, "alias", self.owner)
-        ip("addr", "replace", self.gateway + "/24", "dev", self.bridge)
-        ip("link", "set", self.bridge, "up")
-        with _shared():
-            if FORWARD.read_text().strip() != "1":
-                (SHARED / "ip_forward").write_text(FORWARD.read_text())
-                FORWARD.write_text("1\n")
-        for rule in self._rules():
-            if not self._iptables(root, "-C", rule) and not self._iptables(root, "-A", rule):
-                raise RunbookError(
-                    "add the sandbox's network rule", host="this machine", saw=" ".join(rule), do="./runbook doctor"
-                )
-
-    def down(self, root: Path | None) -> None:
-        """Remove it; the last sandbox to go puts IP forwarding back as it was."""
-        for rule in self._rules() if root else []:
-            while self._iptables(root, "-D", rule):
-                pass
-        if self.exists():
-            ip("link", "del", self.bridge)
-        with _shared():
-            others = [p for p in Path("/sys/class/net").glob("rb-*") if (p / "bridge").is_dir()]
-            before = SHARED / "ip_forward"
-            if not others and before.is_file():
-                FORWARD.write_text(before.read_text())
-                before.unlink()
-        if not others:
-            with contextlib.suppress(OSError):
-                (SHARED / "lock").unlink()
-                SHARED.rmdir()
-
-
-@contextlib.contextmanager
-def _shared():
-    import fcntl
-
-    SHARED.mkdir(mode=0o700, exist_ok=True)
-    with open(SHARED / "lock", "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+STOP: processes.Steps = ((signal.SIGTERM, 15), (signal.SIGTERM, 5), (signal.SIGKILL, 5))
 
 
 def cgroups(name: str) -> list[Path]:
@@ -125,7 +27,7 @@ def cgroups(name: str) -> list[Path]:
     Where cgroup v1 controllers are, the machine's limits on us (a container's, say) hold for the guest as well. In
     cgroup v2 only the root may hold processes and groups with controllers together, so there the group is at the top.
     """
-    where = {}
+    where: dict[str, Path] = {}
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         head, _, tail = line.partition(" - ")
         kind, _, options = tail.split()
@@ -134,7 +36,7 @@ def cgroups(name: str) -> list[Path]:
         elif kind == "cgroup":
             for option in options.split(","):
                 where[option] = Path(head.split()[4])
-    made = []
+    made: list[Path] = []
     # Read once: the answer changes as a process moves.
     for line in Path("/proc/self/cgroup").read_text().splitlines():
         _, controllers, path = line.split(":", 2)
@@ -179,7 +81,7 @@ def remove_cgroups(listing: Path) -> bool:
 
 def _members(groups: list[Path]) -> set[int]:
     """The processes in these groups and below."""
-    found = set()
+    found: set[int] = set()
     for group in groups:
         for folder, _, _ in os.walk(group):
             with contextlib.suppress(OSError):
@@ -202,18 +104,25 @@ def key(path: Path, comment: str) -> str:
 class Guest:
     """The host inside systemd-nspawn."""
 
-    def __init__(self, folder: Path, name: str, address: str, network: Network):
-        self.dir, self.name, self.address, self.network = folder, name, address, network
-        self.root = folder / "root"
-        self.place = f"--directory={self.root}"
+    def __init__(self, disk: Disk, name: str, address: str, network: Network):
+        self.disk, self.dir = disk, disk.dir
+        self.name, self.address, self.network = name, address, network
         # systemd-nspawn names the link after the machine, cut at 15 characters.
         self.machine = network.bridge.removeprefix("rb-")
         self.link = "vb-" + self.machine
         self.supervisor, self.nspawn, self.groups = (
-            folder / "pids/supervisor",
-            folder / "pids/nspawn",
-            folder / "pids/cgroups",
+            self.dir / "pids/supervisor",
+            self.dir / "pids/nspawn",
+            self.dir / "pids/cgroups",
         )
+
+    @property
+    def root(self) -> Path:
+        return self.disk.root
+
+    @property
+    def place(self) -> str:
+        return f"--directory={self.root}"
 
     def configure(self) -> None:
         """Names, keys and network of the guest, before it boots."""
@@ -252,7 +161,8 @@ class Guest:
         self.groups.write_text("".join(f"{g}\n" for g in groups))
         log = self.dir / "logs/host.log"
         log.unlink(missing_ok=True)
-        # SYSTEMD_SECCOMP=0: else runc in the guest fails on keyctl. SYSTEMD_NSPAWN_TMPFS_TMP=0: /tmp on disk, as on a VM.
+        # SYSTEMD_SECCOMP=0: else runc in the guest fails on keyctl.
+        # SYSTEMD_NSPAWN_TMPFS_TMP=0: /tmp on disk, as on a VM.
         processes.start(
             self.supervisor,
             [
@@ -260,6 +170,7 @@ class Guest:
                 "--mount",
                 "bash",
                 processes.HERE / "launch.sh",
+                self.root,
                 self.nspawn,
                 self.groups,
                 "--quiet",
@@ -271,6 +182,7 @@ class Guest:
                 "--capability=all",
                 "--resolv-conf=off",
                 "--timezone=off",
+                *self._binds(),
                 "--link-journal=no",
                 "--boot",
             ],
@@ -278,12 +190,18 @@ class Guest:
             env={**processes.MINIMAL, "SYSTEMD_SECCOMP": "0", "SYSTEMD_NSPAWN_TMPFS_TMP": "0"},
         )
 
-    def halt(self) -> bool:
-        """End the guest in order, and its groups; True when it ran."""
-        ran = processes.stop(self.supervisor, STOP)
-        ran = processes.stop(self.nspawn, STOP) or ran
+    def _binds(self) -> list[str]:
+        """The kubelet (1.20) looks for its folder's device by mountinfo and by name. It cannot where / is a btrfs
+        (google/cadvisor#2752): there /var is a mount point of the same disk, and the device has its node."""
+        device = self.disk.device()
+        return [f"--bind={device}", f"--bind={self.root / 'var'}:/var"] if device else []
+
+    def halt(self, steps: processes.Steps = STOP) -> bool:
+        """End the guest in order (KILL: as a power cut does), and its groups; True when it ran."""
+        ran = processes.stop(self.supervisor, steps)
+        ran = processes.stop(self.nspawn, steps) or ran
         while processes.adopt(self.place, self.nspawn):
-            ran = processes.stop(self.nspawn, STOP) or ran
+            ran = processes.stop(self.nspawn, steps) or ran
         ran = remove_cgroups(self.groups) or ran
         if Path("/sys/class/net", self.link).exists():  # the kernel removes a killed guest's link only after a while
             ip("link", "del", self.link, check=False)
@@ -323,13 +241,13 @@ class Guest:
         except OSError:
             return False
 
-    def run(self, *command: str, timeout: float = 30) -> subprocess.CompletedProcess:
+    def run(self, *command: str, timeout: float = 30) -> subprocess.CompletedProcess[str]:
         """One short command in the guest, as ubuntu."""
         return subprocess.run(
             self.ssh(*command), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout
         )
 
-    def wait(self, report, seconds: float = 60, other_than: str = "") -> str:
+    def wait(self, report: Report, seconds: float = 60, other_than: str = "") -> str:
         """Wait until a login works, in a boot other than the named one; returns the boot's id."""
         began = told = time.monotonic()
         saw = "no answer on port 22"

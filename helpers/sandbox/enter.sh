@@ -3,6 +3,7 @@
 # so that every mount made here ends with the last process, also after a kill -9.
 set -eu
 root=$1; shift
+sh "${0%/*}/apart.sh" "$root"
 mount -t proc proc "$root/proc"
 mount --rbind /dev "$root/dev"
 mount -t tmpfs -o mode=755 tmpfs "$root/run"

@@ -33,13 +33,13 @@ def output(*argv: str) -> str:
 
 
 def apt_sources() -> list[str]:
-    """This machine's Debian archives as `deb` lines for SUITE; empty where it has none (then mmdebstrap knows its own)."""
+    """This machine's Debian archives as `deb` lines for SUITE; empty where it has none (mmdebstrap knows its own)."""
     form = "$(CREATED_BY)|$(ORIGIN)|$(REPO_URI)|$(CODENAME)|$(COMPONENT)"
     found: dict[tuple[str, str], list[str]] = {}
     for line in output("apt-get", "indextargets", "--format", form).splitlines():
         kind, origin, uri, codename, component = line.split("|")
         if kind == "Packages" and origin == "Debian" and codename:
-            name, _, pocket = codename.partition("-")
+            pocket = codename.partition("-")[2]
             if pocket not in ("", "updates", "security"):
                 continue
             components = found.setdefault((uri, SUITE + ("-" + pocket if pocket else "")), [])
@@ -65,12 +65,17 @@ def apt_config() -> str:
 
 def environment(root: Path) -> dict[str, str]:
     """Variables for package clients in root, with the Go settings kept in a file as well; no path that root lacks."""
-    found = {}
+    found: dict[str, str] = {}
     config = Path(os.environ.get("GOENV") or Path.home() / ".config/go/env")
     if config.is_file():
-        found.update(line.split("=", 1) for line in config.read_text().splitlines() if "=" in line)
+        found.update(_pair(line) for line in config.read_text().splitlines() if "=" in line)
     found.update(os.environ)
     return {k: v for k, v in found.items() if _ENVIRONMENT.match(k) and _exists(root, v)}
+
+
+def _pair(line: str) -> tuple[str, str]:
+    key, _, value = line.partition("=")
+    return key, value
 
 
 def _exists(root: Path, value: str) -> bool:
@@ -88,7 +93,7 @@ def pip_config(root: Path) -> str:
 
 
 def name_servers() -> str:
-    """resolv.conf(5) for a host of its own: where this machine asks a server on its loopback, that server's own list."""
+    """resolv.conf(5) for a host of its own: where this machine asks a server on its loopback, that one's own list."""
     text = Path("/etc/resolv.conf").read_text()
     behind = Path("/run/systemd/resolve/resolv.conf")
     servers = re.findall(r"^nameserver\s+(\S+)", text, re.M)

@@ -7,7 +7,9 @@ import os
 import re
 import shutil
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from helpers.core.errors import RunbookError
 from helpers.core.paths import SETUP, home
@@ -15,7 +17,8 @@ from helpers.core.paths import SETUP, home
 from . import builds, machine, processes, registry, rootfs
 
 PORT = 8088
-CATALOGUE, FIDELITY = SETUP / "catalogue.toml", SETUP / "sandbox/fidelity.toml"
+Table = dict[str, dict[str, Any]]  # an artifact's name, and what is said of it
+CATALOGUE = SETUP / "catalogue.toml"
 
 NGINX = """worker_processes 1;
 pid /run/nginx.pid;
@@ -41,7 +44,7 @@ http {
 """
 
 
-def _toml(path: Path) -> dict:
+def _toml(path: Path) -> Table:
     try:
         return tomllib.loads(path.read_text())
     except FileNotFoundError:
@@ -55,20 +58,30 @@ def bundle() -> Path:
     return Path(os.environ.get("RUNBOOK_BUNDLE") or home() / "bundle")
 
 
-def fidelity(artifacts) -> dict:
-    """What each substitute says of its fidelity; RunbookError for one that says nothing."""
-    stated = _toml(FIDELITY)
-    silent = [name for name in artifacts if not {"fidelity", "program", "differs"} <= stated.get(name, {}).keys()]
+def fidelity(recipes: Iterable[str] = ()) -> Table:
+    """What each recipe's fidelity.toml says, by artifact; "recipe" is its folder.
+
+    RunbookError for one of the named recipes that does not state fidelity, program and differs.
+    """
+    found: Table = {}
+    for path in _fidelities():
+        found.update({name: {**entry, "recipe": path.parent.name} for name, entry in _toml(path).items()})
+    half_told = {e["recipe"] for e in found.values() if not {"fidelity", "program", "differs"} <= e.keys()}
+    silent = [name for name in recipes if name in half_told or name not in {e["recipe"] for e in found.values()}]
     if silent:
         raise RunbookError(
             f"serve {', '.join(silent)} in the sandbox",
             saw="fidelity, program or differs is not stated",
-            do=f"add them to {FIDELITY}",
+            do=f"add them to {builds.RECIPES / silent[0] / 'fidelity.toml'}",
         )
-    return stated
+    return found
 
 
-def _sum(path: Path, sums: dict) -> str:
+def _fidelities() -> list[Path]:
+    return sorted(builds.RECIPES.glob("*/fidelity.toml"))
+
+
+def _sum(path: Path, sums: dict[str, str]) -> str:
     """The SHA-256 of a bundle's file, remembered while its size and times stay."""
     stat = path.stat()
     key = f"{path}|{stat.st_size}|{stat.st_mtime_ns}|{stat.st_ino}"
@@ -86,6 +99,91 @@ def _link(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
     if not target.stat().st_mode & 0o004:
         target.chmod(target.stat().st_mode | 0o444)
+
+
+def _path(url: str) -> str:
+    """Where the mirror serves an address: without its scheme."""
+    return url.partition("://")[2]
+
+
+def _substitutes(new: Path, catalogue: Table, built: dict[str, Path]) -> Table:
+    """Link the files of what was built into new; returns the index of it."""
+    made: dict[str, Table] = {}
+    for recipe, folder in built.items():
+        files: Table = json.loads((folder / "meta.json").read_text())["files"]
+        made[recipe] = {name: about for name, about in files.items() if not name.startswith("images")}
+        for name in made[recipe]:
+            _link(folder / "out" / name, new / name)
+    index: Table = {}
+    for artifact, said in fidelity(built).items():
+        if said["recipe"] in made:  # one recipe may make several artifacts
+            files = made[said["recipe"]]
+            entry = catalogue.get(artifact, {})
+            index[artifact] = {
+                **said,
+                "version": entry.get("version", ""),
+                "from": "substitute",
+                "sha256": files.get(_path(entry.get("url", "")), {}).get("sha256", ""),
+                "files": sorted(files),
+            }
+            if entry.get("kind") == "tool":  # a file for each system and processor
+                index[artifact]["sums"] = {name: file["sha256"] for name, file in files.items()}
+    return index
+
+
+class _Bundle:
+    """The real artifacts in a folder, which go before the substitutes."""
+
+    def __init__(self, folder: Path):
+        self.folder, self._memory = folder, home("cache") / "bundle.json"
+        self._sums: dict[str, str] = json.loads(self._memory.read_text()) if self._memory.is_file() else {}
+
+    def add(self, new: Path, catalogue: Table, index: Table) -> None:
+        """Link its files into new and put its artifacts into the index."""
+        if not self.folder.is_dir():
+            return
+        for file in sorted(p for p in self.folder.rglob("*") if p.is_file()):
+            _link(file, new / file.relative_to(self.folder))
+        archives = {name: archive for archive, name in registry.images(self.folder)}
+        for artifact, said in catalogue.items():
+            files = self._files(said, archives)
+            if files:
+                index[artifact] = self._entry(artifact, said, files)
+                continue
+            ours = [image for image in _images(said) if image in archives]
+            if ours and artifact in index:
+                differs = index[artifact]["differs"]
+                index[artifact]["differs"] = [*differs, *(f"{image} is the bundle's" for image in ours)]
+        machine.write(self._memory, json.dumps(self._sums))
+
+    def _files(self, said: dict[str, Any], archives: dict[str, Path]) -> list[Path]:
+        """The artifact's files, where the bundle has the whole of it."""
+        images, path = _images(said), _path(said.get("url", ""))
+        if images:
+            return sorted({archives[i] for i in images}) if all(i in archives for i in images) else []
+        if said.get("kind") == "tool":
+            urls = [url for name, url in said.items() if name == "url" or name.startswith("url_")]
+            patterns = [re.sub(r"\{os\}|\{arch\}", "*", _path(url)) for url in urls]
+            return sorted({p for pattern in patterns for p in self.folder.glob(pattern)})
+        return [self.folder / path] if path and (self.folder / path).is_file() else []
+
+    def _entry(self, artifact: str, said: dict[str, Any], files: list[Path]) -> dict[str, Any]:
+        sums = {str(p.relative_to(self.folder)): _sum(p, self._sums) for p in files}
+        tool = said.get("kind") == "tool"  # a file for each system and processor
+        return {
+            "fidelity": "original",
+            "program": f"{artifact} {said.get('version', '')}".strip(),
+            "differs": [],
+            "version": said.get("version", ""),
+            "from": "bundle",
+            "sha256": next(iter(sums.values())) if len(sums) == 1 and not tool else "",
+            "files": list(sums),
+            **({"sums": sums} if tool else {}),
+        }
+
+
+def _images(said: dict[str, Any]) -> list[str]:
+    return [image for image in said.get("images", [said.get("image")]) if image]
 
 
 class Mirror:
@@ -109,7 +207,7 @@ class Mirror:
             if folder.is_dir()
             else []
         )
-        texts = [p.read_text() for p in (CATALOGUE, FIDELITY) if p.is_file()]
+        texts = [p.read_text() for p in (CATALOGUE, *_fidelities()) if p.is_file()]
         return rootfs.digest({name: builds.recipe_hash(path) for name, path in artifacts.items()}, real, texts)
 
     def serves(self, content: str) -> bool:
@@ -127,36 +225,14 @@ class Mirror:
         new.mkdir(parents=True)
         for path in (self.files, new):
             path.chmod(0o755)
-        catalogue, stated = _toml(CATALOGUE), fidelity(built)
-        index = {}
-        made = {
-            recipe: {
-                n: f
-                for n, f in json.loads((folder / "meta.json").read_text())["files"].items()
-                if not n.startswith("images")
-            }
-            for recipe, folder in built.items()
-        }
-        for recipe, files in made.items():
-            for name in files:
-                _link(built[recipe] / "out" / name, new / name)
-        for artifact in stated:
-            files = made.get(stated[artifact].get("recipe", artifact))  # one recipe may make several artifacts
-            if files is None:
-                continue
-            entry = catalogue.get(artifact, {})
-            path = entry.get("url", "").partition("://")[2]
-            index[artifact] = {
-                **stated[artifact],
-                "version": entry.get("version", ""),
-                "from": "substitute",
-                "sha256": files.get(path, {}).get("sha256", ""),
-                "files": sorted(files),
-            }
-            if entry.get("kind") == "tool":  # a file for each system and processor
-                index[artifact]["sums"] = {name: file["sha256"] for name, file in files.items()}
-        self._bundle(new, catalogue, index)
+        catalogue = _toml(CATALOGUE)
+        index = _substitutes(new, catalogue, built)
+        _Bundle(bundle()).add(new, catalogue, index)
         (new / "index.json").write_text(json.dumps({"artifacts": dict(sorted(index.items()))}, indent=1) + "\n")
+        self._switch(content, new)
+
+    def _switch(self, content: str, new: Path) -> None:
+        """Make new what is served, and remove what was."""
         final = self.files / content
         rootfs.remove(final)
         os.replace(new, final)
@@ -167,64 +243,6 @@ class Mirror:
         for old in self.files.iterdir():
             if old.is_dir() and not old.is_symlink() and old.name != content:
                 rootfs.remove(old)
-
-    def _bundle(self, new: Path, catalogue: dict, index: dict) -> None:
-        folder = bundle()
-        if not folder.is_dir():
-            return
-        remembered = home("cache") / "bundle.json"
-        sums = json.loads(remembered.read_text()) if remembered.is_file() else {}
-        for file in sorted(p for p in folder.rglob("*") if p.is_file()):
-            _link(file, new / file.relative_to(folder))
-        archives = {name: archive for archive, name in registry.images(folder)}
-        for artifact, entry in catalogue.items():
-            path = entry.get("url", "").partition("://")[2]
-            images = [i for i in entry.get("images", [entry.get("image")]) if i]
-            if images and all(i in archives for i in images):
-                files = sorted({archives[i] for i in images})
-                index[artifact] = {
-                    "fidelity": "original",
-                    "program": f"{artifact} {entry.get('version', '')}".strip(),
-                    "differs": [],
-                    "version": entry.get("version", ""),
-                    "from": "bundle",
-                    "sha256": _sum(files[0], sums) if len(files) == 1 else "",
-                    "files": [str(f.relative_to(folder)) for f in files],
-                }
-            elif any(i in archives for i in images) and artifact in index:
-                index[artifact]["differs"] = [
-                    *index[artifact]["differs"],
-                    *(f"{i} is the bundle's" for i in images if i in archives),
-                ]
-            elif entry.get("kind") == "tool":
-                patterns = [
-                    re.sub(r"\{os\}|\{arch\}", "*", u.partition("://")[2])
-                    for n, u in entry.items()
-                    if n == "url" or n.startswith("url_")
-                ]
-                paths = sorted({str(p.relative_to(folder)) for pattern in patterns for p in folder.glob(pattern)})
-                if paths:
-                    index[artifact] = {
-                        "fidelity": "original",
-                        "program": f"{artifact} {entry.get('version', '')}".strip(),
-                        "differs": [],
-                        "version": entry.get("version", ""),
-                        "from": "bundle",
-                        "sha256": "",
-                        "files": paths,
-                        "sums": {p: _sum(folder / p, sums) for p in paths},
-                    }
-            elif path and (folder / path).is_file():
-                index[artifact] = {
-                    "fidelity": "original",
-                    "program": f"{artifact} {entry.get('version', '')}".strip(),
-                    "differs": [],
-                    "version": entry.get("version", ""),
-                    "from": "bundle",
-                    "sha256": _sum(folder / path, sums),
-                    "files": [path],
-                }
-        machine.write(remembered, json.dumps(sums))
 
     def start(self, builder: Path) -> None:
         """Start it when it does not answer."""

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import signal
 import subprocess
 import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from helpers.core.errors import RunbookError
+
+Report = Callable[[str], None]  # told what is being done, a line at a time
+Steps = Sequence[tuple[signal.Signals, float]]
 
 MINIMAL = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
 
@@ -19,14 +24,16 @@ HERE = Path(__file__).resolve().parent
 TIED = ["setpriv", "--pdeathsig", "KILL"]
 
 # For processes that ignore SIGTERM (unshare does) and hold no state.
-KILL = ((signal.SIGKILL, 5),)
+KILL: Steps = ((signal.SIGKILL, 5),)
 
 # The process writes its own pid file before it becomes the program: no moment in which it runs unknown.
 # The start time (field 22 of /proc/PID/stat, clock ticks since boot) tells it from a later one with the same pid.
 _SELF = 'f=$1; shift; read -r s < /proc/$$/stat; echo $$ $(set -- $s; echo ${22}) > "$f"; exec "$@"'
 
 
-def start(pidfile: Path, argv: list[str], log: Path, env: dict | None = None) -> subprocess.Popen:
+def start(
+    pidfile: Path, argv: Iterable[str | Path], log: Path, env: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
     """Start argv in a session of its own, with its output appended to log."""
     pidfile.parent.mkdir(parents=True, exist_ok=True)
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -61,10 +68,8 @@ def alive(pidfile: Path) -> int | None:
         pid, began = map(int, pidfile.read_text().split())
     except (OSError, ValueError):
         return None
-    try:
+    with contextlib.suppress(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)  # a child of ours that ended would stay as a zombie
-    except ChildProcessError:
-        pass
     now = _stat(pid)
     return pid if now and now[0] != "Z" and now[1] == began else None
 
@@ -95,7 +100,7 @@ def since(pidfile: Path) -> float | None:
     return boot + ticks / os.sysconf("SC_CLK_TCK")
 
 
-def stop(pidfile: Path, steps=((signal.SIGTERM, 10), (signal.SIGKILL, 5))) -> bool:
+def stop(pidfile: Path, steps: Steps = ((signal.SIGTERM, 10), (signal.SIGKILL, 5))) -> bool:
     """Send each (signal, seconds to wait) until the process of pidfile has ended; True when it had to be ended."""
     ended = False
     for number, seconds in steps:
@@ -156,7 +161,7 @@ def answers(pidfile: Path, address: str, port: int, path: str) -> bool:
         link.close()
 
 
-def wait(what: str, ready, log: Path, seconds: float = 10) -> None:
+def wait(what: str, ready: Callable[[], bool], log: Path, seconds: float = 10) -> None:
     """Wait until ready(); RunbookError with the log's end after that many seconds."""
     limit = time.monotonic() + seconds
     while not ready():

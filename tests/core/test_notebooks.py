@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from helpers.command.runner import Plan
+from helpers.command.plan import Plan
 from helpers.core import catalogue, notebooks, parameters
 from helpers.core.errors import BadInput
 

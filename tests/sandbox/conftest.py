@@ -4,9 +4,8 @@ import os
 
 import pytest
 
-from helpers.command import doctor
 from helpers.core.host import Host
-from helpers.sandbox import Sandbox
+from helpers.sandbox import Sandbox, needs
 
 NAME = os.environ.get("RUNBOOK_TEST_SANDBOX", "test")
 
@@ -21,7 +20,7 @@ def _stopped_at_the_end():
 @pytest.fixture(scope="module")
 def box(_stopped_at_the_end):
     """The running sandbox. Asked for again by every module: one before may have stopped or wiped it."""
-    lacks = doctor.sandbox_lacks()
+    lacks = needs.sandbox_lacks()
     if lacks:
         pytest.skip("this machine cannot host a sandbox: " + lacks[0].what)
     box = Sandbox(NAME)

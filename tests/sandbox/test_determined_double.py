@@ -19,9 +19,8 @@ import httpx
 import pytest
 import yaml
 
-from helpers.command import doctor
 from helpers.core.paths import SETUP, home
-from helpers.sandbox import builds, processes
+from helpers.sandbox import builds, needs, processes
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import determined_recording as recording
@@ -29,7 +28,7 @@ import python37
 from image_files import unpacked
 
 pytestmark = pytest.mark.skipif(
-    bool(doctor.sandbox_lacks()), reason="this machine cannot host a sandbox: ./runbook doctor"
+    bool(needs.sandbox_lacks()), reason="this machine cannot host a sandbox: ./runbook doctor"
 )
 
 SALT = "GubPEmmotfiK9TMD6Zdw"  # with which the client hashes a password before it sends it

@@ -14,7 +14,6 @@ import socket
 import subprocess
 import threading
 import time
-import tomllib
 from urllib.parse import parse_qs, urlsplit
 
 import grpc
@@ -22,13 +21,12 @@ import pytest
 import yaml
 from image_files import unpacked
 
-from helpers.command import doctor
-from helpers.core import catalogue
+from helpers.core import catalogue, notebooks
 from helpers.core.paths import SETUP
-from helpers.sandbox import builds, registry
+from helpers.sandbox import builds, mirror, needs, registry
 
 pytestmark = pytest.mark.skipif(
-    bool(doctor.sandbox_lacks()), reason="this machine cannot host a sandbox: ./runbook doctor"
+    bool(needs.sandbox_lacks()), reason="this machine cannot host a sandbox: ./runbook doctor"
 )
 
 ISTIO = "/apis/networking.istio.io/v1alpha3/"
@@ -892,8 +890,8 @@ def test_the_manifest_names_the_twelve_deployments_and_only_images_that_are_serv
     assert asked == set(catalogue.load()["istio"].entry["images"])
     served = {image for _, image in registry.images(builds.build("istio", print) / "out")}
     assert asked == served
-    assert "istio" in catalogue.with_needs(["microk8s"])
-    assert tomllib.loads((SETUP / "sandbox/fidelity.toml").read_text())["istio"]["fidelity"] == "double"
+    assert "istio" in notebooks.load_all()["addons"].artifacts
+    assert mirror.fidelity()["istio"]["fidelity"] == "double"
     ingress = next(o for o in objects if o["kind"] == "Service" and o["metadata"]["name"] == "istio-ingressgateway")
     assert ingress["spec"]["type"] == "LoadBalancer"
     assert {p["name"]: p.get("nodePort") for p in ingress["spec"]["ports"]}["http2"] == 31380

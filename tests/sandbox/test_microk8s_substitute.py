@@ -12,12 +12,11 @@ import urllib.request
 
 import pytest
 
-from helpers.command import doctor
-from helpers.core import catalogue
-from helpers.sandbox import Sandbox
+from helpers.core import catalogue, notebooks
+from helpers.sandbox import Sandbox, needs
 
 pytestmark = pytest.mark.skipif(
-    bool(doctor.sandbox_lacks()), reason="this machine cannot host a sandbox: ./runbook doctor"
+    bool(needs.sandbox_lacks()), reason="this machine cannot host a sandbox: ./runbook doctor"
 )
 
 INSTALL = "sudo snap install microk8s --classic --channel=1.20/stable"
@@ -55,7 +54,7 @@ class Host:
 def host():
     box = Sandbox("k8stest")
     box.down(wipe=True)
-    box.up(artifacts=catalogue.with_needs(["microk8s", "busybox"]))
+    box.up(artifacts=catalogue.with_needs(["microk8s", "busybox", *notebooks.load_all()["addons"].artifacts]))
     yield Host(box)
     box.down(wipe=True)
 

@@ -13,7 +13,6 @@ import signal
 import socket
 import subprocess
 import time
-import tomllib
 from datetime import timedelta
 from pathlib import Path
 from xml.etree import ElementTree
@@ -28,12 +27,11 @@ from minio.versioningconfig import VersioningConfig
 from minio_recording import Exchange
 
 from helpers.core import catalogue
-from helpers.core.paths import SETUP
-from helpers.sandbox import builds
+from helpers.sandbox import builds, mirror
 
 USER, PASSWORD = "runbook-user", "not-a-real-password"
 QUIET = urllib3.Retry(0, redirect=False)
-STATED = tomllib.loads((SETUP / "sandbox/fidelity.toml").read_text())["minio"]
+STATED = mirror.fidelity()["minio"]
 
 #: Each sentence of fidelity.toml, and what it excuses: patterns searched in "case | difference".
 #: A difference that none excuses fails, and so does a pattern that excuses nothing any more.

@@ -8,22 +8,19 @@ import json
 import re
 import subprocess
 import tarfile
-import tomllib
 import urllib.request
 
 import pytest
 from image_files import unpacked
 
-from helpers.command import doctor
 from helpers.core import catalogue
-from helpers.core.paths import SETUP
-from helpers.sandbox import builds, processes, registry
+from helpers.sandbox import builds, mirror, needs, processes, registry
 
 pytestmark = pytest.mark.skipif(
-    bool(doctor.sandbox_lacks()), reason="this machine cannot host a sandbox: ./runbook doctor"
+    bool(needs.sandbox_lacks()), reason="this machine cannot host a sandbox: ./runbook doctor"
 )
 
-STATED = tomllib.loads((SETUP / "sandbox/fidelity.toml").read_text())
+STATED = mirror.fidelity()
 ARTIFACTS = catalogue.with_needs(["pachctl"])
 
 

@@ -12,6 +12,7 @@ import threading
 import time
 from pathlib import Path
 
+import faults
 import pytest
 from host_state import difference, state, without_times
 
@@ -280,146 +281,9 @@ def test_an_api_server_takes_determineds_chart_with_every_choice(host, given):
     assert not host.run("microk8s kubectl get deployment,service,configmap -n default -o name").out.count("dry")
 
 
-def delete_bucket(story, host):
-    from minio import Minio
-
-    with host.forward(9000) as port:
-        secret = SecretStore(SLUG).get("minio-root").reveal()
-        client = Minio(f"127.0.0.1:{port}", "runbook", secret, secure=False)
-        for found in client.list_objects("models", recursive=True):
-            client.remove_object("models", found.object_name)
-        client.remove_bucket("models")
-
-
-def point_elsewhere(story, host):
-    story.kubeconfig.write_text(
-        story.kubeconfig.read_text().replace(f"https://{host.address}:16443", "https://192.0.2.7:16443")
-    )
-
-
-def delete_repository(story, host):
-    import python_pachyderm
-
-    address = host.run("microk8s kubectl get service pachd -n pachyderm -o jsonpath='{.spec.clusterIP}'").out
-    with host.forward(30650, address) as port:
-        python_pachyderm.Client("127.0.0.1", port).delete_repo("fmnist", force=True)
-
-
-def revoke_token(story, host):
-    import httpx
-
-    token = SecretStore(SLUG).get("label-studio-token").reveal()
-    with (
-        host.forward(8080) as port,
-        httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=30) as client,
-    ):
-        access = client.post("/api/token/refresh/", json={"refresh": token}).raise_for_status().json()["access"]
-        client.post(
-            "/api/token/blacklist/", json={"refresh": token}, headers={"Authorization": "Bearer " + access}
-        ).raise_for_status()
-
-
-def gone(namespace, name, label):
-    """No pod of a deployment, and none that is still ending."""
-    return f"microk8s kubectl scale deployment {name} -n {namespace} --replicas=0; microk8s kubectl wait pod -n {namespace} -l {label} --for=delete --timeout=60s"
-
-
 #: (a command on the host or a function of story and host, the chapter that it breaks, the words of verify for it)
 #: The faults of a group do not hide each other: one verify names them all, and one up mends them.
-FAULTS = {
-    "minio": [("systemctl stop minio", "minio", "minio is inactive")],
-    "bucket": [(delete_bucket, "minio", "bucket models does not exist")],
-    "pg_hba": [
-        (
-            "echo 'host all all 0.0.0.0/0 trust' >> /etc/postgresql/15/main/pg_hba.conf; systemctl reload postgresql@15-main",
-            "postgres",
-            "pg_hba.conf: content differs",
-            "lets in 0.0.0.0",
-        )
-    ],
-    "above": [
-        (
-            "microk8s kubectl delete pvc etcd-storage-etcd-0 -n pachyderm --wait=false",
-            "pachyderm",
-            "etcd's claim etcd-storage-etcd-0 is being deleted",
-        ),
-        (
-            "microk8s kubectl exec -n determined deploy/determined-db-deployment-determined -- psql -U postgres determined -c "
-            "\"update users set password_hash = null where username = 'admin'\"",
-            "determined",
-            "admin gets in with an empty password",
-        ),
-        (
-            'microk8s kubectl patch secret determined-keys -n determined -p \'{"stringData":{"secretKey":"not-the-key-at-all"}}\'',
-            "determined",
-            "secretKey is not ours",
-        ),
-        (
-            "microk8s kubectl delete seldondeployment flowers -n models",
-            "seldon",
-            "there is no SeldonDeployment models/flowers",
-        ),
-        (
-            'microk8s kubectl patch secret minio -n models -p \'{"stringData":{"S3_SECRET_KEY":"not-the-key-at-all"}}\'',
-            "seldon",
-            "models/minio has another S3_SECRET_KEY",
-        ),
-        (
-            "microk8s kubectl delete gateways.networking.istio.io seldon-gateway -n istio-system",
-            "seldon",
-            '"seldon-gateway" not found',
-        ),
-        (
-            "microk8s kubectl scale deployment seldon-controller-manager -n seldon-system --replicas=0",
-            "seldon",
-            "seldon-controller-manager: 0 of 0 pods available",
-        ),
-        ("systemctl stop label-studio", "label_studio", "label-studio is inactive"),
-    ],
-    "cluster": [
-        (gone("kube-system", "coredns", "k8s-app=kube-dns"), "addons", "kube-system/coredns: 0 of 0 pods available"),
-        ("microk8s kubectl delete configmap config -n metallb-system", "addons", "MetalLB has no configuration"),
-        (
-            "microk8s kubectl annotate storageclass microk8s-hostpath storageclass.kubernetes.io/is-default-class-",
-            "addons",
-            "StorageClass microk8s-hostpath is not the default",
-        ),
-        (point_elsewhere, "kubernetes", "points to https://192.0.2.7:16443"),
-    ],
-    # ./runbook test --faults: each of these costs minutes to mend
-    "away": [
-        (
-            "microk8s kubectl scale deployment istio-ingressgateway -n istio-system --replicas=0",
-            "addons",
-            "istio-ingressgateway: 0 of 0 ready",
-        ),
-        (
-            "microk8s kubectl scale deployment webhook -n knative-serving --replicas=0",
-            "addons",
-            "knative-serving/webhook: 0 of 0 pods available",
-        ),
-        (
-            "microk8s kubectl scale deployment registry -n container-registry --replicas=0",
-            "addons",
-            "container-registry/registry: 0 of 0 pods available",
-        ),
-        (delete_repository, "pachyderm", "there is no repository fmnist"),
-        (
-            "microk8s kubectl delete deployment determined-master-deployment-determined -n determined",
-            "determined",
-            "GET /api/v1/master gets no answer",
-        ),
-        (revoke_token, "label_studio", "the API takes our token"),
-    ],
-    "below": [
-        (
-            gone("determined", "determined-db-deployment-determined", "app=determined-db-determined"),
-            "determined",
-            "the master does not reach its database",
-        ),
-        ("systemctl stop snap.microk8s.daemon-kubelet", "kubernetes", "snap.microk8s.daemon-kubelet is inactive"),
-    ],
-}
+FAULTS = faults.gather()
 
 
 def verify_names(story, host, group):

@@ -12,13 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from helpers.command import doctor
 from helpers.core.errors import BadInput, RunbookError
 from helpers.core.paths import REPO, home
-from helpers.sandbox import Sandbox, boot, builds, mirror, processes, rootfs
+from helpers.sandbox import Sandbox, boot, builds, mirror, needs, network, processes, rootfs
 
 pytestmark = pytest.mark.skipif(
-    bool(doctor.sandbox_lacks()), reason="this machine cannot host a sandbox: ./runbook doctor"
+    bool(needs.sandbox_lacks()), reason="this machine cannot host a sandbox: ./runbook doctor"
 )
 
 
@@ -94,17 +93,17 @@ def machine_state():
     """The machine's mounts, zombies among our children, and IP forwarding."""
     children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
     zombies = [pid for pid in children if (processes._stat(int(pid)) or "?")[0] == "Z"]
-    return {"mounts": Path("/proc/self/mountinfo").read_text(), "zombies": zombies, "forward": boot.FORWARD.read_text()}
+    return {"mounts": Path("/proc/self/mountinfo").read_text(), "zombies": zombies, "forward": network.FORWARD.read_text()}
 
 
 def up_in_a_process(box, die_at=None, recipes=None):
     """`up` in a process of its own, which is killed by SIGKILL when it reports a line with die_at."""
     script = f"""
 import os, signal, pathlib
-from helpers.sandbox import Sandbox, builds, mirror
+from helpers.sandbox import Sandbox, builds
 die_at, recipes = {die_at!r}, {str(recipes) if recipes else None!r}
 if recipes:
-    builds.RECIPES, mirror.FIDELITY = pathlib.Path(recipes), pathlib.Path(recipes) / "fidelity.toml"
+    builds.RECIPES = pathlib.Path(recipes)
 def report(text):
     print(text, flush=True)
     if die_at and die_at in text:
@@ -118,14 +117,13 @@ Sandbox({box.name!r}).up(report, None if recipes else [])
 def recipes(tmp_path, monkeypatch):
     """A folder of recipes in place of the project's; returns a function that writes one."""
     monkeypatch.setattr(builds, "RECIPES", tmp_path)
-    monkeypatch.setattr(mirror, "FIDELITY", tmp_path / "fidelity.toml")
     made = []
 
     def write(name, script):
         folder = tmp_path / name
         folder.mkdir(exist_ok=True)
         (folder / "build.sh").write_text("set -eu\n" + script)
-        (tmp_path / "fidelity.toml").write_text(f'[{name}]\nfidelity = "double"\nprogram = "none"\ndiffers = []\n')
+        (folder / "fidelity.toml").write_text(f'[{name}]\nfidelity = "double"\nprogram = "none"\ndiffers = []\n')
         made.append(name)
         return folder
 
@@ -297,7 +295,7 @@ def refused(box, **kw):
 
 
 def test_no_space_is_refused_before_anything_is_touched(box, monkeypatch):
-    monkeypatch.setattr(doctor, "SANDBOX_DISK", 1 << 60)
+    monkeypatch.setattr(needs, "SANDBOX_DISK", 1 << 60)
     error = refused(Sandbox("selftest2"))
     assert "disk space" in error.saw and "--target ssh://" in error.do
 
@@ -382,9 +380,8 @@ def test_a_recipe_gets_the_debian_packages_it_names(box, recipes):
     assert b"Hello" in fetch(box, "/example.org/hello")[1] and b"go1.26.6" in fetch(box, "/example.org/go")[1]
 
 
-def test_a_substitute_that_hides_its_fidelity_is_refused(box, recipes, tmp_path):
-    recipes("selfprobe", "exit 1")
-    (tmp_path / "fidelity.toml").write_text("")
+def test_a_substitute_that_hides_its_fidelity_is_refused(box, recipes):
+    (recipes("selfprobe", "exit 1") / "fidelity.toml").write_text("")
     with pytest.raises(RunbookError, match="selfprobe"):
         box.up()
 

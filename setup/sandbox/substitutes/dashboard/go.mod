@@ -1,3 +1,7 @@
 module dashboard
 
-go 1.24
+go 1.26.0
+
+require runbook/incluster v0.0.0
+
+replace runbook/incluster => ../../tools/incluster

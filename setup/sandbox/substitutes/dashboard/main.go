@@ -4,6 +4,7 @@
 package main
 
 import (
+	"context"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/ecdsa"
@@ -17,6 +18,7 @@ import (
 	_ "embed"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -26,17 +28,16 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"runbook/incluster"
 )
 
 //go:embed page.html
 var page []byte
 
-const accounts = "/var/run/secrets/kubernetes.io/serviceaccount/"
-
 var (
 	secret = random(32) // a login ends with the process, as the real one's does when its key secret is deleted
-	api    = "https://" + os.Getenv("KUBERNETES_SERVICE_HOST") + ":" + os.Getenv("KUBERNETES_SERVICE_PORT")
-	client *http.Client
+	api    *incluster.Client
 )
 
 func random(n int) []byte {
@@ -54,11 +55,10 @@ func main() {
 			fmt.Fprintf(w, "URL: %s", r.URL.Path)
 		})))
 	}
-	authority := x509.NewCertPool()
-	if pem, err := os.ReadFile(accounts + "ca.crt"); err != nil || !authority.AppendCertsFromPEM(pem) {
-		log.Fatalf("the cluster's CA: %v", err)
+	var err error
+	if api, err = incluster.Open(); err != nil {
+		log.Fatal(err)
 	}
-	client = &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: authority}}}
 
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
@@ -126,22 +126,18 @@ func opened(text string) (string, error) {
 	return string(plain), err
 }
 
-// get asks the cluster's API with somebody's token.
+// get asks the cluster's API with somebody's token; no token is nobody's. It gives the answer's code too, 0 when there was none.
 func get(token, path string, into any) (int, error) {
-	request, err := http.NewRequest("GET", api+path, nil)
-	if err != nil {
+	if token == "" {
+		return http.StatusUnauthorized, errors.New("no token")
+	}
+	err := api.As(token).Do(context.Background(), "GET", path, nil, into)
+	if refusal := (*incluster.Refusal)(nil); errors.As(err, &refusal) {
+		return refusal.Code, err
+	} else if err != nil {
 		return 0, err
 	}
-	request.Header.Set("Authorization", "Bearer "+token)
-	response, err := client.Do(request)
-	if err != nil {
-		return 0, err
-	}
-	defer response.Body.Close()
-	if response.StatusCode != 200 {
-		return response.StatusCode, nil
-	}
-	return 200, json.NewDecoder(response.Body).Decode(into)
+	return http.StatusOK, nil
 }
 
 func unauthorized() map[string]any {
@@ -164,9 +160,9 @@ func login(w http.ResponseWriter, r *http.Request) {
 	// A list and not /version: that one answers anybody who has no token at all.
 	code, err := get(token, "/api/v1/namespaces?limit=1", &version)
 	switch {
-	case err != nil:
+	case code == 0:
 		http.Error(w, err.Error(), http.StatusInternalServerError)
-	case token == "" || code == 401:
+	case code == 401:
 		answer(w, 200, map[string]any{"jweToken": "", "errors": []any{unauthorized()}})
 	default: // 403: known, with few rights
 		answer(w, 200, map[string]any{"jweToken": sealed(token), "errors": []any{}})
@@ -215,8 +211,11 @@ func list(w http.ResponseWriter, r *http.Request) {
 		path = path[:cut] + "/namespaces/" + namespace + path[cut:]
 	}
 	code, err := get(token, path, &got)
-	if err != nil || code != 200 {
-		http.Error(w, fmt.Sprintf("the cluster's API: %d %v", code, err), map[bool]int{true: code, false: 502}[err == nil])
+	if code == 0 {
+		code = http.StatusBadGateway
+	}
+	if err != nil {
+		http.Error(w, "the cluster's API: "+err.Error(), code)
 		return
 	}
 	items := []any{}

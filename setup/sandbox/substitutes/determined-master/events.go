@@ -26,9 +26,9 @@ func (t *Task) after(seq int) ([]event, chan struct{}) {
 
 // taskEvents: one list, or over a websocket each event as it comes.
 func (s *Server) taskEvents(r *Request, kind string) (any, error) {
-	t := s.tasks.find(kind, r.values[0])
-	if t == nil {
-		return nil, errNotThere
+	t, err := s.find(r, kind)
+	if err != nil {
+		return nil, err
 	}
 	if websocket.IsWebSocketUpgrade(r.Request) {
 		return s.followEvents(r, t)

@@ -8,6 +8,7 @@ require (
 	github.com/jackc/pgconn v1.14.3
 	github.com/jackc/pgx/v4 v4.18.3
 	golang.org/x/crypto v0.59.0
+	runbook/incluster v0.0.0
 	sigs.k8s.io/yaml v1.6.0
 )
 
@@ -22,3 +23,5 @@ require (
 	golang.org/x/sys v0.50.0 // indirect
 	golang.org/x/text v0.44.0 // indirect
 )
+
+replace runbook/incluster => ../../tools/incluster

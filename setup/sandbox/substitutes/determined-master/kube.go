@@ -1,57 +1,30 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 	"time"
-)
 
-const account = "/var/run/secrets/kubernetes.io/serviceaccount/"
+	"runbook/incluster"
+)
 
 // Cluster is the Kubernetes that the master runs in, asked as the master's service account.
 type Cluster struct {
-	url, namespace string
-	master         string // where tasks find the master: address and port of its Service
-	client         *http.Client
-}
-
-// apiError is a refusal by the API server.
-type apiError struct {
-	status int
-	text   string
-}
-
-func (e *apiError) Error() string { return e.text }
-
-func gone(err error) bool {
-	var refused *apiError
-	return errors.As(err, &refused) && refused.status == http.StatusNotFound
+	api       *incluster.Client
+	namespace string
+	master    string // where tasks find the master: address and port of its Service
 }
 
 func openCluster(config *Config) (*Cluster, error) {
-	host, port := os.Getenv("KUBERNETES_SERVICE_HOST"), os.Getenv("KUBERNETES_SERVICE_PORT")
-	if host == "" || port == "" {
-		return nil, errors.New("unable to load in-cluster configuration, KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT must be defined")
-	}
-	authority, err := os.ReadFile(account + "ca.crt")
+	api, err := incluster.Open()
 	if err != nil {
 		return nil, err
 	}
-	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM(authority)
-	c := &Cluster{url: "https://" + net.JoinHostPort(host, port), namespace: config.ResourceManager["namespace"].(string),
-		client: &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, MaxIdleConnsPerHost: 16}}}
+	c := &Cluster{api: api, namespace: config.ResourceManager["namespace"].(string)}
 	name, _ := config.ResourceManager["master_service_name"].(string)
 	var service struct {
 		Spec struct {
@@ -76,51 +49,12 @@ func (c *Cluster) path(parts ...string) string {
 	return "/api/v1/namespaces/" + c.namespace + "/" + strings.Join(parts, "/")
 }
 
-func (c *Cluster) open(ctx context.Context, method, path string, body any) (*http.Response, error) {
-	token, err := os.ReadFile(account + "token") // it is renewed from time to time
-	if err != nil {
-		return nil, err
-	}
-	var content io.Reader
-	if body != nil {
-		content = bytes.NewReader(compact(body))
-	}
-	request, err := http.NewRequestWithContext(ctx, method, c.url+path, content)
-	if err != nil {
-		return nil, err
-	}
-	request.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
-	request.Header.Set("Content-Type", "application/json")
-	answer, err := c.client.Do(request)
-	if err != nil {
-		return nil, err
-	}
-	if answer.StatusCode >= 300 {
-		defer answer.Body.Close()
-		text, _ := io.ReadAll(io.LimitReader(answer.Body, 1<<16))
-		var said struct{ Message string }
-		if json.Unmarshal(text, &said) != nil || said.Message == "" {
-			said.Message = answer.Status
-		}
-		return nil, &apiError{answer.StatusCode, said.Message}
-	}
-	return answer, nil
+func (c *Cluster) ask(method, path string, body, into any) error {
+	return c.api.Do(context.Background(), method, path, body, into)
 }
 
-func (c *Cluster) ask(method, path string, body, into any) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
-	answer, err := c.open(ctx, method, path, body)
-	if err != nil {
-		return err
-	}
-	defer answer.Body.Close()
-	if into == nil {
-		_, err = io.Copy(io.Discard, answer.Body)
-		return err
-	}
-	return json.NewDecoder(answer.Body).Decode(into)
-}
+// absent tells whether the API server said that there is no such object.
+func absent(err error) bool { return incluster.Refused(err, http.StatusNotFound) }
 
 // clean deletes what a master before this one left; tasks do not outlive their master.
 func (c *Cluster) clean() error {
@@ -140,7 +74,7 @@ func (c *Cluster) clean() error {
 
 func (c *Cluster) remove(kind, name string) error {
 	err := c.ask("DELETE", c.path(kind, name)+"?gracePeriodSeconds=15", nil, nil)
-	if gone(err) {
+	if absent(err) {
 		return nil
 	}
 	return err

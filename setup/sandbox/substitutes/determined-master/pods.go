@@ -180,7 +180,7 @@ func (c *Cluster) follow(t *Task, name string) {
 	for {
 		pod := &Pod{}
 		err := c.ask("GET", c.path("pods", name), nil, pod)
-		if gone(err) {
+		if absent(err) {
 			t.end(last.exit())
 			return
 		} else if err != nil {
@@ -246,14 +246,14 @@ func (c *Cluster) logs(t *Task, name string, ended chan struct{}) {
 	defer close(ended)
 	seen := 0
 	for try := 0; try < 5; try++ {
-		answer, err := c.open(context.Background(), "GET", c.path("pods", name, "log")+"?follow=true&timestamps=true&container="+containerName, nil)
-		if gone(err) {
+		output, err := c.api.Stream(context.Background(), "GET", c.path("pods", name, "log")+"?follow=true&timestamps=true&container="+containerName, nil)
+		if absent(err) {
 			return
 		} else if err != nil {
 			time.Sleep(time.Second)
 			continue
 		}
-		reader, number := bufio.NewReader(answer.Body), 0
+		reader, number := bufio.NewReader(output), 0
 		for {
 			line, err := reader.ReadString('\n')
 			if line != "" {
@@ -271,7 +271,7 @@ func (c *Cluster) logs(t *Task, name string, ended chan struct{}) {
 				break
 			}
 		}
-		answer.Body.Close()
+		output.Close()
 		pod := &Pod{}
 		if err := c.ask("GET", c.path("pods", name), nil, pod); err != nil || pod.state() != "RUNNING" {
 			return

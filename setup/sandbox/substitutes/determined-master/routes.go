@@ -102,13 +102,17 @@ func redirect(to string) handler {
 	}
 }
 
+// limits are what a list or stream is asked to begin with, and to end after; 0 for no limit.
+func limits(r *Request) (offset, limit int, err error) {
+	if offset, err = r.number("offset", 0); err == nil {
+		limit, err = r.number("limit", 0)
+	}
+	return offset, limit, err
+}
+
 // paged is a list with what /api/v1 says of its pages. The key comes first, as everywhere in /api/v1.
 func paged(r *Request, name string, items []any) (any, error) {
-	offset, err := r.number("offset", 0)
-	if err != nil {
-		return nil, err
-	}
-	limit, err := r.number("limit", 0)
+	offset, limit, err := limits(r)
 	if err != nil {
 		return nil, err
 	}
@@ -135,8 +139,11 @@ type ordered []struct {
 
 func (o ordered) MarshalJSON() ([]byte, error) {
 	var out bytes.Buffer
+	out.WriteString("{")
 	for i, member := range o {
-		out.WriteString(map[bool]string{true: "{", false: ","}[i == 0])
+		if i > 0 {
+			out.WriteString(",")
+		}
 		out.Write(compact(member.name))
 		out.WriteString(":")
 		out.Write(compact(member.value))
@@ -224,11 +231,7 @@ func (s *Server) masterLogs(r *Request) (any, error) {
 
 // streamLogs sends what read gives for ids after the last one sent, until read says that no more will come.
 func (r *Request) streamLogs(read func(after int) (entries []streamed, ended bool)) (any, error) {
-	offset, err := r.number("offset", 0)
-	if err != nil {
-		return nil, err
-	}
-	limit, err := r.number("limit", 0)
+	offset, limit, err := limits(r)
 	if err != nil {
 		return nil, err
 	}
@@ -261,10 +264,9 @@ func (r *Request) streamLogs(read func(after int) (entries []streamed, ended boo
 
 // allocation: this double allocates no agents, so the table is empty.
 func (s *Server) allocation(r *Request) (any, error) {
-	for _, edge := range []string{"start", "end"} {
-		given := r.query.Get(map[string]string{"start": "timestamp_after", "end": "timestamp_before"}[edge])
-		if _, err := time.Parse("2006-01-02T15:04:05Z", given); err != nil {
-			return nil, problem(invalid, "invalid %s time: %s", edge, err)
+	for _, edge := range []struct{ name, key string }{{"start", "timestamp_after"}, {"end", "timestamp_before"}} {
+		if _, err := time.Parse("2006-01-02T15:04:05Z", r.query.Get(edge.key)); err != nil {
+			return nil, problem(invalid, "invalid %s time: %s", edge.name, err)
 		}
 	}
 	r.w.Header().Set("Content-Type", "text/csv")

@@ -305,20 +305,47 @@ func keys() (map[string]any, error) {
 
 // --- routes ---
 
-func (s *Server) launch(r *Request, kind string) (any, error) {
+// find is the task of a route; without one the error is in the words of the route's age.
+func (s *Server) find(r *Request, kind string) (*Task, error) {
+	t := s.tasks.find(kind, r.values[0])
+	switch {
+	case t != nil:
+		return t, nil
+	case r.api:
+		return nil, problem(missing, "actor not found")
+	}
+	return nil, errNotThere
+}
+
+// launched starts the task that a request describes.
+func (s *Server) launched(r *Request, kind string) (*Task, error) {
 	var given launchRequest
 	if err := r.read(&given); err != nil {
 		return nil, err
 	}
 	if s.config.kubernetes() && s.cluster == nil {
-		return nil, problem(missing, "%s not found", r.URL.Path)
+		if r.api {
+			return nil, problem(missing, "%s not found", r.URL.Path)
+		}
+		return nil, errNotThere
 	}
 	if s.cluster != nil && kind == "shell" {
 		return nil, problem(unimplemented, "this determined-master is the sandbox's double of it: it runs commands and notebooks, but no shells")
 	}
 	t, err := s.start(kind, r.user, given)
+	if err != nil && r.api {
+		err = fmt.Errorf("code=400, message=%w", err)
+	}
 	if err != nil {
-		return nil, problem(invalid, "code=400, message=%s", err)
+		return nil, problem(invalid, "%s", err)
+	}
+	return t, nil
+}
+
+func (s *Server) launch(r *Request, kind string) (any, error) {
+	t, err := s.launched(r, kind)
+	if err != nil {
+		return nil, err
 	}
 	return map[string]any{kind: t.shown()}, nil
 }
@@ -332,17 +359,17 @@ func (s *Server) listKind(r *Request, kind, name string) (any, error) {
 }
 
 func (s *Server) getTask(r *Request, kind string) (any, error) {
-	t := s.tasks.find(kind, r.values[0])
-	if t == nil {
-		return nil, problem(missing, "actor not found")
+	t, err := s.find(r, kind)
+	if err != nil {
+		return nil, err
 	}
 	return ordered{{kind, t.shown()}, {"config", sorted(t.config)}}, nil
 }
 
 func (s *Server) killTask(r *Request, kind string) (any, error) {
-	t := s.tasks.find(kind, r.values[0])
-	if t == nil {
-		return nil, problem(missing, "actor not found")
+	t, err := s.find(r, kind)
+	if err != nil {
+		return nil, err
 	}
 	before := t.shown()
 	t.kill()
@@ -388,29 +415,16 @@ func (s *Server) legacyList(r *Request, kind, at string) (any, error) {
 }
 
 func (s *Server) legacyLaunch(r *Request, kind string) (any, error) {
-	var given launchRequest
-	if err := r.read(&given); err != nil {
-		return nil, err
-	}
-	if s.config.kubernetes() && s.cluster == nil {
-		return nil, errNotThere
-	}
-	if s.cluster != nil && kind == "shell" {
-		return nil, &legacyProblem{http.StatusNotImplemented, "the sandbox's double of determined-master runs commands and notebooks, but no shells"}
-	}
-	t, err := s.start(kind, r.user, given)
-	if err != nil {
-		return nil, &legacyProblem{http.StatusBadRequest, err.Error()}
-	}
-	t.Lock()
-	defer t.Unlock()
-	return t.summary(), nil
+	return told(s.launched(r, kind))
 }
 
 func (s *Server) legacyGet(r *Request, kind string) (any, error) {
-	t := s.tasks.find(kind, r.values[0])
-	if t == nil {
-		return nil, errNotThere
+	return told(s.find(r, kind))
+}
+
+func told(t *Task, err error) (any, error) {
+	if err != nil {
+		return nil, err
 	}
 	t.Lock()
 	defer t.Unlock()
@@ -418,9 +432,9 @@ func (s *Server) legacyGet(r *Request, kind string) (any, error) {
 }
 
 func (s *Server) legacyKill(r *Request, kind string) (any, error) {
-	t := s.tasks.find(kind, r.values[0])
-	if t == nil {
-		return nil, errNotThere
+	t, err := s.find(r, kind)
+	if err != nil {
+		return nil, err
 	}
 	t.kill()
 	return status(http.StatusAccepted), nil

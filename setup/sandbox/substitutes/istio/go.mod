@@ -1,3 +1,7 @@
 module istio
 
-go 1.25
+go 1.26.0
+
+require runbook/incluster v0.0.0
+
+replace runbook/incluster => ../../tools/incluster

@@ -3,68 +3,15 @@ package main
 // What the gateway knows of the cluster: lists kept up to date by watches.
 
 import (
-	"bufio"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
 	"log"
-	"net"
-	"net/http"
-	"os"
-	"strings"
 	"sync"
 	"time"
+
+	"runbook/incluster"
 )
-
-const accounts = "/var/run/secrets/kubernetes.io/serviceaccount/"
-
-type client struct {
-	url  string
-	http *http.Client
-}
-
-func newClient(url string) (*client, error) {
-	transport := &http.Transport{ResponseHeaderTimeout: 30 * time.Second, DialContext: (&net.Dialer{Timeout: 10 * time.Second}).DialContext}
-	if url == "" {
-		pem, err := os.ReadFile(accounts + "ca.crt")
-		authority := x509.NewCertPool()
-		if err != nil || !authority.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("the cluster's CA: %w", err)
-		}
-		transport.TLSClientConfig = &tls.Config{RootCAs: authority}
-		url = "https://" + net.JoinHostPort(os.Getenv("KUBERNETES_SERVICE_HOST"), os.Getenv("KUBERNETES_SERVICE_PORT"))
-	}
-	return &client{strings.TrimSuffix(url, "/"), &http.Client{Transport: transport}}, nil
-}
-
-var errGone = errors.New("the version to go on from is gone")
-
-func (c *client) get(ctx context.Context, path string) (*http.Response, error) {
-	request, err := http.NewRequestWithContext(ctx, "GET", c.url+path, nil)
-	if err != nil {
-		return nil, err
-	}
-	if token, err := os.ReadFile(accounts + "token"); err == nil {
-		request.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
-	}
-	response, err := c.http.Do(request)
-	if err != nil {
-		return nil, err
-	}
-	if response.StatusCode == 200 {
-		return response, nil
-	}
-	text, _ := io.ReadAll(io.LimitReader(response.Body, 300))
-	response.Body.Close()
-	if response.StatusCode == http.StatusGone {
-		return nil, errGone
-	}
-	return nil, fmt.Errorf("%s: %s %s", path, response.Status, text)
-}
 
 type meta struct {
 	Name, Namespace, ResourceVersion string
@@ -108,7 +55,7 @@ func (k *kind[T]) ready() bool {
 
 // follow lists and watches until ctx ends, and calls changed after each change. A watch that ends, as the API server
 // ends each after some minutes, goes on where it was; one whose version is gone begins with a new list.
-func (k *kind[T]) follow(ctx context.Context, c *client, changed func()) {
+func (k *kind[T]) follow(ctx context.Context, c *incluster.Client, changed func()) {
 	version, complaint := "", ""
 	for ctx.Err() == nil {
 		var err error
@@ -121,8 +68,10 @@ func (k *kind[T]) follow(ctx context.Context, c *client, changed func()) {
 		if err == nil {
 			version, err = k.watch(ctx, c, version, changed)
 		}
-		if errors.Is(err, errGone) {
+		if refusal := (*incluster.Refusal)(nil); errors.As(err, &refusal) {
 			version = ""
+		}
+		if incluster.Gone(err) {
 			continue
 		}
 		if err != nil && ctx.Err() == nil {
@@ -151,18 +100,13 @@ func (k *kind[T]) read(text json.RawMessage) (about object[json.RawMessage], one
 	return about, one, true
 }
 
-func (k *kind[T]) list(ctx context.Context, c *client) (string, error) {
-	response, err := c.get(ctx, k.path)
-	if err != nil {
-		return "", err
-	}
-	defer response.Body.Close()
+func (k *kind[T]) list(ctx context.Context, c *incluster.Client) (string, error) {
 	var got struct {
 		Metadata meta
 		Items    []json.RawMessage
 	}
-	if err := json.NewDecoder(response.Body).Decode(&got); err != nil {
-		return "", fmt.Errorf("%s: %w", k.path, err)
+	if err := c.Do(ctx, "GET", k.path, nil, &got); err != nil {
+		return "", err
 	}
 	all := make(map[string]T, len(got.Items))
 	for _, text := range got.Items {
@@ -177,49 +121,24 @@ func (k *kind[T]) list(ctx context.Context, c *client) (string, error) {
 }
 
 // watch returns the version to go on from.
-func (k *kind[T]) watch(ctx context.Context, c *client, version string, changed func()) (string, error) {
-	response, err := c.get(ctx, k.path+"?watch=true&allowWatchBookmarks=true&timeoutSeconds=290&resourceVersion="+version)
-	if err != nil {
-		return version, err
-	}
-	defer response.Body.Close()
-	// A connection that died without a word must not hold the gateway's knowledge still for ever.
-	silent := time.AfterFunc(6*time.Minute, func() { response.Body.Close() })
-	defer silent.Stop()
-	decoder := json.NewDecoder(bufio.NewReader(response.Body))
-	for {
-		var event struct {
-			Type   string
-			Object json.RawMessage
-		}
-		if err := decoder.Decode(&event); err != nil {
-			if err == io.EOF {
-				return version, nil
-			}
-			return version, fmt.Errorf("%s: %w", k.path, err)
-		}
-		if event.Type == "ERROR" {
-			var status struct{ Code int }
-			json.Unmarshal(event.Object, &status)
-			if status.Code == http.StatusGone {
-				return "", errGone
-			}
-			return "", fmt.Errorf("%s: %s", k.path, event.Object)
-		}
+func (k *kind[T]) watch(ctx context.Context, c *incluster.Client, version string, changed func()) (string, error) {
+	err := c.Watch(ctx, k.path, version, func(event incluster.Event) error {
 		about, one, ok := k.read(event.Object)
 		version = about.version()
+		if event.Type == "BOOKMARK" {
+			return nil
+		}
 		k.mutex.Lock()
-		switch {
-		case event.Type == "DELETED" || !ok:
+		if event.Type == "DELETED" || !ok {
 			delete(k.all, about.key())
-		case event.Type != "BOOKMARK":
+		} else {
 			k.all[about.key()] = one
 		}
 		k.mutex.Unlock()
-		if event.Type != "BOOKMARK" {
-			changed()
-		}
-	}
+		changed()
+		return nil
+	})
+	return version, err
 }
 
 // What is read of each kind.
@@ -246,7 +165,7 @@ type (
 )
 
 type cluster struct {
-	client          *client
+	client          *incluster.Client
 	services        kind[object[service]]
 	endpoints       kind[endpoints]
 	pods            kind[object[pod]]
@@ -255,7 +174,7 @@ type cluster struct {
 	rules           kind[object[destinationRule]]
 }
 
-func newCluster(c *client) *cluster {
+func newCluster(c *incluster.Client) *cluster {
 	const istio = "/apis/networking.istio.io/v1alpha3/"
 	return &cluster{
 		client:          c,

@@ -15,6 +15,8 @@ import (
 	"slices"
 	"syscall"
 	"time"
+
+	"runbook/incluster"
 )
 
 // The other programs: their TCP ports, and the paths that probes ask for.
@@ -92,9 +94,11 @@ func gateway(stop context.Context) {
 	if err != nil {
 		log.Fatalf("ISTIO_METAJSON_LABELS: %v", err)
 	}
-	client, err := newClient(*api)
-	if err != nil {
-		log.Fatal(err)
+	client := incluster.At(*api)
+	if *api == "" {
+		if client, err = incluster.Open(); err != nil {
+			log.Fatal(err)
+		}
 	}
 	log.Printf("a stand-in for Istio 1.5's gateway, labels %v", labels)
 	namespace := os.Getenv("POD_NAMESPACE")

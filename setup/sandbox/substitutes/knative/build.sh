@@ -3,9 +3,7 @@
 set -euo pipefail
 mkdir -p "$OUT/images" bin
 programs=knative.dev/serving/cmd
-build() { CGO_ENABLED=0 go build -mod=readonly -trimpath -ldflags "-s -w" -o "$1" "${@:2}"; }
-build bin/ $programs/{activator,autoscaler,controller,queue,webhook}
-build bin/istio $programs/networking/istio
+CGO_ENABLED=0 go build -mod=readonly -trimpath -ldflags "-s -w" -o bin/ $programs/{activator,autoscaler,controller,queue,webhook,networking/istio}
 
 certificates=/etc/ssl/certs/ca-certificates.crt
 for program in activator autoscaler controller queue webhook networking/istio; do

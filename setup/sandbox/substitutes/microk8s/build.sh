@@ -9,15 +9,10 @@ mkdir -p "$snap/bin" "$snap/opt/cni/bin"
 bash ./kubernetes.sh "$snap/bin"
 
 echo "Debian's etcd, containerd, runc, CNI plugins, kubectl"
-mkdir debs
-cd debs
-apt-get -q -o APT::Sandbox::User=root update > /dev/null
-apt-get -q -o APT::Sandbox::User=root download etcd-server containerd runc containernetworking-plugins kubernetes-client conntrack > /dev/null
-for deb in *.deb; do dpkg-deb -x "$deb" tree; done
-cd ..
-for program in etcd containerd containerd-shim-runc-v2 ctr kubectl; do cp "debs/tree/usr/bin/$program" "$snap/bin/"; done
-for program in runc conntrack; do cp "debs/tree/usr/sbin/$program" "$snap/bin/"; done
-for plugin in loopback ptp bridge host-local portmap; do cp "debs/tree/usr/lib/cni/$plugin" "$snap/opt/cni/bin/"; done
+bash /tools/debs.sh tree etcd-server containerd runc containernetworking-plugins kubernetes-client conntrack
+for program in etcd containerd containerd-shim-runc-v2 ctr kubectl; do cp "tree/usr/bin/$program" "$snap/bin/"; done
+for program in runc conntrack; do cp "tree/usr/sbin/$program" "$snap/bin/"; done
+for plugin in loopback ptp bridge host-local portmap; do cp "tree/usr/lib/cni/$plugin" "$snap/opt/cni/bin/"; done
 strip --strip-unneeded "$snap"/bin/{etcd,containerd,containerd-shim-runc-v2,ctr,runc,kubectl} "$snap"/opt/cni/bin/* 2> /dev/null || true
 "$snap/bin/kubectl" version --client --short | grep -q 'v1.20.2'
 

@@ -46,9 +46,10 @@ for package in vendor/k8s.io/client-go/pkg/version vendor/k8s.io/component-base/
 done
 mkdir "$top/bin"
 echo "Kubernetes: compiling (5 to 8 minutes on two cores)"
-for program in apiserver controller-manager scheduler kubelet proxy; do
-  name=kube-${program#kube-}; [ $program = kubelet ] && name=kubelet
-  go build -trimpath -tags providerless,dockerless -ldflags "$flags" -o "$top/bin/$name" "./cmd/$name"
+# In one call: while one program is linked, which keeps one processor busy, packages of the next are compiled.
+programs=(kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy)
+go build -trimpath -gcflags=all=-dwarf=false -tags providerless,dockerless -ldflags "$flags" -o "$top/bin/" "${programs[@]/#/./cmd/}"
+for name in "${programs[@]}"; do
   echo "Kubernetes: $name, $(($(stat -c %s "$top/bin/$name") >> 20)) MiB"
 done
 "$top/bin/kube-apiserver" --version | grep -qx 'Kubernetes v1.20.2'

@@ -1,6 +1,6 @@
 module runbook/minio
 
-go 1.26
+go 1.26.0
 
 require (
 	github.com/gofiber/fiber/v3 v3.5.0

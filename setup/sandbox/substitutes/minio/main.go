@@ -3,7 +3,7 @@
 // MinIO's server is in no package registry, so the sandbox serves this instead: versitygw, another real S3 server
 // over plain directories, used as a library, behind the command line, environment, health paths and error texts
 // that MinIO of that release has. It says so in --version, in its first log line and in the Server header.
-// How it differs is listed in setup/sandbox/fidelity.toml and held to recordings of the real server by
+// How it differs is listed in fidelity.toml and held to recordings of the real server by
 // tests/sandbox/test_minio_substitute.py.
 package main
 

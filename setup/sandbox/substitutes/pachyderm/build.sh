@@ -21,9 +21,7 @@ certificates=/etc/ssl/certs/ca-certificates.crt
 image pachd pachd:1.13.2 --dir /tmp:1777 --dir /pach-cache:777 --add bin/pachd:/pachd --add $certificates:$certificates
 image worker worker:1.13.2 --dir /tmp:1777 --add init:/app/init --add bin/worker:/app/worker --add bin/pachctl:/app/pachctl --workdir /app
 
-apt-get -q -o APT::Sandbox::User=root update > /dev/null
-apt-get -q -o APT::Sandbox::User=root download etcd-server etcd-client busybox-static > /dev/null
-for deb in *.deb; do dpkg-deb -x "$deb" tree; done
+bash /tools/debs.sh tree etcd-server etcd-client busybox-static
 strip --strip-unneeded tree/usr/bin/etcd{,ctl} 2> /dev/null || true
 libraries=()
 for library in $(ldd tree/usr/bin/etcd tree/usr/bin/etcdctl | grep -o '/lib[^ ]*' | sort -u); do

@@ -2,9 +2,7 @@
 # The image of MicroK8s' registry add-on from Debian's docker-registry 2.8.2.
 set -euo pipefail
 mkdir -p "$OUT/images"
-apt-get -q -o APT::Sandbox::User=root update > /dev/null
-apt-get -q -o APT::Sandbox::User=root download docker-registry > /dev/null
-for deb in *.deb; do dpkg-deb -x "$deb" tree; done
+bash /tools/debs.sh tree docker-registry
 strip --strip-unneeded tree/usr/bin/docker-registry 2> /dev/null || true
 libraries=()
 for library in $(ldd tree/usr/bin/docker-registry | grep -o '/lib[^ ]*' | sort -u); do

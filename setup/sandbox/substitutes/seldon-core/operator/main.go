@@ -11,6 +11,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"runbook/incluster"
 )
 
 func say(level, message string, more ...any) {
@@ -63,12 +65,13 @@ func main() {
 	metrics := flag.String("metrics-addr", ":8080", "address of the metrics")
 	flag.Parse()
 
-	api, err := &API{*address, http.DefaultClient}, error(nil)
+	api := API{incluster.At(*address)}
 	if *address == "" {
-		api, err = inCluster()
-	}
-	if err != nil {
-		fail("find the cluster's API", err)
+		client, err := incluster.Open()
+		if err != nil {
+			fail("find the cluster's API", err)
+		}
+		api = API{client}
 	}
 	say("info", "a stand-in for Seldon's operator 1.7.0", "istio", os.Getenv("ISTIO_ENABLED"), "gateway", os.Getenv("ISTIO_GATEWAY"))
 	operator := &Operator{api: api, namespace: os.Getenv("POD_NAMESPACE")}
@@ -91,7 +94,7 @@ func main() {
 	for {
 		for name := range names.take() {
 			err := operator.reconcile(name)
-			if refusedWith(err, 409) {
+			if incluster.Refused(err, 409) {
 				time.AfterFunc(100*time.Millisecond, func() { names.add(name) })
 			} else if err != nil {
 				say("error", "Reconciler error", "name", name, "error", err)

@@ -11,13 +11,15 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"runbook/incluster"
 )
 
 const group = "/apis/machinelearning.seldon.io/v1"
 
 // Operator holds no state that matters: all of it is in the cluster.
 type Operator struct {
-	api       *API
+	api       API
 	namespace string // its own
 
 	lock       sync.Mutex
@@ -32,7 +34,7 @@ func (o *Operator) reconcile(key string) error {
 	namespace, name, _ := strings.Cut(key, "/")
 	path := group + "/namespaces/" + namespace + "/seldondeployments/" + name
 	deployment, err := o.api.do("GET", path, nil)
-	if refusedWith(err, 404) {
+	if incluster.Refused(err, 404) {
 		return nil // gone; what it owned goes by itself
 	}
 	if err != nil {
@@ -48,7 +50,7 @@ func (o *Operator) reconcile(key string) error {
 	}
 	delete(status, "description")
 	wrong := o.build(deployment, status)
-	if refusedWith(wrong, 409) {
+	if incluster.Refused(wrong, 409) {
 		return wrong // somebody else wrote in between: to be looked at anew, no failure
 	}
 	if wrong != nil {
@@ -147,7 +149,7 @@ func (o *Operator) ensure(deployment Object, api string, wanted Object) (bool, e
 	wanted["apiVersion"] = strings.TrimPrefix(strings.TrimPrefix(api, "/apis/"), "/api/")
 	owned(wanted, deployment)
 	found, err := o.api.do("GET", path+"/"+name, nil)
-	if refusedWith(err, 404) {
+	if incluster.Refused(err, 404) {
 		if _, err = o.api.do("POST", path, wanted); err == nil {
 			o.event(deployment, "Normal", "Create"+kind, fmt.Sprintf("Created %s %q", kind, name))
 		}
@@ -230,7 +232,7 @@ func (o *Operator) ensureDeployments(deployment, status Object, plan *Plan) (boo
 		name, path := text(wanted, "metadata", "name"), where("/apis/apps/v1", wanted)
 		owned(wanted, deployment)
 		found, err := o.api.do("GET", path+"/"+name, nil)
-		if refusedWith(err, 404) {
+		if incluster.Refused(err, 404) {
 			if _, err := o.api.do("POST", path, wanted); err != nil {
 				return false, err
 			}
@@ -289,7 +291,7 @@ func (o *Operator) removeOthers(deployment Object, plan *Plan) error {
 			if keep[kind+name] {
 				continue
 			}
-			if _, err := o.api.do("DELETE", path+"/"+name, nil); err != nil && !refusedWith(err, 404) {
+			if _, err := o.api.do("DELETE", path+"/"+name, nil); err != nil && !incluster.Refused(err, 404) {
 				return err
 			}
 			o.event(deployment, "Normal", "Delete"+kind, fmt.Sprintf("Deleted %s %q", kind, name))

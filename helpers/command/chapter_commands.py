@@ -1,0 +1,81 @@
+"""Commands that chapters bring: `commands` in a notebook's metadata names the module of each.
+
+Such a module has EXAMPLES and a function `run(ch, say, ...)`. Its further parameters are the command's options: a flag
+where the default is False, a text elsewhere. A line of its docstring, `name: help` or `name METAVAR: help`, explains
+each; the docstring's first paragraph is the command's help.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import click
+
+from helpers.command import record
+from helpers.command.base import Group, examples, say, target_option
+from helpers.core import notebooks
+from helpers.core.chapter import Chapter
+from helpers.core.errors import RunbookError
+from helpers.core.notebooks import Notebook
+from helpers.core.target import Target
+
+
+class ChapterGroup(Group):
+    """A group whose commands are its own and those that chapters bring."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), *named()])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        own = super().get_command(ctx, cmd_name)
+        notebook = None if own else named().get(cmd_name)
+        return command(notebook, cmd_name) if notebook else own
+
+
+def named() -> dict[str, Notebook]:
+    """The commands that chapters bring, by name."""
+    return {name: n for n in notebooks.load_all().values() for name in n.commands}
+
+
+def command(notebook: Notebook, name: str) -> click.Command:
+    """A chapter's command, made of its module's function."""
+    module = importlib.import_module(notebook.commands[name])
+    text = inspect.getdoc(module.run) or ""
+
+    def call(target: str | None, **options: Any) -> None:
+        _call(module, notebook, str(Target.parse(target or "sandbox")), **options)
+
+    help_ = text.partition("\n\n")[0]
+    made = target_option(click.Command(name, callback=call, help=help_, epilog=examples(module.EXAMPLES)))
+    made.params += _options(module.run, text)
+    return made
+
+
+def _call(module: ModuleType, notebook: Notebook, target: str, **options: Any) -> None:
+    """Run it on the chapter as it was last run there."""
+    run = record.latest(target)
+    if run is None or notebook.id not in run.chapters or not run.chapters[notebook.id].parameters:
+        saw = f"chapter {notebook.number} has not run there"
+        raise RunbookError(f"use chapter {notebook.id}", target, saw, f"./runbook up --only {notebook.id}")
+    values = {**run.chapters[notebook.id].parameters, "target": target, "mode": "verify"}
+    ch = Chapter(notebook, notebook.check(values))
+    try:
+        module.run(ch, say, **options)
+    finally:
+        ch.close()
+
+
+def _options(function: Callable[..., None], text: str) -> list[click.Parameter]:
+    lines = {m[1]: m for m in re.finditer(r"(?m)^(\w+)(?: ([A-Z]+))?: (.+)$", text)}
+    parameters = list(inspect.signature(function).parameters.values())[2:]
+    return [_option(p.name, p.default, lines[p.name][2], lines[p.name][3]) for p in parameters]
+
+
+def _option(name: str, default: Any, metavar: str | None, text: str) -> click.Option:
+    words = "--" + name.replace("_", "-")
+    return click.Option([words, name], is_flag=default is False, default=default, metavar=metavar, help=text)

@@ -1,0 +1,121 @@
+"""One execution of a notebook: papermill with a kernel of its own, what the chapter tells meanwhile, how it ended."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+import os
+import threading
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from helpers.core import events
+from helpers.core.errors import MARK
+from helpers.core.notebooks import Notebook
+from helpers.core.paths import REPO
+
+Event = dict[str, Any]
+
+
+@functools.cache
+def _papermill() -> Any:
+    """papermill with an engine of ours. Its import takes more than a second: bad input is refused before that."""
+    papermill, clients, engines = map(import_module, ("papermill", "papermill.clientwrap", "papermill.engines"))
+
+    def execute(_: type, book: Any, kernel_name: str, env: dict[str, str], holds: list[Any], **_other: Any) -> Any:
+        client = clients.PapermillNotebookClient(
+            book,
+            kernel_name=kernel_name,
+            startup_timeout=60,
+            timeout=None,
+            extra_arguments=["--log-level=50"],  # a kernel's own chatter is no news
+        )
+        holds.append(client)
+        return client.execute(env=env)
+
+    # papermill's own engine, with an environment for the kernel and a hold on it for Ctrl-C
+    engine = type("Engine", (engines.NBClientEngine,), {"execute_managed_notebook": classmethod(execute)})
+    logging.getLogger("papermill").setLevel(logging.ERROR)
+    engines.papermill_engines.register("runbook", engine)
+    return papermill
+
+
+class Execution:
+    """A notebook, run once with these parameters; its files go into a run's folder.
+
+    out: the executed notebook.  log: the output of its commands.  events: what the chapter told.
+    """
+
+    def __init__(self, notebook: Notebook, parameters: dict[str, Any], folder: Path):
+        self.notebook, self.parameters = notebook, parameters
+        stem, mode = notebook.path.stem, parameters["mode"]
+        name = stem if mode == "install" else f"{stem}.{mode}"
+        self.out = folder / f"{name}.ipynb"
+        self.log = folder / "logs" / f"{stem}.log"
+        self.events = folder / "logs" / f"{name}.events"
+        self._clients: list[Any] = []
+
+    def run(self, tell: Callable[[Event], None]) -> str:
+        """Run it to its end. Returns why it failed, "" when it did not. tell: gets each event as it comes."""
+        over = threading.Event()
+        watcher = threading.Thread(target=self._watch, args=(tell, over), daemon=True)
+        watcher.start()
+        try:
+            return self._run()
+        finally:
+            over.set()
+            watcher.join()
+
+    def told(self) -> list[Event]:
+        """What the chapter told so far."""
+        return events.read(self.events)
+
+    def signal(self, number: int) -> None:
+        """Send its kernel a signal."""
+        for client in self._clients:
+            process = getattr(getattr(client.km, "provisioner", None), "process", None)
+            if process is not None and process.poll() is None:
+                with contextlib.suppress(OSError):
+                    os.killpg(process.pid, number)
+
+    def _run(self) -> str:
+        papermill = _papermill()
+        try:
+            papermill.execute_notebook(
+                str(self.notebook.path),
+                str(self.out),
+                parameters=self.parameters,
+                engine_name="runbook",
+                progress_bar=False,
+                env=self._environment(),
+                holds=self._clients,
+            )
+        except papermill.PapermillExecutionError as e:
+            return _reason(e)
+        except Exception as e:  # a kernel that died or never started: it must not take the other chapters with it
+            return "the notebook's kernel ended: {}: {}".format(type(e).__name__, str(e).split("\n")[0])
+        return ""
+
+    def _environment(self) -> dict[str, str]:
+        path = os.pathsep.join(filter(None, [str(REPO), os.environ.get("PYTHONPATH")]))
+        return {**os.environ, "RUNBOOK_EVENTS": str(self.events), "RUNBOOK_LOG": str(self.log), "PYTHONPATH": path}
+
+    def _watch(self, tell: Callable[[Event], None], over: threading.Event) -> None:
+        passed, last = 0, False
+        while not last:
+            last = over.wait(0.2)
+            told = self.told()
+            for event in told[passed:]:
+                tell(event)
+            passed = len(told)
+
+
+def _reason(e: Any) -> str:
+    """The error of a cell: ours is text for a person already, whoever defined it; others get their name."""
+    text = "\n".join(e.traceback or [])
+    if text.startswith(MARK):
+        return text
+    return f"{e.ename}: {e.evalue}"

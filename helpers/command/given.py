@@ -1,0 +1,96 @@
+"""What a person gave for a run: a platform.yaml and -p, as the values that a plan takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from helpers.core import notebooks
+from helpers.core.errors import BadInput
+
+KNOWN = {"target", "mode", "chapters", "parameters"}
+SHAPE = "A platform file has: target, mode, parameters (for all chapters), chapters (by id)."
+
+
+class Given(NamedTuple):
+    """chapters: {id: {parameter: value}}.  parameters: {parameter: value} for every chapter that has it."""
+
+    target: str | None
+    mode: str | None
+    chapters: dict[str, dict[str, Any]]
+    parameters: dict[str, Any]
+
+
+NOTHING = Given(None, None, {}, {})
+
+
+def platform_file(path: str | Path) -> Given:
+    """What a platform.yaml says; BadInput names what it may not say."""
+    try:
+        content: Any = yaml.safe_load(Path(path).read_text()) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as e:
+        saw = " ".join(str(e).split())
+        raise BadInput(f"read {path}", saw=saw, do="It must be YAML: see book/reference.") from None
+    known = _map(path, content, "not known there: " + type(content).__name__, SHAPE)
+    unknown = sorted(str(name) for name in known if name not in KNOWN)
+    if unknown:
+        raise BadInput(f"read {path}", saw="not known there: " + ", ".join(unknown), do=SHAPE)
+    chapters, parameters = (
+        _map(path, known.get(name), "not known there: chapters and parameters must be maps", SHAPE)
+        for name in ("chapters", "parameters")
+    )
+    named = {
+        name: _map(path, values, f"chapters.{name} is not a map", "chapters: {minio: {port: 9010}}")
+        for name, values in chapters.items()
+    }
+    return Given(known.get("target"), known.get("mode"), named, parameters)
+
+
+def _map(path: str | Path, value: Any, saw: str, do: str) -> dict[str, Any]:
+    """The value as a map, an empty one for nothing; BadInput where it is none."""
+    if not isinstance(value or {}, dict):
+        raise BadInput(f"read {path}", saw=saw, do=do)
+    return dict(value or {})
+
+
+def with_pairs(given: Given, pairs: Iterable[str]) -> Given:
+    """The same with the command line's -p over it, as values of the types that the chapters have."""
+    known = notebooks.load_all()
+    everywhere, by_chapter = _split(pairs)
+    every = {p.name: p for n in known.values() for p in n.parameters.values()}
+    chapters = {name: dict(values) for name, values in given.chapters.items()}
+    for name, texts in by_chapter.items():
+        chapter = notebooks.find(name, known)
+        chapters.setdefault(chapter.id, {}).update(_typed(texts, chapter.parameters))
+    return given._replace(chapters=chapters, parameters={**given.parameters, **_typed(everywhere, every)})
+
+
+def _split(pairs: Iterable[str]) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
+    """-p k=v and -p chapter.k=v -> ({k: text}, {chapter: {k: text}})."""
+    everywhere: dict[str, str] = {}
+    by_chapter: dict[str, dict[str, str]] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise BadInput(f"read -p {pair!r}", saw="no = in it", do="For example: -p minio.port=9010")
+        chapter, dot, parameter = name.partition(".")
+        if dot:
+            by_chapter.setdefault(chapter, {})[parameter] = value
+        else:
+            everywhere[name] = value
+    return everywhere, by_chapter
+
+
+def _typed(texts: Mapping[str, str], known: Mapping[str, Any]) -> dict[str, Any]:
+    """Texts of the command line as the type of the chapter's example."""
+    typed: dict[str, Any] = {}
+    for name, text in texts.items():
+        as_text = name not in known or isinstance(known[name].default, str)
+        try:
+            typed[name] = text if as_text else yaml.safe_load(text)
+        except yaml.YAMLError:
+            typed[name] = text
+    return typed

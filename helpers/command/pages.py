@@ -1,0 +1,316 @@
+"""Pages that are made: status, fidelity, troubleshooting; the reference's parts; the README's table of chapters."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import click
+
+from helpers.command import record
+from helpers.command.progress import checks_held
+from helpers.command.record import ChapterRun, Run
+from helpers.core import catalogue, notebooks
+from helpers.core.errors import RunbookError
+from helpers.core.notebooks import Notebook
+from helpers.core.paths import REPO, SETUP
+from helpers.sandbox import mirror
+
+README = REPO / "README.md"
+Known = Mapping[str, Notebook]
+
+
+def whole(run: Run | None, known: Known) -> dict[str, str]:
+    """The pages of the book that have no source, by file name."""
+    return {
+        "status.md": status(run, known),
+        "fidelity.md": fidelities(mirror.fidelity()),
+        "troubleshooting.md": troubleshooting(known),
+    }
+
+
+def inserts(known: Known, commands: click.Group) -> dict[str, str]:
+    """What the code knows, by its mark in the book's prose."""
+    named = sorted({name for n in known.values() for name in n.tables})
+    return {
+        "parts of the platform": _parts_table(known),
+        "commands": commands_reference(commands),
+        "parameters": parameters_reference(known),
+        **{name: _rows(_chapters_rows(known, name)) for name in named},
+    }
+
+
+def _chapters_rows(known: Known, table: str) -> list[list[str]]:
+    """The rows that chapters bring to one of the book's tables; {number} in them is the chapter's."""
+    found = [(n, row) for n in known.values() for row in n.tables.get(table, [])]
+    return [[cell.replace("{number}", n.number) for cell in row] for n, row in found]
+
+
+def _rows(rows: Iterable[Iterable[object]]) -> str:
+    cells = [[re.sub(r"(?<!\\)\|", r"\\|", str(cell)).replace("\n", " ") for cell in row] for row in rows]
+    return "\n".join("| " + " | ".join(row) + " |" for row in cells)
+
+
+def _table(headers: list[str], rows: Iterable[Iterable[object]]) -> str:
+    return _rows([headers, ["---"] * len(headers), *rows]) + "\n"
+
+
+def when(time: str) -> str:
+    """An ISO 8601 time in UTC, as people write it."""
+    return time[:16].replace("T", " ") if time else ""
+
+
+# -- the platform's parts ----------------------------------------------------------------------------
+
+
+class Part(NamedTuple):
+    """A chapter of the platform; notebook is None where it is planned."""
+
+    number: str
+    title: str
+    where: str
+    notebook: Notebook | None
+
+
+def parts(known: Known) -> list[Part]:
+    """The chapters, and those of setup/planned.toml whose number no notebook has, in order."""
+    planned = tomllib.loads((SETUP / "planned.toml").read_text())
+    found = {number: Part(number, p["title"], p["where"], None) for number, p in planned.items()}
+    found.update({n.number: Part(n.number, n.title, n.where, n) for n in known.values()})
+    return [found[number] for number in sorted(found)]
+
+
+def _parts_table(known: Known) -> str:
+    rows = [_part_row(known, p) for p in parts(known)]
+    return _table(["chapter", "part", "where it runs", "after", "today"], rows)
+
+
+def _part_row(known: Known, p: Part) -> list[str]:
+    if p.notebook is None:
+        return [p.number, p.title, p.where, "", "planned"]
+    after = ", ".join(known[name].number for name in p.notebook.requires)
+    return [p.number, f"[{p.title}](../notebooks/{p.notebook.path.name})", p.where, after, "yes"]
+
+
+def readme_block(run: Run | None, known: Known) -> str:
+    """The README's table of chapters, from the record."""
+    table = _table(["", "chapter", "fidelity", "last verified"], [_readme_row(run, p) for p in parts(known)])
+    if not run:
+        return table
+    return table + (
+        f"\nFidelity is that of the run on `{run.target}` that these dates are from; "
+        "`./runbook book --readme` writes the table.\n"
+    )
+
+
+def _readme_row(run: Run | None, p: Part) -> list[str]:
+    n = p.notebook
+    if n is None:
+        return [p.number, p.title, "", "planned"]
+    c = run.chapters.get(n.id) if run else None
+    verified = c.verified[:10] if c else "not run"
+    return [p.number, f"[{n.title}](notebooks/{n.path.name})", fidelity(c) if c else "", verified]
+
+
+def refresh_readme() -> bool:
+    """Write the table of chapters into the README, between its two comments. Returns whether it changed."""
+    old, block = README.read_text(), readme_block(record.latest(), notebooks.load_all())
+    marks = r"(?s)(<!-- chapters -->\n).*?(<!-- /chapters -->)"
+    new, found = re.subn(marks, lambda m: m[1] + block + m[2], old)
+    if not found:
+        raise RunbookError(
+            "write the README's table",
+            saw="its two comments are gone",
+            do="Put <!-- chapters --> and <!-- /chapters --> where the table belongs.",
+        )
+    if new != old:
+        README.write_text(new)
+    return new != old
+
+
+# -- status ------------------------------------------------------------------------------------------
+
+
+def status(run: Run | None, known: Known) -> str:
+    """The status page's Markdown, from the record alone."""
+    head = "# Status\n\nMade from the last run's record.\n\n"
+    if run is None:
+        return head + "No run yet: `./runbook up`.\n"
+    ran = [(n, run.chapters[n.id]) for n in known.values() if n.id in run.chapters]
+    failing = [row for n, c in ran for row in _failing(n, c)]
+    used = [
+        [a.name, a.version, a.origin, a.fidelity, "" if a.program == a.name else a.program]
+        for _, c in ran
+        for a in c.artifacts
+    ]
+    sections = [
+        head + _status_line(run),
+        "## What does not hold\n\n" + _table(["chapter", "what", "seen"], failing) if failing else "",
+        "## Chapters\n\n" + _chapters_table(run, known) + "\n" + UNCHANGED,
+        ARTIFACTS + _table(["artifact", "version asked for", "from", "fidelity", "stood in"], used) if used else "",
+    ]
+    return "\n".join(filter(None, sections))
+
+
+UNCHANGED = (
+    "A chapter is unchanged when its notebook, parameters and artifacts are those of the run that installed it, "
+    "and all of it still holds. Checks that would write to the host or restart something are left out then.\n"
+)
+ARTIFACTS = (
+    "## Artifacts\n\nWhat was asked for, where it came from, and what stood in. "
+    "[Fidelity](fidelity.md) explains the words.\n\n"
+)
+
+
+def _status_line(run: Run) -> str:
+    kind = "ok" if run.state == "ok" else "failed"
+    how = f"Run `{run.id}` on `{run.target}`, mode {run.mode}: **{run.state}**."
+    return f"```{{div}} last-run {kind}\n{how} Finished {when(run.finished) or 'not'} UTC, {run.seconds:.0f} s.\n```\n"
+
+
+def _failing(n: Notebook, c: ChapterRun) -> list[list[str]]:
+    checks = [[n.label, check.title, check.seen] for check in c.checks if check.state == "failed"]
+    return checks + [[n.label, step.title, step.note] for step in c.steps if step.state == "failed"]
+
+
+def _chapters_table(run: Run, known: Known) -> str:
+    headers = ["chapter", "state", "checks that hold", "fidelity", "found running", "last verified (UTC)"]
+    return _table(headers, [_chapter_row(n, run.chapters.get(n.id)) for n in known.values()])
+
+
+def _chapter_row(n: Notebook, c: ChapterRun | None) -> list[str]:
+    name = "[{} {}](../notebooks/{})".format(n.number, n.title.split(":")[0], n.path.name)
+    if c is None:
+        return [name, "not run", "", "", "", ""]
+    running = ", ".join(_version(program, found) for program, found in sorted(c.versions.items()))
+    return [name, _state(c), checks_held(c), fidelity(c), running, when(c.verified)]
+
+
+def _state(c: ChapterRun) -> str:
+    if c.state == "skipped":
+        return "ok, unchanged"
+    return c.state if c.state in record.GOOD else f"**{c.state}**"
+
+
+def _version(name: str, found: str) -> str:
+    """What a program says of itself, without its own name said twice."""
+    said = re.sub(rf"^({re.escape(name)} )?version ", "", found)
+    return f"{name} {said}" if said else name
+
+
+# -- fidelity ----------------------------------------------------------------------------------------
+
+
+def fidelity(c: ChapterRun) -> str:
+    """A chapter's fidelity in words: that of the weakest of its artifacts."""
+    order = ["original", "equivalent", "double"]
+    found = [a.fidelity for a in c.artifacts]
+    return max(found, key=lambda f: order.index(f) if f in order else 9, default="installs nothing")
+
+
+FIDELITY = """# Fidelity
+
+What the [sandbox's](sandbox.md) mirror serves in place of each artifact when no bundle folder holds the real one.
+On a host that installs from upstream nothing of this applies.
+
+- **original**: the same program in the same version
+- **equivalent**: another real program with the same protocol
+- **double**: written for this project, small, and held to recordings of the real server's answers
+
+"""
+
+
+def fidelities(stated: Mapping[str, Mapping[str, Any]]) -> str:
+    """The table of substitutes, in the catalogue's order, and all that differs."""
+    known = catalogue.load()
+    order = [name for name in known if name in stated] + [name for name in stated if name not in known]
+    headers = ["artifact", "what for", "version asked for", "fidelity", "what stands in"]
+    text = FIDELITY + _table(headers, [_fidelity_row(name, stated[name], known.get(name)) for name in order])
+    return text + "\n## What differs\n" + "".join(_differs(name, stated[name]) for name in order)
+
+
+def _fidelity_row(name: str, entry: Mapping[str, Any], artifact: catalogue.Artifact | None) -> list[str]:
+    shown = f"[{name}](differs-{name})" if entry.get("differs") else name
+    about, version = (artifact.about, artifact.version) if artifact else ("", "")
+    return [shown, about, version, entry["fidelity"], entry.get("program", "")]
+
+
+def _differs(name: str, entry: Mapping[str, Any]) -> str:
+    if not entry.get("differs"):
+        return ""
+    head = f"\n(differs-{name})=\n### {name}\n\n{entry.get('program', '')} ({entry['fidelity']})\n\n"
+    return head + "\n".join("- " + html.escape(d, quote=False) for d in entry["differs"]) + "\n"
+
+
+# -- troubleshooting and reference -------------------------------------------------------------------
+
+TROUBLE = """# Troubleshooting
+
+Every chapter ends with what can go wrong in it. Here is all of it. A check that fails names its entry.
+
+Before a chapter starts, the way to the host can fail: no such host, refused, wrong key, unknown host key, no sudo.
+Those errors say themselves what to do; [Network](network.md) has the background. `./runbook doctor` tells what your
+own machine lacks.
+"""
+
+
+def troubleshooting(known: Known) -> str:
+    """The index of all chapters' troubleshooting entries."""
+    return TROUBLE + "".join(_entries(n) for n in known.values() if n.entries)
+
+
+def _entries(n: Notebook) -> str:
+    rows = [[f"`{e.id}`", e.see, e.because, e.do] for e in n.entries.values()]
+    title = n.title.split(":")[0]
+    head = f"\n## {n.number} {title}\n\nOf chapter [{n.title}](../notebooks/{n.path.name}).\n\n"
+    return head + _table(["entry", "you see", "because", "do"], rows)
+
+
+def commands_reference(commands: click.Group) -> str:
+    """What each command's --help says."""
+    return "".join(_subcommands(commands, _context(commands, "./runbook", None)))
+
+
+def _context(command: click.Command, name: str, above: click.Context | None) -> click.Context:
+    return click.Context(command, info_name=name, parent=above, max_content_width=80, terminal_width=80)
+
+
+def _subcommands(group: click.Group, context: click.Context) -> Iterable[str]:
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command
+        below = _context(command, name, context)
+        if isinstance(command, click.Group):
+            yield f"\n### `{below.command_path}`\n\n{command.help}\n"
+            yield from _subcommands(command, below)
+        else:
+            yield _help(command, below)
+
+
+def _help(command: click.Command, context: click.Context) -> str:
+    depth = "####" if context.parent and context.parent.parent else "###"
+    return f"\n{depth} `{context.command_path}`\n\n```text\n{command.get_help(context)}\n```\n"
+
+
+def parameters_reference(known: Known) -> str:
+    """The parameters of all chapters, from their parameters cells."""
+    return "".join(_parameters(n) for n in known.values())
+
+
+def _parameters(n: Notebook) -> str:
+    own = [p for p in n.parameters.values() if p.name not in ("target", "mode", "origin")]
+    after = ", after " + ", ".join(f"`{name}`" for name in n.requires) if n.requires else ""
+    head = f"\n### {n.number} `{n.id}`\n\n[{n.title}](../notebooks/{n.path.name}){after}\n\n"
+    if not own:
+        return head + "No parameters of its own.\n"
+    return head + _table(
+        ["parameter", "default", ""], [[f"`{p.name}`", f"`{_default(p.default)}`", p.help] for p in own]
+    )
+
+
+def _default(value: Any) -> str:
+    return str(value) if isinstance(value, bool) else json.dumps(value)

@@ -1,0 +1,117 @@
+"""A plan: which chapters run where, how and with what; what each depends on. Refused here, before anything starts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from helpers.core import catalogue, notebooks
+from helpers.core.errors import BadInput
+from helpers.core.notebooks import Notebook
+from helpers.core.parameters import MODES, check_names
+
+Values = Mapping[str, Any]
+
+
+class Plan:
+    """The chosen chapters on a target, in a mode, with their parameters. BadInput names the first thing that is wrong.
+
+    only, first, last: chapters by id, number or file name; without them all are chosen.
+    given: {chapter: {parameter: value}}.  everywhere: {parameter: value} for every chapter that has it.
+    """
+
+    def __init__(  # noqa: PLR0913  its keywords are the options of `up`
+        self,
+        target: str,
+        mode: str = "install",
+        *,
+        only: Iterable[str] = (),
+        first: str | None = None,
+        last: str | None = None,
+        given: Mapping[str, Values] | None = None,
+        everywhere: Values | None = None,
+    ):
+        self.known: dict[str, Notebook] = notebooks.load_all()
+        self.target, self.mode = target, mode
+        given, everywhere = given or {}, everywhere or {}
+        _check_mode(mode)
+        _check_not_common([everywhere, *given.values()])
+        self.chapters = self._chosen(only, first, last)
+        self.parameters = self._parameters(given, everywhere)
+        check_graph(self.known)
+
+    def _chosen(self, only: Iterable[str], first: str | None, last: str | None) -> list[Notebook]:
+        ids = {notebooks.find(name, self.known).id for name in only} or set(self.known)
+        low = notebooks.find(first, self.known).number if first else "00"
+        high = notebooks.find(last, self.known).number if last else "99"
+        chosen = [n for n in self.known.values() if n.id in ids and low <= n.number <= high]
+        if not chosen:
+            labels = ", ".join(n.label for n in self.known.values())
+            raise BadInput("choose chapters", saw="none is left", do="Chapters: " + labels)
+        return chosen
+
+    def _parameters(self, given: Mapping[str, Values], everywhere: Values) -> dict[str, dict[str, Any]]:
+        named: dict[str, dict[str, Any]] = {}  # one chapter may be named in several ways: minio, 05
+        for name, values in given.items():
+            named.setdefault(notebooks.find(name, self.known).id, {}).update(values)
+        found: dict[str, dict[str, Any]] = {}
+        for n in self.known.values():
+            mine = {name: value for name, value in everywhere.items() if name in n.parameters}
+            mine.update(named.get(n.id, {}), target=self.target, mode=self.mode)
+            found[n.id] = n.check(mine)
+        check_names(everywhere, {name: 1 for n in self.known.values() for name in n.parameters}, "any chapter")
+        return found
+
+    def key(self, notebook: Notebook) -> str:
+        """Hash of a chapter's cells, its parameters but the mode, and the catalogue's entries of its artifacts.
+
+        An artifact's entry counts with those of all that it needs in turn. The library's code does not count.
+        """
+        entries = catalogue.load()
+        asked = [name for name in catalogue.with_needs(notebook.artifacts) if name in entries]
+        given = {name: value for name, value in self.parameters[notebook.id].items() if name != "mode"}
+        depends = [notebook.content["cells"], given, {name: entries[name].entry for name in asked}]
+        text = json.dumps(depends, sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def needs(self, notebook: Notebook) -> list[str]:
+        """Ids of the chosen chapters that must end before this one starts; turned round for remove."""
+        ids = {n.id for n in self.chapters}
+        if self.mode == "remove":
+            return [n.id for n in self.chapters if notebook.id in n.requires]
+        return [name for name in notebook.requires if name in ids]
+
+
+def _check_mode(mode: str) -> None:
+    if mode not in MODES:
+        modes = ", ".join(MODES)
+        raise BadInput(f"run in the mode {mode!r}", saw="there is no such mode", do="Modes: " + modes)
+
+
+def _check_not_common(given: Iterable[Values]) -> None:
+    """target and mode are those of the run, and no parameters of one chapter."""
+    for name in (name for values in given for name in ("target", "mode") if name in values):
+        raise BadInput(
+            f"set the parameter {name!r}",
+            saw="it is the same for all chapters of a run",
+            do=f"Use --{name}, or `{name}:` at the top of the platform file.",
+        )
+
+
+def check_graph(known: Mapping[str, Notebook]) -> None:
+    """BadInput when a chapter requires one that is none, or chapters require each other."""
+    for n in known.values():
+        for need in n.requires:
+            if need not in known:
+                saw = f"it requires {need!r}, which is no chapter"
+                raise BadInput(f"read the chapter {n.id}", saw=saw, do="Mend the notebook's metadata.")
+    left = dict(known)
+    while left:
+        free = [name for name, n in left.items() if not any(need in left for need in n.requires)]
+        if not free:
+            saw = "they require each other: " + ", ".join(left)
+            raise BadInput("put the chapters in order", saw=saw, do="Mend the notebooks' metadata.")
+        for name in free:
+            del left[name]

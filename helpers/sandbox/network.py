@@ -1,0 +1,111 @@
+"""The sandbox's network: a bridge with NAT, and IP forwarding shared with other sandboxes."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import re
+import subprocess
+from collections.abc import Generator
+from pathlib import Path
+
+from helpers.core.errors import RunbookError
+
+SHARED = Path("/run/mlops-runbook")  # as short-lived as the kernel settings it remembers
+FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
+
+
+def ip(*args: str, check: bool = True) -> str:
+    """Run ip(8)."""
+    done = subprocess.run(["ip", *args], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    if check and done.returncode:
+        raise RunbookError("ip " + " ".join(args), host="this machine", saw=done.stderr, do="./runbook doctor")
+    return done.stdout
+
+
+class Network:
+    """A bridge with NAT. The bridge, not the guest's link, holds the address: it outlives a reboot of the guest."""
+
+    def __init__(self, bridge: str, prefix: str, owner: Path):
+        self.bridge, self.gateway, self.cidr, self.owner = bridge, prefix + ".1", prefix + ".0/24", str(owner)
+
+    def _rules(self) -> list[list[str]]:
+        return [
+            ["nat", "POSTROUTING", "-s", self.cidr, "!", "-d", self.cidr, "-j", "MASQUERADE"],
+            ["filter", "FORWARD", "-i", self.bridge, "-j", "ACCEPT"],
+            ["filter", "FORWARD", "-o", self.bridge, "-j", "ACCEPT"],
+        ]
+
+    def _iptables(self, root: Path, action: str, rule: list[str]) -> bool:
+        table, chain, *rest = rule
+        argv = ["chroot", str(root), "/usr/sbin/iptables", "-w", "-t", table, action, chain, *rest]
+        return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True).returncode == 0
+
+    def exists(self) -> bool:
+        return Path("/sys/class/net", self.bridge).exists()
+
+    def check(self) -> None:
+        """Refuse an address range or a bridge that belongs to something else."""
+        if self.exists():
+            owner = Path("/sys/class/net", self.bridge, "ifalias").read_text().strip()
+            if owner and owner != self.owner:
+                raise RunbookError(
+                    f"use the bridge {self.bridge}",
+                    host="this machine",
+                    saw=f"it belongs to the sandbox in {owner}",
+                    do="stop that sandbox first, or give this one another name",
+                )
+            return
+        first = self.cidr.rpartition(".")[0] + "."
+        for line in ip("-4", "-o", "addr", "show").splitlines() + ip("-4", "route", "show").splitlines():
+            if re.search(r"(^| )" + re.escape(first), line) and self.bridge not in line:
+                raise RunbookError(
+                    f"use the network {self.cidr}",
+                    host="this machine",
+                    saw="already in use: " + line.strip(),
+                    do="give the sandbox another name: sandbox:NAME has a network of its own",
+                )
+
+    def up(self, root: Path) -> None:
+        """Make what is missing of it, with root's iptables."""
+        self.check()
+        if not self.exists():
+            ip("link", "add", self.bridge, "type", "bridge")
+        ip("link", "set", self.bridge, "alias", self.owner)
+        ip("addr", "replace", self.gateway + "/24", "dev", self.bridge)
+        ip("link", "set", self.bridge, "up")
+        with _shared():
+            if FORWARD.read_text().strip() != "1":
+                (SHARED / "ip_forward").write_text(FORWARD.read_text())
+                FORWARD.write_text("1\n")
+        for rule in self._rules():
+            if not self._iptables(root, "-C", rule) and not self._iptables(root, "-A", rule):
+                raise RunbookError(
+                    "add the sandbox's network rule", host="this machine", saw=" ".join(rule), do="./runbook doctor"
+                )
+
+    def down(self, root: Path | None) -> None:
+        """Remove it; the last sandbox to go puts IP forwarding back as it was."""
+        for rule in self._rules():
+            while root and self._iptables(root, "-D", rule):
+                pass
+        if self.exists():
+            ip("link", "del", self.bridge)
+        with _shared():
+            others = [p for p in Path("/sys/class/net").glob("rb-*") if (p / "bridge").is_dir()]
+            before = SHARED / "ip_forward"
+            if not others and before.is_file():
+                FORWARD.write_text(before.read_text())
+                before.unlink()
+        if not others:
+            with contextlib.suppress(OSError):
+                (SHARED / "lock").unlink()
+                SHARED.rmdir()
+
+
+@contextlib.contextmanager
+def _shared() -> Generator[None]:
+    SHARED.mkdir(mode=0o700, exist_ok=True)
+    with open(SHARED / "lock", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,3 @@
+module runbook/incluster
+
+go 1.26.0

@@ -1,0 +1,69 @@
+"""One notebook in a kernel: what of its end a person reads."""
+
+import json
+import signal
+import threading
+
+import nbformat
+import pytest
+
+from helpers.command.execution import Execution
+from helpers.core.notebooks import Notebook
+
+
+@pytest.fixture
+def execution(tmp_path):
+    """A function that makes an Execution of a notebook with this code."""
+    (tmp_path / "logs").mkdir()
+
+    def made(code, mode="install"):
+        book = nbformat.v4.new_notebook(metadata={"runbook": {"id": "x", "title": "X"}})
+        book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        book.cells = [nbformat.v4.new_code_cell(code)]
+        source = tmp_path / "05_x.ipynb"
+        nbformat.write(book, source)
+        return Execution(Notebook(source), {"mode": mode}, tmp_path)
+
+    return made
+
+
+OURS = """
+from helpers.core.errors import RunbookError
+class Refused(RunbookError):
+    "a component's own kind, which the runner never imports"
+raise Refused("log in", "the host", "wrong password", "Set another.")
+"""
+
+
+def test_an_error_of_a_components_own_kind_is_told_as_it_was_written(execution):
+    assert execution(OURS).run(lambda event: None).splitlines() == [
+        "error  log in",
+        "host   the host",
+        "saw    wrong password",
+        "do     Set another.",
+    ]
+
+
+def test_an_error_of_python_gets_its_name(execution):
+    assert execution("1 / 0").run(lambda event: None) == "ZeroDivisionError: division by zero"
+
+
+def test_events_are_passed_on_and_kept(execution):
+    run, seen = (
+        execution("from helpers.core.events import Events\nEvents(str).tell('version', name='a', version='1')"),
+        [],
+    )
+    assert run.run(seen.append) == ""
+    assert seen == run.told() == [{"kind": "version", "name": "a", "version": "1"}]
+    assert json.loads(run.out.read_text())["cells"]
+
+
+def test_a_kernel_that_is_killed_is_an_error_not_an_exception(execution):
+    run = execution("import time; print('begun', flush=True); time.sleep(60)", mode="verify")
+    timer = threading.Timer(4, lambda: run.signal(signal.SIGKILL))
+    timer.start()
+    try:
+        assert run.run(lambda event: None).startswith("the notebook's kernel ended: ")
+    finally:
+        timer.cancel()
+    assert run.out.name == "05_x.verify.ipynb"

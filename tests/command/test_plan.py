@@ -1,0 +1,38 @@
+"""A plan's key: what a chapter's result depends on makes it run again, and nothing else does."""
+
+import pytest
+
+from helpers.command.plan import Plan
+from helpers.core import catalogue
+
+
+@pytest.fixture
+def keys(tmp_path, monkeypatch):
+    """A function: the keys of all chapters with a line of the catalogue changed."""
+    text = (catalogue.SETUP / "catalogue.toml").read_text()
+    monkeypatch.setattr(catalogue, "SETUP", tmp_path)
+
+    def with_change(entry, old, new):
+        head, _, rest = text.partition(f"[{entry}]\n")
+        assert old in rest.split("\n[")[0]
+        (tmp_path / "catalogue.toml").write_text(f"{head}[{entry}]\n" + rest.replace(old, new, 1))
+        plan = Plan("local")
+        return {name: plan.key(n) for name, n in plan.known.items()}
+
+    return with_change
+
+
+def test_the_entries_of_its_artifacts_count_and_a_word_in_its_prose_does_not(keys):
+    before = keys("python", "PSF-2.0", "PSF-2.0")
+    after = keys("python", "PSF-2.0", "other")
+    changed = {name for name in before if before[name] != after[name]}
+    assert "pachyderm" in changed, "its images need it, at second hand"
+    assert "minio" not in changed, "its notebook says python3 in its metadata, and that is all"
+
+
+def test_what_an_artifact_needs_counts(keys):
+    before, after = (
+        keys("pause", 'version = "3.1"', 'version = "3.1"'),
+        keys("pause", 'version = "3.1"', 'version = "3.2"'),
+    )
+    assert before["kubernetes"] != after["kubernetes"] and before["postgres"] == after["postgres"]

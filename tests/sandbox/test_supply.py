@@ -1,0 +1,165 @@
+"""The supply: substitutes built behind the caller, served one by one, and what is left of a build that is cut off."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from helpers.core.errors import RunbookError
+from helpers.core.paths import home
+from helpers.sandbox import Sandbox, builds, needs, rootfs
+from helpers.sandbox.supply import Supply
+
+pytestmark = pytest.mark.skipif(
+    bool(needs.sandbox_lacks()), reason="this machine cannot host a sandbox: ./runbook doctor"
+)
+QUICK = "mkdir -p $OUT/example.org; echo done > $OUT/example.org/$NAME"
+SLOW = "until [ -e /cache/$NAME.go ]; do sleep 0.1; done; " + QUICK
+
+
+@pytest.fixture
+def recipes(tmp_path, monkeypatch):
+    """A folder of recipes in place of the project's; returns a function that writes one."""
+    monkeypatch.setattr(builds, "RECIPES", tmp_path)
+    made = []
+
+    def write(name, script):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "build.sh").write_text(f"set -eu; NAME={name}\n{script}")
+        (folder / "fidelity.toml").write_text(f'[{name}]\nfidelity = "double"\nprogram = "none"\ndiffers = []\n')
+        made.append(name)
+
+    yield write
+    for name in made:
+        rootfs.remove(home("cache", "substitutes") / name)
+        go(name).unlink(missing_ok=True)
+
+
+def go(name):
+    """The file that a SLOW recipe waits for."""
+    return home("cache", "build") / f"{name}.go"
+
+
+@pytest.fixture
+def supply():
+    """A function: a supply of these recipes that notes what it serves in .shown; stopped at the end."""
+    started = []
+
+    def begin(*names):
+        coming = Supply(names, lambda _text: None)
+        coming.shown = []
+        coming.prepare = lambda: rootfs.builder(lambda _text: None)
+        coming.serve = lambda built: coming.shown.append(sorted(built))
+        started.append(coming)
+        coming.start()
+        return coming
+
+    yield begin
+    for coming in started:
+        coming.stop()
+
+
+def until(ready, seconds=60):
+    limit = time.monotonic() + seconds
+    while not ready():
+        assert time.monotonic() < limit
+        time.sleep(0.05)
+
+
+def running(word):
+    return [p for p in Path("/proc").glob("[0-9]*/cmdline") if word.encode() in _read(p)]
+
+
+def _read(path):
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
+def test_what_is_ready_is_served_while_another_is_built(recipes, supply):
+    recipes("selfslow", SLOW)
+    recipes("selfquick", QUICK)
+    coming = supply("selfslow", "selfquick")
+    until(lambda: not coming.lacks(["selfquick"]))
+    assert coming.shown[-1] == ["selfquick"]
+    assert coming.lacks(["selfslow", "selfquick"]).startswith("waits for selfslow, being built: ")
+    go("selfslow").touch()
+    coming.wait()
+    assert coming.shown[-1] == ["selfquick", "selfslow"] and not coming.lacks(["selfslow"])
+    assert all(item.made and item.seconds > 0 for item in coming.items.values())
+
+
+def test_they_are_begun_in_the_order_given_and_what_was_built_before_is_served_at_once(recipes, supply):
+    for name in ("selfa", "selfb", "selfc"):
+        recipes(name, QUICK)
+    supply("selfc").wait()
+    coming = supply("selfb", "selfa", "selfc")
+    coming.wait()
+    assert coming.shown[0] == ["selfc"] and coming.items["selfb"].began <= coming.items["selfa"].began
+    assert not coming.items["selfc"].made and coming.items["selfa"].made
+
+
+def test_one_that_fails_does_not_stop_the_others(recipes, supply):
+    recipes("selfbad", "echo the reason >&2; exit 3")
+    recipes("selfquick", QUICK)
+    coming = supply("selfbad", "selfquick")
+    until(lambda: coming.failure(["selfbad"]) and not coming.lacks(["selfquick"]))
+    error = coming.failure(["selfbad"])
+    assert "selfbad" in error.what and "the reason" in error.saw and "build.log" in error.do
+    assert coming.failure(["selfquick"]) is None and coming.shown[-1] == ["selfquick"]
+    with pytest.raises(RunbookError):
+        coming.wait()
+
+
+def test_a_build_that_is_stopped_leaves_nothing_and_the_next_supply_goes_on(recipes, supply):
+    recipes("selfslow", "[ -e /cache/$NAME.go ] || sleep 4712; " + QUICK)
+    recipes("selfquick", QUICK)
+    coming = supply("selfquick", "selfslow")
+    until(lambda: coming.items["selfslow"].state == "building" and running("4712") and coming.shown[-1:] == [["selfquick"]])
+    began = time.monotonic()
+    coming.stop()
+    assert time.monotonic() - began < 10 and not running("4712")
+    assert coming.items["selfslow"].state == "stopped" and not coming.failure(["selfslow"])
+    left = {p.name for p in builds.place("selfslow").parent.iterdir()}
+    assert left <= {"build.log"}
+    go("selfslow").touch()
+    again = supply("selfquick", "selfslow")
+    again.wait()
+    assert not again.lacks(["selfslow"]) and not again.items["selfquick"].made
+
+
+def test_builds_behind_chapters_are_light(recipes, supply):
+    recipes("selfweight", "mkdir -p $OUT/x; nice > $OUT/x/nice; cat /proc/self/autogroup > $OUT/x/group || true")
+    folder = builds.build("selfweight", lambda _text: None, builds.Work(nice=15))
+    assert (folder / "out/x/nice").read_text() == "15\n"
+    group = (folder / "out/x/group").read_text()
+    assert not group or group.endswith("nice 15\n")
+
+
+def test_a_host_answers_before_its_mirror_is_full_and_an_up_that_was_cut_off_goes_on(recipes):
+    recipes("selfslow", SLOW)
+    recipes("selfquick", QUICK)
+    box, said = Sandbox("supplytest"), []
+    try:
+        coming = box.begin(said.append, ["selfslow", "selfquick"], quiet=True)
+        assert box.status()["state"] == "running" and coming.lacks(["selfslow"])
+        until(lambda: not coming.lacks(["selfquick"]))
+        assert served(box) == ["selfquick"]
+        coming.stop()
+        assert not any("…" in line for line in said) and served(box) == ["selfquick"]
+        go("selfslow").touch()
+        box.up(said.append, ["selfslow", "selfquick"])
+        assert served(box) == ["selfquick", "selfslow"]
+        said.clear()
+        box.up(said.append, ["selfquick", "selfslow"])
+        assert said == [f"sandbox supplytest: running at {box.address}"]
+    finally:
+        box.down(wipe=True)
+
+
+def served(box):
+    current = box._mirror.files / "current/index.json"
+    return sorted(json.loads(current.read_text())["artifacts"])

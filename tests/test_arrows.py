@@ -1,0 +1,140 @@
+"""Which room may know which: read from the imports in helpers/, those inside functions too."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from helpers.core.paths import REPO
+
+#: room: the rooms that it may import. components may import each other: chapter 09 stands on Kubernetes'.
+MAY = {
+    "core": {"core"},
+    "components": {"core", "components"},
+    "command": {"core", "command", "sandbox"},
+    "sandbox": {"core", "sandbox"},
+    "__init__": {"core"},
+    "__main__": {"command"},
+}
+MAX_LINES, MAX_METHODS, MAX_FUNCTION = 350, 25, 40
+
+
+def modules(helpers: Path) -> dict[str, ast.Module]:
+    """Every module below helpers/ by its dotted name, as a syntax tree."""
+    found = {}
+    for path in sorted(helpers.rglob("*.py")):
+        parts = ("helpers", *path.relative_to(helpers).with_suffix("").parts)
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        found[name] = ast.parse(path.read_text())
+    return found
+
+
+def imports(name: str, tree: ast.Module, known: set[str], is_package: bool) -> set[str]:
+    """The modules of helpers that one imports, by name."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                up = name.split(".")[: len(name.split(".")) - node.level + (1 if is_package else 0)]
+                base = ".".join([*up, *([node.module] if node.module else [])])
+            inside = {f"{base}.{alias.name}" for alias in node.names}
+            found |= {i if i in known else base for i in inside}
+    return {i for i in found if i in known and i != name}
+
+
+def arrows(helpers: Path) -> dict[str, set[str]]:
+    trees = modules(helpers)
+    packages = {name for name in trees if (helpers.joinpath(*name.split(".")[1:]) / "__init__.py").is_file()}
+    return {name: imports(name, tree, set(trees), name in packages) for name, tree in trees.items()}
+
+
+def room(module: str) -> str:
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 else "__init__"
+
+
+def forbidden(found: dict[str, set[str]]) -> list[str]:
+    return sorted(
+        f"{module} -> {other}"
+        for module, others in found.items()
+        for other in others
+        if room(other) not in MAY[room(module)] and other != "helpers"
+    )
+
+
+def circles(found: dict[str, set[str]]) -> list[list[str]]:
+    """Modules that reach each other by imports, a circle at a time (a package's own __init__ counts as itself)."""
+    reach = {}
+    for start in found:
+        todo, seen = list(found[start]), set()
+        while todo:
+            module = todo.pop()
+            if module not in seen:
+                seen.add(module)
+                todo += found[module]
+        reach[start] = seen
+    return sorted({tuple(sorted({m, *(o for o in reach[m] if m in reach[o])})) for m in found if m in reach[m]})
+
+
+def test_no_room_knows_what_it_must_not():
+    assert forbidden(arrows(REPO / "helpers")) == []
+
+
+def test_no_imports_go_in_a_circle():
+    assert circles(arrows(REPO / "helpers")) == []
+
+
+@pytest.mark.parametrize(
+    "module, line, arrow",
+    [
+        ("core/waiting.py", "def f():\n    from helpers.sandbox import boot\n", "core.waiting -> helpers.sandbox.boot"),
+        ("components/network.py", "import helpers.command.main\n", "components.network -> helpers.command.main"),
+        ("command/record.py", "from helpers.components import minio\n", "command.record -> helpers.components.minio"),
+        ("sandbox/boot.py", "from ..components.minio import x\n", "sandbox.boot -> helpers.components.minio"),
+    ],
+)
+def test_one_arrow_turned_round_is_named(tmp_path, module, line, arrow):
+    for path in (REPO / "helpers").rglob("*.py"):
+        copy = tmp_path / path.relative_to(REPO)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_text(path.read_text())
+    with open(tmp_path / "helpers" / module, "a") as f:
+        f.write(line)
+    minio = tmp_path / "helpers/components/minio.py"
+    assert minio.is_file() or minio.with_suffix("").is_dir()
+    assert forbidden(arrows(tmp_path / "helpers")) == ["helpers." + arrow]
+
+
+def test_a_circle_is_named(tmp_path):
+    for name, line in (("a", "from helpers.core import b\n"), ("b", "def f():\n    import helpers.core.a\n")):
+        path = tmp_path / "helpers/core" / (name + ".py")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(line)
+    (tmp_path / "helpers/core/__init__.py").write_text("")
+    assert circles(arrows(tmp_path / "helpers")) == [("helpers.core.a", "helpers.core.b")]
+
+
+def too_large() -> list[str]:
+    found = []
+    for path in sorted((REPO / "helpers").rglob("*.py")):
+        text, where = path.read_text(), str(path.relative_to(REPO))
+        lines = text.count("\n")
+        if lines > MAX_LINES:
+            found.append(f"{where}: {lines} lines")
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.ClassDef):
+                public = [f for f in node.body if isinstance(f, ast.FunctionDef) and not f.name.startswith("_")]
+                if len(public) > MAX_METHODS:
+                    found.append(f"{where}: class {node.name} has {len(public)} public methods")
+            elif isinstance(node, ast.FunctionDef) and node.end_lineno - node.lineno >= MAX_FUNCTION:
+                found.append(f"{where}: {node.name} has {node.end_lineno - node.lineno + 1} lines")
+    return found
+
+
+def test_no_file_class_or_function_is_too_large():
+    assert too_large() == []

@@ -1,0 +1,74 @@
+"""The sandbox's Go folders: formatted, vetted, and their own tests, by the Go and in the caches that its recipes are built with."""
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from helpers.paths import SETUP, home
+from helpers.sandbox import builds, rootfs
+
+FOLDERS = [p.parent for p in sorted((SETUP / "sandbox").rglob("go.mod")) if any(p.parent.rglob("*.go"))]  # the others only pin what is built
+
+
+def toolchain() -> Path | None:
+    """The builder's Go where it is made, since its cache is warm; else this machine's."""
+    built = home("cache") / rootfs.builder_name() / rootfs.GO_PATH.lstrip("/")
+    own = shutil.which("go")
+    return built if (built / "go").is_file() else Path(own).resolve().parent if own else None
+
+
+@pytest.fixture(scope="module")
+def go():
+    """go("vet", "./...", cwd=folder): what it printed, with nothing but what go.mod and go.sum pin."""
+    bin = toolchain()
+    if bin is None:
+        pytest.skip("no Go here: ./runbook sandbox up makes the builder, which has one")
+    cache = home("cache", "build")
+    env = {**os.environ, "PATH": f"{bin}:{os.environ['PATH']}", "GOCACHE": str(cache / "go-build"), "GOMODCACHE": str(cache / "go-mod"),
+           "GOTOOLCHAIN": "local", "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly " + builds.GO_FLAGS}
+
+    def run(program: str, *words: str, cwd: Path) -> str:
+        done = subprocess.run([bin / program, *words], cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+    return run
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda p: p.name)
+def test_go(go, folder):
+    assert go("gofmt", "-l", ".", cwd=folder) == ""
+    go("go", "vet", "./...", cwd=folder)
+    if any(folder.rglob("*_test.go")):
+        go("go", "test", "-count=1", "./...", cwd=folder)
+
+
+def test_a_tool_counts_in_the_recipes_that_name_it(tmp_path, monkeypatch):
+    tools, recipe = tmp_path / "tools", tmp_path / "recipe"
+    shutil.copytree(builds.TOOLS, tools)
+    monkeypatch.setattr(builds, "TOOLS", tools)
+    recipe.mkdir()
+
+    def changed(file: str, script: str, module: str) -> bool:
+        """Does the recipe's hash change with the tool's file?"""
+        (recipe / "build.sh").write_text(script)
+        (recipe / "go.mod").write_text(module)
+        before = builds.recipe_hash(recipe)
+        (tools / file).write_text((tools / file).read_text() + "\n")
+        return builds.recipe_hash(recipe) != before
+
+    for file in ("incluster/incluster.go", "incluster/go.mod"):
+        assert changed(file, "go build", "replace runbook/incluster => ../../tools/incluster")
+        assert not changed(file, "python3 /tools/mkimage.py", "require golang.org/x/tools v0.1.0")
+    assert changed("mkimage.py", "python3 /tools/mkimage.py", "")
+    assert not changed("mkimage.py", "go build", "replace runbook/incluster => ../../tools/incluster")
+
+
+def test_the_doubles_own_go_is_of_one_version():
+    """One version of the language, so that no double reads its code differently from the others."""
+    said = {folder.name: line for folder in FOLDERS for line in (folder / "go.mod").read_text().splitlines() if line.startswith("go ")}
+    assert set(said.values()) == {"go 1.26.0"}, said
