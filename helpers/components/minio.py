@@ -1,10 +1,11 @@
-"""S3 object storage as a chapter proves it: with the minio client, through the SSH connection."""
+"""S3 object storage as a chapter sets it up and proves it: with the minio client, through the SSH connection."""
 
 from __future__ import annotations
 
 import datetime
 import io
 import os
+from pathlib import Path
 
 import urllib3
 from minio import Minio
@@ -14,53 +15,70 @@ from helpers.core import actions
 from helpers.core.actions import Action
 from helpers.core.errors import Unmet
 
+#: the systemd unit of MinIO's own service
+UNIT = Path(__file__).with_name("minio.service").read_text("utf-8")
 #: a bucket of the runbook's own; what install puts there, verify reads
 PROOF_BUCKET, KEPT, KEPT_BYTES = "runbook-proof", "kept.bin", bytes(range(256)) * 64
+
+
+def connect(endpoint, user=None, secret=None, timeout=10):
+    """A minio client of a host:port that tries nothing twice. user: None for a stranger; timeout: seconds."""
+    return Minio(
+        endpoint, access_key=user, secret_key=secret, secure=False, region="us-east-1", http_client=_http(timeout)
+    )
+
+
+def read(client, bucket, key):
+    """The object's bytes. S3Error when it is not there, or may not be had."""
+    response = client.get_object(bucket, key)
+    try:
+        return response.read()
+    finally:
+        response.close()
+        response.release_conn()
+
+
+def directory_is_ours(path):
+    """A probe: the data directory is new, empty, or MinIO's own."""
+    return (
+        f'[ -z "$(ls -A {path} 2>/dev/null)" ] || [ "$(stat -c %U {path})" = minio-user ] || '
+        f"{{ echo '{path} holds files of' $(stat -c %U {path}); exit 1; }}"
+    )
+
+
+def _http(timeout):
+    return urllib3.PoolManager(timeout=urllib3.Timeout(timeout), retries=False)
 
 
 class S3:
     """One S3 endpoint on the target. ch: the chapter; port: on the host; user: access key; secret: a Secret."""
 
     def __init__(self, ch, port, user, secret):
-        self.ch, self.user, self.secret = ch, user, secret
+        self.ch, self.user = ch, user
         self.endpoint = f"127.0.0.1:{ch.forward(port)}"
-        self.http = urllib3.PoolManager(timeout=urllib3.Timeout(10), retries=False)
-        self.client = self._client(user, secret.reveal())
-
-    def _client(self, user=None, secret=None):
-        return Minio(
-            self.endpoint,
-            access_key=user,
-            secret_key=secret,
-            secure=False,
-            region="us-east-1",
-            http_client=urllib3.PoolManager(timeout=urllib3.Timeout(10), retries=False),
-        )
-
-    # -- steps ---------------------------------------------------------------------------------
+        self.http = _http(10)
+        self.client = connect(self.endpoint, user, secret.reveal())
 
     def answering(self, unit):
-        """Action: the server answers its health check; installing waits for it up to 60 s, and ends at once when the unit failed."""
-        return Action(
+        """Action: the server answers its health check; installing waits up to 60 s, not for a unit that failed."""
+        return actions.waits(
+            self.ch,
             "wait for GET /minio/health/live",
-            self._unhealthy,
-            lambda: self.ch.wait(
-                "MinIO to answer",
-                lambda: self._unhealthy() is None,
-                failed=lambda: actions.why_unit_failed(self.ch.host, unit),
-                timeout=60,
-            ),
+            "MinIO to answer",
+            self.why_unhealthy,
+            failed=lambda: actions.why_unit_failed(self.ch.host, unit),
         )
 
-    def _unhealthy(self):
+    def why_unhealthy(self):
+        """None when the server answers its health check, else why not."""
         try:
             status = self.http.request("GET", f"http://{self.endpoint}/minio/health/live").status
         except urllib3.exceptions.HTTPError as e:
             return f"no answer on its port: {type(e).__name__}"
         return None if status == 200 else f"GET /minio/health/live answered {status}"
 
-    def takes_our_key(self):
-        """For a precondition: None when the server lists its buckets for our key."""
+    def why_key_refused(self):
+        """None when the server lists its buckets for our key, else why not."""
         try:
             self.client.list_buckets()
         except S3Error as e:
@@ -71,60 +89,57 @@ class S3:
 
     def bucket(self, name, delete=False):
         """Action: the bucket exists. Never emptied, never deleted by it, unless `delete`: then remove does both."""
-
-        def done():
-            return None if self.client.bucket_exists(name) else f"bucket {name} does not exist"
-
-        def undo():
-            for o in self.client.list_objects(name, recursive=True):
-                self.client.remove_object(name, o.object_name)
-            self.client.remove_bucket(name)
-
         return Action(
             f"PUT /{name}  (create the bucket)",
-            done,
+            lambda: None if self.client.bucket_exists(name) else f"bucket {name} does not exist",
             lambda: self.client.make_bucket(name),
-            undo if delete else None,
+            (lambda: self._delete_bucket(name)) if delete else None,
             absent=lambda: f"bucket {name} is there" if self.client.bucket_exists(name) else None,
         )
 
+    def _delete_bucket(self, name):
+        for o in self.client.list_objects(name, recursive=True):
+            self.client.remove_object(name, o.object_name)
+        self.client.remove_bucket(name)
+
     def kept_object(self):
         """Action: an object in the runbook's own bucket that later verifications read."""
+        return Action(f"PUT /{PROOF_BUCKET}/{KEPT}", self._why_not_kept, self._keep)
 
-        def done():
-            try:
-                return (
-                    None if self.get(PROOF_BUCKET, KEPT) == KEPT_BYTES else f"{PROOF_BUCKET}/{KEPT} has other content"
-                )
-            except S3Error as e:
-                return f"{PROOF_BUCKET}/{KEPT}: {e.code}"
+    def _why_not_kept(self):
+        try:
+            return None if self.get(PROOF_BUCKET, KEPT) == KEPT_BYTES else f"{PROOF_BUCKET}/{KEPT} has other content"
+        except S3Error as e:
+            return f"{PROOF_BUCKET}/{KEPT}: {e.code}"
 
-        def apply():
-            if not self.client.bucket_exists(PROOF_BUCKET):
-                self.client.make_bucket(PROOF_BUCKET)
-            self.client.put_object(PROOF_BUCKET, KEPT, io.BytesIO(KEPT_BYTES), len(KEPT_BYTES))
-
-        return Action(f"PUT /{PROOF_BUCKET}/{KEPT}", done, apply)
-
-    # -- proofs --------------------------------------------------------------------------------
+    def _keep(self):
+        if not self.client.bucket_exists(PROOF_BUCKET):
+            self.client.make_bucket(PROOF_BUCKET)
+        self.put(PROOF_BUCKET, KEPT, KEPT_BYTES)
 
     def get(self, bucket, key):
         """The object's bytes. S3Error when it is not there, or may not be had."""
-        response = self.client.get_object(bucket, key)
-        try:
-            return response.read()
-        finally:
-            response.close()
-            response.release_conn()
+        return read(self.client, bucket, key)
+
+    def put(self, bucket, key, content):
+        """Store these bytes."""
+        self.client.put_object(bucket, key, io.BytesIO(content), len(content))
+
+
+class Proofs:
+    """What chapter 05 proves of its S3 endpoint."""
+
+    def __init__(self, s3):
+        self.s3, self.ch, self.client = s3, s3.ch, s3.client
 
     def roundtrip(self):
         """Create, stat, get and delete an object of 1 MiB of random bytes; it is gone afterwards."""
         key, data = "roundtrip.bin", os.urandom(1 << 20)
-        self.client.put_object(PROOF_BUCKET, key, io.BytesIO(data), len(data))
+        self.s3.put(PROOF_BUCKET, key, data)
         size = self.client.stat_object(PROOF_BUCKET, key).size
         if size != len(data):
             raise Unmet(f"an object of {len(data)} bytes", f"{size} bytes")
-        if self.get(PROOF_BUCKET, key) != data:
+        if self.s3.get(PROOF_BUCKET, key) != data:
             raise Unmet("the bytes that were put", "other bytes")
         self.client.remove_object(PROOF_BUCKET, key)
         self._refused("NoSuchKey", lambda: self.client.stat_object(PROOF_BUCKET, key))
@@ -132,38 +147,39 @@ class S3:
     def kept(self):
         """The object that install left is there, of the right size and content."""
         size = self.client.stat_object(PROOF_BUCKET, KEPT).size
-        if size != len(KEPT_BYTES) or self.get(PROOF_BUCKET, KEPT) != KEPT_BYTES:
+        if size != len(KEPT_BYTES) or self.s3.get(PROOF_BUCKET, KEPT) != KEPT_BYTES:
             raise Unmet(f"the {len(KEPT_BYTES)} bytes that install wrote", f"{size} other bytes")
 
     def presigned(self):
         """A presigned link works without credentials, and no longer does with another object's name in it."""
         link = self.client.presigned_get_object(PROOF_BUCKET, KEPT, expires=datetime.timedelta(minutes=1))
-        got = self.http.request("GET", link)
+        got = self.s3.http.request("GET", link)
         if got.status != 200 or got.data != KEPT_BYTES:
             raise Unmet("the object, by its link", f"status {got.status}")
-        forged = self.http.request("GET", link.replace(KEPT, "other.bin"))
+        forged = self.s3.http.request("GET", link.replace(KEPT, "other.bin"))
         if forged.status != 403:
             raise Unmet("403 for a link changed by hand", f"status {forged.status}")
 
-    def refuses_wrong_secret(self):
-        self._refused("SignatureDoesNotMatch", self._client(self.user, "not-the-password").list_buckets)
+    def wrong_secret_is_refused(self):
+        """Our user with another secret key is not let in."""
+        self._refused("SignatureDoesNotMatch", connect(self.s3.endpoint, self.s3.user, "not-the-password").list_buckets)
 
-    def refuses_strangers(self):
+    def strangers_are_refused(self):
         """No credentials, an unknown user, and the defaults that MinIO ships with are all refused."""
-        self._refused("AccessDenied", self._client().list_buckets)
-        self._refused("InvalidAccessKeyId", self._client("minioadmin", "minioadmin").list_buckets)
+        self._refused("AccessDenied", connect(self.s3.endpoint).list_buckets)
+        self._refused("InvalidAccessKeyId", connect(self.s3.endpoint, "minioadmin", "minioadmin").list_buckets)
+
+    def survives_restart(self, unit):
+        """What was written is still there after a restart of the unit."""
+        actions.restart(self.ch.host, unit)
+        self.ch.wait("MinIO to answer again", lambda: self.s3.why_unhealthy() is None, timeout=60)
+        self.kept()
 
     def _refused(self, code, call):
         try:
             call()
         except S3Error as e:
             if e.code != code:
-                raise Unmet(code, e.code)
+                raise Unmet(code, e.code) from e
             return
         raise Unmet("refused with " + code, "it was let in")
-
-    def survives(self, restart):
-        """What was written is still there after restart()."""
-        restart()
-        self.ch.wait("MinIO to answer again", lambda: self._unhealthy() is None, timeout=60)
-        self.kept()

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, Callable, Iterable, Optional, Sequence, U
 
 from helpers.core import shell
 from helpers.core.catalogue import FETCH, Artifact
+from helpers.core.errors import NotYet
 
 if TYPE_CHECKING:
+    from helpers.core.chapter import Chapter
     from helpers.core.host import Host
 
 #: a bash probe (exit 0: it is so), or a callable that returns None when it is so and says why not otherwise
@@ -179,6 +181,36 @@ class Service(Action):
             f"[ ! -e {path} ] && ! systemctl is-active -q {q}",
             after_changes=True,
         )
+
+
+def waits(  # noqa: PLR0913 - its keywords are its interface
+    ch: Chapter,
+    shown: str,
+    what: str,
+    why_not: Probe,
+    *,
+    failed: Callable[[], str | None] | None = None,
+    timeout: float = 60,
+    do: str | None = None,
+) -> Action:
+    """Action: wait until `why_not` says that it is so. what: what is waited for.
+
+    failed, timeout (seconds), do: as for wait.
+    """
+
+    def ready() -> bool:
+        why = why_not_so(ch.host, why_not) if isinstance(why_not, str) else why_not()
+        if why is not None:
+            raise NotYet(why)
+        return True
+
+    return Action(shown, why_not, lambda: ch.wait(what, ready, failed=failed, timeout=timeout, do=do))
+
+
+def why_not_so(host: Host, probe: str) -> str | None:
+    """None when a bash probe holds on the host, else what it printed."""
+    ok, seen = host.ask(probe)
+    return None if ok else seen or "the probe says no"
 
 
 def restart(host: Host, unit: str) -> None:

@@ -62,7 +62,7 @@ def files(folder):
 def runbooks():
     """The runbook as a notebook needs it: helpers, chapters, and what they read in setup/."""
     found = []
-    for top in ("helpers", "notebooks", "setup/label-studio-setup"):
+    for top in ("helpers", "notebooks", "setup/label-studio-setup", "setup/pachyderm-setup"):
         found += [(top + "/" + p, path) for p, path in files(REPO / top) if not p.startswith(("command/", "sandbox/"))]
     return found + [("setup/" + n, REPO / "setup" / n) for n in ("catalogue.toml", "requirements-notebook.txt")]
 

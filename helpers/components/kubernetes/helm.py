@@ -69,9 +69,7 @@ class Helm:
     def _kubeconfig(self):
         """The cluster's own kubeconfig, its server at the end of a forwarded port; 0600, deleted at the verdict."""
         if self._config is None:
-            text = self.ch.host.run("microk8s config", raw=True).out
-            for secret in re.findall(r"(?:token|password|client-key-data): *(\S+)", text):
-                self.ch.masker.add(secret)
+            text = self.kube.config()
             server = re.search(r"server: *https://\S+?:(\d+)", text)
             if not server:
                 raise RunbookError(

@@ -9,7 +9,7 @@ import shlex
 import uuid
 from pathlib import Path
 
-from helpers.components.kubernetes import kubeconfig
+from helpers.components.kubernetes import kubeconfig, objects
 from helpers.core import catalogue
 from helpers.core.actions import Action
 from helpers.core.errors import NotYet, RunbookError, Unmet
@@ -82,6 +82,21 @@ class Kube:
         """`kubectl get ... -o json` as a dict."""
         return json.loads(self.kubectl("get " + arguments + " -o json"))
 
+    def config(self):
+        """The cluster's own kubeconfig, as `microk8s config` prints it. Its secrets are masked from now on."""
+        text = self.ch.host.run("microk8s config", raw=True).out
+        for secret in re.findall(r"(?:token|password|client-key-data): *(\S+)", text):
+            self.ch.masker.add(secret)
+        return text
+
+    def secret(self, name, namespace, values, labels=None):
+        """Action: a Secret with these values; see objects.secret."""
+        return objects.secret(self, name, namespace, values, labels)
+
+    def namespace(self, name, label):
+        """Action: the namespace exists, ours with this label ("key=value"); see objects.namespace."""
+        return objects.namespace(self, name, label)
+
     # -- steps ---------------------------------------------------------------------------------
 
     def ready(self, node="the node"):
@@ -102,20 +117,13 @@ class Kube:
 
     def merged(self, path, context, use):
         """Action: the operator's kubeconfig at `path` has this cluster as `context`; use: make it the current one."""
-
-        def incoming():
-            text = self.ch.host.run("microk8s config", raw=True).out
-            for secret in re.findall(r"(?:token|password|client-key-data): *(\S+)", text):
-                self.ch.masker.add(secret)
-            return text
-
         shown = "kubectl config: cluster, user and context {} into {}".format(
             context, str(path).replace(str(Path.home()), "~")
         )
         return Action(
             shown,
-            lambda: kubeconfig.differs(path, incoming(), context, use),
-            lambda: kubeconfig.merge(path, incoming(), context, use),
+            lambda: kubeconfig.differs(path, self.config(), context, use),
+            lambda: kubeconfig.merge(path, self.config(), context, use),
             lambda: kubeconfig.remove(path, context),
             absent=lambda: None if kubeconfig.entry(path, context) is None else f"context {context} is still there",
         )

@@ -2,6 +2,8 @@
 
 import hashlib
 import struct
+import subprocess
+import sys
 import zlib
 
 from helpers.components.pachyderm import dataset
@@ -38,9 +40,16 @@ def test_the_bytes_are_the_same_everywhere():
     assert hashlib.sha256(all_bytes).hexdigest() == "c69a57802a6b0c3a961c82471c751d8f6bffd9449943648ccb739813031a359d"
 
 
+def test_the_program_beside_them_still_makes_them_byte_for_byte(tmp_path):
+    program = dataset.PICTURES.parent / "make_pictures.py"
+    subprocess.run([sys.executable, "-B", str(program), str(tmp_path)], cwd=str(tmp_path), check=True)
+    made = {f"{p.parent.name}/{p.name}": p.read_bytes() for p in sorted(tmp_path.rglob("*.png"))}
+    assert made == dataset.files()
+
+
 def test_each_is_a_png_of_28_by_28_with_a_drawing_on_black():
-    for path, _, rows in dataset.images():
-        assert decode(dataset.png(rows)) == rows
+    for path, label, rows in dataset.images():
+        assert path.startswith(f"{label}_") and decode(dataset.files()[path]) == decode(dataset.png(rows)) == rows
         assert len(rows) == 28 and {len(r) for r in rows} == {28}
         assert rows[0][0] == rows[27][27] == 0 and max(map(max, rows)) > 130, path
         assert 60 < sum(v > 40 for r in rows for v in r) < 600, path
@@ -56,9 +65,9 @@ def test_idx_files_as_fashion_mnist_has_them():
 def test_one_more_is_new():
     path, content = dataset.one_more()
     assert path == "7_Sneaker/new.png" and path not in dataset.files() and content not in dataset.files().values()
-    assert (
-        len(decode(content)) == 28 and dataset.one_more()[1] != content and dataset.one_more(9) == dataset.one_more(9)
-    )
+    rows = decode(content)
+    assert len(rows) == 28 and {len(row) for row in rows} == {28}
+    assert dataset.one_more()[1] != content and dataset.one_more(9) == dataset.one_more(9)
 
 
 def test_an_outline_is_what_differs_from_right_and_below():

@@ -1,0 +1,107 @@
+"""The jobs that a commit starts in Pachyderm's pipelines: which, how they end, and what their code said last."""
+
+from __future__ import annotations
+
+import time
+
+from helpers.components.pachyderm.client import SPACE
+
+STARTING, RUNNING, FAILURE, SUCCESS, KILLED = range(5)  # pps.JobState
+_FAILED, _CRASHING = 3, 6  # pps.PipelineState
+#: seconds; a pod that waits for an image is called crashing, too
+_CRASHING_FOR = 15
+
+
+class Jobs:
+    """Jobs of one Pachyderm (client.Pachyderm)."""
+
+    def __init__(self, pach):
+        self.pach = pach
+
+    @property
+    def client(self):
+        return self.pach.client
+
+    def job(self, commit, pipeline):
+        """The newest JobInfo that this commit, or what was made from it, started in a pipeline; None while none."""
+        for output in self.client.list_commit(pipeline, number=50):
+            if any(p.commit.id == commit.id for p in output.provenance):
+                # Before a commit's own job is made, the one of the commit before is listed.
+                for info in self.client.list_job(pipeline_name=pipeline, output_commit=output.commit):
+                    if info.output_commit.id == output.commit.id:
+                        return info
+        return None
+
+    def follow(self, commit, pipeline, timeout=180):
+        """Wait for the job that this commit starts in a pipeline, also one further down; returns its JobInfo.
+
+        RunbookError with the last lines of the pipeline's code when it fails, and with the cluster's words when its
+        workers cannot start; TimedOut otherwise.
+        """
+        watch = _Watch(self, commit, pipeline)
+        return self.pach.ch.wait(
+            f"pipeline {pipeline} to process the commit",
+            watch.done,
+            watch.why_hopeless,
+            timeout=timeout,
+            do=f"On the host: microk8s kubectl get pods -n {SPACE}; the worker's log: "
+            f"microk8s kubectl logs -n {SPACE} -l pipelineName={pipeline} -c user",
+        )
+
+    def told(self, job, pipeline):
+        """A failed job in words: the last lines of its code, or Pachyderm's reason."""
+        for _ in range(10):  # the last lines come a moment after the job's end
+            lines = self.last_lines(job.job.id)
+            if lines or job.reason.startswith("inputs failed"):
+                break
+            time.sleep(0.5)
+        if not lines:
+            return f"the job of pipeline {pipeline} failed: {job.reason}"
+        return "the job of pipeline {} failed. The last lines of its code:\n{}".format(pipeline, "\n".join(lines))
+
+    def last_lines(self, job, most=8):
+        """What the user's code printed last in a job, in the last of its tries."""
+        lines = []
+        for message in self.client.get_job_logs(job):
+            if message.user:
+                lines.append(message.message.rstrip())
+            elif "beginning to run user code" in message.message:
+                lines = []
+        return [line for line in lines if line][-most:]
+
+
+class _Watch:
+    """A pipeline while its job is waited for."""
+
+    def __init__(self, jobs, commit, pipeline):
+        self.jobs, self.commit, self.pipeline = jobs, commit, pipeline
+        self._crashing_since = None
+
+    def done(self):
+        info = self.jobs.job(self.commit, self.pipeline)
+        return info if info is not None and info.state == SUCCESS else None
+
+    def why_hopeless(self):
+        info = self.jobs.job(self.commit, self.pipeline)
+        if info is not None and info.state in (FAILURE, KILLED):
+            return self.jobs.told(info, self.pipeline)
+        state = self.jobs.client.inspect_pipeline(self.pipeline)
+        if state.state == _FAILED or self._crashes(state.state == _CRASHING):
+            return f"pipeline {self.pipeline} cannot run: {state.reason}"
+        return self._trouble()
+
+    def _crashes(self, now):
+        if not now:
+            self._crashing_since = None
+        elif self._crashing_since is None:
+            self._crashing_since = time.monotonic()
+        return now and time.monotonic() - self._crashing_since > _CRASHING_FOR
+
+    def _trouble(self):
+        pod = f"/{worker(self.pipeline)}-v"
+        return next((text for text, final in self.jobs.pach.kube.troubles() if final and pod in text), None)
+
+
+def worker(pipeline):
+    """What the workers of a pipeline are called in the cluster; -v and the pipeline's version follow."""
+    return "pipeline-" + pipeline.replace("_", "-").lower()

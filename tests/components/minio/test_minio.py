@@ -1,0 +1,140 @@
+"""MinIO's steps and proofs, on the S3 server that stands in for it, and on ports where nobody answers."""
+
+import json
+import os
+import subprocess
+
+import pytest
+from minio.error import S3Error
+
+from helpers.components import minio
+from helpers.components.minio import KEPT, KEPT_BYTES, PROOF_BUCKET, S3, Proofs
+from helpers.core import catalogue, notebooks
+from helpers.core.chapter import Chapter
+from helpers.core.errors import Unmet
+from helpers.core.host import free_port
+from helpers.core.secrets import Secret
+from helpers.core.waiting import wait
+from helpers.sandbox import builds
+
+USER, SECRET = "runbook", Secret("minio-root", "not-a-real-password")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """The port of a server; RUNBOOK_MINIO_BIN, or the one that the sandbox's mirror serves."""
+    given = os.environ.get("RUNBOOK_MINIO_BIN")
+    program = given or builds.build("minio", print) / "out" / catalogue.load()["minio"].path
+    port, data = free_port(), tmp_path_factory.mktemp("minio")
+    command = [str(program), "server", "--address", f"127.0.0.1:{port}", str(data)]
+    env = {"PATH": "/usr/bin:/bin", "HOME": str(data)}
+    env.update(MINIO_ROOT_USER=USER, MINIO_ROOT_PASSWORD=SECRET.reveal())
+    process = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    client = minio.connect(f"127.0.0.1:{port}", USER, SECRET.reveal())
+    wait("the S3 server", lambda: client.list_buckets() is not None, every=0.05)
+    yield port
+    process.terminate()
+    process.wait(timeout=10)
+
+
+@pytest.fixture
+def chapter(monkeypatch, tmp_path):
+    # Only this test's logs and secrets are its own: the server comes out of the caches.
+    monkeypatch.setenv("RUNBOOK_HOME", str(tmp_path / "home"))
+    notebook = notebooks.find("minio")
+    return Chapter(notebook, notebook.check({"target": "local", "origin": "upstream"}))
+
+
+@pytest.fixture
+def s3(server, chapter):
+    return S3(chapter, server, USER, SECRET)
+
+
+def test_a_server_that_answers_and_takes_our_key(s3):
+    assert s3.why_unhealthy() is None and s3.why_key_refused() is None
+    action = s3.answering("minio")
+    assert action.probe() is None
+    action.apply()
+
+
+def test_one_that_does_not_is_told_in_words(chapter, server):
+    nobody = S3(chapter, free_port(), USER, SECRET)
+    assert nobody.why_unhealthy() == "no answer on its port: NewConnectionError"
+    assert nobody.why_key_refused() == "no answer from MinIO: NewConnectionError"
+    other = S3(chapter, server, USER, Secret("minio-root", "another-password"))
+    assert other.why_key_refused() == "MinIO refuses our key: SignatureDoesNotMatch"
+
+
+def test_a_bucket_is_made_and_deleted_only_where_that_is_meant(s3):
+    action = s3.bucket("ours", delete=True)
+    assert action.probe() == "bucket ours does not exist" and action.absent() is None
+    action.apply()
+    s3.put("ours", "in/a/folder", b"x")
+    assert action.probe() is None and action.absent() == "bucket ours is there"
+    action.undo()
+    assert action.absent() is None and s3.bucket("ours").undo is None
+
+
+def test_an_object_is_read_whole_and_a_missing_one_is_the_servers_error(s3):
+    s3.bucket("readable").apply()
+    s3.put("readable", "empty", b"")
+    s3.put("readable", "a", b"content")
+    assert minio.read(s3.client, "readable", "a") == s3.get("readable", "a") == b"content"
+    assert s3.get("readable", "empty") == b""
+    with pytest.raises(S3Error) as e:
+        s3.get("readable", "missing")
+    assert e.value.code == "NoSuchKey"
+
+
+def test_the_kept_object_is_put_once_and_again_when_it_is_another(s3):
+    action, prove = s3.kept_object(), Proofs(s3)
+    assert action.probe() in (f"{PROOF_BUCKET}/{KEPT}: NoSuchBucket", None)
+    action.apply()
+    assert action.probe() is None
+    prove.kept()
+    s3.put(PROOF_BUCKET, KEPT, KEPT_BYTES[::-1])
+    assert action.probe() == f"{PROOF_BUCKET}/{KEPT} has other content"
+    with pytest.raises(Unmet, match="bytes that install wrote"):
+        prove.kept()
+    action.apply()
+    assert action.probe() is None
+
+
+def test_every_proof_holds_on_a_server_that_is_as_it_should_be(s3):
+    s3.kept_object().apply()
+    prove = Proofs(s3)
+    for proof in (prove.roundtrip, prove.presigned, prove.wrong_secret_is_refused, prove.strangers_are_refused):
+        proof()
+    assert [o.object_name for o in s3.client.list_objects(PROOF_BUCKET)] == [KEPT]
+
+
+def test_a_stranger_who_is_let_in_is_told(s3):
+    s3.kept_object().apply()
+    public = {"Effect": "Allow", "Principal": "*", "Action": ["s3:GetObject"]}
+    public["Resource"] = [f"arn:aws:s3:::{PROOF_BUCKET}/*"]
+    s3.client.set_bucket_policy(PROOF_BUCKET, json.dumps({"Version": "2012-10-17", "Statement": [public]}))
+    stranger = minio.connect(s3.endpoint)
+    try:
+        with pytest.raises(Unmet) as e:
+            Proofs(s3)._refused("AccessDenied", lambda: minio.read(stranger, PROOF_BUCKET, KEPT))
+        assert e.value.saw == "it was let in"
+    finally:
+        s3.client.delete_bucket_policy(PROOF_BUCKET)
+    Proofs(s3)._refused("AccessDenied", lambda: minio.read(stranger, PROOF_BUCKET, KEPT))
+
+
+def test_the_directory_may_be_new_empty_or_minios_own(chapter, tmp_path):
+    chapter.host.connect()
+    folder = tmp_path / "data"
+    probe = minio.directory_is_ours(folder)
+    assert chapter.host.ask(probe).ok
+    folder.mkdir()
+    assert chapter.host.ask(probe).ok
+    (folder / "somebodys").write_text("")
+    ok, said = chapter.host.ask(probe)
+    assert not ok and said == f"{folder} holds files of {folder.owner()}"
+
+
+def test_the_unit_is_a_whole_one():
+    lines = minio.UNIT.splitlines()
+    assert lines[0] == "[Unit]" and "User=minio-user" in lines and minio.UNIT.endswith("multi-user.target\n")

@@ -1,0 +1,166 @@
+"""Pachyderm's deployment: what it must not meet, what differs in the cluster, etcd's volume; kubectl stands in."""
+
+import json
+
+import pytest
+import stand_in
+
+from helpers.components.pachyderm import deployment
+from helpers.components.pachyderm.client import Pachyderm
+from helpers.components.pachyderm.deployment import Deployment
+from helpers.core import shell
+from helpers.core.host import Host
+
+SERVICE = {"kind": "Service", "apiVersion": "v1", "metadata": {"name": "pachd"}, "spec": {"ports": []}}
+
+
+class Pachctl:
+    """In the place of a process: prints one document."""
+
+    version = "1.13.2"
+
+    def missing(self):
+        return None
+
+    def run(self, *arguments, **kw):
+        return json.dumps(SERVICE)
+
+
+@pytest.fixture
+def made(monkeypatch, own_home):
+    def make(answer, store="local"):
+        ch = stand_in.chapter(monkeypatch, "pachyderm", answer)
+        return Deployment(Pachyderm(ch), Pachctl(), store, ("10.0.1.1:9000", "runbook", ch.secret("minio-root")))
+
+    return make
+
+
+@pytest.mark.parametrize(
+    "images, why",
+    [
+        ("", None),
+        ("pachyderm registry.example/pachyderm/pachd:1.13.2\n", None),
+        ("pachyderm pachyderm/pachd:1.12.0\n", "pachd there is 1.12.0, pachctl here 1.13.2"),
+        (
+            "other pachyderm/pachd:1.13.2\n",
+            "a Pachyderm is deployed in namespace other already: pachyderm/pachd:1.13.2",
+        ),
+    ],
+)
+def test_another_version_is_left_alone(made, images, why):
+    assert made(lambda script, stdin: images).why_other_version() == why
+
+
+@pytest.mark.parametrize(
+    "backend, store, why",
+    [
+        ("", "minio", None),
+        ("AMAZON", "minio", None),
+        ("LOCAL", "minio", "its data lie in local"),
+        ("AMAZON", "local", "its data lie in minio"),
+        ("GOOGLE", "local", "its data lie in GOOGLE"),
+    ],
+)
+def test_another_store_would_begin_empty(made, backend, store, why):
+    assert made(lambda script, stdin: backend, store).why_other_store() == why
+
+
+def cluster(after, now, available="1 1"):
+    """A host whose server would make `after` of what is applied, and has `now`."""
+
+    def answer(script, stdin):
+        if "machine-id" in script:
+            return "0123"
+        if "dry-run=server" in script:
+            return json.dumps({"items": after}) + "\n@@@\n" + (json.dumps({"items": now}) if now else "")
+        return "" if available == "1 1" else (1, "deployment pachyderm/pachd: 0 of 1 pods available", "")
+
+    return answer
+
+
+def test_what_differs_in_the_cluster_is_told(made):
+    noted = dict(SERVICE, metadata={"name": "pachd", "uid": "1"}, status={"x": 1})
+    other = dict(SERVICE, spec={"ports": [{"port": 1}]})
+    etcd = dict(SERVICE, metadata={"name": "etcd"})
+    assert made(cluster([SERVICE], [noted])).deployed().probe() is None
+    assert made(cluster([SERVICE, etcd], [other])).deployed().probe() == "missing: service/etcd; changed: service/pachd"
+    assert made(cluster([SERVICE], None)).deployed().probe() == "missing: service/pachd"
+    away = made(cluster([SERVICE], [SERVICE], "0 1")).deployed().probe()
+    assert away == "deployment pachyderm/pachd: 0 of 1 pods available"
+
+
+def test_what_the_server_refuses_is_told_and_a_missing_namespace_means_not_deployed(made):
+    def answer(said):
+        return lambda script, stdin: (1, "", said) if "dry-run" in script else "0123"
+
+    missing = 'Error from server (NotFound): namespaces "pachyderm" not found\n'
+    assert made(answer(missing)).deployed().probe() == "not deployed"
+    assert made(answer("warning\nthe server is away\n")).deployed().probe() == "the server is away"
+
+
+def test_it_is_gone_when_neither_objects_nor_its_folder_are_left(made):
+    assert made(lambda script, stdin: "\n").deployed().absent() is None
+    left = made(lambda script, stdin: "namespace/pachyderm\n/var/pachyderm\n").deployed().absent()
+    assert left == "still there: namespace/pachyderm, /var/pachyderm"
+
+
+def test_a_repository_that_the_chapter_did_not_make_keeps_remove_from_it(made):
+    found = made(lambda script, stdin: "10.0.0.1")
+    found.pach.repositories = lambda: ["fmnist", "mine", "outline"]
+    assert found.why_data_of_others(["fmnist", "outline"]) == "repositories that this chapter did not make: mine"
+    assert found.why_data_of_others(["fmnist", "outline", "mine"]) is None
+    del found.pach.repositories
+    assert made(lambda script, stdin: (1, "", "no such service")).why_data_of_others([]) is None
+
+
+# The scripts run here, with a function in the place of microk8s.
+
+
+@pytest.fixture
+def host():
+    host = Host("local")
+    host.connect()
+    return host
+
+
+@pytest.mark.parametrize(
+    "claim, volume, why",
+    [
+        ("Bound v1 ", "Bound Retain claim ", None),
+        (None, "", "etcd's claim claim is missing: its pods have nowhere to write"),
+        ("Pending  ", "", "etcd's claim claim is Pending, not Bound"),
+        ("Bound v1 2021-01-01", "", "etcd's claim claim is being deleted: it goes when etcd's pod ends"),
+        ("Bound v1 ", None, "etcd's volume v1 is missing"),
+        ("Bound v1 ", "Released Retain claim ", "etcd's volume v1 is Released, not bound to claim"),
+        ("Bound v1 ", "Bound Retain other ", "etcd's volume v1 is Bound, not bound to claim"),
+        ("Bound v1 ", "Bound Retain claim 2021-01-01", "etcd's volume v1 is being deleted"),
+        ("Bound v1 ", "Bound Delete claim ", "etcd's volume would be deleted with its claim (policy Delete)"),
+    ],
+)
+def test_etcds_volume_must_outlive_its_claim(host, claim, volume, why):
+    pvc, pv = (f"echo '{text}'" if text is not None else "return 1" for text in (claim, volume))
+    microk8s = f"microk8s() {{ case $3 in pvc) {pvc};; pv) {pv};; esac; }}\n"
+    probe = shell.script(deployment.HERE / "claim_is_kept.sh", "pachyderm", "claim")
+    assert host.ask(microk8s + probe) == (why is None, why or "")
+
+
+def test_remove_takes_the_namespace_what_is_beside_it_and_the_volumes(host, tmp_path):
+    (tmp_path / "data" / "etcd").mkdir(parents=True)
+    log = tmp_path / "log"
+    microk8s = f'microk8s() {{ echo "$*" >> {log}; case $3 in pv) [ $2 = delete ] || echo "v1 v2 ";; esac; }}\n'
+    host.run(microk8s + shell.script(deployment.HERE / "remove.sh", "no-such-space", tmp_path / "data"))
+    assert not (tmp_path / "data").exists()
+    asked, *did = log.read_text().splitlines()
+    assert '@.spec.claimRef.namespace=="no-such-space"' in asked
+    assert [" ".join(line.split()[1:4]) for line in did] == [
+        "delete namespace no-such-space",
+        "delete clusterrole,clusterrolebinding -l",
+        "delete pv v1",
+        "delete pv v2",
+    ]
+
+
+def test_what_is_compared_is_asked_in_one_call(host):
+    microk8s = 'microk8s() { echo "$2 $(cat)"; }\n'
+    said = host.run(microk8s + shell.script(deployment.HERE / "compare.sh"), stdin="list", raw=True).out
+    assert said == "apply list\n@@@\nget list\n"

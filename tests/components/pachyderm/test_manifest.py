@@ -1,0 +1,173 @@
+"""Pachyderm's manifest, made of what pachctl prints: no key on a command line, no port of the host."""
+
+import base64
+import json
+from pathlib import Path
+
+import pytest
+import stand_in
+
+from helpers.components.pachyderm import manifest
+from helpers.core.secrets import Secret
+
+#: documents as `pachctl deploy custom ... -o json` of 1.13.2 prints them, shortened
+SERVICE = {
+    "kind": "Service",
+    "apiVersion": "v1",
+    "metadata": {"name": "pachd", "namespace": "pachyderm", "creationTimestamp": None},
+    "status": {"loadBalancer": {}},
+    "spec": {
+        "type": "NodePort",
+        "selector": {"app": "pachd"},
+        "ports": [
+            {"name": "api-grpc-port", "port": 650, "targetPort": 0, "nodePort": 30650},
+            {"name": "s3gateway-port", "port": 600, "targetPort": 0, "nodePort": 30600},
+        ],
+    },
+}
+ETCD = {
+    "kind": "Service",
+    "apiVersion": "v1",
+    "metadata": {"name": "etcd", "namespace": "pachyderm"},
+    "status": {},
+    "spec": {"type": "NodePort", "ports": [{"name": "client-port", "port": 2379, "targetPort": 0, "nodePort": 32379}]},
+}
+SECRET = {
+    "kind": "Secret",
+    "apiVersion": "v1",
+    "metadata": {"name": "pachyderm-storage-secret"},
+    "data": {
+        "amazon-id": base64.b64encode(b"access-key").decode(),
+        "amazon-secret": base64.b64encode(b"secret-key").decode(),
+        "custom-endpoint": "eA==",
+    },
+}
+SET = {
+    "kind": "StatefulSet",
+    "apiVersion": "apps/v1",
+    "metadata": {"name": "etcd"},
+    "spec": {
+        "volumeClaimTemplates": [
+            {
+                "metadata": {
+                    "name": "etcd-storage",
+                    "labels": {"app": "etcd"},
+                    "annotations": {"volume.beta.kubernetes.io/storage-class": "microk8s-hostpath"},
+                },
+                "spec": {"accessModes": ["ReadWriteOnce"]},
+            }
+        ]
+    },
+}
+
+
+class Pachctl:
+    """In the place of a process: prints what pachctl prints, and keeps what it was given."""
+
+    version = "1.13.2"
+
+    def __init__(self):
+        self.given = []
+
+    def run(self, *arguments, **kw):
+        self.given.append((arguments, kw))
+        return "\n".join(json.dumps(d, indent=2) for d in (SERVICE, ETCD, SECRET, SET)) + "\n"
+
+
+@pytest.fixture
+def made(own_home, monkeypatch):
+    def make(expose="cluster", store="minio"):
+        ch = stand_in.chapter(monkeypatch, "pachyderm", lambda script, stdin: {"cat /etc/machine-id": "0123\n"}[script])
+        minio = ("10.0.1.1:9000", "runbook", Secret("minio-root", "very-secret-key"))
+        return manifest.Manifest(ch, Pachctl(), store, minio, expose)
+
+    return make
+
+
+def by_name(docs):
+    return {(d["kind"], d["metadata"]["name"]): d for d in docs}
+
+
+def test_json_documents_one_after_the_other_are_parsed():
+    assert manifest.parse('{"a": 1}\n{\n "b": [2]}\n\n') == [{"a": 1}, {"b": [2]}] and manifest.parse(" \n") == []
+
+
+def test_no_key_is_in_what_pachctl_is_given_and_both_are_in_what_is_applied(made):
+    pach = made()
+    secret = by_name(pach.documents())["Secret", "pachyderm-storage-secret"]["data"]
+    assert [base64.b64decode(secret[k]) for k in ("amazon-id", "amazon-secret")] == [b"runbook", b"very-secret-key"]
+    ((arguments, kw),) = pach.pachctl.given
+    assert "very-secret-key" not in " ".join(arguments) and arguments[-6:] == (
+        "none",
+        "10",
+        "pachyderm",
+        "access-key",
+        "secret-key",
+        "10.0.1.1:9000",
+    )
+    assert json.loads(Path(kw["env"]["PACH_CONFIG"]).read_text())["v2"]["metrics"] is False
+    assert {"--no-expose-docker-socket", "--dry-run", "--disable-ssl"} <= set(
+        arguments
+    ) and "--cluster-deployment-id" in arguments
+
+
+def test_local_needs_no_object_store(made):
+    arguments = made(store="local").arguments()
+    assert (
+        arguments[:2] == ["deploy", "local"]
+        and arguments[-2:] == ["--host-path", "/var/pachyderm"]
+        and "--no-expose-docker-socket" in arguments
+    )
+
+
+def test_by_default_no_port_of_the_host_is_opened(made):
+    docs = by_name(made().documents())
+    for name in ("pachd", "etcd"):
+        spec = docs["Service", name]["spec"]
+        assert spec["type"] == "ClusterIP" and not any("nodePort" in p for p in spec["ports"])
+    ports = {p["port"]: p["targetPort"] for p in docs["Service", "pachd"]["spec"]["ports"]}
+    assert ports == {650: 650, 600: 600, 30650: 650, 30600: 600}, "pachd's own port stays the first"
+    assert docs["Service", "pachd"]["spec"]["ports"][0]["port"] == 650
+
+
+@pytest.mark.parametrize("expose, kind", [("node", "NodePort"), ("loadbalancer", "LoadBalancer")])
+def test_exposed_on_request_but_never_etcd(made, expose, kind):
+    docs = by_name(made(expose).documents())
+    assert docs["Service", "pachd"]["spec"]["type"] == kind and docs["Service", "etcd"]["spec"]["type"] == "ClusterIP"
+    assert {p["port"]: p.get("nodePort") for p in docs["Service", "pachd"]["spec"]["ports"]} == {
+        650: None,
+        600: None,
+        30650: 30650,
+        30600: 30600,
+    }
+
+
+def test_the_claim_names_its_class_in_the_present_way(made):
+    claim = by_name(made().documents())["StatefulSet", "etcd"]["spec"]["volumeClaimTemplates"][0]
+    assert claim["spec"]["storageClassName"] == "microk8s-hostpath" and "annotations" not in claim["metadata"]
+
+
+def test_what_the_server_notes_on_an_object_is_no_difference():
+    live = {
+        "kind": "Service",
+        "metadata": {
+            "name": "a",
+            "uid": "1",
+            "resourceVersion": "2",
+            "annotations": {"kubectl.kubernetes.io/last-applied-configuration": "{}"},
+        },
+        "spec": {"x": 1},
+        "status": {"y": 2},
+    }
+    plain = {"kind": "Service", "metadata": {"name": "a"}, "spec": {"x": 1}}
+    assert manifest.essence(live) == manifest.essence(plain) != manifest.essence(dict(plain, spec={"x": 2}))
+
+
+def test_it_is_made_once_and_again_when_it_is_forgotten(made):
+    pach = made()
+    assert pach.documents() is pach.documents() and len(pach.pachctl.given) == 1
+    pach.forget()
+    pach.documents()
+    assert len(pach.pachctl.given) == 2
+    assert json.loads(pach.text())["items"][0]["metadata"] == {"name": "pachyderm", "labels": {"suite": "pachyderm"}}
+    assert pach.claim()["metadata"]["labels"] == {"app": "etcd"}

@@ -1,0 +1,210 @@
+"""PostgreSQL's steps and proofs, on a real server of this machine where there is one."""
+
+import ipaddress
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import psycopg
+import pytest
+import stand_in
+
+from helpers.components import postgres
+from helpers.components.postgres import Postgres, Proofs
+from helpers.core import notebooks
+from helpers.core.chapter import Chapter
+from helpers.core.errors import Unmet
+from helpers.core.host import free_port
+from helpers.core.waiting import wait
+
+PROGRAMS = max(Path("/usr/lib/postgresql").glob("*/bin/initdb"), default=Path()).parent
+needs_a_server = pytest.mark.skipif(
+    not (PROGRAMS / "initdb").exists() or os.getuid() != 0, reason="PostgreSQL's own programs and root are needed"
+)
+
+
+class Server:
+    """A PostgreSQL of the tests' own, run as the user postgres, its socket where psql looks for it."""
+
+    def __init__(self, folder):
+        self.data, self.port = folder / "data", free_port()
+        self._as_postgres("initdb", "-D", self.data, "--auth-local=peer", "--auth-host=scram-sha-256", "-E", "UTF8")
+        self.process = subprocess.Popen(
+            ["runuser", "-u", "postgres", "--", PROGRAMS / "postgres", "-D", self.data, "-p", str(self.port)],
+            stderr=subprocess.DEVNULL,
+        )
+        wait("PostgreSQL", lambda: self.sql("select 1") == "1\n", every=0.1)
+
+    def _as_postgres(self, program, *words):
+        subprocess.run(["runuser", "-u", "postgres", "--", PROGRAMS / program, *words], check=True, capture_output=True)
+
+    def sql(self, text):
+        command = ["runuser", "-u", "postgres", "--", "psql", "-p", str(self.port), "-AtXqc", text]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+    def rules(self, text):
+        """Put a new pg_hba.conf in force; returns the one of before."""
+        file = self.data / "pg_hba.conf"
+        before = file.read_text()
+        file.write_text(text)
+        self.sql("select pg_reload_conf()")
+        return before
+
+    def stop(self):
+        self._as_postgres("pg_ctl", "-D", self.data, "stop", "-m", "immediate")
+        self.process.wait(timeout=30)
+
+
+@pytest.fixture(scope="module")
+def server():
+    folder = Path(tempfile.mkdtemp(prefix="postgres-"))
+    shutil.chown(folder, "postgres")
+    running = Server(folder)
+    yield running
+    running.stop()
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def db(server, own_home):
+    notebook = notebooks.find("postgres")
+    ch = Chapter(notebook, notebook.check({"target": "local", "origin": "upstream"}))
+    ch.host.connect()
+    ch.host.require_root()
+    return Postgres(ch, server.port)
+
+
+@pytest.fixture
+def made(db, server):
+    """A database that the step made, with the kept row; dropped again."""
+    action = db.database("tried", drop=True)
+    action.apply()
+    db.kept_row("tried").apply()
+    yield Proofs(db, "tried", "")
+    db.ch.host.run(action.undo)
+
+
+@needs_a_server
+def test_a_database_is_made_once_and_dropped_only_where_remove_is_meant_to(db, server):
+    action = db.database("new", drop=True)
+    with pytest.raises(psycopg.OperationalError):
+        action.probe()
+    assert db.ch.host.ask(action.absent).ok
+    action.apply()
+    assert action.probe() is None and not db.ch.host.ask(action.absent).ok
+    owner = (
+        "select rolname, left(rolpassword, 13) from pg_database d join pg_authid a on a.oid = d.datdba where datname"
+    )
+    assert server.sql(f"{owner} = 'new'") == "new|SCRAM-SHA-256\n"
+    server.sql("alter role new password 'of-somebody-else'")
+    with pytest.raises(psycopg.OperationalError):
+        action.probe()
+    action.apply()
+    assert action.probe() is None, "the role and the database were there; the password is ours again"
+    db.ch.host.run(action.undo)
+    assert db.ch.host.ask(action.absent).ok and db.database("new").undo is None
+
+
+def test_the_password_travels_on_standard_input_only(monkeypatch, own_home):
+    heard = []
+    ch = stand_in.chapter(monkeypatch, "postgres", lambda script, stdin: heard.append((script, stdin)) or "", "install")
+    Postgres(ch, 5432).database("runbook").apply()
+    password = ch.secret("postgres-runbook").reveal()
+    ((script, stdin),) = heard
+    assert password not in script and f"password '{password}'" in stdin
+
+
+@needs_a_server
+def test_the_kept_row_is_made_once_and_read_back(db, made):
+    action = db.kept_row("tried")
+    assert action.probe() is None and made.kept() is None
+    with db.connect("tried") as link:
+        link.execute("delete from runbook_proof")
+    assert "missing" in action.probe()
+    with pytest.raises(Unmet):
+        made.kept()
+    with db.connect("tried") as link:
+        link.execute("drop table runbook_proof")
+    assert "does not exist" in action.probe()
+    action.apply()
+    assert action.probe() is None
+
+
+@needs_a_server
+def test_rows_come_back_and_a_wrong_password_does_not_get_in(made, server):
+    made.roundtrip()
+    made.wrong_password_is_refused()
+    kept = server.rules("local all postgres peer\nhost all all 127.0.0.1/32 trust\n")
+    try:
+        wait("the new rules", lambda: made.db.connect("tried", "any").close() is None, every=0.1)
+        with pytest.raises(Unmet, match="refused") as e:
+            made.wrong_password_is_refused()
+        assert e.value.saw == "it was let in"
+        with pytest.raises(Unmet) as e:
+            made.rules_are_narrow()
+        assert e.value.saw == "line 2 uses trust"
+    finally:
+        server.rules(kept)
+
+
+@needs_a_server
+def test_one_password_as_md5_is_told(made, server):
+    made.passwords_are_scram()
+    server.sql("create role old password 'md5" + "0" * 32 + "'")
+    try:
+        with pytest.raises(Unmet) as e:
+            made.passwords_are_scram()
+        assert e.value.saw == "MD5 for old"
+    finally:
+        server.sql("drop role old")
+
+
+@needs_a_server
+def test_the_rules_of_the_server_are_read_and_those_that_it_cannot_read_are_told(made, server):
+    made.rules_are_narrow()
+    kept = server.rules("local all postgres peer\nhost all all 10.1.0.0/16 scram-sha-256\nhost all all nonsense\n")
+    try:
+        with pytest.raises(Unmet) as e:
+            Proofs(made.db, "tried", "10.1.0.0/16").rules_are_narrow()
+        assert e.value.expected == "rules for this machine and 10.1.0.0/16 only" and e.value.saw.startswith("line 3: ")
+        with pytest.raises(Unmet) as e:
+            made.rules_are_narrow()
+        assert e.value.saw.startswith("line 2 lets in 10.1.0.0; line 3: ")
+    finally:
+        server.rules(kept)
+
+
+@needs_a_server
+def test_databases_of_others_are_seen(db, made):
+    others = postgres.no_databases_but(["mine"], db.port)
+    cluster = "pg_lsclusters() { echo 15 main; }\n"
+    assert db.ch.host.ask(cluster + others) == (False, "found: tried")
+    assert db.ch.host.ask(cluster + postgres.no_databases_but(["mine", "tried"], db.port)).ok
+    assert db.ch.host.ask("pg_lsclusters() { true; }\n" + others).ok, "no cluster, no databases"
+
+
+@pytest.mark.parametrize(
+    "row, why",
+    [
+        ("1 local   peer ", None),
+        ("2 host 127.0.0.1 255.255.255.255 scram-sha-256 ", None),
+        ("3 host ::1 ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff md5 ", None),
+        ("4 host 10.1.0.0 255.255.0.0 scram-sha-256 ", None),
+        ("5 host 10.1.0.0 255.255.0.0 md5 ", "line 5 uses md5"),
+        ("6 host 10.0.0.0 255.0.0.0 scram-sha-256 ", "line 6 lets in 10.0.0.0"),
+        ("7 host all  scram-sha-256 ", "line 7 lets in all"),
+        ("8 host samehost  scram-sha-256 ", None),
+        ("9 local   trust ", "line 9 uses trust"),
+        ("10     end-of-line before IP address", "line 10: end-of-line before IP address"),
+    ],
+)
+def test_a_rule_is_held_against_the_networks_that_may_come_in(row, why):
+    assert postgres._why_wide(row, [*postgres.LOOPBACK, ipaddress.ip_network("10.1.0.0/16")]) == why
+
+
+def test_networks_and_names_are_looked_at_before_anything_is_touched():
+    assert postgres.why_too_wide("") is None and postgres.why_too_wide("10.1.0.0/16") is None
+    assert postgres.why_too_wide("10.0.0.0/8") == "10.0.0.0/8 holds over 65,536 addresses"
+    assert postgres.why_none_named(["a"]) is None and postgres.why_none_named([]) == "the list is empty"
