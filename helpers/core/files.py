@@ -10,8 +10,13 @@ from pathlib import Path
 from typing import Callable, Generator, TextIO
 
 
-def write_whole(path: str | Path, content: str | bytes, mode: int = 0o600) -> None:
-    """Write a file whole or not at all: beside it first, with its mode from the start, then in its place."""
+def write_whole(
+    path: str | Path, content: str | bytes, mode: int = 0o600, owner: os.stat_result | None = None
+) -> None:
+    """Write a file whole or not at all: beside it first, with its mode from the start, then in its place.
+
+    owner: of this file, when it is another's than ours (root writes in a person's home).
+    """
     path = Path(path)
     data = content.encode() if isinstance(content, str) else content
     handle, part = tempfile.mkstemp(prefix=path.name + ".", suffix=".part", dir=str(path.parent))
@@ -21,6 +26,8 @@ def write_whole(path: str | Path, content: str | bytes, mode: int = 0o600) -> No
             f.flush()
             os.fsync(f.fileno())
         os.chmod(part, mode)
+        if owner and owner.st_uid != os.geteuid():
+            os.chown(part, owner.st_uid, owner.st_gid)
         os.replace(part, str(path))
     except BaseException:
         with contextlib.suppress(OSError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
+from string import Template
 
 
 def script(path: str | Path, *arguments: object) -> str:
@@ -16,3 +17,11 @@ def script(path: str | Path, *arguments: object) -> str:
         del lines[0]
     text = "\n".join(lines).strip("\n")
     return ("set -- " + " ".join(shlex.quote(str(a)) for a in arguments) + "\n" if arguments else "") + text
+
+
+def filled(path: str | Path, **values: object) -> str:
+    """A text file beside a module (a manifest, a unit) with $NAME filled in; $$ is a dollar sign.
+
+    KeyError when a name in it has no value.
+    """
+    return Template(Path(path).read_text("utf-8")).substitute(values)

@@ -90,17 +90,6 @@ def test_the_troubleshooting_entries_that_its_checks_name_exist(chapter):
             pytest.fail("a check without an entry: " + ast.dump(call)[:200])
 
 
-def test_the_requirements_rows_name_entries_of_that_chapter():
-    from helpers.components import requirements
-
-    rows = requirements.judge_tools(dict(requirements.look_here())) + requirements.judge_ports(
-        {"ports": {80: "other"}}, [80, 81]
-    )
-    text = (notebooks.NOTEBOOKS.parent / "helpers" / "components" / "requirements.py").read_text()
-    named = {r.entry for r in rows} | set(re.findall(r'"(req-[a-z]+)"', text))
-    assert named <= set(CHAPTERS["requirements"].entries)
-
-
 def test_it_names_artifacts_and_never_their_version_or_address(chapter):
     known = catalogue.load()
     assert set(chapter.artifacts) <= set(known)

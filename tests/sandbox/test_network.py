@@ -4,7 +4,8 @@ import subprocess
 
 import pytest
 
-from helpers.components.network import SshRoute
+from helpers.components.network.proofs import RouteProofs
+from helpers.components.network.ssh_route import SshRoute
 from helpers.core.chapter import Chapter
 from helpers.core.errors import Unmet, Verdict
 
@@ -27,7 +28,7 @@ def opened(target, mode="install", alias="mlops"):
 def test_the_entry_leads_to_a_target_that_is_an_alias(box, config, own_home):
     ch, way = opened("ssh://machine")
     ch.step("the SSH configuration knows mlops", way.entry())
-    way.alias_works()
+    RouteProofs(way).alias_works()
     text = (own_home / "ssh" / "config").read_text()
     assert "HostName " + box.address in text and "HostKeyAlias" in text and "DynamicForward 127.0.0.1:9999" in text
     assert (own_home / "ssh" / "config").stat().st_mode & 0o777 == 0o600
@@ -65,7 +66,7 @@ def test_an_entry_that_leads_elsewhere_is_found(config, own_home):
     file = own_home / "ssh" / "config"
     file.write_text(file.read_text().replace("DynamicForward", "ProxyCommand false\n    DynamicForward"))
     with pytest.raises(Unmet):
-        way.alias_works()
+        RouteProofs(way).alias_works()
     ch.host.close()
 
 
@@ -74,7 +75,7 @@ def test_the_sandboxes_entry_needs_no_settings_of_the_person(box, target, own_ho
     (own_home / "sandbox").symlink_to(box.dir.parent)
     ch, way = opened(target)
     ch.step("known", way.entry())
-    way.alias_works()
+    RouteProofs(way).alias_works()
     done = subprocess.run(
         ["ssh", "-G", "-F", str(own_home / "ssh" / "config"), "mlops"], stdout=subprocess.PIPE, text=True
     )

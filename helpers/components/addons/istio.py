@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+from pathlib import Path
 
 from helpers.core.actions import Action
 from helpers.core.errors import NotYet, Unmet
 from helpers.core.http import through
+from helpers.core.shell import script
 
 NAMESPACE, GATEWAY = "istio-system", "istio-ingressgateway"
 
@@ -28,37 +30,16 @@ DEPLOYMENTS = (
     "prometheus",
 )
 
-_LIST = (
-    "s=$(microk8s kubectl get deployments -n istio-system -o jsonpath='{range .items[*]}{.metadata.name} {.spec.replicas} {.status.readyReplicas}{\"\\n\"}{end}' 2>&1) || "
-    '{ echo "$s" | tail -1; exit 1; }\n'
-)
+_SCRIPTS = Path(__file__).with_name("scripts")
+_NAMES = f"microk8s kubectl get deployments -n {NAMESPACE} -o jsonpath='{{.items[*].metadata.name}}'"
 
 #: a probe: each of Istio's Deployments has its pods ready. Names those that have not, the gateway first.
-READY = (
-    _LIST
-    + """bad=
-for d in {}; do
-  read -r name want have <<< "$(echo "$s" | grep "^$d " || echo "$d missing")"
-  if [ "$want" = missing ]; then bad="$bad; istio-system: $d is missing"
-  elif [ "$want" = 0 ] || [ "${{have:-0}}" -lt "$want" ]; then bad="$bad; istio-system: $d: ${{have:-0}} of $want ready"; fi
-done
-[ -z "$bad" ] || {{ echo "${{bad#; }}"; exit 1; }}""".format(" ".join(sorted(DEPLOYMENTS, key=lambda d: d != GATEWAY)))
-)
+READY = script(_SCRIPTS / "istio_ready.sh", *sorted(DEPLOYMENTS, key=lambda name: name != GATEWAY))
 
 #: a probe: no Deployment in istio-system that is not Istio's
-NO_STRANGERS = (
-    "! microk8s kubectl get namespace istio-system >/dev/null 2>&1 && exit 0\n"
-    + _LIST
-    + "others=$(echo \"$s\" | cut -d' ' -f1 | grep -vxE '{}' | paste -sd' ' || true)\n"
-    '[ -z "$others" ] || {{ echo "istio-system also holds the Deployments: $others"; exit 1; }}'.format(
-        "|".join(DEPLOYMENTS)
-    )
-)
+NO_STRANGERS = script(_SCRIPTS / "istio_no_strangers.sh", *DEPLOYMENTS)
 
-_NOT_ADMIN = (
-    "p=$(microk8s kubectl get secret kiali -n istio-system -o jsonpath='{.data.passphrase}' 2>&1) || { echo \"$p\" | tail -1; exit 1; }\n"
-    '[ "$p" != YWRtaW4= ] || { echo "Kiali\'s password is still admin"; exit 1; }'
-)
+_NOT_ADMIN = script(_SCRIPTS / "kiali_not_admin.sh")
 
 
 class Istio:
@@ -67,64 +48,42 @@ class Istio:
     def __init__(self, kube):
         self.kube, self.ch = kube, kube.ch
 
-    # -- steps ---------------------------------------------------------------------------------
-
     def enabled(self, delete_crds):
-        """Action: the add-on istio, its 12 Deployments ready. delete_crds: remove takes Istio's kinds too, and all objects of them."""
+        """Action: the add-on istio, its 12 Deployments ready.
 
-        def apply():
-            run = lambda script, what, **kw: self.ch.host.run(script, what=what, **kw)
-            said = run(_LIST + 'echo "$s"', "list Istio's Deployments", check=False).out
-            there = {line.split()[0] for line in said.splitlines() if line.strip()}
-            if there & set(DEPLOYMENTS) and not set(DEPLOYMENTS) <= there:
-                # An install that was cut off: `enable` would say that it is enabled, and do nothing.
-                run("microk8s disable istio </dev/null", "take a half Istio away", timeout=300)
-            run("microk8s enable istio", "enable istio", stdin="", timeout=300)
-            run(
-                "for d in {}; do [ \"$(microk8s kubectl get deployment $d -n istio-system -o jsonpath='{{.spec.replicas}}')\" != 0 ] || "
-                "microk8s kubectl scale deployment $d -n istio-system --replicas=1; done".format(" ".join(DEPLOYMENTS)),
-                "start what was scaled down",
-            )
-            self.kube.wait_for("Istio", READY, timeout=600)
+        delete_crds: remove takes Istio's kinds too, and all objects of them.
+        """
+        kinds = "yes" if delete_crds else "no"
+        undo, gone = script(_SCRIPTS / "istio_remove.sh", kinds), script(_SCRIPTS / "istio_gone.sh", kinds)
+        return Action("microk8s enable istio", READY, self._enable, undo, gone)
 
-        undo = (
-            "k='microk8s kubectl'\n"
-            "$k delete mutatingwebhookconfiguration,validatingwebhookconfiguration --ignore-not-found istio-sidecar-injector istio-galley\n"
-            "$k delete deployment --all -n istio-system --wait=false >/dev/null 2>&1 || true\n"
-            "$k delete pod --all -n istio-system --force --grace-period=0 >/dev/null 2>&1 || true\n"
-            "$k delete namespace istio-system --ignore-not-found --timeout=200s\n"
-            "$k delete clusterrole,clusterrolebinding -l release=istio --ignore-not-found\n"
-        )
-        if delete_crds:
-            undo += "$k get crd -o name | grep -E '\\.istio\\.io$' | xargs -r microk8s kubectl delete --timeout=180s\n"
-        gone = "! microk8s kubectl get namespace istio-system >/dev/null 2>&1"
-        if delete_crds:
-            gone += "\n! microk8s kubectl get crd -o name | grep -E >/dev/null '\\.istio\\.io$'"
-        return Action("microk8s enable istio", READY, apply, undo, gone)
+    def _enable(self):
+        run = self.ch.host.run
+        there = set(run(_NAMES, what="list Istio's Deployments", check=False).out.split())
+        if there & set(DEPLOYMENTS) and not set(DEPLOYMENTS) <= there:
+            # An install that was cut off: `enable` would say that it is enabled, and do nothing.
+            run("microk8s disable istio </dev/null", what="take a half Istio away", timeout=300)
+        run("microk8s enable istio", what="enable istio", stdin="", timeout=300)
+        run(script(_SCRIPTS / "scale_up.sh", NAMESPACE, *DEPLOYMENTS), what="start what was scaled down")
+        self.kube.wait_for("Istio", READY, timeout=600)
 
     def kiali_password(self):
         """Action: Kiali's login is a secret of this target instead of the demo's admin/admin."""
-
-        def apply():
-            word = self.ch.secret("kiali").reveal()
-            secret = {
-                "apiVersion": "v1",
-                "kind": "Secret",
-                "metadata": {"name": "kiali", "namespace": NAMESPACE, "labels": {"app": "kiali"}},
-                "data": {"username": "YWRtaW4=", "passphrase": base64.b64encode(word.encode()).decode()},
-            }
-            self.kube.kubectl("apply -f -", stdin=json.dumps(secret))
-            self.kube.kubectl("rollout restart deployment kiali -n " + NAMESPACE)
-            self.kube.wait_for("Kiali", READY)
-
         self.ch.forgets("kiali")
-        return Action(
-            "kubectl apply -f - (Secret istio-system/kiali), kubectl rollout restart deployment kiali",
-            _NOT_ADMIN,
-            apply,
-        )
+        shown = "kubectl apply -f - (Secret istio-system/kiali), kubectl rollout restart deployment kiali"
+        return Action(shown, _NOT_ADMIN, self._set_kiali_password)
 
-    # -- proofs --------------------------------------------------------------------------------
+    def _set_kiali_password(self):
+        word = base64.b64encode(self.ch.secret("kiali").reveal().encode()).decode()
+        secret = {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": "kiali", "namespace": NAMESPACE, "labels": {"app": "kiali"}},
+            "data": {"username": "YWRtaW4=", "passphrase": word},
+        }
+        self.kube.kubectl("apply -f -", stdin=json.dumps(secret))
+        self.kube.kubectl("rollout restart deployment kiali -n " + NAMESPACE)
+        self.kube.wait_for("Kiali", READY)
 
     def gateway_answers(self):
         """The gateway answers at its address, through the proxy: for a name that nobody has, 404."""
@@ -150,7 +109,10 @@ def gateway_address(kube):
 
 @contextlib.contextmanager
 def gateway(kube, timeout=30):
-    """An HTTP client whose addresses begin at the gateway, through SSH as by the proxy of chapter 02. timeout: seconds for an answer."""
+    """An HTTP client whose addresses begin at the gateway, through SSH as by the proxy of chapter 02.
+
+    timeout: seconds for an answer.
+    """
     address, host = gateway_address(kube), kube.ch.host
     if not any(s.get("addresses") for s in kube.get(f"endpoints {GATEWAY} -n {NAMESPACE}").get("subsets") or []):
         # The host would send a request to that address away, to whoever answers outside.
@@ -161,7 +123,10 @@ def gateway(kube, timeout=30):
 
 
 def wait_for_route(kube, path, host, timeout=60):
-    """Wait until the gateway has a route for this path and Host: until the answer is no 404 of its own. Returns the answer."""
+    """Wait until the gateway has a route for this path and Host: until the answer is no 404 of its own.
+
+    Returns the answer.
+    """
     with gateway(kube) as client:
 
         def routed():

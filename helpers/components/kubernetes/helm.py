@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 
 import yaml
 
 from helpers.components.kubernetes.kube import Kube
-from helpers.core.actions import Action
+from helpers.core.actions import Action, why_not_so
 from helpers.core.errors import CommandFailed, RunbookError
+from helpers.core.files import write_whole
 from helpers.core.paths import home
 
 _HALF_DONE = ("pending-install", "pending-upgrade", "pending-rollback", "uninstalling")
@@ -20,13 +20,8 @@ class Chart:
     """A chart by name and version; where: helm's arguments for it; shown: the same for a reader."""
 
     def __init__(self, name, version, where, shown=None, mirrored=False):
-        self.name, self.version, self.where, self.shown, self.mirrored = (
-            name,
-            version,
-            list(where),
-            shown or name,
-            mirrored,
-        )
+        self.name, self.version, self.where = name, version, list(where)
+        self.shown, self.mirrored = shown or name, mirrored
 
     @classmethod
     def folder(cls, path):
@@ -36,7 +31,7 @@ class Chart:
 
     @classmethod
     def artifact(cls, artifact):
-        """An artifact of kind "chart", resolved: its url is the package's; the repository's index.yaml lies beside that."""
+        """An artifact of kind "chart", resolved: its url is the package's; the index of its repository lies beside."""
         repo, _, file = artifact.url.rpartition("/")
         name = file[: -len(f"-{artifact.version}.tgz")]
         return cls(
@@ -49,22 +44,25 @@ class Chart:
 
 
 class Helm:
-    """helm (a tools.Tool) on the chapter's cluster. It has settings and a kubeconfig of its own: the operator's are left alone."""
+    """helm (a tools.Tool) on the chapter's cluster, with settings and a kubeconfig of its own: yours are left alone."""
 
     def __init__(self, ch, tool):
         self.ch, self.tool, self.kube, self._config = ch, tool, Kube(ch), None
 
-    def run(self, *arguments, **kw):
-        """Run helm; returns its standard output. Secrets have no place in it, neither as an argument nor as a value. Options: see tools.Tool.run."""
+    def run(self, *arguments, mirrored=False, cluster=True, **how):
+        """Run helm; returns its standard output. Secrets have no place in it, neither as an argument nor as a value.
+
+        mirrored: what it fetches is on a mirror.  cluster: it talks to the cluster.  how: see tools.Tool.run.
+        """
         folder = home("helm")
         env = {f"HELM_{k}_HOME": str(folder / k.lower()) for k in ("CACHE", "CONFIG", "DATA")}
-        if kw.pop("mirrored", False):  # a mirror is in this network; a proxy for the Internet would not find it
+        if mirrored:  # a mirror is in this network; a proxy for the Internet would not find it
             env.update(NO_PROXY="*", no_proxy="*")
-        if kw.pop("cluster", True):
+        if cluster:
             env["KUBECONFIG"] = self._kubeconfig()
         if self.ch.mode == "remove" and self.tool.missing():  # another machine than the one that installed
             self.tool.fetch()
-        return self.tool.run(*arguments, env=env, **kw)
+        return self.tool.run(*arguments, env=env, **how)
 
     def _kubeconfig(self):
         """The cluster's own kubeconfig, its server at the end of a forwarded port; 0600, deleted at the verdict."""
@@ -80,16 +78,16 @@ class Helm:
                 )
             local = self.ch.forward(int(server.group(1)))
             path = home("helm") / f"{self.ch.host.target.slug}-{self.ch.notebook.id}.kubeconfig"
-            with os.fdopen(os.open(str(path), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as f:
-                f.write(text.replace(server.group(0), f"server: https://127.0.0.1:{local}"))
+            write_whole(path, text.replace(server.group(0), f"server: https://127.0.0.1:{local}"))
             self.ch.cleanup(lambda: path.exists() and path.unlink())
             self._config = str(path)
         return self._config
 
-    # -- questions -------------------------------------------------------------------------------
-
     def release(self, name, namespace):
-        """What helm knows of a release: its info, chart ("name-version"), config (our values), manifest. None when there is none."""
+        """What helm knows of a release; None when there is none.
+
+        Its info, chart ("name-version"), config (our values), manifest.
+        """
         rows = json.loads(self.run("list", "-n", namespace, "--all", "--filter", f"^{name}$", "-o", "json"))
         if not rows:
             return None
@@ -103,101 +101,87 @@ class Helm:
             return "; ".join(line.strip() for line in e.out.splitlines() if "[ERROR]" in line) or e.saw
         return None
 
-    def differs(self, name, chart, namespace, values):
-        """None when the release is this chart with these values and all its objects are in the cluster; else why not."""
-        if self.tool.missing():
-            return self.tool.missing()
-        found = self.release(name, namespace)
-        if found is None:
-            return f"release {name} is not installed"
-        if found["info"]["status"] != "deployed":
-            return "release {} is {}".format(name, found["info"]["status"])
-        if found["chart"] != f"{chart.name}-{chart.version}":
-            return "release {} is chart {}, not {}-{}".format(name, found["chart"], chart.name, chart.version)
-        is_so, wanted = flat(found.get("config") or {}), flat(values)
-        other = sorted(k for k in set(is_so) | set(wanted) if is_so.get(k) != wanted.get(k))
-        if other:
-            return "release {} has other values: {}".format(name, ", ".join(other))
-        return self._missing(found["manifest"], namespace)
-
-    def _missing(self, manifest, namespace):
-        said = ""
-        for space, part in sorted(
-            by_namespace(manifest, namespace).items()
-        ):  # kubectl takes objects of one namespace at a time
-            asked = self.ch.host.run(
-                f"microk8s kubectl get -n {space} -o name -f - >/dev/null",
-                stdin=part,
-                check=False,
-                quiet=True,
-            )
-            said += asked.err if asked.code else ""
-        if not said:
-            return None
-        gone = re.findall(r'\(NotFound\): (\S+) "([^"]+)" not found', said)
-        return (
-            "missing: " + ", ".join(sorted("{}/{}".format(*g) for g in gone)) if gone else said.strip().split("\n")[-1]
-        )
-
-    # -- steps -----------------------------------------------------------------------------------
-
-    def installed(self, name, chart, namespace, values=None, ready=None, timeout=300):
+    def installed(  # noqa: PLR0913 - its keywords are its interface
+        self, name, chart, namespace, values=None, ready=None, timeout=300
+    ):
         """Action: the release is this chart with these values, its objects are there, and the probe `ready` holds.
 
-        values: a dict without secrets, or a callable that returns one when it is needed. They travel on standard input.
-        A release whose install was cut off is taken up again. timeout: seconds, to apply it and again to become ready.
+        values: a dict without secrets, or a callable that returns one when it is needed. They travel on standard
+        input. A release whose install was cut off is taken up again. timeout: seconds, to apply it and again to
+        become ready.
         """
-        wanted = values if callable(values) else lambda: values or {}
+        release = _Release(self, chart, name, namespace, values=values or {}, ready=ready, timeout=timeout)
+        return Action(release.shown(), release.why_not, release.apply, release.undo, release.why_still_there)
 
-        def done():
-            why = self.differs(name, chart, namespace, wanted())
-            if why is None and ready:
-                ok, seen = self.ch.host.ask(ready)
-                why = None if ok else seen
-            return why
 
-        def apply():
-            # helm refuses to touch a release whose last change was cut off; without that note it takes up what is there.
-            self.kube.kubectl(
-                "delete secret -n {} -l 'owner=helm,name={},status in ({})'".format(
-                    namespace, name, ",".join(_HALF_DONE)
-                )
-            )
-            self.run(
-                "upgrade",
-                "--install",
-                name,
-                *chart.where,
-                "-n",
-                namespace,
-                "-f",
-                "-",
-                stdin=json.dumps(wanted()),
-                timeout=timeout,
-                mirrored=chart.mirrored,
-            )
-            if ready:
-                self.kube.wait_for("the pods of release " + name, ready, timeout)
+class _Release:
+    """One release as it should be. values: a dict or a callable; ready: a probe or None; timeout: seconds."""
 
-        given = {} if callable(values) else flat(values or {})
-        shown = [
-            "helm upgrade --install {} {} -n {}{}".format(
-                name,
-                chart.shown,
-                namespace,
-                "".join(f" --set {k}={json.dumps(v) if isinstance(v, bool) else v}" for k, v in sorted(given.items())),
-            )
-        ]
-        return Action(
-            shown,
-            done,
-            apply,
-            lambda: self.run("uninstall", name, "-n", namespace, timeout=timeout),
-            absent=lambda: self._still(name, namespace),
-        )
+    def __init__(self, helm, chart, name, namespace, *, values, ready, timeout):  # noqa: PLR0913 - all that it is
+        self.helm, self.chart, self.name, self.namespace = helm, chart, name, namespace
+        self.values, self.ready, self.timeout = values, ready, timeout
 
-    def _still(self, name, namespace):
-        return None if self.release(name, namespace) is None else f"release {name} is still there"
+    def _wanted(self):
+        return self.values() if callable(self.values) else self.values
+
+    def shown(self):
+        """The command for a reader, with the values that are known by now."""
+        given = {} if callable(self.values) else flat(self.values)
+        sets = [f" --set {k}={json.dumps(v) if isinstance(v, bool) else v}" for k, v in sorted(given.items())]
+        return f"helm upgrade --install {self.name} {self.chart.shown} -n {self.namespace}" + "".join(sets)
+
+    def why_not(self):
+        """None when the release is as wanted, all its objects are in the cluster and it is ready; else why not."""
+        why = self.helm.tool.missing() or self._why_other()
+        if why is None and self.ready:
+            why = why_not_so(self.helm.ch.host, self.ready)
+        return why
+
+    def _why_other(self):
+        found = self.helm.release(self.name, self.namespace)
+        if found is None:
+            return f"release {self.name} is not installed"
+        if found["info"]["status"] != "deployed":
+            return "release {} is {}".format(self.name, found["info"]["status"])
+        if found["chart"] != f"{self.chart.name}-{self.chart.version}":
+            return f"release {self.name} is chart {found['chart']}, not {self.chart.name}-{self.chart.version}"
+        is_so, wanted = flat(found.get("config") or {}), flat(self._wanted())
+        other = sorted(k for k in set(is_so) | set(wanted) if is_so.get(k) != wanted.get(k))
+        if other:
+            return "release {} has other values: {}".format(self.name, ", ".join(other))
+        return self._why_incomplete(found["manifest"])
+
+    def _why_incomplete(self, manifest):
+        """None when all objects of a manifest are in the cluster."""
+        said = ""
+        for space, part in sorted(by_namespace(manifest, self.namespace).items()):
+            # kubectl takes objects of one namespace at a time
+            ask = f"microk8s kubectl get -n {space} -o name -f - >/dev/null"
+            asked = self.helm.ch.host.run(ask, stdin=part, check=False, quiet=True)
+            said += asked.err if asked.code else ""
+        gone = re.findall(r'\(NotFound\): (\S+) "([^"]+)" not found', said)
+        if gone:
+            return "missing: " + ", ".join(sorted("{}/{}".format(*g) for g in gone))
+        return said.strip().split("\n")[-1] or None
+
+    def apply(self):
+        """Install or upgrade it, and wait until it is ready."""
+        # helm refuses to touch a release whose last change was cut off; without that note it takes up what is there.
+        half_done = "owner=helm,name={},status in ({})".format(self.name, ",".join(_HALF_DONE))
+        self.helm.kube.kubectl(f"delete secret -n {self.namespace} -l '{half_done}'")
+        release = ["upgrade", "--install", self.name, *self.chart.where, "-n", self.namespace, "-f", "-"]
+        values = json.dumps(self._wanted())
+        self.helm.run(*release, stdin=values, timeout=self.timeout, mirrored=self.chart.mirrored)
+        if self.ready:
+            self.helm.kube.wait_for("the pods of release " + self.name, self.ready, self.timeout)
+
+    def undo(self):
+        """Take it away."""
+        self.helm.run("uninstall", self.name, "-n", self.namespace, timeout=self.timeout)
+
+    def why_still_there(self):
+        """None when there is no such release any more."""
+        return None if self.helm.release(self.name, self.namespace) is None else f"release {self.name} is still there"
 
 
 def by_namespace(manifest, namespace):

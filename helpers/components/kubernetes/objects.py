@@ -12,9 +12,9 @@ SERVICE_TYPES = {"cluster": "ClusterIP", "node": "NodePort", "loadbalancer": "Lo
 
 
 def secret(kube, name, namespace, values, labels=None):
-    """Action: the Secret has these values. values: {key: text, or a Secret of this target}.
+    """Action: the Secret has these values: {key: text, or a secret of this target}. They travel on standard input.
 
-    They travel on standard input. Keys that others added stay. Remove deletes it; where its namespace goes as well: `.but(undo=None)`.
+    Keys that others added stay. Remove deletes it; where its namespace goes as well: `.but(undo=None)`.
     """
     place = f"{namespace}/{name}"
     ask = f"microk8s kubectl get secret {name} -n {namespace}"

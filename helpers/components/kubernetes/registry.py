@@ -1,4 +1,4 @@
-"""The platform's own image registry: MicroK8s' add-on at localhost:32000 of the host. Images are written here without Docker."""
+"""The platform's own image registry, MicroK8s' add-on at localhost:32000 of the host; images made without Docker."""
 
 from __future__ import annotations
 
@@ -9,27 +9,24 @@ import hashlib
 import io
 import json
 import tarfile
+from pathlib import Path
 
 import httpx
 
-from helpers.components.kubernetes.kube import PROOF_NAMESPACE, available
+from helpers.components.kubernetes.kube import available
+from helpers.components.kubernetes.probes import pod_runs
+from helpers.components.kubernetes.proofs import PROOF_NAMESPACE
 from helpers.core.errors import Unmet
+from helpers.core.shell import filled
 
 PORT, PLACE = 32000, "localhost:32000"  # a NodePort; containerd takes plain HTTP from this name
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
-_REPOSITORY = "runbook-proof/web"
-
-_POD = """
-apiVersion: v1
-kind: Pod
-metadata: {name: from-registry}
-spec:
-  terminationGracePeriodSeconds: 0
-  containers: [{name: web, image: IMAGE, resources: {requests: {cpu: 10m, memory: 16Mi}}}]
-"""
+_REPOSITORY, _POD = "runbook-proof/web", "from-registry"
+_MANIFEST = Path(__file__).with_name("manifests") / "pod_from_registry.yaml"
 
 
 def digest(data):
+    """The name by which a registry knows these bytes."""
     return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
@@ -64,10 +61,10 @@ def image(files, command):
 
 
 class Registry:
-    """The registry on the chapter's target, through a Kube."""
+    """The registry on the chapter's target, and its proofs, which use the web server of Proofs."""
 
-    def __init__(self, kube):
-        self.kube, self.ch = kube, kube.ch
+    def __init__(self, proofs):
+        self.proofs, self.kube, self.ch = proofs, proofs.kube, proofs.ch
 
     def enabled(self):
         """Action: the add-on registry. Remove deletes its volume, and all images with it."""
@@ -88,73 +85,61 @@ class Registry:
         if got.status_code != 200 or got.headers.get("docker-distribution-api-version") != "registry/2.0":
             raise Unmet("a registry of API version 2", f"status {got.status_code}")
 
-    def push(self, client, name, tag, manifest, blobs):
-        """Push an image; returns its digest. RunbookError's parts in Unmet when the registry refuses a piece."""
-        for key, data in blobs.items():
-            begun = self._said(client.post(f"/v2/{name}/blobs/uploads/"), 202)
-            place = httpx.URL(begun.headers["location"])
-            self._said(
-                client.put(
-                    place.raw_path.decode() + ("&" if place.query else "?") + "digest=" + key,
-                    content=data,
-                    headers={"Content-Type": "application/octet-stream"},
-                ),
-                201,
-            )
-        self._said(client.put(f"/v2/{name}/manifests/{tag}", content=manifest, headers={"Content-Type": MANIFEST}), 201)
-        return digest(manifest)
-
-    @staticmethod
-    def _said(answer, wanted):
-        if answer.status_code != wanted:
-            raise Unmet(f"status {wanted} of the registry", f"{answer.status_code}: {answer.text[:120]}")
-        return answer
-
     def image_comes_back(self):
         """An image made here is pushed, comes back as it went, and a pod runs it under the name localhost:32000/..."""
-        self.kube.hello()
-        busybox = base64.b64decode(
-            self.ch.host.run(
-                f"microk8s kubectl exec -n {PROOF_NAMESPACE} deploy/hello -- base64 /bin/busybox",
-                raw=True,
-                what="read busybox",
-            ).out
-        )
-        word, tag = self.kube.nonce, self.kube.nonce[:12]
+        self.proofs.hello()
+        word = self.proofs.nonce
         manifest, blobs = image(
-            {"bin/busybox": (busybox, 0o755), "www/index.html": (word.encode() + b"\n", 0o644)},
+            {"bin/busybox": (self._busybox(), 0o755), "www/index.html": (word.encode() + b"\n", 0o644)},
             ["/bin/busybox", "httpd", "-f", "-p", "8080", "-h", "/www"],
         )
-        name = f"{PLACE}/{_REPOSITORY}:{tag}"
         with self.client() as client:
-            key = self.push(client, _REPOSITORY, tag, manifest, blobs)
+            key = push(client, _REPOSITORY, word[:12], manifest, blobs)
             try:
-                back = {k: client.get(f"/v2/{_REPOSITORY}/blobs/{k}").content for k in blobs}
-                got = client.get(f"/v2/{_REPOSITORY}/manifests/{tag}", headers={"Accept": MANIFEST})
-                if got.content != manifest or back != blobs:
-                    raise Unmet("the image as it was pushed", "another one")
-                self.kube.kubectl(f"apply -n {PROOF_NAMESPACE} -f -", stdin=_POD.replace("IMAGE", name))
-                self.kube.wait_for(
-                    "a pod of that image",
-                    f"[ \"$(microk8s kubectl get pod from-registry -n {PROOF_NAMESPACE} -o jsonpath='{{.status.phase}}')\" = Running ] || "
-                    "{ echo 'pod from-registry does not run yet'; exit 1; }",
-                    120,
-                )
-                said = self.ch.wait(
-                    "it to answer",
-                    lambda: self.kube.kubectl(
-                        f"exec -n {PROOF_NAMESPACE} from-registry -- /bin/busybox wget -qO- http://127.0.0.1:8080/"
-                    ),
-                    timeout=20,
-                )
-                if said != word:
-                    raise Unmet("the word in the image", repr(said[:60]))
+                _comes_back(client, word[:12], manifest, blobs)
+                self._runs(f"{PLACE}/{_REPOSITORY}:{word[:12]}", word)
             finally:
                 client.delete(f"/v2/{_REPOSITORY}/manifests/{key}")
-                self.kube.kubectl(
-                    f"delete pod from-registry -n {PROOF_NAMESPACE} --ignore-not-found --force --grace-period=0"
-                )
-                self.ch.host.run(
-                    f"microk8s ctr images ls -q | grep '^{PLACE}/runbook-proof/' | xargs -r microk8s ctr images rm >/dev/null 2>&1 || true",
-                    what="take the proof's image away",
-                )
+                self._forget()
+
+    def _busybox(self):
+        ask = f"microk8s kubectl exec -n {PROOF_NAMESPACE} deploy/hello -- base64 /bin/busybox"
+        return base64.b64decode(self.ch.host.run(ask, raw=True, what="read busybox").out)
+
+    def _runs(self, name, word):
+        self.proofs.apply(filled(_MANIFEST, IMAGE=name))
+        self.kube.wait_for("a pod of that image", pod_runs(PROOF_NAMESPACE, _POD), 120)
+        ask = f"exec -n {PROOF_NAMESPACE} {_POD} -- /bin/busybox wget -qO- http://127.0.0.1:8080/"
+        said = self.ch.wait("it to answer", lambda: self.kube.kubectl(ask), timeout=20)
+        if said != word:
+            raise Unmet("the word in the image", repr(said[:60]))
+
+    def _forget(self):
+        self.kube.kubectl(f"delete pod {_POD} -n {PROOF_NAMESPACE} --ignore-not-found --force --grace-period=0")
+        ours = f"microk8s ctr images ls -q | grep '^{PLACE}/runbook-proof/'"
+        script = ours + " | xargs -r microk8s ctr images rm >/dev/null 2>&1 || true"
+        self.ch.host.run(script, what="take the proof's image away")
+
+
+def push(client, name, tag, manifest, blobs):
+    """Push an image; returns its digest. Unmet when the registry refuses a piece."""
+    for key, data in blobs.items():
+        begun = _said(client.post(f"/v2/{name}/blobs/uploads/"), 202)
+        place = httpx.URL(begun.headers["location"])
+        to = place.raw_path.decode() + ("&" if place.query else "?") + "digest=" + key
+        _said(client.put(to, content=data, headers={"Content-Type": "application/octet-stream"}), 201)
+    _said(client.put(f"/v2/{name}/manifests/{tag}", content=manifest, headers={"Content-Type": MANIFEST}), 201)
+    return digest(manifest)
+
+
+def _said(answer, wanted):
+    if answer.status_code != wanted:
+        raise Unmet(f"status {wanted} of the registry", f"{answer.status_code}: {answer.text[:120]}")
+    return answer
+
+
+def _comes_back(client, tag, manifest, blobs):
+    back = {key: client.get(f"/v2/{_REPOSITORY}/blobs/{key}").content for key in blobs}
+    got = client.get(f"/v2/{_REPOSITORY}/manifests/{tag}", headers={"Accept": MANIFEST})
+    if got.content != manifest or back != blobs:
+        raise Unmet("the image as it was pushed", "another one")

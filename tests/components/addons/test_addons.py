@@ -1,46 +1,26 @@
-"""The add-ons' probes on what kubectl answers, the manifests they apply, and an image for the registry; no cluster here."""
+"""The add-ons' probes and removals in a real bash, on what kubectl answers; no cluster here."""
 
 import contextlib
-import gzip
-import io
 import json
-import os
-import subprocess
-import tarfile
-import types
 
 import httpx
 import pytest
+import stand_in
 import yaml
 
-from helpers.components.addons import istio, knative
-from helpers.components.kubernetes import registry
-from helpers.components.kubernetes.kube import available
+from helpers.components.addons import addons, istio, knative
+from helpers.components.kubernetes.kube import Kube
+from helpers.components.kubernetes.proofs import Proofs
+from helpers.core import shell
 from helpers.core.errors import Unmet
 from helpers.core.paths import SETUP
 
 
-@pytest.fixture
-def probe(tmp_path):
-    """Run a probe as a host does, with a microk8s that answers `text` (exit code `code`): (ok, what it says)."""
-
-    def run(script, text, code=0):
-        (tmp_path / "answer").write_text(text)
-        (tmp_path / "microk8s").write_text("#!/bin/sh\ncat {}\nexit {}\n".format(tmp_path / "answer", code))
-        (tmp_path / "microk8s").chmod(0o755)
-        done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", script],
-            capture_output=True,
-            text=True,
-            env=dict(os.environ, PATH="{}:{}".format(tmp_path, os.environ["PATH"])),
-        )
-        return done.returncode == 0, (done.stdout + done.stderr).strip()
-
-    return run
-
-
 def deployments(**changed):
-    """What kubectl lists of istio-system: name, wanted, ready. changed: another text for a name (- as _), None: it is missing."""
+    """What kubectl lists of istio-system: name, wanted, ready.
+
+    changed: another text for a name (- as _), None: it is missing.
+    """
     said = dict.fromkeys(istio.DEPLOYMENTS, "1 1")
     said.update({name.replace("_", "-"): text for name, text in changed.items()})
     return "".join(f"{name} {text}\n" for name, text in said.items() if text is not None)
@@ -68,132 +48,184 @@ def test_a_probe_says_what_kubectl_said_when_it_fails(probe):
     assert not ok and "16443 was refused" in says
 
 
+def names(*more):
+    return "".join(name + "\n" for name in (*istio.DEPLOYMENTS, *more))
+
+
 def test_a_thirteenth_deployment_is_somebody_elses(probe):
-    assert probe(istio.NO_STRANGERS, deployments()) == (True, "")
-    assert probe(istio.NO_STRANGERS, deployments(shop="1 1", cart="1 1")) == (
+    assert probe(istio.NO_STRANGERS, names()) == (True, "")
+    assert probe(istio.NO_STRANGERS, names("shop", "cart")) == (
         False,
         "istio-system also holds the Deployments: shop cart",
     )
     assert probe(istio.NO_STRANGERS, "", code=1)[0], "there is no such namespace"
 
 
-def test_pods_scaled_away_are_named(probe):
-    assert probe(available("knative-serving", "deployment", "webhook"), "0") == (
-        False,
-        "deployment knative-serving/webhook: 0 of 0 pods available",
-    )
+ASKED = """
+case "$*" in
+  *configmap*coredns*) printf '.:53 {\\n  forward . %s\\n}\\n' "8.8.8.8 8.8.4.4" ;;
+  *) echo "1 1" ;;
+esac
+"""
 
 
-def kube(service):
-    return types.SimpleNamespace(get=lambda arguments: service)
+@pytest.mark.parametrize(
+    "servers, says",
+    [
+        (["8.8.8.8", "8.8.4.4"], ""),
+        (["8.8.8.8"], "CoreDNS forwards elsewhere"),
+        (["8x8.8.8", "8.8.4.4"], "CoreDNS forwards elsewhere"),
+        ([], "CoreDNS forwards elsewhere"),
+    ],
+)
+def test_coredns_asks_exactly_the_servers_that_we_say(monkeypatch, own_home, bash, servers, says):
+    add = addons.Addons(stand_in.chapter(monkeypatch, "addons", None))
+    assert bash(add.dns(servers).probe, ASKED) == (int(bool(says)), says)
 
 
-def test_the_gateways_address_is_the_balancers():
-    assert (
-        istio.gateway_address(kube({"status": {"loadBalancer": {"ingress": [{"ip": "10.64.140.44"}]}}}))
-        == "10.64.140.44"
-    )
+def test_other_servers_are_written_into_coredns_configuration(bash, tmp_path):
+    microk8s = f"""
+case "$*" in
+  *"apply -f -") cat > {tmp_path}/applied ;;
+  *"-o yaml") printf 'a\\n  forward . 1.1.1.1\\nb\\n' ;;
+esac
+"""
+    script = shell.script(addons._SCRIPTS / "dns_set_servers.sh", "/etc/resolv.conf")
+    assert bash(script, microk8s)[0] == 0
+    assert (tmp_path / "applied").read_text() == "a\n  forward . /etc/resolv.conf\nb\n"
+
+
+def test_metallb_has_exactly_our_pool(monkeypatch, own_home, bash):
+    add = addons.Addons(stand_in.chapter(monkeypatch, "addons", None))
+    pool = "10.1.2.3-10.1.2.9,10.1.3.1-10.1.3.1"
+    manifest = addons._metallb_config(["10.1.2.3-10.1.2.9", "10.1.3.1-10.1.3.1"])
+    microk8s = f"case $* in *configmap*) cat <<'END'\n{manifest['data']['config']}\nEND\n;; *) echo '1 1';; esac"
+    assert bash(add.metallb(pool).probe, microk8s) == (0, "")
+    code, said = bash(add.metallb("10.1.2.3-10.1.2.9").probe, microk8s)
+    assert code and said == "MetalLB's pool is 10.1.2.3-10.1.2.9 10.1.3.1-10.1.3.1 , not 10.1.2.3-10.1.2.9"
+
+
+def test_a_pool_that_the_host_has_an_address_of_collides(monkeypatch, own_home):
+    add = addons.Addons(stand_in.chapter(monkeypatch, "addons", lambda script, stdin: "10.64.0.5 fe80::1 \n"))
+    assert add.why_pool_collides("10.64.1.1-10.64.1.9") is None
+    assert "the host's own address 10.64.0.5" in add.why_pool_collides("10.64.0.1-10.64.0.9")
+    assert "the cluster's network 10.1.0.0/16" in add.why_pool_collides("10.1.0.1-10.1.0.9")
+
+
+@pytest.fixture
+def kube(monkeypatch, own_home):
+    def make(*answers):
+        """A Kube whose kubectl answers these, one after the other."""
+        left = [json.dumps(answer) for answer in answers]
+        return Kube(stand_in.chapter(monkeypatch, "addons", lambda script, stdin: left.pop(0)))
+
+    return make
+
+
+def test_the_gateways_address_is_the_balancers(kube):
+    balancer = {"status": {"loadBalancer": {"ingress": [{"ip": "10.64.140.44"}]}}}
+    assert istio.gateway_address(kube(balancer)) == "10.64.140.44"
     with pytest.raises(Unmet) as e:
         istio.gateway_address(kube({"status": {"loadBalancer": {}}}))
-    assert "pending" in e.value.seen and e.value.entry == "add-metallb"
+    assert "pending" in e.value.saw and e.value.entry == "add-metallb"
 
 
-def answered(monkeypatch, *answers):
-    """The gateway answers these (status, headers, text), one after the other."""
-    left = list(answers)
-    transport = httpx.MockTransport(lambda request: httpx.Response(left[0][0], headers=left[0][1], text=left.pop(0)[2]))
-    monkeypatch.setattr(
-        istio,
-        "gateway",
-        lambda kube: contextlib.nullcontext(httpx.Client(transport=transport, base_url="http://10.0.0.1")),
-    )
+@pytest.fixture
+def answered(monkeypatch, kube):
+    """A Kube whose gateway answers these (status, headers, text), one after the other."""
 
-    def wait(what, ready, **kw):
-        while True:
-            with contextlib.suppress(ValueError):
-                return ready()
+    def make(*answers):
+        left = list(answers)
 
-    return types.SimpleNamespace(ch=types.SimpleNamespace(wait=wait))
+        def answer(request):
+            status, headers, text = left.pop(0)
+            return httpx.Response(status, headers=headers, text=text)
+
+        client = httpx.Client(transport=httpx.MockTransport(answer), base_url="http://10.0.0.1")
+        monkeypatch.setattr(istio, "gateway", lambda kube: contextlib.nullcontext(client))
+        return kube()
+
+    return make
 
 
-def test_an_empty_gateway_answers_404_of_envoy_and_nothing_else_does(monkeypatch):
-    istio.Istio(answered(monkeypatch, (404, {"server": "istio-envoy"}, ""))).gateway_answers()
+def test_an_empty_gateway_answers_404_of_envoy_and_nothing_else_does(answered):
+    istio.Istio(answered((404, {"server": "istio-envoy"}, ""))).gateway_answers()
     for other in ((404, {"server": "nginx"}, ""), (200, {"server": "istio-envoy"}, "")):
         with pytest.raises(Unmet):
-            istio.Istio(answered(monkeypatch, other)).gateway_answers()
+            istio.Istio(answered(other)).gateway_answers()
 
 
-def test_a_route_is_there_when_the_gateway_itself_no_longer_answers(monkeypatch):
-    empty = (404, {"server": "istio-envoy"}, "")
-    got = istio.wait_for_route(
-        answered(
-            monkeypatch, empty, (503, {"server": "istio-envoy"}, ""), (404, {"server": "istio-envoy"}, "no such page")
-        ),
-        "/x",
-        "a.example",
-    )
-    assert got.text == "no such page"
+def test_a_route_is_there_when_the_gateway_itself_no_longer_answers(answered):
+    envoy = {"server": "istio-envoy"}
+    gateway = answered((404, envoy, ""), (503, envoy, ""), (404, envoy, "no such page"))
+    assert istio.wait_for_route(gateway, "/x", "a.example").text == "no such page"
 
 
-def test_knatives_kinds_go_only_when_asked():
-    ch = types.SimpleNamespace(ch=None)
-    kept, taken = (knative.Knative(ch).enabled(delete_crds) for delete_crds in (False, True))
-    assert "get crd" not in kept.undo + kept.absent and "get crd" in taken.undo and "get crd" in taken.absent
-    assert kept.undo.index("webhookconfiguration") < kept.undo.index("delete namespace")
-    kept, taken = (istio.Istio(ch).enabled(delete_crds) for delete_crds in (False, True))
-    assert "get crd" not in kept.undo + kept.absent and "get crd" in taken.undo and "get crd" in taken.absent
+CLUSTER = """
+shift
+echo "$*" >> LOG
+case "$*" in
+  "get crd -o name") printf 'crd/%s\\n' routes.serving.knative.dev gateways.networking.istio.io other.example ;;
+  "get routes.serving.knative.dev -A"*) echo "space thing" ;;
+esac
+"""
+
+
+@pytest.fixture
+def removed(monkeypatch, own_home, bash, tmp_path):
+    """What a removal's script asks of kubectl, a line each."""
+
+    def run(action):
+        log = tmp_path / "log"
+        log.write_text("")
+        code, said = bash(action.undo, CLUSTER.replace("LOG", str(log)))
+        assert code == 0, said
+        return log.read_text().splitlines()
+
+    return run
+
+
+def position(lines, text):
+    return next(n for n, line in enumerate(lines) if text in line)
+
+
+def test_knatives_kinds_go_only_when_asked(removed, kube):
+    kept, taken = (removed(knative.Knative(Proofs(kube())).enabled(kinds)) for kinds in (False, True))
+    assert not [line for line in kept if "crd" in line]
+    assert "delete --timeout=180s crd/routes.serving.knative.dev" in taken
+    assert not [line for line in taken if "other.example" in line or "istio.io" in line]
+    assert position(taken, "webhookconfiguration") < position(taken, "delete routes.serving.knative.dev thing -n space")
+    assert position(taken, "patch routes.serving") < position(taken, "delete namespace knative-serving")
+
+
+def test_istios_kinds_go_only_when_asked(removed, kube):
+    kept, taken = (removed(istio.Istio(kube()).enabled(kinds)) for kinds in (False, True))
+    assert not [line for line in kept if "crd" in line]
+    assert "delete --timeout=180s crd/gateways.networking.istio.io" in taken
+    assert position(kept, "webhookconfiguration") < position(kept, "delete namespace istio-system")
+
+
+HAS_KINDS = 'case "$*" in *"get namespace"*) exit 1;; *) echo crd/x.knative.dev; echo crd/y.istio.io;; esac'
+
+
+def test_what_is_removed_is_gone_with_its_kinds_when_asked(bash, kube):
+    for made in (knative.Knative(Proofs(kube())), istio.Istio(kube())):
+        assert bash(made.enabled(False).absent, HAS_KINDS)[0] == 0
+        assert bash(made.enabled(True).absent, HAS_KINDS)[0] != 0
+        assert bash(made.enabled(False).absent, "true")[0] != 0, "its namespace is there"
 
 
 def test_what_sends_knatives_requests_through_istio():
-    found = {
-        (d["kind"], d["metadata"]["name"]): d
-        for d in yaml.safe_load_all((SETUP / "knative-setup/istio.yaml").read_text())
-    }
+    text = (SETUP / "knative-setup/istio.yaml").read_text()
+    found = {(d["kind"], d["metadata"]["name"]): d for d in yaml.safe_load_all(text)}
     assert {kind for kind, _ in found} == {"ClusterRole", "Gateway", "ConfigMap", "Deployment"}
     gateway = found["Gateway", "knative-ingress-gateway"]["spec"]
     assert gateway["selector"] == {"istio": "ingressgateway"} and gateway["servers"][0]["port"]["number"] == 80
 
 
-def test_an_image_is_a_layer_a_configuration_and_a_manifest():
-    manifest, blobs = registry.image(
-        {"bin/tool": (b"program", 0o755), "www/index.html": (b"word", 0o644)}, ["/bin/tool", "-f"]
-    )
-    said = json.loads(manifest)
-    config, layer = json.loads(blobs[said["config"]["digest"]]), blobs[said["layers"][0]["digest"]]
-    assert all(registry.digest(data) == key for key, data in blobs.items()) and said["layers"][0]["size"] == len(layer)
-    plain = gzip.decompress(layer)
-    assert config["config"]["Cmd"] == ["/bin/tool", "-f"] and config["rootfs"]["diff_ids"] == [registry.digest(plain)]
-    with tarfile.open(fileobj=io.BytesIO(plain)) as tar:
-        assert {m.name: m.mode for m in tar} == {"bin/tool": 0o755, "www/index.html": 0o644}
-        assert tar.extractfile("www/index.html").read() == b"word"
-
-
-def test_a_push_sends_each_piece_where_the_registry_says():
-    seen, manifest, blobs = [], *registry.image({"a": (b"1", 0o644)}, ["/a"])
-
-    def answer(request):
-        seen.append((request.method, request.url.path, dict(request.url.params)))
-        if request.method == "POST":
-            return httpx.Response(202, headers={"location": "http://registry/v2/x/blobs/uploads/7?_state=s%3D1"})
-        return httpx.Response(201)
-
-    client = httpx.Client(transport=httpx.MockTransport(answer), base_url="http://registry")
-    pushed = registry.Registry(types.SimpleNamespace(ch=None))
-    assert pushed.push(client, "x", "1", manifest, blobs) == registry.digest(manifest)
-    puts = [(path, given) for method, path, given in seen if method == "PUT"]
-    assert puts[:2] == [("/v2/x/blobs/uploads/7", {"_state": "s=1", "digest": key}) for key in blobs] and puts[2] == (
-        "/v2/x/manifests/1",
-        {},
-    )
-    with pytest.raises(Unmet) as e:
-        pushed.push(
-            httpx.Client(
-                transport=httpx.MockTransport(lambda request: httpx.Response(507, text="no space left")),
-                base_url="http://registry",
-            ),
-            "x",
-            "1",
-            manifest,
-            blobs,
-        )
-    assert e.value.seen == "507: no space left"
+def test_a_knative_service_ends_six_seconds_after_a_request():
+    template = knative._service("x", "image@sha256:1", "sh", "-c", 'echo "a: b"')["spec"]["template"]
+    (container,) = template["spec"]["containers"]
+    assert container["image"] == "image@sha256:1" and container["command"] == ["sh", "-c", 'echo "a: b"']
+    assert template["metadata"]["annotations"]["autoscaling.knative.dev/window"] == "6s"
+    assert template["metadata"]["annotations"]["autoscaling.knative.dev/maxScale"] == "1"

@@ -60,8 +60,11 @@ x-mine: [1, 2]
 
 FORMS = {
     "three contexts": THREE,
-    "list without indentation": "apiVersion: v1\nclusters:\n- name: a\n  cluster:\n    server: https://a\ncontexts:\n- name: a\n  context: {cluster: a, user: a}\nusers:\n- name: a\n  user: {}\ncurrent-context: a\n",
-    "json": '{"apiVersion": "v1", "clusters": [{"name": "a", "cluster": {"server": "https://a"}}], "contexts": [], "users": [], "current-context": "a"}\n',
+    "list without indentation": "apiVersion: v1\nclusters:\n- name: a\n  cluster:\n    server: https://a\ncontexts:\n"
+    "- name: a\n  context: {cluster: a, user: a}\nusers:\n- name: a\n  user: {}\n"
+    "current-context: a\n",
+    "json": '{"apiVersion": "v1", "clusters": [{"name": "a", "cluster": {"server": "https://a"}}], '
+    '"contexts": [], "users": [], "current-context": "a"}\n',
     "empty lists": "apiVersion: v1\nclusters: []\ncontexts: []\nusers: []\ncurrent-context: other\n",
     "keys missing": "apiVersion: v1\nkind: Config\ncurrent-context: other\n",
     "carriage returns": THREE.replace("\n", "\r\n"),
@@ -73,12 +76,14 @@ FORMS = {
     "everything indented": "  kind: Config\n  clusters:\n    - name: a\n      cluster: {}\n",
     "a byte order mark": "\ufeffkind: Config\n",
     "one line of json": '{"kind":"Config","clusters":[],"users":null,"current-context":""}',
-    "json on many lines": '{\n    "kind": "Config",\n    "clusters": [\n        {\n            "name": "a",\n            "cluster": {}\n        }\n    ],\n    "users": []\n}\n',
+    "json on many lines": '{\n    "kind": "Config",\n    "clusters": [\n        {\n            "name": "a",\n'
+    '            "cluster": {}\n        }\n    ],\n    "users": []\n}\n',
     "nothing but braces": "{}\n",
     "a dash on its own line": "users:\n-\n  # mine\n  name: a\n  user: {}\n",
     "long texts": "users:\n- name: a\n  user:\n    token: |\n      abc\n      - def\nx: |+\n  abc\n\n",
     "a long text without a newline": "clusters: []\nx: |\n  abc",
-    "aliases": "x-base: &base\n  name: a\n  cluster: {server: 'https://a'}\nclusters:\n- *base\nusers: [&u {name: a, user: {}}]\n",
+    "aliases": "x-base: &base\n  name: a\n  cluster: {server: 'https://a'}\nclusters:\n- *base\n"
+    "users: [&u {name: a, user: {}}]\n",
     "other letters": "# Gr\u00f6\u00dfe \U0001f600\nclusters:\n- name: \u00e4\n  cluster: {}\n",
     "an empty current context": "clusters: []\ncurrent-context: ''  # none\n",
     "a current context of nothing": "clusters: []\ncurrent-context:\n",
@@ -104,7 +109,7 @@ def path(tmp_path, text):
 
 def test_merge_then_remove_gives_the_identical_bytes(path, text):
     assert kubeconfig.merge(path, INCOMING, "mlops") is True
-    assert kubeconfig.differs(path, INCOMING, "mlops") is None
+    assert kubeconfig.why_differs(path, INCOMING, "mlops") is None
     assert kubeconfig.remove(path, "mlops") is True
     assert path.read_bytes() == text.encode()
 
@@ -154,18 +159,20 @@ def test_an_old_entry_of_the_name_is_replaced(tmp_path):
     path = tmp_path / "config"
     path.write_text(THREE)
     kubeconfig.merge(path, INCOMING.replace("10.0.0.5", "10.0.0.9"), "lab")
-    assert "points to https://10.0.0.9:16443, not https://10.0.0.5:16443" in kubeconfig.differs(path, INCOMING, "lab")
+    assert "points to https://10.0.0.9:16443, not https://10.0.0.5:16443" in kubeconfig.why_differs(
+        path, INCOMING, "lab"
+    )
     kubeconfig.merge(path, INCOMING, "lab")
-    assert kubeconfig.differs(path, INCOMING, "lab") is None
+    assert kubeconfig.why_differs(path, INCOMING, "lab") is None
     assert [c["name"] for c in yaml.safe_load(path.read_text())["contexts"]] == ["work", "home", "lab"]
 
 
 def test_a_new_file_is_made_and_goes_again(tmp_path):
     path = tmp_path / "new" / "config"
-    assert "no context mlops" in kubeconfig.differs(path, INCOMING, "mlops")
+    assert "no context mlops" in kubeconfig.why_differs(path, INCOMING, "mlops")
     kubeconfig.merge(path, INCOMING, "mlops")
     assert yaml.safe_load(path.read_text())["current-context"] == "mlops"
-    assert kubeconfig.differs(path, INCOMING, "mlops") is None
+    assert kubeconfig.why_differs(path, INCOMING, "mlops") is None
     kubeconfig.remove(path, "mlops")
     assert not path.exists()
 
@@ -188,16 +195,16 @@ def test_a_link_stays_a_link(tmp_path):
 def test_what_is_different_is_named(tmp_path, seen, change):
     path = tmp_path / "config"
     kubeconfig.merge(path, change(INCOMING), "mlops")
-    assert seen in kubeconfig.differs(path, INCOMING, "mlops")
+    assert seen in kubeconfig.why_differs(path, INCOMING, "mlops")
 
 
 def test_a_file_that_others_may_read_is_named_and_mended(tmp_path):
     path = tmp_path / "config"
     kubeconfig.merge(path, INCOMING, "mlops")
     path.chmod(0o644)
-    assert "its mode is 0644" in kubeconfig.differs(path, INCOMING, "mlops")
+    assert "its mode is 0644" in kubeconfig.why_differs(path, INCOMING, "mlops")
     kubeconfig.merge(path, INCOMING, "mlops")
-    assert kubeconfig.differs(path, INCOMING, "mlops") is None
+    assert kubeconfig.why_differs(path, INCOMING, "mlops") is None
 
 
 @pytest.mark.parametrize(
@@ -237,7 +244,7 @@ def test_an_error_never_quotes_the_file(tmp_path):
 
 @pytest.mark.parametrize("incoming", ["", "microk8s is not running", "a: [", "clusters: []\ncurrent-context: x\n"])
 def test_what_is_no_answer_of_microk8s_is_refused(tmp_path, incoming):
-    for ask in kubeconfig.merge, kubeconfig.differs:
+    for ask in kubeconfig.merge, kubeconfig.why_differs:
         with pytest.raises(RunbookError, match="microk8s config"):
             ask(tmp_path / "config", incoming, "mlops")
     assert os.listdir(str(tmp_path)) == []
@@ -285,7 +292,9 @@ def test_after_kubectl_rewrote_the_file(tmp_path, text):
         path.write_text(text)
     kubeconfig.merge(path, INCOMING, "mlops")
     rewritten(path)
-    assert kubeconfig.differs(path, INCOMING, "mlops") is None and kubeconfig.merge(path, INCOMING, "mlops") is False
+    assert (
+        kubeconfig.why_differs(path, INCOMING, "mlops") is None and kubeconfig.merge(path, INCOMING, "mlops") is False
+    )
     kubeconfig.merge(path, INCOMING.replace("10.0.0.5", "10.0.0.9"), "mlops")
     assert kubeconfig.entry(path, "mlops")["cluster"]["server"] == "https://10.0.0.9:16443"
     kubeconfig.remove(path, "mlops")
@@ -330,7 +339,7 @@ def test_an_older_entry_in_any_form_is_replaced_and_removed(tmp_path, users):
     path.write_text("users:\n" + users)
     kubeconfig.merge(path, INCOMING, "mlops")
     assert sorted(i["name"] for i in yaml.safe_load(path.read_text())["users"]) == ["b", "mlops"]
-    assert kubeconfig.differs(path, INCOMING, "mlops") is None
+    assert kubeconfig.why_differs(path, INCOMING, "mlops") is None
     kubeconfig.remove(path, "mlops")
     assert yaml.safe_load(path.read_text())["users"] == [{"name": "b", "user": {}}]
 
@@ -339,17 +348,17 @@ def test_the_current_context_is_part_of_the_probe_when_asked(tmp_path):
     path = tmp_path / "config"
     path.write_text(THREE)
     kubeconfig.merge(path, INCOMING, "mlops")
-    assert kubeconfig.differs(path, INCOMING, "mlops") is None
-    assert "is home, not mlops" in kubeconfig.differs(path, INCOMING, "mlops", use=True)
+    assert kubeconfig.why_differs(path, INCOMING, "mlops") is None
+    assert "is home, not mlops" in kubeconfig.why_differs(path, INCOMING, "mlops", use=True)
     assert kubeconfig.merge(path, INCOMING, "mlops", use=True) is True
-    assert kubeconfig.differs(path, INCOMING, "mlops", use=True) is None
+    assert kubeconfig.why_differs(path, INCOMING, "mlops", use=True) is None
 
 
 @pytest.mark.parametrize("name", ["1", "true", "a: b", "it's", '\u00e4 "q"'])
 def test_any_name(path, text, name):
     kubeconfig.merge(path, INCOMING, name, use=True)
     assert yaml.safe_load(path.read_text("utf-8"))["current-context"] == name
-    assert kubeconfig.differs(path, INCOMING, name, use=True) is None
+    assert kubeconfig.why_differs(path, INCOMING, name, use=True) is None
 
 
 def test_the_path_comes_from_the_environment(monkeypatch, tmp_path):
@@ -358,4 +367,4 @@ def test_the_path_comes_from_the_environment(monkeypatch, tmp_path):
     assert str(kubeconfig.default_path()) == "/a/b"
     monkeypatch.delenv("KUBECONFIG")
     assert kubeconfig.default_path() == tmp_path / ".kube" / "config"
-    assert kubeconfig.differs(kubeconfig.default_path(), INCOMING, "mlops") == "no context mlops in ~/.kube/config"
+    assert kubeconfig.why_differs(kubeconfig.default_path(), INCOMING, "mlops") == "no context mlops in ~/.kube/config"

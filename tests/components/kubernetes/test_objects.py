@@ -4,9 +4,9 @@ import base64
 import json
 
 import pytest
+import stand_in
 
 from helpers.components.kubernetes.kube import Kube
-from tests import stand_in
 
 
 def stored(**values):

@@ -3,10 +3,8 @@
 import base64
 import contextlib
 import http.server
-import importlib.util
 import json
 import subprocess
-import tarfile
 import threading
 import types
 from concurrent import futures
@@ -14,7 +12,6 @@ from concurrent import futures
 import grpc
 import pytest
 
-from helpers.components.kubernetes import images
 from helpers.components.seldon import flowers
 from helpers.components.seldon import grpc_predict as seldon_grpc
 from helpers.components.seldon import serving as seldon
@@ -369,24 +366,6 @@ def test_a_gateway_that_is_away_loses_all():
     assert not done.answered and "Refused" in done.lost[0]
 
 
-# -- images -----------------------------------------------------------------------------------------
-
-
-def test_the_tag_changes_with_whatever_goes_in():
-    base = ("python:3", "a==1\n", {"M.py": "x"}, ["run"])
-    tags = {
-        images.Images.tag(*given)
-        for given in (
-            base,
-            ("python:4",) + base[1:],
-            base[:1] + ("a==2\n",) + base[2:],
-            base[:2] + ({"M.py": "y"}, ["run"]),
-            base[:3] + (["other"],),
-        )
-    }
-    assert len(tags) == 5 and images.Images.tag(*base) in tags and all(len(t) == 12 for t in tags)
-
-
 def test_every_package_of_the_model_is_pinned():
     lines = [
         line
@@ -396,111 +375,3 @@ def test_every_package_of_the_model_is_pinned():
     assert all(line.count("==") == 1 for line in lines) and {"seldon-core", "scikit-learn", "minio"} <= {
         line.split("==")[0] for line in lines
     }
-
-
-def test_the_builder_has_the_hosts_settings_for_pip_in_a_secret():
-    ch = Chapter()
-    ch._run = None
-    ch.host.run = lambda script, **kw: types.SimpleNamespace(
-        out="[global]\nindex-url = https://me:word@index/\n@@@\nhttps_proxy=http://proxy:3128\n@@@\nyes\n"
-    )
-    secret, pod = images.Images(ch, "models")._manifest("build-x", "x", "t", "python:3", {"M.py": "x"}, ["run", "M"])[
-        "items"
-    ]
-    assert (
-        "me:word" in secret["stringData"]["pip.conf"]
-        and secret["kind"] == "Secret"
-        and "me:word" not in json.dumps(pod)
-    )
-    container = pod["spec"]["containers"][0]
-    assert (
-        container["command"][:2] == ["python3", "/build/build_image"]
-        and container["command"][-2:] == ["run", "M"]
-        and container["image"] == "python:3"
-    )
-    env = {e["name"]: e["value"] for e in container["env"]}
-    assert (
-        env["https_proxy"] == "http://proxy:3128"
-        and env["PIP_CERT"] == "/run/ca.crt"
-        and pod["spec"]["volumes"][1]["hostPath"]["type"] == "File"
-    )
-
-
-@pytest.fixture
-def registry():
-    """A registry in memory, with the part of its API that is used: blobs, uploads, manifests, tags. Yields (port, blobs, manifests)."""
-    blobs, manifests, asked = {}, {}, []
-
-    def handle(method, path, body):
-        asked.append((method, path.partition("?")[0]))
-        parts = path.split("/")
-        if path == "/v2/":
-            return 200, {}, b"{}"
-        if parts[3] == "blobs" and method == "HEAD":
-            return (200 if parts[4] in blobs else 404), {}, b""
-        if parts[3] == "blobs" and method == "POST":
-            return 202, {"Location": "/v2/x/blobs/uploads/1?state=s"}, b""
-        if parts[3] == "blobs" and method == "PUT":
-            blobs[path.partition("digest=")[2]] = body
-            return 201, {}, b""
-        if parts[3] == "tags":
-            return 200, {}, json.dumps({"tags": sorted(manifests) or None}).encode()
-        if method == "PUT":
-            manifests[parts[4]] = body
-            return 201, {}, b""
-        if method == "DELETE":
-            manifests.clear()
-            return 202, {}, b""
-        return (
-            (200, {"Docker-Content-Digest": "sha256:1"}, manifests[parts[4]])
-            if parts[4] in manifests
-            else (404, {}, b"{}")
-        )
-
-    with serving(handle) as port:
-        yield port, blobs, manifests, asked
-
-
-def test_an_image_is_there_when_the_registry_has_its_tag_and_gone_when_it_has_none(registry):
-    port, _, manifests, _ = registry
-    ch = Chapter({"microk8s ctr": {}})
-    ch.port = port
-    action = images.Images(ch, "models").built("x", "python:3", "a==1\n", {}, ["run"])
-    tag = images.Images.tag("python:3", "a==1\n", {}, ["run"])
-    assert action.probe() == "the registry has no image x:" + tag and action.absent() is None
-    manifests[tag] = b"{}"
-    assert action.probe() is None and action.absent() == "the registry has images of x"
-    action.undo()
-    assert action.absent() is None and action.probe()
-    ch.port = 1
-    assert "no answer from the registry at localhost:32000" in images.Images(ch, "models").registry_answers()
-
-
-@pytest.fixture
-def builder():
-    spec = importlib.util.spec_from_file_location("build_image", str(SETUP / "seldon-setup/build_image.py"))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_a_layer_has_the_same_bytes_each_time_and_nothing_that_is_mounted(builder, tmp_path):
-    root = tmp_path / "root"
-    for name in ("etc/hosts", "etc/passwd", "proc/1/x", "a/b"):
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(name)
-    (root / "link").symlink_to("a")
-    builder.EMPTY = (str(root / "proc"),)
-    without = {str(root / "etc/hosts"), str(root / "proc")}
-    path, plain, packed = builder.layer(str(tmp_path / "1"), str(root), without)
-    assert builder.layer(str(tmp_path / "2"), str(root), without)[1:] == (plain, packed)
-    names = {("/" + n)[len(str(root)) :] for n in tarfile.open(path).getnames()}
-    assert names == {"", "/etc", "/etc/passwd", "/proc", "/a", "/a/b", "/link"}
-
-
-def test_a_blob_is_pushed_once(builder, registry, tmp_path):
-    port, blobs, _, asked = registry
-    (tmp_path / "blob").write_bytes(b"layer")
-    for _ in range(2):
-        builder.push(f"http://127.0.0.1:{port}/v2/x", str(tmp_path / "blob"), "sha256:b")
-    assert blobs == {"sha256:b": b"layer"} and [m for m, _ in asked] == ["HEAD", "POST", "PUT", "HEAD"]

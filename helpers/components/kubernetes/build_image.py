@@ -4,7 +4,6 @@ The image is two layers: this pod's own files as they came, and /opt/model with 
 the registry by its HTTP API (https://docs.docker.com/registry/spec/api/); what it has already is not sent again. The tag comes last,
 so that a build that was cut off leaves none.
 """
-
 import gzip
 import hashlib
 import json
@@ -42,16 +41,10 @@ def layer(path, root, without=()):
             plain.update(data)
             return self.file.write(data)
 
-    with (
-        open(path, "wb") as file,
-        gzip.GzipFile("", "wb", 1, file, mtime=0) as zipped,
-        tarfile.open(fileobj=Sum(zipped), mode="w|", format=tarfile.PAX_FORMAT) as tar,
-    ):
+    with open(path, "wb") as file, gzip.GzipFile("", "wb", 1, file, mtime=0) as zipped, tarfile.open(fileobj=Sum(zipped), mode="w|", format=tarfile.PAX_FORMAT) as tar:
         for folder, folders, files in os.walk(root):
             links = [d for d in folders if os.path.islink(os.path.join(folder, d))]
-            folders[:] = sorted(
-                d for d in folders if os.path.join(folder, d) not in without or os.path.join(folder, d) in EMPTY
-            )
+            folders[:] = sorted(d for d in folders if os.path.join(folder, d) not in without or os.path.join(folder, d) in EMPTY)
             if folder in without:
                 folders[:], links, files = [], [], []
             for one in [folder] + [os.path.join(folder, f) for f in sorted(files + links)]:
@@ -63,7 +56,7 @@ def layer(path, root, without=()):
 
 def whole(info):
     if info.name.startswith(MODEL[1:]):
-        info.mtime = 0  # when pip ran is no part of an image
+        info.mtime = 0      # when pip ran is no part of an image
     info.mtime = int(info.mtime)
     return info
 
@@ -71,7 +64,7 @@ def whole(info):
 def push(repository, path, digest):
     """A blob into the repository (its URL), unless it is there."""
     try:
-        ask("HEAD", f"{repository}/blobs/{digest}")
+        ask("HEAD", "{}/blobs/{}".format(repository, digest))
         print("there already:", digest, flush=True)
         return
     except urllib.error.HTTPError as e:
@@ -82,7 +75,7 @@ def push(repository, path, digest):
     where += ("&" if "?" in where else "?") + "digest=" + digest
     with open(path, "rb") as file:
         ask("PUT", where, file, Content_Length=str(os.path.getsize(path)), Content_Type="application/octet-stream")
-    print(f"pushed: {digest} ({os.path.getsize(path) / 1e6:.0f} MB)", flush=True)
+    print("pushed: {} ({:.0f} MB)".format(digest, os.path.getsize(path) / 1e6), flush=True)
 
 
 def mounts():
@@ -92,76 +85,35 @@ def mounts():
 
 
 def main(registry, name, tag, *command):
-    repository = f"http://{registry}/v2/{name}"
+    repository = "http://{}/v2/{}".format(registry, name)
     base = layer("/tmp/base.tar.gz", "/", mounts())
     shutil.rmtree(MODEL, ignore_errors=True)
     os.makedirs(MODEL)
-    subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pip",
-            "install",
-            "--disable-pip-version-check",
-            "--root-user-action=ignore",
-            "--no-cache-dir",
-            "--no-compile",
-            "--no-deps",
-            "--target",
-            MODEL + "/lib",
-            "-r",
-            BUILD + "/requirements.txt",
-        ],
-        check=True,
-    )
+    subprocess.run([sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--root-user-action=ignore", "--no-cache-dir", "--no-compile", "--no-deps",
+                    "--target", MODEL + "/lib", "-r", BUILD + "/requirements.txt"], check=True)
     for file in sorted(os.listdir(BUILD)):
         if file.endswith(".py"):
             shutil.copy(os.path.join(BUILD, file), MODEL)
     # The model's user cannot write compiled files, and without them each start takes seconds more.
-    subprocess.run(
-        [sys.executable, "-m", "compileall", "-q", "-j0", "--invalidation-mode", "unchecked-hash", MODEL],
-        stdout=subprocess.DEVNULL,
-    )
+    subprocess.run([sys.executable, "-m", "compileall", "-q", "-j0", "--invalidation-mode", "unchecked-hash", MODEL], stdout=subprocess.DEVNULL)
     subprocess.run(["chmod", "-R", "a+rX", MODEL], check=True)
     layers = [base, layer("/tmp/model.tar.gz", MODEL)]
     keep = ("LANG", "PYTHON_VERSION", "GPG_KEY")
-    config = json.dumps(
-        {
-            "architecture": {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine),
-            "os": "linux",
-            "config": {
-                "Env": [
-                    f"PATH={MODEL}/lib/bin:/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin",
-                    f"PYTHONPATH={MODEL}/lib:{MODEL}",
-                    "PYTHONUNBUFFERED=1",
-                ]
-                + [f"{k}={os.environ[k]}" for k in keep if k in os.environ],
-                "Cmd": list(command),
-                "WorkingDir": MODEL,
-            },
-            "rootfs": {"type": "layers", "diff_ids": [plain for _, plain, _ in layers]},
-        }
-    ).encode()
+    config = json.dumps({
+        "architecture": {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine), "os": "linux",
+        "config": {"Env": ["PATH={}/lib/bin:/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin".format(MODEL), "PYTHONPATH={0}/lib:{0}".format(MODEL),
+                           "PYTHONUNBUFFERED=1"] + ["{}={}".format(k, os.environ[k]) for k in keep if k in os.environ],
+                   "Cmd": list(command), "WorkingDir": MODEL},
+        "rootfs": {"type": "layers", "diff_ids": [plain for _, plain, _ in layers]}}).encode()
     with open("/tmp/config.json", "wb") as file:
         file.write(config)
     about = "sha256:" + hashlib.sha256(config).hexdigest()
     for path, digest in [(path, digest) for path, _, digest in layers] + [("/tmp/config.json", about)]:
         push(repository, path, digest)
-    manifest = {
-        "schemaVersion": 2,
-        "mediaType": TYPE,
-        "config": {"mediaType": "application/vnd.docker.container.image.v1+json", "size": len(config), "digest": about},
-        "layers": [
-            {
-                "mediaType": "application/vnd.docker.image.rootfs.diff.tar.gzip",
-                "size": os.path.getsize(path),
-                "digest": digest,
-            }
-            for path, _, digest in layers
-        ],
-    }
-    ask("PUT", f"{repository}/manifests/{tag}", json.dumps(manifest).encode(), Content_Type=TYPE)
-    print(f"image {name}:{tag}", flush=True)
+    manifest = {"schemaVersion": 2, "mediaType": TYPE, "config": {"mediaType": "application/vnd.docker.container.image.v1+json", "size": len(config), "digest": about},
+                "layers": [{"mediaType": "application/vnd.docker.image.rootfs.diff.tar.gzip", "size": os.path.getsize(path), "digest": digest} for path, _, digest in layers]}
+    ask("PUT", "{}/manifests/{}".format(repository, tag), json.dumps(manifest).encode(), Content_Type=TYPE)
+    print("image {}:{}".format(name, tag), flush=True)
 
 
 if __name__ == "__main__":

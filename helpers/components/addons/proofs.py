@@ -1,0 +1,108 @@
+"""What proves the add-ons: names resolve, an address answers, the dashboard lets the right one in, a pod computes."""
+
+from __future__ import annotations
+
+import base64
+import shlex
+from pathlib import Path
+
+import httpx
+
+from helpers.components.kubernetes.proofs import PROOF_NAMESPACE
+from helpers.core import address_pools as addresses
+from helpers.core.errors import Unmet
+from helpers.core.http import through
+from helpers.core.shell import script
+
+_HERE = Path(__file__).parent
+_DNS_ADDRESS = "10.152.183.10"  # kube-dns: MicroK8s' dns add-on (actions/enable.dns.sh)
+_INSIDE = "kubernetes.default.svc.cluster.local"
+
+
+class AddonProofs:
+    """Proofs of the add-ons, in the namespace of proofs (kubernetes' Proofs)."""
+
+    def __init__(self, proofs):
+        self.proofs, self.kube, self.ch = proofs, proofs.kube, proofs.ch
+
+    def _outside_name(self):
+        return self.ch.run(script(_HERE / "scripts" / "outside_name.sh")).strip()
+
+    def names_resolve(self):
+        """CoreDNS, asked from the host, has addresses for a Service and for an outside name."""
+        ask = shlex.quote((_HERE / "scripts" / "count_addresses.py").read_text("utf-8"))
+        for name in (_INSIDE, self._outside_name()):
+            got = self.ch.run(f"python3 -c {ask} {_DNS_ADDRESS} {name}").strip()
+            if got in ("", "0"):
+                raise Unmet(f"an address for {name}", "none")
+
+    def pod_resolves(self):
+        """The same from inside a pod."""
+        self.proofs.hello("LoadBalancer")
+        for name in (f"hello.{PROOF_NAMESPACE}.svc.cluster.local", self._outside_name()):
+            self.ch.wait("a pod to resolve " + name, lambda name=name: self._pod_knows(name), timeout=30)
+
+    def _pod_knows(self, name):
+        return "Address" in self.proofs.in_pod(f"nslookup {name} | tail -n +3")
+
+    def loadbalancer(self, pool):
+        """A Service gets an address from the pool, and answers there, through the proxy."""
+        self.proofs.hello("LoadBalancer")
+        address = self.ch.wait("an address from the pool", self._address, timeout=60)
+        if not addresses.inside(address, pool):
+            raise Unmet(f"an address from {pool}", address)
+        with self.ch.host.socks() as socks, through(socks, timeout=10) as client:
+            self.ch.wait(
+                "the address to answer",
+                lambda: client.get(f"http://{address}/").text.strip() == self.proofs.nonce,
+                timeout=30,
+            )
+
+    def _address(self):
+        field = "{.status.loadBalancer.ingress[0].ip}"
+        return self.kube.kubectl(f"get service hello -n {PROOF_NAMESPACE} -o jsonpath='{field}'")
+
+    def pod_reaches(self, address):
+        """A pod talks to the host's SSH server at that address."""
+        self.proofs.hello("LoadBalancer")
+        got = self.proofs.in_pod(f"nc -w 3 {address} 22 </dev/null | head -c 4")
+        if got != "SSH-":
+            raise Unmet("the host's SSH server", repr(got))
+
+    def dashboard_login(self):
+        """The page comes, the login takes the token of a service account, and refuses another."""
+        address = self.kube.kubectl("get service kubernetes-dashboard -n kube-system -o jsonpath='{.spec.clusterIP}'")
+        token = self._token()
+        with self.ch.host.forward(443, address) as port, httpx.Client(
+            base_url=f"https://127.0.0.1:{port}", verify=False, timeout=10, trust_env=False
+        ) as client:
+            page = client.get("/")
+            if page.status_code != 200 or "Kubernetes Dashboard" not in page.text:
+                raise Unmet("the dashboard's page", f"status {page.status_code}")
+            _login(client, token, True, "the token taken")
+            _login(client, "not-a-token", False, "a wrong token refused")
+
+    def _token(self):
+        said = self.ch.host.run(script(_HERE / "scripts" / "dashboard_token.sh"), raw=True).out
+        token = base64.b64decode(said.strip()).decode()
+        self.ch.masker.add(token)
+        return token
+
+    def pod_sees_gpu(self):
+        """NVIDIA's own sample passes in a pod."""
+        self.proofs.open()
+        self.proofs.apply((_HERE / "manifests" / "cuda.yaml").read_text("utf-8"))
+        self.ch.wait(
+            "the CUDA sample to pass",
+            lambda: "PASSED" in self.kube.kubectl(f"logs -n {PROOF_NAMESPACE} cuda"),
+            failed=self.kube.hopeless,
+            timeout=300,
+        )
+
+
+def _login(client, token, wanted, expected):
+    csrf = client.get("/api/v1/csrftoken/login").json()["token"]
+    got = client.post("/api/v1/login", json={"token": token}, headers={"X-CSRF-TOKEN": csrf})
+    accepted = got.status_code == 200 and bool(got.json().get("jweToken")) and not got.json().get("errors")
+    if accepted != wanted:
+        raise Unmet(expected, f"status {got.status_code}")

@@ -1,0 +1,13 @@
+"""Asks a name server for an A record, with nothing but Python: prints the number of answers. SERVER NAME"""
+
+import socket
+import struct
+import sys
+
+server, name = sys.argv[1:]
+labels = b"".join(bytes([len(part)]) + part.encode() for part in name.split("."))
+query = struct.pack(">HHHHHH", 7, 0x100, 1, 0, 0, 0) + labels + b"\0\0\1\0\1"
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.settimeout(5)
+s.sendto(query, (server, 53))
+print(struct.unpack(">H", s.recv(4096)[6:8])[0])

@@ -1,0 +1,11 @@
+# Takes Istio away; KINDS=yes: its kinds too, and with them every object of them.
+kubectl() { microk8s kubectl "$@"; }
+webhooks=mutatingwebhookconfiguration,validatingwebhookconfiguration
+kubectl delete $webhooks --ignore-not-found istio-sidecar-injector istio-galley
+kubectl delete deployment --all -n istio-system --wait=false >/dev/null 2>&1 || true
+kubectl delete pod --all -n istio-system --force --grace-period=0 >/dev/null 2>&1 || true
+kubectl delete namespace istio-system --ignore-not-found --timeout=200s
+kubectl delete clusterrole,clusterrolebinding -l release=istio --ignore-not-found
+if [ "$1" = yes ]; then
+  kubectl get crd -o name | { grep -E '\.istio\.io$' || true; } | xargs -r microk8s kubectl delete --timeout=180s
+fi

@@ -1,0 +1,109 @@
+"""One build of an image: a pod of its base image that runs build_image.py, which pushes what it made."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from helpers.core.errors import NotYet
+from helpers.core.shell import script
+
+#: the registry as a pod reaches it; the node's container runtime calls it registry.PLACE
+IN_CLUSTER = "registry.container-registry.svc.cluster.local:5000"
+#: runs in the pod, not here. Its text is part of an image's tag: another byte in it, and every host builds anew.
+BUILDER = Path(__file__).with_name("build_image.py")
+_HOST_PIP = Path(__file__).with_name("scripts") / "host_pip.sh"
+_CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
+
+
+class Build:
+    """A build of an images.Image in this namespace, through a Kube."""
+
+    def __init__(self, kube, namespace, image):
+        self.kube, self.ch, self.namespace, self.image = kube, kube.ch, namespace, image
+        self.pod = "build-" + image.name
+        self._both = f"pod,secret {self.pod} -n {namespace}"
+
+    def run(self, timeout):
+        """Build and push it. RunbookError with the pod's last lines when it fails. timeout: seconds."""
+        self.kube.kubectl(f"delete {self._both} --ignore-not-found --grace-period=0 --timeout=60s", timeout=90)
+        try:
+            self.kube.kubectl("apply -f -", stdin=json.dumps(self.manifest()))
+            self.ch.wait(
+                f"the image {self.image.name} to be built",
+                self._succeeded,
+                failed=self._why_failed,
+                timeout=timeout,
+                do=f"On the host: microk8s kubectl logs -n {self.namespace} {self.pod}",
+            )
+            self.ch.events.tell("wait", text=self._logs(1))
+        finally:  # its secret may hold a password for the package index
+            self.kube.kubectl(f"delete {self._both} --ignore-not-found --grace-period=0 --wait=false", timeout=90)
+
+    def _logs(self, lines):
+        return self.kube.kubectl(f"logs -n {self.namespace} {self.pod} --tail={lines}")
+
+    def _phase(self):
+        return self.kube.kubectl(f"get pod {self.pod} -n {self.namespace} -o jsonpath='{{.status.phase}}'")
+
+    def _succeeded(self):
+        phase = self._phase()
+        if phase == "Running":
+            raise NotYet(self._logs(1)[:120] or "it starts")
+        return phase == "Succeeded"
+
+    def _why_failed(self):
+        if self._phase() == "Failed":
+            return "its pod failed. Its last lines:\n" + self._logs(8)
+        return next((text for text, final in self.kube.troubles() if final and f"/{self.pod} " in text), None)
+
+    # -- the manifest --------------------------------------------------------------------------
+
+    def manifest(self):
+        """The pod, and the Secret with its files. Not to be shown: pip's settings may hold a password."""
+        settings, proxies, certificates = self._host_pip()
+        meta = {"name": self.pod, "namespace": self.namespace, "labels": {"app": self.pod}}
+        texts = {
+            "requirements.txt": self.image.requirements,
+            "build_image": BUILDER.read_text("utf-8"),
+            "pip.conf": settings + "\n",
+        }
+        secret = {"apiVersion": "v1", "kind": "Secret", "metadata": meta}
+        secret["stringData"] = dict(self.image.files, **texts)
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": self._spec(proxies, certificates)}
+        return {"apiVersion": "v1", "kind": "List", "items": [secret, pod]}
+
+    def _host_pip(self):
+        """The host's settings for pip, its proxies, and whether it has a file of certificates.
+
+        A pod has its own, and needs the same.
+        """
+        said = self.ch.host.run(script(_HOST_PIP, _CERTIFICATES), raw=True).out
+        settings, proxies, certificates = (part.strip() for part in said.split("@@@"))
+        return settings, dict(line.split("=", 1) for line in proxies.splitlines()), certificates == "yes"
+
+    def _spec(self, proxies, certificates):
+        env = {"PIP_CONFIG_FILE": "/build/pip.conf", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
+        env.update(proxies)
+        volumes = [{"name": "build", "secret": {"secretName": self.pod}}]
+        mounts = [{"name": "build", "mountPath": "/build", "readOnly": True}]
+        if certificates:  # what the host trusts, also a certificate of a company's own
+            volumes.append({"name": "trust", "hostPath": {"path": _CERTIFICATES, "type": "File"}})
+            mounts.append({"name": "trust", "mountPath": "/run/ca.crt", "readOnly": True})
+            env["PIP_CERT"] = "/run/ca.crt"
+        build = ["python3", "/build/build_image", IN_CLUSTER, self.image.name, self.image.tag]
+        container = {
+            "name": "build",
+            "image": self.image.base,
+            "env": [{"name": name, "value": value} for name, value in env.items()],
+            "volumeMounts": mounts,
+            "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}},
+            "command": build + list(self.image.command),
+        }
+        return {
+            "restartPolicy": "Never",
+            "terminationGracePeriodSeconds": 0,
+            "automountServiceAccountToken": False,
+            "volumes": volumes,
+            "containers": [container],
+        }

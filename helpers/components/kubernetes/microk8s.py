@@ -1,0 +1,117 @@
+"""MicroK8s on the host: what must be so before it comes, its steps, and the two kubeconfigs that lead to it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from helpers.components.kubernetes import kubeconfig
+from helpers.components.kubernetes.kube import READY, Kube
+from helpers.core import actions
+from helpers.core.actions import Action
+from helpers.core.shell import script
+
+_SCRIPTS = Path(__file__).with_name("scripts")
+
+#: probes: what is asked of a host before MicroK8s comes
+CGROUP_V1 = "[ \"$(stat -fc %T /sys/fs/cgroup)\" != cgroup2fs ] || { echo 'cgroup v2 only'; exit 1; }"
+SNAPD = "command -v snap >/dev/null || { echo 'no snap command'; exit 1; }"
+API_PORT_IS_OURS = "! ss -Hltnp 'sport = :16443' | grep -vE '\"(kube-apiserver|kubelite)\"' || exit 1"
+
+_UNITS = ("apiserver", "controller-manager", "scheduler", "kubelet", "proxy", "containerd")
+#: what MicroK8s leaves behind when its snap is removed
+_LEFT = (
+    "rm -rf ~root/.kube/cache; "
+    "find ~root/.kube /usr/libexec/kubernetes -depth -type d -empty -delete 2>/dev/null || true"
+)
+
+
+def channel_exists(channel):
+    """A probe: the snap store has this channel of MicroK8s, or MicroK8s is here already."""
+    track, risk = _track(channel).split("/")[:2]
+    return script(_SCRIPTS / "channel_exists.sh", track, risk)
+
+
+def disk_has(gib):
+    """A probe: so many GiB are free below /var."""
+    return script(_SCRIPTS / "disk_has.sh", gib)
+
+
+def _track(channel):
+    return channel if "/" in channel else channel + "/stable"
+
+
+class MicroK8s:
+    """MicroK8s on the chapter's target, and its user: the one that SSH logs in as."""
+
+    def __init__(self, ch):
+        self.ch, self.kube = ch, Kube(ch)
+        self.user = ch.run("id -un", sudo=False).strip()
+
+    def snap(self, channel):
+        """Action: the snap, from this channel ("1.20" or "1.20/stable")."""
+        return self.ch.snap("microk8s", _track(channel), then=_LEFT)
+
+    def version(self):
+        """The version that is installed; empty when there is none."""
+        return self.ch.run("snap list microk8s 2>/dev/null | awk 'NR==2 {print $2}' || true").strip()
+
+    def group(self):
+        """Action: the user is in the group microk8s."""
+        user = self.user
+        own_folder = f"mkdir -p ~{user}/.kube; chown -f -R {user} ~{user}/.kube"
+        return actions.commands(
+            f"groupadd -f microk8s; usermod -a -G microk8s {user}; {own_folder}",
+            f"id -nG {user} | grep -w >/dev/null microk8s || {{ echo '{user} is not in the group'; exit 1; }}",
+            f"gpasswd -d {user} microk8s >/dev/null 2>&1 || true; groupdel microk8s 2>/dev/null || true",
+        )
+
+    def alias(self):
+        """Action: kubectl on the host is MicroK8s'."""
+        has_it = "snap aliases 2>/dev/null | grep -E >/dev/null '^microk8s.kubectl +kubectl '"
+        return actions.commands(
+            "snap alias microk8s.kubectl kubectl",
+            has_it + " || { echo 'no alias kubectl'; exit 1; }",
+            "snap unalias kubectl 2>/dev/null || true",
+        )
+
+    def services(self):
+        """Action: MicroK8s' services run."""
+        return actions.commands("microk8s start", script(_SCRIPTS / "services_run.sh", *_UNITS))
+
+    def node_ready(self):
+        """Action: its node is Ready. Installing waits up to 5 minutes, showing what for."""
+        ready = actions.waits(
+            self.ch,
+            "microk8s start; microk8s status --wait-ready",
+            "the node to be Ready",
+            READY,
+            timeout=300,
+            do="On the host: sudo microk8s inspect; journalctl -u snap.microk8s.daemon-kubelet -n 50",
+        )
+
+        def apply():
+            self.ch.host.run("microk8s start", timeout=180, what="start MicroK8s")
+            ready.apply()
+
+        return ready.but(apply=apply)
+
+    def host_kubeconfig(self):
+        """Action: the user's ~/.kube/config on the host is the cluster's."""
+        user, file = self.user, f"~{self.user}/.kube/config"
+        is_it = f'[ "$(stat -c %a {file})" = 600 ] && microk8s config | cmp -s - {file}'
+        return actions.commands(
+            f"install -d -o {user} ~{user}/.kube; umask 077; microk8s config > {file}; chown {user} {file}",
+            is_it + " || { echo 'none, or of another cluster'; exit 1; }",
+            f"rm -rf {file} ~{user}/.kube/cache; rmdir ~{user}/.kube 2>/dev/null || true",
+        )
+
+    def kubeconfig(self, path, context, use):
+        """Action: the operator's kubeconfig at `path` has this cluster as `context`; use: make it the current one."""
+        shown = str(path).replace(str(Path.home()), "~")
+        return Action(
+            f"kubectl config: cluster, user and context {context} into {shown}",
+            lambda: kubeconfig.why_differs(path, self.kube.config(), context, use),
+            lambda: kubeconfig.merge(path, self.kube.config(), context, use),
+            lambda: kubeconfig.remove(path, context),
+            absent=lambda: None if kubeconfig.entry(path, context) is None else f"context {context} is still there",
+        )

@@ -1,0 +1,1 @@
+"""Chapter 02: the operator's way to the host, by SSH and a SOCKS proxy."""

@@ -1,0 +1,112 @@
+"""What proves the way: a web server that listens only inside the host answers through the proxy, and only there."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import socket
+import subprocess
+import threading
+import uuid
+from pathlib import Path
+
+import httpx
+import socks
+
+from helpers.core.errors import Unmet
+from helpers.core.http import through
+
+_SERVER = Path(__file__).with_name("one_answer.py")
+_BATCH = ["-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "ClearAllForwardings=yes"]
+
+
+class RouteProofs:
+    """Proofs of an SshRoute."""
+
+    def __init__(self, route):
+        self.route, self.ch = route, route.ch
+
+    def alias_works(self):
+        """The alias leads to the same host: both ways see the same boot id."""
+        ask = "cat /proc/sys/kernel/random/boot_id; hostname"
+        ssh = ["ssh", "-F", str(self.route.file), *_BATCH, self.route.alias, ask]
+        done = subprocess.run(ssh, capture_output=True, text=True, timeout=30)
+        if done.returncode != 0:
+            raise Unmet("a login", done.stderr.strip().splitlines()[-1:])
+        if done.stdout != self.ch.run(ask, sudo=False):
+            raise Unmet("the target itself", "another host")
+
+    def inside_through_proxy(self):
+        """Through the proxy the inner server answers."""
+        with self._inner_server() as (port, word), self.ch.host.socks() as proxy, through(proxy, timeout=10) as client:
+            got = client.get(f"http://127.0.0.1:{port}/").text
+        if got != word:
+            raise Unmet("the word made up for this proof", repr(got[:40]))
+
+    def names_on_the_host(self):
+        """The host's own name, which need not mean anything here, leads to it through the proxy."""
+        name = self.ch.run("hostname", sudo=False).strip()
+        with self.ch.host.socks() as proxy:
+            saw = _greeting(proxy, name, self.ch.host.target.port)
+        if saw != "SSH-":
+            raise Unmet("the host's SSH server, by the host's own name", saw)
+
+    def inside_not_directly(self):
+        """Without the proxy it does not answer."""
+        with self._inner_server() as (port, word):
+            try:
+                got = httpx.get(f"http://{self.ch.host.address}:{port}/", timeout=5, trust_env=False).text
+            except httpx.HTTPError:
+                return None
+        if got == word:
+            raise Unmet("no answer", "the word: it listens on every address")
+        return None
+
+    def port_is_ours(self):
+        """Nothing listens on the proxy's port here, or what listens speaks SOCKS5."""
+        try:
+            with contextlib.closing(socket.create_connection(("127.0.0.1", self.route.port), 2)) as s:
+                s.settimeout(2)
+                s.sendall(b"\x05\x01\x00")  # SOCKS5, one way to log in: none (RFC 1928)
+                answer = s.recv(2)
+        except ConnectionRefusedError:
+            return "free"
+        except OSError:
+            answer = b""
+        if answer != b"\x05\x00":
+            raise Unmet(f"a free port or a SOCKS proxy on port {self.route.port}", "another program")
+        return "a SOCKS proxy answers"
+
+    @contextlib.contextmanager
+    def _inner_server(self):
+        """(port, word): a web server on the host's loopback that answers one request with that word."""
+        word, port, told = uuid.uuid4().hex, [], threading.Event()
+
+        def line(_, text):
+            port.append(text)
+            told.set()
+
+        script = f"timeout 15 python3 -c {shlex.quote(_SERVER.read_text('utf-8'))} {word} || true"
+        thread = threading.Thread(
+            target=lambda: self.ch.host.run(script, sudo=False, on_line=line, timeout=30), daemon=True
+        )
+        thread.start()
+        if not told.wait(10):
+            raise Unmet("a web server on the host", "none: is python3 there?")
+        yield int(port[0]), word
+        # One more request, by another way, so that the server ends now.
+        with contextlib.suppress(httpx.HTTPError), self.ch.host.forward(int(port[0])) as local:
+            httpx.get(f"http://127.0.0.1:{local}/", timeout=5, trust_env=False)
+        thread.join(20)
+
+
+def _greeting(proxy, name, port):
+    """The first four bytes of a server whose name the proxy looks up, as text; the proxy's words when it cannot."""
+    with contextlib.closing(socks.socksocket()) as s:
+        s.set_proxy(socks.SOCKS5, "127.0.0.1", proxy, rdns=True)
+        s.settimeout(10)
+        try:
+            s.connect((name, port))
+            return s.recv(4).decode("ascii", "replace")
+        except socks.ProxyError as e:
+            return f"SOCKS reply {e.socket_err or e}"

@@ -1,0 +1,37 @@
+"""What components' tests share."""
+
+import os
+import subprocess
+
+import pytest
+
+
+@pytest.fixture
+def bash(tmp_path):
+    """Run a script as a host does, with a `microk8s` that is this shell script: (exit code, what it printed)."""
+
+    def run(script, microk8s):
+        program = tmp_path / "microk8s"
+        program.write_text("#!/bin/bash\n" + microk8s)
+        program.chmod(0o755)
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", script],
+            capture_output=True,
+            text=True,
+            env=dict(os.environ, PATH="{}:{}".format(tmp_path, os.environ["PATH"])),
+        )
+        return done.returncode, (done.stdout + done.stderr).strip()
+
+    return run
+
+
+@pytest.fixture
+def probe(bash, tmp_path):
+    """Run a probe where `microk8s` prints `text` and ends with `code`: (whether it holds, what it says)."""
+
+    def run(script, text, code=0):
+        (tmp_path / "answer").write_text(text)
+        ended, said = bash(script, f"cat {tmp_path / 'answer'}\nexit {code}\n")
+        return ended == 0, said
+
+    return run
