@@ -1,4 +1,4 @@
-"""What a cell shows: readable text, safe HTML, and comparable: install and verify look the same, a changed fact does not."""
+"""What a cell shows: text, safe HTML, and comparable: install and verify look the same, a changed fact does not."""
 
 import re
 

@@ -6,15 +6,14 @@ import pytest
 
 from helpers.core.actions import Action
 from helpers.core.chapter import Chapter
-from helpers.core.errors import Unmet, Verdict
-from helpers.core.errors import BadInput, CommandFailed, RunbookError
+from helpers.core.errors import BadInput, CommandFailed, RunbookError, Unmet, Verdict
 from helpers.core.secrets import SecretStore
 
 FOLDER = "/var/tmp/test-chapter"
 
 
 @pytest.fixture
-def opened(target, host, own_home, box, runs, tmp_path, monkeypatch):
+def opened(target, host, own_home, box, runs, tmp_path, monkeypatch):  # noqa: PLR0913 - fixtures, named by pytest
     """Open a chapter in a mode; its events are in opened.events, its log in opened.log."""
     own_home.mkdir()
     (own_home / "sandbox").symlink_to(box.dir.parent)

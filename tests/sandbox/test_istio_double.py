@@ -1,4 +1,4 @@
-"""The gateway that stands in for Istio's: routed by objects of an API that is played here, spoken to by real clients."""
+"""The gateway that stands in for Istio's: routed by objects of an API that is played here, asked by real clients."""
 
 from __future__ import annotations
 
@@ -251,7 +251,7 @@ class Gateway:
         self.log = []
         threading.Thread(target=lambda: self.log.extend(iter(self.process.stdout.readline, "")), daemon=True).start()
 
-    def get(self, path, host="a.example.com", method="GET", body=None, headers=None, port=None, connection=None):
+    def get(self, path, host="a.example.com", method="GET", *, body=None, headers=None, port=None, connection=None):  # noqa: PLR0913 - a request's parts
         """status, headers, body; a body in JSON is read."""
         one = connection or http.client.HTTPConnection("127.0.0.1", port or self.port, timeout=10)
         try:
@@ -329,7 +329,7 @@ def by(answer):
     return found(answer)[2]["by"]
 
 
-def service(api, name, upstreams, port_name="http", namespace="default", port=80, labels=None):
+def service(api, name, upstreams, *, port_name="http", namespace="default", port=80, labels=None):  # noqa: PLR0913 - a Service's fields
     """A Service whose Endpoints are these servers (or ports), each a pod with the labels at its place."""
     api.put("services", name, namespace, spec={"type": "ClusterIP", "ports": [{"name": port_name, "port": port}]})
     subsets = []
@@ -436,7 +436,7 @@ def found(answer):
         ({"queryParams": {"v": {"exact": "2"}}}, ("/?v=2", {}), ("/?v=3", {})),
     ],
 )
-def test_matches(fresh, api, one, match, good, bad):
+def test_matches(fresh, api, one, match, good, bad):  # noqa: PLR0913 - three fixtures, three parameters
     service(api, "one", [one])
     fresh.routes("v", [{"match": [match], "route": [to("one")]}], hosts=["*.example.com"])
     fresh.becomes(lambda: found(fresh.get(good[0], headers=good[1])))

@@ -301,7 +301,10 @@ def test_grpc_reaches_the_model_and_its_errors_come_back(programs):
             Executor(programs["executor"], free_port(), port) as running,
             grpc.insecure_channel(f"127.0.0.1:{running.grpc}") as channel,
         ):
-            call = lambda method, message: channel.unary_unary("/seldon.protos.Seldon/" + method)(message, timeout=10)
+
+            def call(method, message):
+                return channel.unary_unary("/seldon.protos.Seldon/" + method)(message, timeout=10)
+
             assert call("Predict", b"four numbers") == b"model says: four numbers"
             assert call("SendFeedback", b"good") == b"heard"
             assert call("Predict", b"x" * 1_000_000) == b"model says: " + b"x" * 1_000_000
@@ -405,6 +408,9 @@ class Cluster:
         if method == "GET" and path.rsplit("/", 1)[1] in ("seldondeployments", "deployments", "services"):
             below = [o for p, o in sorted(self.objects.items()) if p.rsplit("/", 1)[0] == path]
             return 200, {"metadata": {"resourceVersion": str(self.version)}, "items": below}
+        return self.change_or_delete(method, path, query, body)
+
+    def change_or_delete(self, method, path, query, body):
         main = path.removesuffix("/status")
         if main not in self.objects:
             return 404, {"message": f"{path} not found"}
