@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write a container image as a docker archive, from files: mkimage.py ARCHIVE NAME:TAG [--add SOURCE:PATH ...] [options].
+"""Write an image as a docker archive, from files: mkimage.py ARCHIVE NAME:TAG [--add SOURCE:PATH ...] [options].
 
 Same input, same bytes: times are zero and owners root, so an unchanged image keeps its digest.
 """
@@ -43,8 +43,8 @@ def entry(path, mode, kind=tarfile.REGTYPE):
 class Layer:
     """A tar of files, with the folders above each."""
 
-    def __init__(self, path):
-        self.tar, self.folders = tarfile.open(path, "w", format=tarfile.GNU_FORMAT), set()
+    def __init__(self, tar):
+        self.tar, self.folders = tar, set()
 
     def folder(self, path, mode=0o755):
         path = path.strip("/")
@@ -76,15 +76,15 @@ def main():
     o = options()
     layers, own = list(o.base_tar), o.archive + ".layer"
     if o.add or o.link or o.dir:
-        layer = Layer(own)
-        for one in o.dir:
-            path, _, mode = one.partition(":")
-            layer.folder(path, int(mode or "755", 8))
-        for one in o.add:
-            layer.file(*one.split(":", 1))
-        for one in o.link:
-            layer.link(*one.split(":", 1))
-        layer.tar.close()
+        with tarfile.open(own, "w", format=tarfile.GNU_FORMAT) as tar:
+            layer = Layer(tar)
+            for one in o.dir:
+                path, _, mode = one.partition(":")
+                layer.folder(path, int(mode or "755", 8))
+            for one in o.add:
+                layer.file(*one.split(":", 1))
+            for one in o.link:
+                layer.link(*one.split(":", 1))
         layers.append(own)
     ids = [sha256(path) for path in layers]
     config = {"Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"] + o.env}
@@ -106,7 +106,7 @@ def main():
         [{"Config": digest + ".json", "RepoTags": [o.name], "Layers": [f"{i}/layer.tar" for i in ids]}]
     ).encode()
     with tarfile.open(o.archive, "w") as tar:
-        for path, i in zip(layers, ids):
+        for path, i in zip(layers, ids, strict=True):
             info = entry(f"{i}/layer.tar", 0o644)
             info.size = os.path.getsize(path)
             with open(path, "rb") as file:

@@ -26,14 +26,14 @@ revision=$(sed -n 's/^Version: //p' ./*.dsc)
 [[ $revision == *1.20.2-* ]] || { echo "expected Kubernetes 1.20.2, Debian has $revision" >&2; exit 1; }
 
 # Debian's Go of this release, and no modules: the source package carries its vendor folder.
-export PATH=/usr/lib/go-1.19/bin:$PATH GO111MODULE=off GOFLAGS= CGO_ENABLED=0 GOTOOLCHAIN=
+export PATH=/usr/lib/go-1.19/bin:$PATH GO111MODULE=off GOFLAGS='' CGO_ENABLED=0 GOTOOLCHAIN=''
 # The vendored reflect2 does not link with Go 1.18 or later; Debian's does.
 rm -rf "$src/vendor/github.com/modern-go/reflect2"
 cp -rL /usr/share/gocode/src/github.com/modern-go/reflect2 "$src/vendor/github.com/modern-go/reflect2"
 
 cd "$src"
 echo "Kubernetes: generating its OpenAPI definitions"
-go build -o "$top/openapi-gen" ./vendor/k8s.io/kube-openapi/cmd/openapi-gen
+go build -gcflags=all=-dwarf=false -o "$top/openapi-gen" ./vendor/k8s.io/kube-openapi/cmd/openapi-gen
 inputs=$(grep -rl --include=doc.go --include='*.go' '^// +k8s:openapi-gen=' staging/src/k8s.io pkg | grep -v -e _test.go -e /testdata/ -e /examples/ |
   xargs -n1 dirname | sort -u | sed -e 's#^staging/src/#k8s.io/kubernetes/vendor/#' -e 's#^pkg/#k8s.io/kubernetes/pkg/#' | paste -sd,)
 "$top/openapi-gen" --logtostderr -i "$inputs" -p k8s.io/kubernetes/pkg/generated/openapi -O zz_generated.openapi \

@@ -1,7 +1,9 @@
 # Functions of the hooks and daemons: certificates, waiting, the host's addresses.
 # shellcheck shell=bash
 export PATH="$SNAP/usr/sbin:$SNAP/usr/bin:$SNAP/bin:$PATH"
+# shellcheck disable=SC2034 # for the daemons and hooks that source this file
 PODS=10.1.0.0/16 SERVICES=10.152.183.0/24
+# shellcheck disable=SC2034 # for the hooks that source this file
 MARK="generated for MicroK8s pods"
 
 host_addresses() {  # every IPv4 address of the host, without those of pods' links
