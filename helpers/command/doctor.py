@@ -46,6 +46,12 @@ def runbook_lacks(version: Version = sys.version_info) -> list[Missing]:
     return found
 
 
+def test_lacks() -> list[Missing]:
+    """What only the project's own tests need here."""
+    why = "the project's tests read its shell scripts with it"
+    return [] if shutil.which("shellcheck") else [from_debian("shellcheck", why, "later", "shellcheck")]
+
+
 def _old_python(version: Version) -> Missing:
     wanted = ".".join(map(str, PYTHON))
     debian = install_command("python3", "python3-venv")

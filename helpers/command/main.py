@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from helpers.command import doctor, given, pages, progress, record, site, supplies, timeline
+from helpers.command import doctor, given, pages, progress, record, regress, site, supplies, timeline
 from helpers.command.base import console, examples, say, target_option
 from helpers.command.chapter_commands import ChapterGroup
 from helpers.command.plan import Plan
@@ -95,7 +95,7 @@ def up(**words: Any) -> None:
         click.confirm(f"This deletes the chapters' programs AND DATA on {plan.target}. Go on?", abort=True)
     with target_lock(target.slug, f"up --mode {plan.mode}"):
         record.latest(plan.target)  # an unreadable record is refused before anything is touched
-        supply = _supply(target.name, plan, clock) if target.kind == "sandbox" else None
+        supply = _supply(target.name or "sandbox", plan, clock) if target.kind == "sandbox" else None
         started = time.monotonic()
         run, before = _run(plan, options, supply)
     clock.keep(run, before, supply)
@@ -274,8 +274,6 @@ def replay(target: str | None, only: tuple[str, ...]) -> None:
     run = record.latest(target)
     if run is None:
         raise RunbookError("replay the last run", saw="there is none yet", do="./runbook up")
-    from helpers.command import regress  # papermill and nbformat take a second: only here
-
     with target_lock(Target.parse(run.target).slug, "regress"):
         sys.exit(regress.replay(run, chosen))
 
@@ -295,7 +293,7 @@ def replay(target: str | None, only: tuple[str, ...]) -> None:
 def test(faults: bool, pytest_arguments: tuple[str, ...]) -> None:
     """The project's own tests, the real sandbox included."""
     proved = [lack for n in notebooks.load_all().values() for lack in doctor.chapter_lacks(n, n.check({}))]
-    doctor.install(Sandbox("test").missing() + proved, say)
+    doctor.install(Sandbox("test").missing() + doctor.test_lacks() + proved, say)
     if faults:
         os.environ["RUNBOOK_FAULTS"] = "all"
     chosen = any((REPO / a.split("::")[0]).exists() for a in pytest_arguments if not a.startswith("-"))

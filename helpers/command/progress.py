@@ -58,7 +58,9 @@ class Progress:
             row.update(state=state, note=note)
             if state == "running":
                 row["since"] = time.monotonic()
-        if state not in ("running", "waiting") or (not self._live and (state == "running" or begins_to_wait)):
+        if begins_to_wait and not self._live:
+            self.say(f"{label:<18} {note}")
+        elif state != "waiting" and (state != "running" or not self._live):
             self.say("{:<18} {}{}".format(label, state, ": " + note if note else ""))
 
     def event(self, label: str, event: Mapping[str, Any]) -> None:

@@ -6,7 +6,7 @@ import datetime
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pydantic import BaseModel, ValidationError
 
@@ -152,15 +152,16 @@ def read(folder: Path) -> Run:
     path = folder / "run.json"
     try:
         content = json.loads(path.read_text())
-        if not isinstance(content, dict) or not isinstance(content.get("format"), int):
+        fields = cast("dict[str, Any]", content if isinstance(content, dict) else {})
+        if not isinstance(fields.get("format"), int):
             raise ValueError("it is no run record")
-        if content["format"] > FORMAT:
+        if fields["format"] > FORMAT:
             raise BadInput(
                 f"read the run record {path}",
-                saw="its format is {}, this runbook knows up to {}".format(content["format"], FORMAT),
+                saw="its format is {}, this runbook knows up to {}".format(fields["format"], FORMAT),
                 do="It was written by a newer runbook: update this one, or move runs/ away to start afresh.",
             )
-        return Run(**content)
+        return Run(**fields)
     except (ValueError, ValidationError, OSError) as e:
         raise BadInput(
             f"read the run record {path}",

@@ -7,10 +7,8 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Collection
+from importlib import import_module
 from pathlib import Path
-
-import nbformat
-from papermill.parameterize import parameterize_notebook
 
 from helpers.command import record
 from helpers.command.record import ChapterRun, Run
@@ -39,8 +37,9 @@ def replay(run: Run, only: Collection[str] = ()) -> int:
 
 
 def _lay_out(executed: Path, c: ChapterRun, folder: Path) -> None:
+    nbformat, papermill = import_module("nbformat"), import_module("papermill.parameterize")
     notebook = nbformat.read(executed, as_version=4)
-    notebook = parameterize_notebook(notebook, {**c.parameters, "mode": "verify"}, kernel_name="python3")
+    notebook = papermill.parameterize_notebook(notebook, {**c.parameters, "mode": "verify"}, kernel_name="python3")
     for cell in notebook.cells:  # the new parameters have no output to compare, but they did run
         if "injected-parameters" in cell.metadata.get("tags", []):
             cell.execution_count = 1

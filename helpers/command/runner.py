@@ -10,7 +10,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import TYPE_CHECKING
 
 from helpers.command import record
@@ -31,7 +31,7 @@ WELL = {"install": "ok", "verify": "ok", "plan": "planned", "remove": "removed"}
 
 
 @contextlib.contextmanager
-def target_lock(slug: str, what: str) -> Iterator[None]:
+def target_lock(slug: str, what: str) -> Generator[None]:
     """Only one run at a time on a target. BadInput names the one that is there."""
     path = home("locks") / ("target-" + slug)
     with open(path, "a+") as f:
@@ -167,7 +167,7 @@ class Runner:
         error = self.supply.failure(n.artifacts) if self.supply else None
         if error:
             self.current.chapters[n.id].error = str(error)
-            self._finish(n, done, "not run", f"{error.what}, which it installs, failed. {error.do or ''}".strip())
+            self._finish(n, done, "not run", f"{error.what} failed, and this chapter needs it. {error.do or ''}".strip())
         return bool(error)
 
     def _finish(self, n: Notebook, done: dict[str, str], state: str, reason: str) -> None:

@@ -41,7 +41,7 @@ def _target(name: str) -> Target:
 
 
 def _box(name: str) -> Sandbox:
-    return Sandbox(_target(name).name)
+    return Sandbox(_target(name).name or name)
 
 
 @contextmanager

@@ -138,13 +138,13 @@ def chart(line: TimeLine) -> str:
     """One bar for each set-up, build, chapter and the site, over minutes. Its colours stand on light and dark."""
     height, minutes = ROW * len(line.spans) + 62, int(line.seconds // 60) + 1
     scale = (WIDE - LEFT - 60) / (minutes * 60)
-    step = max(1, minutes // 12)
+    step = next(s for s in (1, 2, 5, 10, 20, 60, minutes) if minutes / s <= 12)
     parts = [_grid(LEFT + m * 60 * scale, height, m) for m in range(0, minutes + 1, step)]
     parts += [_bar(s, 30 + ROW * number, scale) for number, s in enumerate(line.spans)]
     legend = "".join(
         f'<rect class="t-{kind}" x="{LEFT + 110 * n}" y="{height - 14}" width="12" height="10" rx="2"/>'
-        f'<text class="t-note" x="{LEFT + 110 * n + 18}" y="{height - 5}">{kind}</text>'
-        for n, kind in enumerate(KINDS)
+        f'<text class="t-note" x="{LEFT + 110 * n + 18}" y="{height - 5}">{name}</text>'
+        for n, (kind, name) in enumerate([*((k, k) for k in KINDS), ("bad", "did not end well")])
     )
     return (
         f'<svg class="diagram" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDE} {height}" role="img" '

@@ -23,7 +23,7 @@ TOOLS = SETUP / "sandbox/tools"  # what several recipes use, at /tools in the bu
 
 AT_ONCE = 2  # builds on this machine: one compiles while the other one downloads, links or packs
 
-# For every recipe alike: with other flags than its neighbour's one compiles the standard library and shared modules anew.
+# For every recipe alike: one with flags of its own compiles the standard library and shared modules anew.
 # What is left out of all programs at the end (-s -w) need not be made at all: 8% of the time, 17% of the cache.
 GO_FLAGS = "-buildvcs=false -modcacherw -trimpath -gcflags=all=-dwarf=false"
 
@@ -111,7 +111,7 @@ class Work:
     """How to build: nice is the weight beside all else on this machine (19 the lightest), quiet leaves a recipe's lines
     to its log, stopped ends the build at once."""
 
-    nice: int = 10
+    nice: int = 5
     quiet: bool = False
     stopped: threading.Event = field(default_factory=threading.Event)
 
@@ -123,7 +123,7 @@ def build(artifact: str, report: Report, work: Work | None = None) -> Path:
     if final.is_dir():
         return final
     builder = rootfs.builder(report)
-    with rootfs.lock(f"build-{artifact}", report, artifact):
+    with rootfs.slot(f"build-{artifact}", 1, report, artifact, work.stopped):
         final = place(artifact)  # the recipe may have changed while this waited
         if final.is_dir():
             return final

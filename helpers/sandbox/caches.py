@@ -76,11 +76,12 @@ def _quickeners() -> list[tuple[str, Callable[[int], None]]]:
     """What only makes builds quicker, and how it goes, given the bytes that are too many."""
     build = home("cache", "build")
     modules = build / "go-mod"
+    others = [p for p in _inside(build) if p.name not in ("go-mod", "go-build", "pip")]
     return [
         ("Go's unpacked modules", lambda _: _remove([p for p in _inside(modules) if p.name != "cache"])),
         ("pip's files", lambda _: _remove([build / "pip"])),
         ("Go's oldest results", lambda excess: _oldest(build / "go-build", excess)),
-        ("Go's module archives", lambda _: _remove([modules])),
+        ("Go's module archives, and what recipes keep", lambda _: _remove([modules, *others])),
     ]
 
 

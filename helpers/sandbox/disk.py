@@ -141,11 +141,15 @@ class Disk:
                 raise RunbookError(
                     "unmount the sandbox's disk",
                     host="this machine",
-                    saw=done.stderr,
-                    do=f"does a program use a file in {self.place}? End it, then the same command again",
+                    saw="\n".join([done.stderr.strip(), *self._mounts()]),
+                    do=f"end what uses {self.place}, or unmount what is mounted in it; then the same command again",
                 )
             if done.returncode:
                 time.sleep(0.2)
+
+    def _mounts(self) -> list[str]:
+        points = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+        return ["mounted there: " + p for p in points if p.startswith(f"{self.place}/")]
 
     def remove_image(self) -> None:
         """Take the disk and its saved states away. The host is stopped."""

@@ -220,44 +220,31 @@ def base(report: Report) -> Path:
             return tar
         for stale in tar.parent.glob("base-*.tar*"):
             stale.unlink()
-        scratch = tar.parent / "base.tmp"
-        remove(scratch)
-        scratch.mkdir()
         report(f"Debian base: making it from {machine.SUITE}'s packages (about 30 s)")
-        new = tar.with_suffix(".tar.new")
-        config = home("cache") / "apt.conf"
-        config.write_text(machine.apt_config())
-        config.chmod(0o644)
-        sources = machine.known_sources()
         command = Command("Debian base", report, home("cache", "logs") / "base.log")
-        command.run(
-            [
-                "unshare",
-                "--mount",
-                "--pid",
-                "--fork",
-                "--kill-child",
-                "--mount-proc",
-                "mmdebstrap",
-                "--mode=root",
-                "--format=tar",
-                "--variant=minbase",
-                f"--include={','.join(BASE)}",
-                f"--aptopt={config}",
-                '--aptopt=APT::Install-Recommends "false"',
-                *THIN,
-                machine.SUITE,
-                str(new),
-                *(["-"] if sources else []),
-            ],
-            env={**os.environ, "TMPDIR": str(scratch)},
-            stdin="\n".join(sources) + "\n",
-            doing="mmdebstrap",
-        )
-        os.replace(new, tar)
-        remove(scratch)
+        _bootstrap(tar, command)
         report(f"Debian base: ready, {tar.stat().st_size >> 20} MiB, {time.monotonic() - command.began:.0f} s")
     return tar
+
+
+def _bootstrap(tar: Path, command: Command) -> None:
+    scratch, new = tar.parent / "base.tmp", tar.with_suffix(".tar.new")
+    remove(scratch)
+    scratch.mkdir()
+    config = home("cache") / "apt.conf"
+    config.write_text(machine.apt_config())
+    config.chmod(0o644)
+    sources = machine.known_sources()
+    argv = [
+        *("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"),
+        *("mmdebstrap", "--mode=root", "--format=tar", "--variant=minbase", f"--include={','.join(BASE)}"),
+        *(f"--aptopt={config}", '--aptopt=APT::Install-Recommends "false"', *THIN),
+        *(machine.SUITE, str(new), *(["-"] if sources else [])),
+    ]
+    env = {**os.environ, "TMPDIR": str(scratch)}
+    command.run(argv, env=env, stdin="\n".join(sources) + "\n", doing="mmdebstrap")
+    os.replace(new, tar)
+    remove(scratch)
 
 
 def unpack(tar: Path, root: Path) -> None:
@@ -297,29 +284,25 @@ def builder(report: Report, stopped: threading.Event | None = None) -> Path:
         unpack(tar, new)
         machine.write(new / "usr/sbin/policy-rc.d", "#!/bin/sh\nexit 101\n", 0o755)  # start no service in it
         command = Command("builder", report, home("cache", "logs") / "builder.log", stopped)
-        env = build_environment(new)
-        command.run(
-            processes.entered(
-                new,
-                ["sh", "-ec", "apt-get -q update; apt-get -qy install --no-install-recommends " + " ".join(BUILDER)],
-            ),
-            env=env,
-            doing="installing Debian packages",
-        )
-        command.run(
-            processes.entered(
-                new, ["python3", "-m", "pip", "--quiet", "install", "--no-compile", "--target", "/opt/go", GO]
-            ),
-            env=env,
-            doing="installing the Go toolchain",
-        )
-        command.run(processes.entered(new, [GO_PATH + "/go", "version"]), env=env, doing="go version")
+        _fill(new, command)
         os.replace(new, root)
         for old in root.parent.glob("builder-*"):
             if old != root and not in_use(old):
                 remove(old)
         report(f"builder: ready, {time.monotonic() - command.began:.0f} s")
     return root
+
+
+def _fill(new: Path, command: Command) -> None:
+    apt = "apt-get -q update; apt-get -qy install --no-install-recommends " + " ".join(BUILDER)
+    pip = ["python3", "-m", "pip", "--quiet", "install", "--no-compile", "--target", "/opt/go", GO]
+    env = build_environment(new)
+    for argv, doing in (
+        (["sh", "-ec", apt], "installing Debian packages"),
+        (pip, "installing the Go toolchain"),
+        ([GO_PATH + "/go", "version"], "go version"),
+    ):
+        command.run(processes.entered(new, argv), env=env, doing=doing)
 
 
 def in_use(root: Path) -> bool:

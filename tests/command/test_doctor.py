@@ -87,6 +87,13 @@ def test_a_browser_elsewhere(machine, monkeypatch, system, debian, mend):
     assert len(found) == (1 if system == "Darwin" else 2), "Selenium fetches the driver by itself there"
 
 
+def test_the_tests_own_program_is_installed_for_them_alone(machine):
+    (lack,) = doctor.test_lacks()
+    assert lack.packages == ("shellcheck",) and "shellcheck" not in named(doctor.lacks())
+    program(machine, "shellcheck")
+    assert not doctor.test_lacks()
+
+
 def test_only_what_a_chapters_parameters_ask_for_is_installed_by_up(machine):
     (machine / "kubectl").unlink()
     n = notebooks.find("kubernetes")

@@ -20,7 +20,8 @@ def supplied(*seconds):
 def ran(before=None, supply=None):
     clock = timeline.Clock(time.time() - 100)
     run = record.new("sandbox", "install")
-    chapter = ChapterRun(id="minio", number="05", title="MinIO", state="ok", seconds=20, run=run.id, began=record.now("milliseconds"))
+    chapter = ChapterRun(id="minio", number="05", title="MinIO", state="ok", seconds=20, run=run.id)
+    chapter.began = record.now("milliseconds")
     run.chapters["minio"] = chapter
     time.sleep(0.2)
     with clock.span("site", "the site"):

@@ -14,7 +14,8 @@ from helpers.core.errors import Unmet, Verdict
 def config(box, tmp_path, monkeypatch):
     path = tmp_path / "ssh_config"
     path.write_text(
-        f"Host machine\n HostName {box.address}\n User ubuntu\n HostKeyAlias {box.address}\n IdentityFile {box.key}\n IdentitiesOnly yes\n UserKnownHostsFile {box.known_hosts}\n"
+        f"Host machine\n HostName {box.address}\n User ubuntu\n HostKeyAlias {box.address}\n"
+        f" IdentityFile {box.key}\n IdentitiesOnly yes\n UserKnownHostsFile {box.known_hosts}\n"
     )
     monkeypatch.setenv("RUNBOOK_SSH_CONFIG", str(path))
     return path

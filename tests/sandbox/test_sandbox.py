@@ -1,9 +1,12 @@
-"""The sandbox itself: made, used, rebooted, killed at bad moments, and gone without a trace. Needs root and real registries."""
+"""The sandbox itself: made, used, saved, killed at bad moments, gone without a trace. Needs root, real registries."""
 
+import contextlib
 import hashlib
 import http.client
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -11,10 +14,17 @@ import time
 from pathlib import Path
 
 import pytest
+from host_state import difference, state, without_times
 
 from helpers.core.errors import BadInput, RunbookError
+from helpers.core.host import Host
 from helpers.core.paths import REPO, home
-from helpers.sandbox import Sandbox, boot, builds, mirror, needs, network, processes, rootfs
+from helpers.core.secrets import SecretStore
+from helpers.core.target import Target
+from helpers.sandbox import Sandbox, boot, builds, disk, mirror, needs, network, processes, rootfs
+
+SELF = "self" + os.environ.get("RUNBOOK_TEST_SANDBOX", "test")[:11]
+OTHER = SELF + "2"
 
 pytestmark = pytest.mark.skipif(
     bool(needs.sandbox_lacks()), reason="this machine cannot host a sandbox: ./runbook doctor"
@@ -24,15 +34,15 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def box():
     """A running sandbox that serves nothing."""
-    box = Sandbox("selftest")
+    box = Sandbox(SELF)
     box.down(wipe=True)
     box.up(artifacts=[])
     yield box
     box.down(wipe=True)
 
 
-def ask(box, *command, check=True):
-    done = subprocess.run(box.ssh(*command), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
+def ask(box, *command, check=True, seconds=120):
+    done = subprocess.run(box.ssh(*command), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds)
     assert not check or done.returncode == 0, done.stderr
     return done.stdout.strip()
 
@@ -93,11 +103,15 @@ def machine_state():
     """The machine's mounts, zombies among our children, and IP forwarding."""
     children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
     zombies = [pid for pid in children if (processes._stat(int(pid)) or "?")[0] == "Z"]
-    return {"mounts": Path("/proc/self/mountinfo").read_text(), "zombies": zombies, "forward": network.FORWARD.read_text()}
+    return {
+        "mounts": Path("/proc/self/mountinfo").read_text(),
+        "zombies": zombies,
+        "forward": network.FORWARD.read_text(),
+    }
 
 
-def up_in_a_process(box, die_at=None, recipes=None):
-    """`up` in a process of its own, which is killed by SIGKILL when it reports a line with die_at."""
+def up_in_a_process(box, die_at=None, recipes=None, call="up(report, None if recipes else [])"):
+    """`up`, or another call, in a process of its own, which is killed by SIGKILL when it reports a line with die_at."""
     script = f"""
 import os, signal, pathlib
 from helpers.sandbox import Sandbox, builds
@@ -108,7 +122,7 @@ def report(text):
     print(text, flush=True)
     if die_at and die_at in text:
         os.kill(os.getpid(), signal.SIGKILL)
-Sandbox({box.name!r}).up(report, None if recipes else [])
+Sandbox({box.name!r}).{call}
 """
     return subprocess.Popen([sys.executable, "-c", script], cwd=REPO, stdout=subprocess.PIPE, text=True)
 
@@ -136,7 +150,7 @@ def recipes(tmp_path, monkeypatch):
 
 
 def test_the_host_is_reached_as_ubuntu_who_may_sudo(box):
-    assert ask(box, "id -un; sudo -n id -un; hostname").split() == ["ubuntu", "root", "selftest"]
+    assert ask(box, "id -un; sudo -n id -un; hostname").split() == ["ubuntu", "root", SELF]
     assert ask(box, "systemctl is-system-running") == "running"
 
 
@@ -167,7 +181,8 @@ def test_the_mirror_answers_from_inside_and_only_on_the_sandboxs_network(box):
 def test_containers_find_what_they_need(box):
     assert ask(
         box,
-        "sudo mkdir /sys/fs/cgroup/pids/probe 2>/dev/null || sudo mkdir /sys/fs/cgroup/probe; sudo sysctl -w net.ipv4.ip_forward=1; ls /dev/kmsg",
+        "sudo mkdir /sys/fs/cgroup/pids/probe 2>/dev/null || sudo mkdir /sys/fs/cgroup/probe; "
+        "sudo sysctl -w net.ipv4.ip_forward=1; ls /dev/kmsg",
     )
     assert "shared" in ask(box, "findmnt -no PROPAGATION /")
     kubepods = "/sys/fs/cgroup/pids/kubepods" if Path("/sys/fs/cgroup/pids").is_dir() else "/sys/fs/cgroup/kubepods"
@@ -184,7 +199,7 @@ def test_a_second_up_changes_nothing_and_is_quick(box):
     before, said = box.status()["since"], []
     began = time.monotonic()
     box.up(said.append, artifacts=[])
-    assert time.monotonic() - began < 1 and said == [f"sandbox selftest: running at {box.address}"]
+    assert time.monotonic() - began < 1 and said == [f"sandbox {SELF}: running at {box.address}"]
     assert box.status()["since"] == before
 
 
@@ -273,7 +288,7 @@ def test_down_leaves_the_machine_as_it_was(box):
 
 def test_wipe_never_removes_through_a_mount(box, tmp_path):
     (tmp_path / "precious").write_text("kept")
-    inside = box.dir / "root/mnt"
+    inside = box._guest.root / "mnt"
     subprocess.run(["mount", "--bind", str(tmp_path), str(inside)], check=True)
     try:
         with pytest.raises(RunbookError) as error:
@@ -282,6 +297,252 @@ def test_wipe_never_removes_through_a_mount(box, tmp_path):
     finally:
         subprocess.run(["umount", str(inside)], check=True)
     box.up(artifacts=[])
+
+
+# --- saved states
+
+
+@pytest.fixture
+def store(box):
+    """The host's secrets; empty before and after."""
+    store = SecretStore("sandbox-" + SELF)
+    store.forget_all()
+    yield store
+    store.forget_all()
+
+
+@pytest.fixture
+def saved(box, store):
+    """The running host, whose saved states of a test are forgotten afterwards."""
+    box.up(artifacts=[])
+    yield box
+    for kept in box.saved():
+        box.forget(kept.name)
+    box.up(artifacts=[])
+
+
+def mark(box, text):
+    ask(box, f"echo {text} | sudo tee /etc/mark && sync")
+
+
+def marked(box):
+    return ask(box, "cat /etc/mark")
+
+
+def boot_id(box):
+    return ask(box, "cat /proc/sys/kernel/random/boot_id")
+
+
+def loops(box):
+    """Loop devices that hold a file of this sandbox; other sandboxes let go of it a moment later."""
+    limit = time.monotonic() + 5
+    while True:
+        found = subprocess.run(["losetup", "-n", "-l", "-O", "BACK-FILE"], capture_output=True, text=True).stdout
+        held = [line for line in found.splitlines() if str(box.dir) in line]
+        if not held or time.monotonic() > limit:
+            return held
+        time.sleep(0.1)
+
+
+INSTALL = """mkdir -p /tmp/probe/DEBIAN
+cat > /tmp/probe/DEBIAN/control <<'END'
+Package: probe
+Version: 1
+Architecture: all
+Maintainer: nobody
+Description: none
+END
+dpkg-deb --build /tmp/probe && dpkg --install /tmp/probe.deb
+"""
+
+
+def test_a_saved_state_comes_back_whole_with_the_secrets_of_its_time(saved, store):
+    with contextlib.closing(Host("sandbox:" + SELF)) as host:
+        host.run("echo one > /etc/mark; systemd-run --quiet --unit=alive sleep 4711")
+        store.keep("alpha", "of-the-time")
+        saved.save("first", chapters=["minio"])
+        before = state(host)
+        store.keep("alpha", "changed")
+        store.get("beta")
+        host.run("rm /etc/mark /etc/debian_version; systemctl kill alive; useradd later\n" + INSTALL)
+        assert difference(before, state(host))
+        said = []
+        saved.restore("first", said.append)
+        seconds = float(re.search(r"in ([\d.]+) s", said[-1])[1])
+        assert seconds < 15 and said[-1].startswith(f"sandbox {SELF}: restored to first in ")
+        assert difference(without_times(before), without_times(state(host))) == []
+    assert store.names() == ["alpha"] and store.get("alpha").reveal() == "of-the-time"
+    assert Target.parse("sandbox:" + SELF).endpoint().mirror_url == saved.mirror_url
+    assert fetch(saved, "/index.json")[0] == 200
+
+
+def test_two_saved_states_of_one_host(saved):
+    for name in ("one", "two"):
+        mark(saved, name)
+        saved.save(name, chapters=[name])
+    mark(saved, "three")
+    saved.restore("one")
+    assert marked(saved) == "one"
+    saved.restore("two")
+    assert marked(saved) == "two"
+    assert [(s.name, s.chapters) for s in saved.saved()] == [("one", ["one"]), ("two", ["two"])]
+    saved.forget("one")
+    assert [s.name for s in saved.saved()] == ["two"] and marked(saved) == "two", "the host stays what it is"
+    mark(saved, "four")
+    saved.save("two", force=True)
+    mark(saved, "five")
+    saved.restore("two")
+    assert marked(saved) == "four"
+
+
+def test_what_cannot_be_saved_or_restored_is_refused_untouched(saved):
+    mark(saved, "kept")
+    saved.save("there")
+    before = boot_id(saved)
+    mark(saved, "now")
+    for name in ("", "A", "../x", "a/b", "a.new", "x" * 33, "-x"):
+        for act in (saved.save, saved.restore, saved.forget):
+            with pytest.raises(BadInput):
+                act(name)
+    with pytest.raises(BadInput) as error:
+        saved.save("there")
+    assert "--force" in error.value.do
+    for act in (saved.restore, saved.forget):
+        with pytest.raises(BadInput) as error:
+            act("not-there")
+        assert error.value.do == "Saved states: there"
+    assert boot_id(saved) == before and marked(saved) == "now"
+    with pytest.raises(RunbookError, match="no such sandbox"):
+        Sandbox(OTHER).save("x")
+    assert not Sandbox(OTHER).dir.exists()
+
+
+def test_a_stopped_host_is_saved_listed_and_restored(saved):
+    mark(saved, "stopped")
+    saved.down()
+    saved.save("stopped")
+    assert [s.name for s in saved.saved()] == ["stopped"] and saved.status()["state"] == "stopped"
+    assert nothing(traces(saved)) and loops(saved) == []
+    saved.restore("stopped")
+    assert saved.status()["state"] == "running" and marked(saved) == "stopped"
+
+
+def killed_at_rename(box, call, number):
+    """Run call on the sandbox in a process that is killed by SIGKILL right after its rename of that number."""
+    script = f"""
+import os, pathlib, signal
+from helpers.sandbox import Sandbox
+left, rename = [{number}], pathlib.Path.rename
+def counted(self, target):
+    rename(self, target)
+    left[0] -= 1
+    if not left[0]:
+        os.kill(os.getpid(), signal.SIGKILL)
+pathlib.Path.rename = counted
+Sandbox({box.name!r}).{call}
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=REPO, capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+
+
+@pytest.mark.parametrize("number, is_now", [(1, "old"), (2, "old")])
+def test_restore_killed_in_its_middle_is_finished_by_the_next_command(saved, store, number, is_now):
+    mark(saved, "old")
+    store.keep("alpha", "the-old-one")
+    saved.save("there")
+    mark(saved, "new")
+    store.keep("alpha", "the-new-one")
+    killed_at_rename(saved, "restore('there')", number)
+    said = []
+    saved.up(said.append, artifacts=[])
+    assert "host: a restore that was cut off is finished" in said
+    assert marked(saved) == is_now and store.get("alpha").reveal() == "the-old-one"
+    assert [s.name for s in saved.saved()] == ["there"]
+    assert sorted(p.name for p in saved._disk.place.iterdir()) == ["now", "saved"]
+
+
+@pytest.mark.parametrize("moment, is_now", [("host: stopping", "new"), ("host: booting", "old")])
+def test_restore_killed_at_a_step_leaves_the_old_or_the_new(saved, store, moment, is_now):
+    mark(saved, "old")
+    saved.save("there")
+    mark(saved, "new")
+    store.keep("alpha", "the-new-one")
+    killed = up_in_a_process(saved, die_at=moment, call="restore('there', report)")
+    assert killed.wait(60) == -signal.SIGKILL
+    saved.up(artifacts=[])
+    assert marked(saved) == is_now and store.names() == (["alpha"] if is_now == "new" else [])
+    assert sorted(p.name for p in saved._disk.place.iterdir()) in (["now", "saved"], ["now", "now.new", "saved"])
+    saved.restore("there")
+    assert marked(saved) == "old" and store.names() == []
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_save_killed_in_its_middle_leaves_the_old_or_the_new(saved, number):
+    mark(saved, "old")
+    saved.save("there")
+    mark(saved, "new")
+    killed_at_rename(saved, "save('there', force=True)", number)
+    mark(saved, "later")
+    saved.restore("there")
+    assert marked(saved) == "new"
+    assert [p.name for p in saved._disk.kept.iterdir()] == ["there"]
+
+
+WRITER = """
+psql -qc 'create table t (n int)'
+for n in $(seq 100000); do
+  psql -qc "insert into t values ($n)" && etcdctl put n $n >/dev/null && echo $n > /var/lib/postgresql/acknowledged
+done
+"""
+
+
+def test_databases_that_wrote_while_they_were_saved_come_back_with_all_they_had_acknowledged(saved):
+    ask(saved, "sudo apt-get -q update && sudo apt-get -qy install postgresql etcd-server etcd-client", seconds=300)
+    ask(
+        saved,
+        "sudo systemctl start postgresql etcd && sudo systemd-run --quiet --uid=postgres bash -c "
+        + shlex.quote(WRITER),
+    )
+    time.sleep(5)
+    saved.save("busy")
+    saved.restore("busy")
+    acknowledged = int(ask(saved, "sudo cat /var/lib/postgresql/acknowledged"))
+    ask(saved, "sudo systemctl is-active --wait postgresql@15-main etcd; until pg_isready -q; do sleep 0.2; done")
+    rows = ask(saved, "sudo -u postgres psql -qAtc 'select count(*), min(n), max(n) from t' postgres").split("|")
+    assert acknowledged > 5 and int(rows[2]) >= acknowledged and rows[0] == rows[2] and rows[1] == "1"
+    assert int(ask(saved, "ETCDCTL_API=3 etcdctl get n --print-value-only")) >= acknowledged
+
+
+def test_wipe_takes_the_disk_its_device_and_its_saved_states(saved):
+    saved.save("gone")
+    saved.down(wipe=True)
+    assert nothing(traces(saved)) and loops(saved) == [] and not saved.dir.exists()
+    with pytest.raises(RunbookError):
+        Target.parse("sandbox:" + SELF).endpoint()
+    saved.up(artifacts=[])
+    assert saved.saved() == []
+
+
+def test_a_machine_without_btrfs_gives_a_plain_folder_and_says_so(saved, tmp_path, monkeypatch):
+    saved.down(wipe=True)
+    (tmp_path / "filesystems").write_text("nodev\tproc\n\text4\n")
+    with monkeypatch.context() as patch:
+        patch.setattr(disk, "FILESYSTEMS", tmp_path / "filesystems")
+        said = []
+        saved.up(said.append, artifacts=[])
+        assert any("plain folder, which cannot be saved: this kernel has no btrfs" in line for line in said)
+        mark(saved, "plain")
+        with pytest.raises(RunbookError) as error:
+            saved.save("x")
+        assert "this kernel has no btrfs" in error.value.saw
+    saved.down()
+    saved.up(artifacts=[])  # a host of an older runbook stays in its folder
+    assert marked(saved) == "plain"
+    with pytest.raises(RunbookError) as error:
+        saved.save("x")
+    assert "made by an older runbook" in error.value.saw and "--wipe" in error.value.do
+    saved.down(wipe=True)
+    saved.up(artifacts=[])
 
 
 # --- refused before anything is touched
@@ -296,12 +557,12 @@ def refused(box, **kw):
 
 def test_no_space_is_refused_before_anything_is_touched(box, monkeypatch):
     monkeypatch.setattr(needs, "SANDBOX_DISK", 1 << 60)
-    error = refused(Sandbox("selftest2"))
+    error = refused(Sandbox(OTHER))
     assert "disk space" in error.saw and "--target ssh://" in error.do
 
 
 def test_an_unknown_artifact_is_refused(box):
-    assert "no recipe" in refused(Sandbox("selftest2"), artifacts=["minioo"]).saw
+    assert "no recipe" in refused(Sandbox(OTHER), artifacts=["minioo"]).saw
 
 
 @pytest.mark.parametrize("name", ["", "A", "../x", "a b", "a" * 17, "1a"])
@@ -311,7 +572,7 @@ def test_a_bad_name_is_refused(name):
 
 
 def test_a_network_that_is_in_use_is_refused(box):
-    other = Sandbox("selftest2")
+    other = Sandbox(OTHER)
     subprocess.run(["ip", "link", "add", "rbprobe", "type", "bridge"], check=True)
     try:
         subprocess.run(["ip", "addr", "add", other.gateway + "/24", "dev", "rbprobe"], check=True)
@@ -419,11 +680,13 @@ with tarfile.open(fileobj=layer, mode="w") as tar:
     member(tar, "hello", b"hello")
 layer = layer.getvalue()
 name = hashlib.sha256(layer).hexdigest()
-config = json.dumps({"architecture": "amd64", "os": "linux", "config": {}, "rootfs": {"type": "layers", "diff_ids": ["sha256:" + name]}}).encode()
+made = {"type": "layers", "diff_ids": ["sha256:" + name]}
+config = json.dumps({"architecture": "amd64", "os": "linux", "config": {}, "rootfs": made}).encode()
 with tarfile.open(out + "/images/probe.tar", "w") as tar:
     member(tar, name + "/layer.tar", layer)
     member(tar, "config.json", config)
-    member(tar, "manifest.json", json.dumps([{"Config": "config.json", "RepoTags": ["probe:1"], "Layers": [name + "/layer.tar"]}]).encode())
+    listed = {"Config": "config.json", "RepoTags": ["probe:1"], "Layers": [name + "/layer.tar"]}
+    member(tar, "manifest.json", json.dumps([listed]).encode())
 open(out + "/images.txt", "w").write("probe.tar example.org/self/probe:1\\n")
 END
 """

@@ -6,6 +6,7 @@ import base64
 import os
 import platform
 import shutil
+from functools import partial
 
 from helpers.core import show
 from helpers.core.errors import RunbookError
@@ -16,6 +17,20 @@ _MAC = (
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
     "/Applications/Chromium.app/Contents/MacOS/Chromium",
 )
+_IMAGES = """return Array.from(document.images).filter(i => i.complete && i.naturalWidth > 0)
+.map(i => [i.naturalWidth, i.naturalHeight, Math.round(i.getBoundingClientRect().width)])"""
+_FLAGS = (
+    "headless=new",
+    "window-size=1280,900",
+    "hide-scrollbars",
+    "disable-gpu",
+    "disable-dev-shm-usage",
+    "no-first-run",
+    "disable-background-networking",
+    "disable-component-update",
+    "no-proxy-server",
+    "force-device-scale-factor=1",
+)
 
 
 def program():
@@ -25,7 +40,7 @@ def program():
     return next((found for found in map(shutil.which, _NAMES) if found), None)
 
 
-def lacks():
+def why_none():
     """Why no browser can be driven here; None when one can."""
     try:
         import selenium.webdriver  # noqa: F401
@@ -47,19 +62,8 @@ class Browser:
         self.host = host
         options = webdriver.ChromeOptions()
         options.binary_location = program()
-        for flag in (
-            "--headless=new",
-            "--window-size=1280,900",
-            "--hide-scrollbars",
-            "--disable-gpu",
-            "--disable-dev-shm-usage",
-            "--no-first-run",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--no-proxy-server",
-            "--force-device-scale-factor=1",
-        ):
-            options.add_argument(flag)
+        for flag in _FLAGS:
+            options.add_argument("--" + flag)
         if hasattr(os, "geteuid") and os.geteuid() == 0:
             options.add_argument("--no-sandbox")  # Chromium refuses to run as root with it
         driver = shutil.which("chromedriver")
@@ -76,7 +80,7 @@ class Browser:
     def fill(self, values):
         """Type into fields by name, then press Enter in the last one."""
         for name, value in values.items():
-            field = self.wait("the field " + name, lambda: self.driver.find_element("name", name))
+            field = self.wait("the field " + name, partial(self.driver.find_element, "name", name))
             field.clear()
             field.send_keys(value)
         field.submit()
@@ -93,14 +97,11 @@ class Browser:
             raise
 
     def images(self):
-        """[(width, height, shown width)] of the page's pictures that really loaded, in pixels: the file's own, and as it is shown."""
-        return [
-            tuple(found)
-            for found in self.driver.execute_script(
-                "return Array.from(document.images).filter(i => i.complete && i.naturalWidth > 0)"
-                ".map(i => [i.naturalWidth, i.naturalHeight, Math.round(i.getBoundingClientRect().width)])"
-            )
-        ]
+        """[(width, height, shown width)] of the page's pictures that really loaded, in pixels.
+
+        The first two are the file's own, the third is what it takes on the page.
+        """
+        return [tuple(found) for found in self.driver.execute_script(_IMAGES)]
 
     def screenshot(self):
         """The window as a PNG file."""
@@ -109,7 +110,7 @@ class Browser:
 
 def show_screenshot(png, title):
     """Show a screenshot in the cell. The picture is not compared between runs, its title is."""
-    show.display(
-        "[picture] " + title,
-        f'<figure><figcaption>{title}</figcaption><!--varies--><img alt="{title}" style="max-width:100%;border:1px solid #d0d7de" src="data:image/png;base64,{base64.b64encode(png).decode()}"><!--/varies--></figure>',
-    )
+    source = "data:image/png;base64," + base64.b64encode(png).decode()
+    picture = f'<img alt="{title}" style="max-width:100%;border:1px solid #d0d7de" src="{source}">'
+    figure = f"<figure><figcaption>{title}</figcaption><!--varies-->{picture}<!--/varies--></figure>"
+    show.display("[picture] " + title, figure)

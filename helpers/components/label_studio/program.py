@@ -1,0 +1,78 @@
+"""The program on the host: which version its Python can run, and every package pinned in an environment of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shlex
+
+from helpers.components.label_studio.layout import SCRIPTS, VENV
+from helpers.core import catalogue
+from helpers.core.actions import Action, packages
+from helpers.core.paths import SETUP
+from helpers.core.shell import script
+
+
+def host_python(ch, python):
+    """(major, minor) of the host's Python; (0, 0) when there is none."""
+    ask = f"{shlex.quote(python)} -c 'import sys; print(*sys.version_info[:2])' 2>/dev/null || echo 0 0"
+    major, minor = ch.run(ask).split()
+    return int(major), int(minor)
+
+
+def why_wrong_python(version):
+    """None when a Label Studio runs on this Python, (major, minor); else why not."""
+    if version == (0, 0):
+        return "there is no such program"
+    old, new = (catalogue.load()[name] for name in ("label-studio-2021", "label-studio"))
+    if _runs_on(old, version) or _runs_on(new, version):
+        return None
+    return "it is Python {}.{}; Label Studio {} needs {}, {} needs {}".format(
+        *version, old.version, " to ".join(old.entry["pythons"]), new.version, " to ".join(new.entry["pythons"])
+    )
+
+
+def _runs_on(artifact, version):
+    first, last = (tuple(map(int, text.split("."))) for text in artifact.entry["pythons"])
+    return first <= version <= last
+
+
+class Program:
+    """One version of Label Studio. artifact: the catalogue's; python: the host's interpreter, a name or a path."""
+
+    def __init__(self, ch, artifact, python):
+        self.ch, self.artifact, self.python, self.version = ch, artifact, python, artifact.version
+
+    def packages(self):
+        """The list of packages that is installed: all of them, each pinned."""
+        return (SETUP / "label-studio-setup" / (self.version + ".txt")).read_text("utf-8")
+
+    def can_follow(self):
+        """A probe: what is installed is this version, or an older one whose database it can bring up to date."""
+        return script(SCRIPTS / "can_follow.sh", VENV, self.version)
+
+    def venv_package(self):
+        """Action: the package that makes Python's environments. Remove leaves it: other programs may use it."""
+        return packages(["python3-venv"]).but(undo=None)
+
+    def installed(self):
+        """Action: Label Studio and all it needs, in an environment of its own."""
+        listed = self.packages()
+        count = len([line for line in listed.splitlines() if re.match(r"[A-Za-z0-9]", line)])
+        mark = hashlib.sha256(f"{self.python} {listed}".encode()).hexdigest()
+        return Action(
+            [
+                f"{self.python} -m venv {VENV}",
+                f"pip install --no-deps -r {VENV}/requirements.txt   "
+                f"(label-studio=={self.version} and what it needs: {count} packages, each pinned)",
+            ],
+            script(SCRIPTS / "is_installed.sh", VENV, self.version, mark),
+            lambda: self._install(listed, mark),
+            "rm -rf --one-file-system " + VENV,
+            f"[ ! -e {VENV} ]",
+        )
+
+    def _install(self, listed, mark):
+        settings = (SCRIPTS / "uv_settings.py").read_text("utf-8")
+        install = script(SCRIPTS / "install.sh", VENV, self.python, self.artifact.entry["installer"], mark, settings)
+        self.ch.host.run(install, stdin=listed, timeout=1500, what=f"install Label Studio {self.version}")

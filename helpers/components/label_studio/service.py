@@ -1,0 +1,104 @@
+"""The service on the host: its settings, its unit, its database, and that it listens and answers where it should."""
+
+from __future__ import annotations
+
+from helpers.components.label_studio.layout import DATA, HERE, SCRIPTS, SETTINGS, UNIT, USER, VENV
+from helpers.components.label_studio.program import host_python
+from helpers.core import actions
+from helpers.core.actions import Action
+from helpers.core.shell import filled, script
+
+#: on PostgreSQL: the database and its role
+DATABASE = "labelstudio"
+
+# 1.0.1 signs its sessions with a key that is the same in every installation: whoever knows it is any user.
+_OWN_KEY = """# Written by the runbook, chapter 10. Changes made here are undone by the next install.
+import os
+from label_studio.core.settings.label_studio import *
+SECRET_KEY = os.environ["LABEL_STUDIO_SECRET_KEY"]
+"""
+
+#: exit code of scripts/listens.sh
+_ELSEWHERE = 3
+
+
+class Service:
+    """Label Studio as a systemd service.
+
+    ls: its LabelStudio.  program: its Program.  gateway: the Gateway where the data lie.  postgres: a
+    helpers.components.postgres.Postgres, or None for SQLite.
+    """
+
+    def __init__(self, ls, program, gateway, postgres=None):
+        self.ls, self.ch, self.program, self.gateway, self.postgres = ls, ls.ch, program, gateway, postgres
+        self._key = self.ch.secret("label-studio-key") if ls.old else None
+
+    def settings(self):
+        """The text of its settings: an EnvironmentFile."""
+        text = filled(HERE / "label-studio.env", DATA=DATA, GATEWAY=self.gateway.url())
+        if self.ls.old:
+            text += f"DJANGO_SETTINGS_MODULE=runbook_settings\nLABEL_STUDIO_SECRET_KEY='{self._key}'\n"
+        if self.postgres:
+            password = self.ch.secret("postgres-" + DATABASE)
+            text += (
+                f"DJANGO_DB=default\nPOSTGRE_HOST=127.0.0.1\nPOSTGRE_PORT={self.postgres.port}\n"
+                f"POSTGRE_NAME={DATABASE}\nPOSTGRE_USER={DATABASE}\nPOSTGRE_PASSWORD='{password}'\n"
+            )
+        return text
+
+    def own_key(self):
+        """Action: 1.0.1 signs with a key of its own; nothing to do for later versions, which make one."""
+        if not self.ls.old:
+            return Action(f"nothing to do: {self.ls.version} makes a key of its own", "true", "true")
+        major, minor = host_python(self.ch, self.program.python)
+        return self.ch.file(f"{VENV}/lib/python{major}.{minor}/site-packages/runbook_settings.py", _OWN_KEY)
+
+    def unit(self):
+        """The text of its unit."""
+        where = {"PORT": self.ls.port, "LISTEN": self.ls.listen, "VENV": VENV}
+        return filled(HERE / "label-studio.service", USER=USER, SETTINGS=SETTINGS, DATA=DATA, **where)
+
+    def database(self):
+        """Action: its database and role on PostgreSQL; remove drops both."""
+        return self.postgres.database(DATABASE, drop=True)
+
+    def listens(self):
+        """Action: its process listens on the port that was asked for, and on no other.
+
+        Installing waits, also for the first start's work on the database: up to 15 minutes.
+        """
+        listening = script(SCRIPTS / "listens.sh", UNIT, self.ls.port)
+        waiting = actions.waits(
+            self.ch,
+            f"wait until {UNIT} listens on port {self.ls.port}",
+            "Label Studio to listen (the first start makes its database)",
+            listening,
+            failed=lambda: self._why_elsewhere(listening) or self.why_failed(),
+            timeout=900,
+        )
+
+        def apply():
+            if self._why_elsewhere(listening):  # the port is free now: it was asked before
+                actions.restart(self.ch.host, UNIT)
+            waiting.apply()
+
+        return waiting.but(apply=apply)
+
+    def _why_elsewhere(self, listening):
+        said = self.ch.host.run(listening, check=False, quiet=True)
+        return said.out.strip() if said.code == _ELSEWHERE else None
+
+    def answers(self):
+        """Action: GET /health/ says UP."""
+        why_not, what = self.ls.why_unhealthy, "Label Studio to answer"
+        return actions.waits(self.ch, "wait for GET /health/", what, why_not, failed=self.why_failed, timeout=120)
+
+    def why_failed(self):
+        """Why its unit has failed; None while it has not."""
+        return actions.why_unit_failed(self.ch.host, UNIT)
+
+    def restart(self):
+        """Restart it, and wait until it answers again."""
+        actions.restart(self.ch.host, UNIT)
+        self.answers().apply()
+        self.ls.forget_access()

@@ -1,0 +1,24 @@
+"""A real browser on a page of our own."""
+
+import pytest
+
+from helpers.components.label_studio import browser
+from helpers.components.label_studio.pages import png_size
+from helpers.components.pachyderm import dataset
+
+
+@pytest.mark.skipif(bool(browser.why_none()), reason=str(browser.why_none()))
+def test_a_picture_counts_only_when_it_loaded(tmp_path):
+    content = sorted(dataset.files().items())[0][1]
+    (tmp_path / "there.png").write_bytes(content)
+    (tmp_path / "page.html").write_text(
+        "<title>A page</title><p>some words</p><img src=there.png style='width:200px'><img src=not-there.png>"
+    )
+    assert png_size(content) == (28, 28) and png_size(b"text") is None
+    with browser.Browser("a host") as b:
+        b.driver.get((tmp_path / "page.html").as_uri())
+        assert b.wait("a picture", b.images, timeout=20) == [(28, 28, 200)]
+        assert b.screenshot()[:8] == b"\x89PNG\r\n\x1a\n"
+        with pytest.raises(Exception) as e:
+            b.wait("a second picture", lambda: len(b.images()) > 1, timeout=1)
+        assert "the page A page says: some words" in str(e.value)

@@ -1,0 +1,152 @@
+"""Which version a host's Python runs, the list of packages, and the scripts that install it and ask for it."""
+
+import re
+
+import pytest
+from packaging.requirements import Requirement
+
+from helpers.components.label_studio.program import Program, why_wrong_python
+from helpers.components.label_studio.scripts import uv_settings
+from helpers.core import catalogue
+
+
+@pytest.mark.parametrize("name", ["label-studio", "label-studio-2021"])
+def test_every_package_is_pinned_once_for_each_python(name):
+    artifact = catalogue.load()[name]
+    lines = Program(None, artifact, "python3").packages().splitlines()
+    wanted = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    low, high = (tuple(map(int, p.split("."))) for p in artifact.entry["pythons"])
+    for minor in range(low[1], high[1] + 1):
+        python = {"python_version": f"3.{minor}", "python_full_version": f"3.{minor}.0"}
+        here = [r for r in wanted if not r.marker or r.marker.evaluate(python)]
+        names = [re.sub(r"[-_.]+", "-", r.name).lower() for r in here]
+        assert len(names) == len(set(names)), f"one is named twice for 3.{minor}"
+        assert all(re.fullmatch(r"==[0-9][0-9a-z.]*", str(r.specifier)) for r in here)
+        assert f"label-studio=={artifact.version}" in {str(r).split(";")[0].strip() for r in here}
+        assert {"django", "djangorestframework", "boto3", "attrs"} <= set(names) and "attr" not in names
+
+
+@pytest.mark.parametrize("version", [(3, 6), (3, 8), (3, 10), (3, 13)])
+def test_pythons_that_fit(version):
+    assert why_wrong_python(version) is None
+
+
+@pytest.mark.parametrize("version", [(3, 5), (3, 9), (3, 14)])
+def test_pythons_that_do_not_fit(version):
+    why = why_wrong_python(version)
+    assert "it is Python {}.{};".format(*version) in why and "3.6 to 3.8" in why and "3.10 to 3.13" in why
+
+
+def test_a_python_that_is_not_there():
+    assert why_wrong_python((0, 0)) == "there is no such program"
+
+
+@pytest.mark.parametrize(
+    "there, wanted, follows",
+    [
+        (None, "1.23.2", True),
+        ("1.23.2", "1.23.2", True),
+        ("1.22.0", "1.23.2", True),
+        ("1.24.0", "1.23.2", False),
+        ("1.0.1", "1.0.1", True),
+        ("1.0.1", "1.23.2", False),
+        ("1.23.2", "1.0.1", False),
+    ],
+)
+def test_only_a_database_that_can_be_brought_up_to_date_is_followed(on_host, tmp_path, there, wanted, follows):
+    packages = tmp_path / "venv/lib/python3.11/site-packages"
+    (packages / "label_studio_sdk-9.9.dist-info").mkdir(parents=True)
+    if there:
+        (packages / f"label_studio-{there}.dist-info").mkdir()
+    code, said = on_host("can_follow.sh", tmp_path / "venv", wanted)
+    assert (code == 0) is follows
+    assert said == ("" if follows else f"Label Studio {there} is there, and {wanted} cannot use its database\n")
+
+
+def test_an_install_that_is_not_whole_is_no_install(on_host, tmp_path):
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/python").symlink_to("/bin/true")
+    packages = tmp_path / "lib/python3.11/site-packages"
+    packages.mkdir(parents=True)
+    ask = ("is_installed.sh", tmp_path, "1.23.2", "the-mark")
+    assert on_host(*ask) == (1, f"Label Studio 1.23.2 is not in {tmp_path} as pinned\n")
+    (tmp_path / "installed").write_text("the-mark\n")
+    assert on_host(*ask) == (1, f"{tmp_path} has lost packages\n")
+    (packages / "label_studio-1.23.2.dist-info").mkdir()
+    assert on_host(*ask) == (0, "")
+    (tmp_path / "bin/python").unlink()
+    assert on_host(*ask)[0] != 0, "its Python is gone"
+
+
+#: stands in for a host's Python: `-m venv` makes an environment whose pip says what it was asked to install
+PYTHON = r"""
+[ "$1" = -c ] && { echo "export UV_INDEX='http://a b'"; exit; }
+venv=${!#}; mkdir -p "$venv/bin"; cp "$0" "$venv/bin/python"
+cat > "$venv/bin/pip" << 'END'
+#!/bin/bash
+[ -z "$PIP_BROKEN" ] || exit 1
+here=$(dirname "$0")
+while [ $# -gt 0 ]; do
+  case $1 in
+    --target)
+      mkdir -p "$2/bin"
+      printf '#!/bin/bash\necho uv $UV_INDEX; exit $UV_EXIT\n' > "$2/bin/uv"
+      chmod +x "$2/bin/uv";;
+    -r) echo "pip $(cat "$2")";;
+    pip==*) echo "an installer, $1";;
+  esac
+  shift
+done
+END
+printf '#!/bin/bash\n' > "$venv/bin/label-studio"; chmod +x "$venv/bin/"*
+"""
+
+
+@pytest.fixture
+def install(on_host, tmp_path, monkeypatch):
+    """install(tool, **variables of its stand-ins) -> (exit code, output) of an install into tmp_path/venv."""
+
+    def run(tool, **variables):
+        for name, value in dict({"PIP_BROKEN": "", "UV_EXIT": "0"}, **variables).items():
+            monkeypatch.setenv(name, value)
+        arguments = ("install.sh", tmp_path / "venv", "python3", tool, "the-mark", "uv's settings")
+        return on_host(*arguments, stdin="a==1\n", python3=PYTHON)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    "tool, uv_exit, said",
+    [
+        ("uv==1", "0", "uv http://a b\n"),
+        ("uv==1", "1", "uv http://a b\nwith pip\npip a==1\n"),
+        ("pip==2", "0", "an installer, pip==2\nwith pip\npip a==1\n"),
+    ],
+)
+def test_uv_installs_and_where_it_fails_pip_does(install, tmp_path, tool, uv_exit, said):
+    assert install(tool, UV_EXIT=uv_exit) == (0, said)
+    venv = tmp_path / "venv"
+    assert (venv / "requirements.txt").read_text() == "a==1\n" and (venv / "installed").read_text() == "the-mark\n"
+    assert not (venv / ".uv").exists(), "uv is taken away again"
+
+
+def test_an_install_that_fails_leaves_no_mark(install, tmp_path):
+    code, said = install("uv==1", PIP_BROKEN="yes")
+    assert code != 0 and said == "with pip\n" and not (tmp_path / "venv/installed").exists()
+
+
+def test_pips_settings_are_handed_on_to_uv():
+    listed = [
+        ":env:.index-url='https://env/simple'",
+        "global.index-url='https://file/simple'",
+        "global.find-links='/a /b'",
+        "install.trusted-host='one two'",
+        "global.timeout='60'",
+        "download.cert='/not/ours'",
+    ]
+    assert list(uv_settings.exports("\n".join(listed))) == [
+        "export UV_DEFAULT_INDEX=https://file/simple",
+        "export UV_FIND_LINKS=/a,/b",
+        "export UV_INSECURE_HOST='one two'",
+        "export UV_DEFAULT_INDEX=https://env/simple",
+    ]

@@ -1,0 +1,150 @@
+"""The project, its storages, tasks and annotations, against a small server and a small S3 gateway."""
+
+import json
+
+import pytest
+
+from helpers.components.label_studio.annotations import Annotations
+from helpers.components.label_studio.config import default_config
+from helpers.components.label_studio.gateway import why_no_pair
+from helpers.components.label_studio.project import Project
+from helpers.components.label_studio.proofs import Proofs
+from helpers.core.errors import RunbookError, Unmet
+
+
+def project(ls, gateway=None):
+    return Project(ls, gateway, title="fmnist", config=default_config(), source="master.fmnist", labels="master.labels")
+
+
+@pytest.fixture
+def there(known, gateway):
+    """A project that Label Studio has, as number 3, with two files and a task for one of them."""
+    made = project(known, gateway)
+    gateway.buckets.update({"master.fmnist": {"a/1.png": b"one", "b/2.png": b"two", "note.txt": b"-"}})
+    gateway.buckets["master.labels"] = {}
+    routes = known.server.routes
+    routes["GET", "/api/projects/"] = {"results": [{"id": 3, "title": "fmnist", "label_config": default_config()}]}
+    task = {"id": 11, "data": {"image": "s3://master.fmnist/a/1.png"}, "annotations": []}
+    routes["GET", "/api/projects/3/tasks/"] = [task]
+    return made
+
+
+def test_source_and_labels_are_two_branches_of_repositories():
+    assert why_no_pair("master.a", "master.b") is None
+    assert why_no_pair("master.a", "master.a") and why_no_pair("a", "master.b") and why_no_pair("a.b.c", "master.b")
+
+
+def test_a_project_is_made_and_one_with_another_config_is_changed(known):
+    routes, step = known.server.routes, project(known).exists()
+    routes["GET", "/api/projects/"] = []
+    assert step.probe() == "there is no project fmnist"
+    step.apply()
+    assert known.server.sent("POST") == [("/api/projects/", {"title": "fmnist", "label_config": default_config()})]
+    routes["GET", "/api/projects/"] = [{"id": 3, "title": "fmnist", "label_config": "<View/>"}]
+    assert step.probe() == "its labelling config is another"
+    step.apply()
+    assert known.server.sent("PATCH") == [("/api/projects/3/", {"label_config": default_config()})]
+
+
+def test_a_storage_is_made_and_one_with_another_setting_is_changed(there):
+    routes, server, step = there.ls.server.routes, there.ls.server, there.source_storage()
+    routes["GET", "/api/storages/s3"] = []
+    assert step.probe() == "the project has no source storage"
+    step.apply()
+    ((path, made),) = server.sent("POST")
+    assert path == "/api/storages/s3" and made["project"] == 3 and made["presign"] is False
+    assert "presign: false" in step.shown[0] and "title" not in step.shown[0]
+    routes["GET", "/api/storages/s3"] = [dict(made, id=5)]
+    assert step.probe() is None
+    routes["GET", "/api/storages/s3"] = [dict(made, id=5, presign=True, bucket="x")]
+    assert step.probe() == "another bucket, presign than ours"
+    step.apply()
+    assert server.sent("PATCH")[-1][0] == "/api/storages/s3/5"
+
+
+def test_1_0_is_told_nothing_that_it_does_not_know(make):
+    old = project(make("label-studio-2021"))
+    assert "recursive_scan" not in old.source_storage().shown[0]
+    assert "can_delete_objects" not in old.target_storage().shown[0]
+    assert "can_delete_objects: true" in project(make()).target_storage().shown[0]
+
+
+def test_a_sync_that_fails_says_why(there):
+    routes, step = there.ls.server.routes, there.synced()
+    assert step.probe() == "1 files are no task yet, like b/2.png", "the config shows pictures only"
+    routes["GET", "/api/storages/s3"] = [{"id": 5}]
+    routes["POST", "/api/storages/s3/5/sync"] = {"status": "failed", "traceback": "Traceback:\nNoSuchBucket: gone\n"}
+    with pytest.raises(RunbookError) as e:
+        step.apply()
+    assert e.value.saw == "NoSuchBucket: gone"
+    with pytest.raises(Unmet) as e:
+        Proofs(Annotations(there), None).every_file_is_a_task()
+    assert e.value.saw == "1 of them missing, like b/2.png"
+
+
+def test_a_branch_without_files_is_said(there):
+    there.gateway.buckets["master.fmnist"] = {"note.txt": b"-"}
+    with pytest.raises(Unmet) as e:
+        Annotations(there).first().probe()
+    assert e.value.expected == "files in master.fmnist" and "none" in e.value.saw
+
+
+def test_what_the_gateway_lacks_is_said_with_the_entry_that_fits(gateway, serve):
+    gateway.buckets.update({"master.fmnist": {}, "dev.fmnist": {}})
+    gateway.has("master.fmnist")
+    for bucket, saw in (
+        ("main.fmnist", "repository fmnist has no branch main (it has dev, master)"),
+        ("master.images", "there is no repository images (or it has no branch yet)"),
+    ):
+        with pytest.raises(Unmet) as e:
+            gateway.has(bucket)
+        assert e.value.saw == saw and e.value.entry == "ls-source"
+    assert gateway.bucket("master.fmnist").absent() == "repository fmnist is there"
+    assert gateway.bucket("master.images").absent() is None
+    serve.stop()
+    with pytest.raises(Unmet) as e:
+        gateway.has("master.fmnist")
+    assert e.value.saw.startswith("the S3 gateway does not answer") and e.value.entry == "ls-gateway"
+
+
+def test_the_first_annotation_is_made_anew_and_looked_for_in_the_repository(there):
+    annotations, server = Annotations(there), there.ls.server
+    step = annotations.first()
+    with pytest.raises(Unmet) as e:
+        step.probe()
+    assert e.value.expected == "a/1.png is labelled T-shirt/top"
+    server.routes["POST", "/api/tasks/11/annotations/"] = lambda content: (200, dict(content, id=21, task=11))
+    step.apply()
+    made = dict(server.sent("POST")[-1][1], id=21, task=11)
+    server.routes["GET", "/api/projects/3/tasks/"][0]["annotations"] = [made]
+    with pytest.raises(Unmet) as e:
+        step.probe()
+    assert e.value.saw == "it is not there"
+    stored = there.gateway.buckets["master.labels"]
+    stored.update({"19": b"no JSON", "20": b"[]", "21": json.dumps(dict(made, task={"id": 11})).encode()})
+    assert step.probe() is None and annotations.first_has_landed() == "a/1.png: T-shirt/top"
+    stored["21"] = json.dumps(dict(made, task=12)).encode()
+    with pytest.raises(Unmet) as e:
+        step.probe()
+    assert e.value.saw.startswith("another in 21: ")
+    server.routes["DELETE", "/api/annotations/21/"] = {}
+    step.apply()
+    assert server.sent("DELETE") == [("/api/annotations/21/", None)], "its forerunner goes"
+
+
+@pytest.mark.parametrize(
+    "value, says",
+    [("data:image/png;base64,dHdv", None), ("http://elsewhere/x?key=1", "a link elsewhere: http://elsewhere/x")],
+)
+def test_a_picture_comes_from_label_studio_itself(there, value, says):
+    routes = there.ls.server.routes
+    routes["GET", "/api/projects/3/tasks/"].append({"id": 12, "data": {"image": "s3://master.fmnist/b/2.png"}})
+    routes["GET", "/api/tasks/12/"] = {"data": {"image": value}}
+    proof = Proofs(Annotations(there), None).picture_arrives
+    if says is None:
+        assert proof() == "b/2.png, 3 bytes"
+        there.gateway.buckets["master.fmnist"]["b/2.png"] = b"three"
+        says = "others (3 bytes)"
+    with pytest.raises(Unmet) as e:
+        proof()
+    assert e.value.saw == says

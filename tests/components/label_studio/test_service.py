@@ -1,0 +1,118 @@
+"""The service's settings and unit, and a host where its process listens, or another's does."""
+
+import re
+
+import pytest
+
+from helpers.components.label_studio.gateway import Gateway
+from helpers.components.label_studio.program import Program
+from helpers.components.label_studio.service import Service
+from helpers.components.pachyderm.client import Pachyderm
+from helpers.components.postgres import Postgres
+from helpers.core import catalogue
+from helpers.core.errors import RunbookError
+
+
+def service(make, name="label-studio", postgres=None, answer=lambda script, stdin: ""):
+    ls = make(name, answer=answer)
+    program = Program(ls.ch, catalogue.load()[name], "python3")
+    return Service(ls, program, Gateway(Pachyderm(ls.ch)), postgres and Postgres(ls.ch, postgres))
+
+
+def cluster(script, stdin):
+    return "10.152.183.7" if "get service pachd" in script else ""
+
+
+@pytest.mark.parametrize("name, marks", [("label-studio", []), ("label-studio-2021", ["label-studio-key"])])
+def test_settings_hold_marks_and_no_secret(make, name, marks):
+    s = service(make, name, 5433, cluster)
+    text = s.settings()
+    assert re.findall(r"\{\{secret:([a-z-]+)\}\}", text) == [*marks, "postgres-labelstudio"]
+    assert not any(value in text for value in s.ch.secrets.values())
+    assert "LABEL_STUDIO_S3_ENDPOINT=http://10.152.183.7:30600\n" in text and "POSTGRE_PORT=5433\n" in text
+    assert "LABEL_STUDIO_DISABLE_SIGNUP_WITHOUT_LINK=true\n" in text and "COLLECT_ANALYTICS=false\n" in text
+    for line in text.splitlines():  # systemd and a shell read it alike
+        assert line.startswith("#") or re.fullmatch(r"[A-Za-z0-9_]+=([\w.:/-]*|'[^']*')", line), line
+
+
+def test_settings_can_be_written_before_pachyderm_is_there(make):
+    s = service(make, answer=lambda script, stdin: (1, "", "not found"))
+    assert "LABEL_STUDIO_S3_ENDPOINT=http://pachyderm-is-not-there\n" in s.settings()
+
+
+def test_the_unit_refuses_a_busy_port_and_listens_where_it_was_told(make):
+    s = service(make)
+    port = s.ls.port
+    assert f"--internal-host 127.0.0.1 --port {port}\n" in s.unit() and f'"sport = :{port}"' in s.unit()
+    assert "$" not in s.unit() and "EnvironmentFile=/etc/default/label-studio\n" in s.unit()
+
+
+def test_remove_drops_its_database_and_role(make):
+    action = service(make, postgres=5433).database()
+    assert "labelstudio" in action.undo and "labelstudio" in action.absent and action.undo.count("5433") == 2
+
+
+def test_the_key_of_1_0_1_lies_beside_its_python(make):
+    said = service(make, "label-studio-2021", answer=lambda script, stdin: "3 8\n").own_key()
+    assert said.path == "/opt/label-studio/lib/python3.8/site-packages/runbook_settings.py"
+    assert service(make).own_key().probe == "true", "later versions make one"
+
+
+#: stand in for the host's: the unit's process is number 7
+SYSTEMCTL = 'case "$*" in *MainPID*) echo MainPID=$PID;; *) echo inactive; exit 3;; esac'
+LISTENS = """echo 'LISTEN 0 10 127.0.0.1:{} 0.0.0.0:* users:(("label-studio",pid={},fd=3))'"""
+
+
+@pytest.mark.parametrize(
+    "pid, listening, said",
+    [
+        (7, (8080, 7), (0, "")),
+        (7, (8081, 7), (3, "ls listens on 127.0.0.1:8081, not on port 8080: that was busy when it started\n")),
+        (7, (8080, 8), (1, "ls listens nowhere yet\n")),
+        (0, (8080, 7), (1, "ls is inactive\n")),
+    ],
+)
+def test_where_it_listens(on_host, monkeypatch, pid, listening, said):
+    monkeypatch.setenv("PID", str(pid))
+    assert on_host("listens.sh", "ls", 8080, systemctl=SYSTEMCTL, ss=LISTENS.format(*listening)) == said
+
+
+@pytest.mark.parametrize("owner, code, says", [(7, 0, ""), (8, 1, '(("label-studio",pid=8,fd=3)) listens there\n')])
+def test_whose_the_port_is(on_host, monkeypatch, owner, code, says):
+    monkeypatch.setenv("PID", "7")
+    said = on_host("port_is_ours.sh", 8080, "ls", systemctl=SYSTEMCTL, ss=LISTENS.format(8080, owner))
+    assert said == (code, says)
+
+
+ELSEWHERE = "label-studio listens on 127.0.0.1:8081, not on port 8080"
+
+
+@pytest.mark.parametrize("helps", [True, False])
+def test_one_that_took_another_port_is_started_again_once(make, helps):
+    restarts = []
+
+    def host(script, stdin):
+        if "systemctl restart label-studio" in script:
+            restarts.append(script)
+            return ""
+        return "" if restarts and helps else (3, ELSEWHERE + "\n", "")
+
+    step = service(make, answer=host).listens()
+    if helps:
+        step.apply()
+    else:
+        with pytest.raises(RunbookError) as e:
+            step.apply()
+        assert e.value.saw == ELSEWHERE, "and waited for no longer"
+    assert len(restarts) == 1
+
+
+def test_the_password_of_the_user_travels_on_standard_input(on_host, tmp_path):
+    (tmp_path / "settings").write_text("KEY='a b'\n")
+    runuser = f'read -r p; echo "$KEY|$*|$p" >> {tmp_path}/ran; echo done; echo "Password: asked"'
+    arguments = ("make_user.sh", "a@b", "/venv", tmp_path / "settings", tmp_path, "account")
+    assert on_host(*arguments, "runbook", stdin="the-password", runuser=runuser) == (0, "done\ndone\n")
+    assert on_host(*arguments, "", stdin="the-password")[0] == 0
+    line = "a b|-u account -- /venv/bin/label-studio {} --username a@b|the-password\n"
+    calls = ("init runbook", "reset_password", "init", "reset_password")
+    assert (tmp_path / "ran").read_text() == "".join(line.format(call) for call in calls)
