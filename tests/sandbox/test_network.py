@@ -7,7 +7,8 @@ import pytest
 from helpers.components.network.proofs import RouteProofs
 from helpers.components.network.ssh_route import SshRoute
 from helpers.core.chapter import Chapter
-from helpers.core.errors import Unmet, Verdict
+from helpers.core.errors import Unmet
+from helpers.core.verdict import Verdict
 
 
 @pytest.fixture
