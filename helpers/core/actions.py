@@ -13,7 +13,6 @@ from helpers.core.catalogue import FETCH, Artifact
 from helpers.core.errors import NotYet
 
 if TYPE_CHECKING:
-    from helpers.core.chapter import Chapter
     from helpers.core.host import Host
 
 #: a bash probe (exit 0: it is so), or a callable that returns None when it is so and says why not otherwise
@@ -184,7 +183,7 @@ class Service(Action):
 
 
 def waits(  # noqa: PLR0913 - its keywords are its interface
-    ch: Chapter,
+    ch: Any,  # a Chapter: to import its type would close a circle
     shown: str,
     what: str,
     why_not: Probe,

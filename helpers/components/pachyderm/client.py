@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import helpers.core.grpc_settings  # noqa: F401 - gRPC reads them as it is imported
-
-import grpc  # isort: skip
-import python_pachyderm  # isort: skip
+import grpc
+import python_pachyderm
 
 from helpers.components import minio
 from helpers.components.kubernetes.kube import Kube

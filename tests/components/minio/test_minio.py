@@ -15,7 +15,7 @@ from helpers.core.errors import Unmet
 from helpers.core.host import free_port
 from helpers.core.secrets import Secret
 from helpers.core.waiting import wait
-from helpers.sandbox import builds
+from helpers.sandbox import builds, needs
 
 USER, SECRET = "runbook", Secret("minio-root", "not-a-real-password")
 
@@ -24,6 +24,8 @@ USER, SECRET = "runbook", Secret("minio-root", "not-a-real-password")
 def server(tmp_path_factory):
     """The port of a server; RUNBOOK_MINIO_BIN, or the one that the sandbox's mirror serves."""
     given = os.environ.get("RUNBOOK_MINIO_BIN")
+    if not given and needs.sandbox_lacks():
+        pytest.skip("this machine cannot build the server: " + needs.sandbox_lacks()[0].what)
     program = given or builds.build("minio", print) / "out" / catalogue.load()["minio"].path
     port, data = free_port(), tmp_path_factory.mktemp("minio")
     command = [str(program), "server", "--address", f"127.0.0.1:{port}", str(data)]

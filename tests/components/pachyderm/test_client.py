@@ -1,5 +1,7 @@
 """Pachyderm's client on a real gRPC connection: a pachd that answers, one that fails, one that is silent, and none."""
 
+import subprocess
+import sys
 import time
 
 import pachd
@@ -8,6 +10,7 @@ import stand_in
 
 from helpers.components.pachyderm.client import Client, NotFound, Pachyderm
 from helpers.core.errors import RunbookError
+from helpers.core.paths import REPO
 
 from python_pachyderm.proto.version.versionpb import version_pb2  # isort: skip - the client sets gRPC's environment
 
@@ -70,3 +73,19 @@ def test_the_service_is_reached_at_its_cluster_address_which_may_change(ch):
     assert pach.s3_url() == "http://10.152.183.8:30600"
     pach.forget_address()
     assert pach.address == "10.152.183.7"
+
+
+@pytest.mark.parametrize("module", ["client", "pipelines", "proofs"])
+def test_whichever_module_comes_first_grpc_is_imported_with_our_settings(module):
+    seen = f"""
+import os, sys
+class Watch:
+    def find_spec(self, name, *rest):
+        if name == "grpc":
+            print(os.environ.get("NO_GRPC_PROXY"))
+sys.meta_path.insert(0, Watch())
+import helpers.components.pachyderm.{module}
+"""
+    clean = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(REPO)}
+    done = subprocess.run([sys.executable, "-c", seen], env=clean, capture_output=True, text=True, check=True)
+    assert done.stdout == "127.0.0.1,localhost\n"
