@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import Callable, Generator, TextIO
 
 
-def write_whole(
-    path: str | Path, content: str | bytes, mode: int = 0o600, owner: os.stat_result | None = None
-) -> None:
+def write_whole(path: str | Path, content: str | bytes, mode: int = 0o600, owner: os.stat_result | None = None) -> None:
     """Write a file whole or not at all: beside it first, with its mode from the start, then in its place.
 
     owner: of this file, when it is another's than ours (root writes in a person's home).

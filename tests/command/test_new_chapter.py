@@ -47,7 +47,7 @@ from pathlib import Path
 from helpers.command import doctor, main, pages, site
 from helpers.command.plan import Plan
 from helpers.command.supplies import in_order
-from helpers.components import requirements
+from helpers.components.requirements import judge
 from helpers.core import notebooks
 sys.path[:0] = ["tests/sandbox", "tests"]
 import test_runbook
@@ -59,7 +59,7 @@ print(json.dumps({
     "order": [n.id for n in in_order(plan.chapters, plan.known)],
     "readme": pages.readme_block(None, plan.known),
     "lacks": [lack.what for lack in doctor.lacks()],
-    "ports": [r.state for r in requirements.judge_ports({"ports": {1: "boardd", 2: "other"}}, [1, 2])],
+    "ports": [r.state for r in judge.judge_ports({"ports": {1: "boardd", 2: "other"}}, [1, 2])],
     "story": test_runbook.CHAPTERS,
     "faults": test_runbook.FAULTS["above"],
 }))
