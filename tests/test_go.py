@@ -1,4 +1,5 @@
 """The sandbox's Go folders: formatted, vetted, and their own tests, by the Go and in the caches that its recipes are built with."""
+
 from __future__ import annotations
 
 import os
@@ -8,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from helpers.paths import SETUP, home
+from helpers.core.paths import SETUP, home
 from helpers.sandbox import builds, rootfs
 
-FOLDERS = [p.parent for p in sorted((SETUP / "sandbox").rglob("go.mod")) if any(p.parent.rglob("*.go"))]  # the others only pin what is built
+FOLDERS = [
+    p.parent for p in sorted((SETUP / "sandbox").rglob("go.mod")) if any(p.parent.rglob("*.go"))
+]  # the others only pin what is built
 
 
 def toolchain() -> Path | None:
@@ -28,11 +31,26 @@ def go():
     if bin is None:
         pytest.skip("no Go here: ./runbook sandbox up makes the builder, which has one")
     cache = home("cache", "build")
-    env = {**os.environ, "PATH": f"{bin}:{os.environ['PATH']}", "GOCACHE": str(cache / "go-build"), "GOMODCACHE": str(cache / "go-mod"),
-           "GOTOOLCHAIN": "local", "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly " + builds.GO_FLAGS}
+    env = {
+        **os.environ,
+        "PATH": f"{bin}:{os.environ['PATH']}",
+        "GOCACHE": str(cache / "go-build"),
+        "GOMODCACHE": str(cache / "go-mod"),
+        "GOTOOLCHAIN": "local",
+        "CGO_ENABLED": "0",
+        "GOFLAGS": "-mod=readonly " + builds.GO_FLAGS,
+    }
 
     def run(program: str, *words: str, cwd: Path) -> str:
-        done = subprocess.run([bin / program, *words], cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        done = subprocess.run(
+            [bin / program, *words],
+            cwd=cwd,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
         assert done.returncode == 0, done.stdout
         return done.stdout
 
@@ -70,5 +88,10 @@ def test_a_tool_counts_in_the_recipes_that_name_it(tmp_path, monkeypatch):
 
 def test_the_doubles_own_go_is_of_one_version():
     """One version of the language, so that no double reads its code differently from the others."""
-    said = {folder.name: line for folder in FOLDERS for line in (folder / "go.mod").read_text().splitlines() if line.startswith("go ")}
+    said = {
+        folder.name: line
+        for folder in FOLDERS
+        for line in (folder / "go.mod").read_text().splitlines()
+        if line.startswith("go ")
+    }
     assert set(said.values()) == {"go 1.26.0"}, said

@@ -6,9 +6,9 @@ import pytest
 
 from helpers.core.actions import Action
 from helpers.core.chapter import Chapter
-from helpers.core.errors import Unmet, Verdict
-from helpers.core.errors import BadInput, CommandFailed, RunbookError
+from helpers.core.errors import BadInput, CommandFailed, RunbookError, Unmet
 from helpers.core.secrets import SecretStore
+from helpers.core.verdict import Verdict
 
 FOLDER = "/var/tmp/test-chapter"
 
