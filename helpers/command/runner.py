@@ -167,7 +167,8 @@ class Runner:
         error = self.supply.failure(n.artifacts) if self.supply else None
         if error:
             self.current.chapters[n.id].error = str(error)
-            self._finish(n, done, "not run", f"{error.what} failed, and this chapter needs it. {error.do or ''}".strip())
+            reason = f"{error.what} failed, and this chapter needs it. {error.do or ''}"
+            self._finish(n, done, "not run", reason.strip())
         return bool(error)
 
     def _finish(self, n: Notebook, done: dict[str, str], state: str, reason: str) -> None:

@@ -33,8 +33,9 @@ class Notebook:
         self.requires: list[str] = meta.get("requires", [])
         self.provides: list[str] = meta.get("provides", [])
         self.where: str = meta.get("where", "")  # where the component runs, in words
-        self.processes: list[str] = meta.get("processes", [])  # names of its programs on the host, which may hold its ports
-        self.programs: dict[str, Any] = meta.get("programs", {})  # on the operator's machine, {name: {"why", "when": a parameter}}
+        self.processes: list[str] = meta.get("processes", [])  # its programs on the host, which may hold its ports
+        # on the operator's machine, {name: {"why", "when": a parameter}}
+        self.programs: dict[str, Any] = meta.get("programs", {})
         self.commands: dict[str, str] = meta.get("commands", {})  # of ./runbook, {name: module}
         self.tables: dict[str, Any] = meta.get("tables", {})  # {table of the book: rows}
         self.number = path.name.split("_")[0]
