@@ -1,4 +1,4 @@
-"""The sandbox's Go folders: formatted, vetted, and their own tests, by the Go and in the caches that its recipes are built with."""
+"""The sandbox's Go folders: formatted, vetted, tested, by the Go and in the caches that its recipes are built with."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ import pytest
 from helpers.core.paths import SETUP, home
 from helpers.sandbox import builds, rootfs
 
-FOLDERS = [
-    p.parent for p in sorted((SETUP / "sandbox").rglob("go.mod")) if any(p.parent.rglob("*.go"))
-]  # the others only pin what is built
+# A go.mod without Go beside it only pins what is built.
+FOLDERS = [p.parent for p in sorted((SETUP / "sandbox").rglob("go.mod")) if any(p.parent.rglob("*.go"))]
 
 
 def toolchain() -> Path | None:
@@ -42,15 +41,8 @@ def go():
     }
 
     def run(program: str, *words: str, cwd: Path) -> str:
-        done = subprocess.run(
-            [bin / program, *words],
-            cwd=cwd,
-            env=env,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        done = subprocess.run([bin / program, *words], cwd=cwd, env=env, text=True, **streams)
         assert done.returncode == 0, done.stdout
         return done.stdout
 
@@ -88,10 +80,6 @@ def test_a_tool_counts_in_the_recipes_that_name_it(tmp_path, monkeypatch):
 
 def test_the_doubles_own_go_is_of_one_version():
     """One version of the language, so that no double reads its code differently from the others."""
-    said = {
-        folder.name: line
-        for folder in FOLDERS
-        for line in (folder / "go.mod").read_text().splitlines()
-        if line.startswith("go ")
-    }
+    texts = {folder.name: (folder / "go.mod").read_text() for folder in FOLDERS}
+    said = {name: line for name, text in texts.items() for line in text.splitlines() if line.startswith("go ")}
     assert set(said.values()) == {"go 1.26.0"}, said

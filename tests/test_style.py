@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import nbformat.v4
 import pytest
 
 from helpers.core import notebooks
@@ -15,6 +17,8 @@ from helpers.core.paths import REPO
 
 TOOLS = Path(sys.executable).parent
 RUFF = ["--config", "setup/ruff.toml", "helpers", "tests", "setup"]
+# Of a notebook: names that are undefined, or imported for nothing.
+NAMES = ["check", "--isolated", "--output-format", "concise", "--select", "F821,F401"]
 WIDTH = 100  # of a notebook's code: a page's column holds no more
 
 
@@ -30,6 +34,27 @@ def test_ruff_finds_nothing():
 
 def test_ruff_would_format_nothing():
     assert run(str(TOOLS / "ruff"), "format", "--check", *RUFF) == ""
+
+
+def test_a_notebooks_names_are_all_there():
+    assert run(str(TOOLS / "ruff"), *NAMES, "notebooks") == ""
+
+
+@pytest.mark.parametrize(
+    "cells, found",
+    [
+        (["import s3", "s3.survives(lambda: actions.restart('minio'))"], "cell 2:1:21: F821 Undefined name `actions`"),
+        (["from helpers.core import actions"], "F401"),
+    ],
+)
+def test_each_of_these_names_is_found(tmp_path, cells, found):
+    nbformat.write(nbformat.v4.new_notebook(cells=list(map(nbformat.v4.new_code_cell, cells))), tmp_path / "a.ipynb")
+    assert found in run(str(TOOLS / "ruff"), *NAMES, str(tmp_path))
+
+
+def test_the_hooks_have_the_ruff_of_the_tests():
+    texts = [(REPO / "setup" / name).read_text() for name in ("constraints.txt", "pre-commit.yaml")]
+    assert len(set(re.findall(r"ruff==[\w.]+", "".join(texts)))) == 1
 
 
 def test_pyright_finds_nothing():
@@ -73,10 +98,15 @@ def stumbles(source: str) -> list[str]:
             found.append(f"a lambda in line {node.lineno}")
         if isinstance(node, ast.keyword) and node.arg == "on_line":
             found.append(f"on_line in line {node.value.lineno}")
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.count("\n") > 1:
-            if any(word in node.value for word in ("; do\n", "then\n", "done\n", "fi\n", "|| {")):
-                found.append(f"a shell script in line {node.lineno}")
+        if isinstance(node, ast.Constant) and is_script(node.value):
+            found.append(f"a shell script in line {node.lineno}")
     return found
+
+
+def is_script(value: object) -> bool:
+    """A text of several lines with a loop or a branch of the shell."""
+    several = isinstance(value, str) and value.count("\n") > 1
+    return several and any(word in value for word in ("; do\n", "then\n", "done\n", "fi\n", "|| {"))
 
 
 @pytest.mark.parametrize("notebook", notebooks.load_all().values(), ids=lambda n: n.id)

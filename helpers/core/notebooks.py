@@ -33,7 +33,8 @@ class Notebook:
         self.requires: list[str] = meta.get("requires", [])
         self.provides: list[str] = meta.get("provides", [])
         self.where: str = meta.get("where", "")  # where the component runs, in words
-        self.processes: list[str] = meta.get("processes", [])  # its programs on the host, which may hold its ports
+        # names of its programs on the host, which may hold its ports
+        self.processes: list[str] = meta.get("processes", [])
         # on the operator's machine, {name: {"why", "when": a parameter}}
         self.programs: dict[str, Any] = meta.get("programs", {})
         self.commands: dict[str, str] = meta.get("commands", {})  # of ./runbook, {name: module}

@@ -93,8 +93,8 @@ def _problem(parameter: Parameter, value: Any) -> str | None:
 
 
 def _wrong_type(parameter: Parameter, value: Any, items: list[Any]) -> str | None:
-    example: Any = parameter.default
-    kinds: Any = (int, float) if isinstance(example, float) else type(example)
+    example: object = parameter.default
+    kinds: tuple[type, ...] = (int, float) if isinstance(example, float) else (type(example),)
     fits = isinstance(value, kinds)
     if not fits or isinstance(example, bool) != isinstance(value, bool):
         return f"it must be {_NAMES[type(example)]}, not {type(value).__name__}"

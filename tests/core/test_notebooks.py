@@ -291,7 +291,11 @@ def test_a_chapter_is_found_by_id_number_and_file_name(example):
 
 
 def test_the_troubleshooting_table_is_read_and_other_tables_are_not(tmp_path):
-    text = "| a | b | c | d |\n|---|---|---|---|\n| no | no | no | no |\n\n| entry | you see | because | do |\n|---|---|---|---|\n| x-1 | s | b | use `a` |\n| x-2 | s | b | d |\nafter\n| no | no | no | no |\n"
+    text = (
+        "| a | b | c | d |\n|---|---|---|---|\n| no | no | no | no |\n\n"
+        "| entry | you see | because | do |\n|---|---|---|---|\n| x-1 | s | b | use `a` |\n| x-2 | s | b | d |\n"
+        "after\n| no | no | no | no |\n"
+    )
     entries = made(tmp_path, markdown=text).entries
     assert list(entries) == ["x-1", "x-2"] and entries["x-1"] == ("x-1", "s", "b", "use `a`")
 

@@ -44,7 +44,10 @@ def test_only_the_owner_reads_them_whatever_the_umask(store):
 
 
 def test_processes_that_ask_at_once_get_one_value(store):
-    script = "from helpers.core.secrets import SecretStore; s = SecretStore('somewhere'); print([s.get('n%d' % (n % 10)).reveal() for n in range(50)])"
+    script = (
+        "from helpers.core.secrets import SecretStore; s = SecretStore('somewhere'); "
+        "print([s.get('n%d' % (n % 10)).reveal() for n in range(50)])"
+    )
     asking = [
         subprocess.Popen([sys.executable, "-c", script], cwd=str(REPO), stdout=subprocess.PIPE, text=True)
         for _ in range(6)

@@ -1,4 +1,4 @@
-"""What a cell shows: readable as text, safe as HTML, and comparable: install and verify look the same, a changed fact does not."""
+"""What a cell shows: text, safe HTML, and comparable: install and verify look the same, a changed fact does not."""
 
 import re
 
@@ -20,7 +20,7 @@ def compared(text):
 
 def equal(one, other):
     """Both forms of two outputs, compared as nbval compares."""
-    return [compared(a) == compared(b) for a, b in zip(one, other)]
+    return [compared(a) == compared(b) for a, b in zip(one, other, strict=True)]
 
 
 # -- the rules ---------------------------------------------------------------------------------------

@@ -11,7 +11,10 @@ from helpers.sandbox import builds, registry
 
 
 def unpacked(recipe: str, name: str, folder: Path) -> tuple[Path, dict]:
-    """The files of the image whose name has `name` in it, in a new folder, and its configuration; the recipe is built when it is not yet."""
+    """The files of the image whose name has `name` in it, in a new folder, and its configuration.
+
+    The recipe is built when it is not yet.
+    """
     folder.mkdir(parents=True)
     archive = next(path for path, image in registry.images(builds.build(recipe, print) / "out") if name in image)
     with tarfile.open(archive) as tar:

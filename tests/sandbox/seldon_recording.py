@@ -1,4 +1,4 @@
-"""Owns the form of tests/recordings/seldon.md: what the real chart, operator and executor 1.7.0 made, said and answered."""
+"""Owns the form of tests/recordings/seldon.md: what the real chart, operator and executor 1.7.0 made and answered."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def down() -> list[Exchange]:
 
 
 def differences(recorded: Exchange, status: int, headers: dict, answer: str) -> list[str]:
-    """What a client could notice, one short line each. An id counts by its form only; JSON is the rule and was left out."""
+    """What a client could notice, a short line each. An id counts by its form only; JSON is the rule, so left out."""
     found = []
     if status != recorded.status:
         found.append(f"status: {status}, recorded {recorded.status}")
@@ -183,7 +183,6 @@ def chart() -> set[tuple[str, str, str]]:
                     ("ClusterRoleBinding", namespace, name.replace("(binding)", "binding")),
                 }
         else:
-            found |= {
-                (kind, namespace, name) for kind, name in zip(kinds, names * len(kinds) if len(names) == 1 else names)
-            }
+            several = names * len(kinds) if len(names) == 1 else names
+            found |= {(kind, namespace, name) for kind, name in zip(kinds, several, strict=True)}
     return found

@@ -19,7 +19,8 @@ def papermill(box, tmp_path_factory):
     python, folder = python37(), tmp_path_factory.mktemp("py37")
     config = folder / "ssh_config"
     config.write_text(
-        f"Host old-jupyter\n HostName {box.address}\n HostKeyAlias {box.address}\n IdentityFile {box.key}\n IdentitiesOnly yes\n UserKnownHostsFile {box.known_hosts}\n"
+        f"Host old-jupyter\n HostName {box.address}\n HostKeyAlias {box.address}\n IdentityFile {box.key}\n"
+        f" IdentitiesOnly yes\n UserKnownHostsFile {box.known_hosts}\n"
     )
 
     def run(mode, code=0):

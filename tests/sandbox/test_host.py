@@ -147,7 +147,7 @@ def test_one_connection_serves_threads_and_processes(box, target, ssh_log):
         assert other.wait(60) == 0
         ports.add(other.stdout.read().strip())
         other.stdout.close()
-    masters = [l for l in ssh_log.read_text().splitlines() if l.startswith("-M ")]
+    masters = [line for line in ssh_log.read_text().splitlines() if line.startswith("-M ")]
     host.close()
     assert len(masters) == 1, masters
     assert len(ports) == 1, ports
@@ -377,7 +377,7 @@ FORCED = {
 
 @pytest.fixture(scope="module")
 def logins(box, target, tmp_path_factory):
-    """Users on the host who can log in with the sandbox's key, and an SSH configuration that knows the host as `machine`."""
+    """Users on the host who log in with the sandbox's key, and an SSH config that knows the host as `machine`."""
     host, folder = Host(target), tmp_path_factory.mktemp("ssh")
     key = (box.key.parent / "id.pub").read_text().strip()
     for name, more in USERS.items():
@@ -395,7 +395,8 @@ def logins(box, target, tmp_path_factory):
     # A login of theirs may still be ending.
     for name in USERS:
         host.run(
-            f"loginctl terminate-user {name} 2>/dev/null || true; for n in 1 2 3 4 5; do userdel -r {name} 2>/dev/null && break; sleep 1; done\n"
+            f"loginctl terminate-user {name} 2>/dev/null || true; "
+            f"for n in 1 2 3 4 5; do userdel -r {name} 2>/dev/null && break; sleep 1; done\n"
             f"! id {name} 2>/dev/null; rm -f /etc/sudoers.d/test-{name} /usr/local/lib/test-{name}"
         )
     host.close()
@@ -411,7 +412,8 @@ class Config:
         self.count += 1
         path = self.folder / f"config-{self.count}"
         path.write_text(
-            f"Host machine\n HostName {self.box.address}\n HostKeyAlias {self.box.address}\n IdentityFile {key or self.box.key}\n IdentitiesOnly yes\n IdentityAgent none\n"
+            f"Host machine\n HostName {self.box.address}\n HostKeyAlias {self.box.address}\n"
+            f" IdentityFile {key or self.box.key}\n IdentitiesOnly yes\n IdentityAgent none\n"
             f" UserKnownHostsFile {known or self.box.known_hosts}\n GlobalKnownHostsFile /dev/null\n{more}\n"
         )
         return str(path)

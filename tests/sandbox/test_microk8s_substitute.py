@@ -1,4 +1,4 @@
-"""MicroK8s' stand-in on a real sandbox host: snap's refusals, MicroK8s 1.20's answers and quirks, add-ons, reboot, removal."""
+"""MicroK8s' stand-in on a sandbox host: snap's refusals, MicroK8s 1.20's answers and quirks, add-ons, removal."""
 
 from __future__ import annotations
 
@@ -140,7 +140,8 @@ def test_what_snap_says_of_it(node):
 
 def test_paths_ports_and_units(node):
     node.ok(
-        "sudo test -f /var/snap/microk8s/current/credentials/client.config -a -f /var/snap/microk8s/current/credentials/known_tokens.csv "
+        "sudo test -f /var/snap/microk8s/current/credentials/client.config "
+        "-a -f /var/snap/microk8s/current/credentials/known_tokens.csv "
         "-a -d /var/snap/microk8s/common/run -a -x /snap/bin/microk8s.kubectl"
     )
     assert (
@@ -376,7 +377,8 @@ def test_the_registry_takes_an_image_and_pods_get_it(addons):
     addons.ok("microk8s kubectl run once --image=busybox:1.35.0 --restart=Never -- true")  # the node has the image then
     addons.until("microk8s kubectl get pod once -o jsonpath='{.status.phase}'", "Succeeded", 60)
     addons.ok(
-        "microk8s ctr images tag docker.io/library/busybox:1.35.0 localhost:32000/box:1 && microk8s ctr images push --plain-http localhost:32000/box:1 && "
+        "microk8s ctr images tag docker.io/library/busybox:1.35.0 localhost:32000/box:1 && "
+        "microk8s ctr images push --plain-http localhost:32000/box:1 && "
         "microk8s ctr images rm localhost:32000/box:1"
     )
     addons.ok(
@@ -405,7 +407,8 @@ def test_everything_is_back_after_a_reboot(addons):
 def test_remove_leaves_nothing(addons):
     assert addons.ok("sudo snap remove microk8s") == "microk8s removed"
     left = addons.ok("""
-ls /snap /snap/bin /var/snap /run/netns /run/containerd /var/lib/cni /etc/systemd/system 2> /dev/null | grep -i -e microk8s -e kube -e cni- -e '^s$'
+ls /snap /snap/bin /var/snap /run/netns /run/containerd /var/lib/cni /etc/systemd/system 2> /dev/null |
+  grep -i -e microk8s -e kube -e cni- -e '^s$'
 systemctl list-units --all --no-legend 'snap.*'
 grep -e microk8s -e cni- /proc/self/mountinfo
 find /sys/fs/cgroup -name 'kubepods*'

@@ -1,8 +1,9 @@
-"""The S3 server that stands in for MinIO, held to recordings of MinIO's answers: it may differ only as fidelity.toml says."""
+"""The S3 server that stands in for MinIO, held to recordings of MinIO: it may differ only as fidelity.toml says."""
 
 from __future__ import annotations
 
 import base64
+import contextlib
 import email.utils
 import hmac
 import io
@@ -68,12 +69,14 @@ ALLOWED = {
         r": header x-amz-checksum-",
         r"^list_objects .*/(ChecksumAlgorithm|ChecksumType): \[.+\], MinIO \[\]",
     ],
-    "deleting many objects at once always lists what was deleted; that answer and a copy's have no namespace, and a copy's no ETag header": [
+    "deleting many objects at once always lists what was deleted; "
+    "that answer and a copy's have no namespace, and a copy's no ETag header": [
         r"^remove_objects .*: body ",
         r"^copy_object .*: body .*CopyObjectResult",
         r"^copy_object .*: header etag: None",
     ],
-    "its log is shorter, never JSON, and says that it is a substitute; a changed root password is taken without complaint": [
+    "its log is shorter, never JSON, and says that it is a substitute; "
+    "a changed root password is taken without complaint": [
         r"^start: .* \| prints: This is a substitute",
         r"^start: .* \| does not print: (Browser Access:|http://|Object API|<five SDK links>)",
         r"^start: .* \| does not print: (IAM init|Attempting encryption)",
@@ -194,7 +197,7 @@ def replay(server: Server) -> dict[str, list[Exchange]]:
             where, key, io.BytesIO(b"hello world\n"), 12, content_type="text/plain", metadata={"colour": "red"}
         )
 
-    def presigned(method="GET", key=hello, seconds=2, change=lambda url: url, wait=0.0, body=None):
+    def presigned(method="GET", key=hello, *, seconds=2, change=lambda url: url, wait=0.0, body=None):  # noqa: PLR0913 - how one address is made and used
         url = change(client.get_presigned_url(method, bucket, key, expires=timedelta(seconds=seconds)))
         time.sleep(wait)
         return wire.urlopen(method, url, body=body)
@@ -241,7 +244,7 @@ def replay(server: Server) -> dict[str, list[Exchange]]:
             change=lambda url: url[:-1] + ("0" if url[-1] != "0" else "1")
         ),
         "presigned GET expired (2 s)": lambda: presigned(wait=3.1),
-        "presigned PUT": lambda: presigned("PUT", "up.txt", 604800, body=b"uploaded"),
+        "presigned PUT": lambda: presigned("PUT", "up.txt", seconds=604800, body=b"uploaded"),
         "copy_object": lambda: client.copy_object(bucket, "copy.txt", CopySource(bucket, hello)),
         "remove_bucket not empty": lambda: client.remove_bucket(bucket),
         "remove_object": lambda: client.remove_object(bucket, hello),
@@ -261,10 +264,8 @@ def replay(server: Server) -> dict[str, list[Exchange]]:
     transcript = {}
     for case, call in calls.items():
         wire.seen = transcript[case] = []
-        try:
+        with contextlib.suppress(minio.error.S3Error, ValueError):  # what was refused is on the wire
             call()
-        except (minio.error.S3Error, ValueError):
-            pass  # what was refused is on the wire
     return transcript
 
 
@@ -278,12 +279,12 @@ def wire_differences(server) -> list[str]:
     assert list(recorded) == list(seen), "every recorded case is replayed, in the same order"
     for case, exchanges in recorded.items():
         assert [e.asked for e in exchanges] == [e.asked for e in seen[case]], f"{case}: the client asked something else"
-        for a, b in zip(exchanges, seen[case]):
+        for a, b in zip(exchanges, seen[case], strict=True):
             found += [f"{case} | {a.asked}: {d}" for d in minio_recording.differences(a, b)]
     return found
 
 
-# --- the recording's first chapter: browser and health ---------------------------------------------------------------
+# --- the recording's first chapter: browser and health --------------------------------------------------------------
 
 BROWSER = {"User-Agent": "Mozilla/5.0"}
 HEALTH = [f"/minio/health/{name}" for name in ("live", "ready", "cluster")]
@@ -413,7 +414,7 @@ def _start_differences(binary, server, base: Path) -> list[str]:
     path = {"PATH": "/usr/bin:/bin", "HOME": str(home)}
 
     def keys(user=None, password=None, names=("MINIO_ROOT_USER", "MINIO_ROOT_PASSWORD")):
-        return path | {name: value for name, value in zip(names, (user, password)) if value is not None}
+        return path | {name: value for name, value in zip(names, (user, password), strict=True) if value is not None}
 
     data = str(base / "data")
     ways = {
@@ -460,7 +461,7 @@ def _start_differences(binary, server, base: Path) -> list[str]:
     return found
 
 
-# --- not in the recording, known from MinIO's documentation and source -------------------------------------------------
+# --- not in the recording, known from MinIO's documentation and source ----------------------------------------------
 
 
 def known_differences(binary, server, folder: Path) -> list[str]:
@@ -591,7 +592,7 @@ def test_presigned_addresses_need_no_key(server):
 
 
 def test_refuses_what_today_clients_send_and_this_minio_does_not_know(server):
-    """Checksum trailers, and a multi-delete with another checksum than MD5: today's boto3 does so unless told not to."""
+    """Checksum trailers, and a multi-delete with a checksum not MD5: today's boto3 does so unless told not to."""
     trailer = facts(server.raw("PUT", "/any/key", **{"X-Amz-Content-Sha256": "STREAMING-UNSIGNED-PAYLOAD-TRAILER"}))
     assert (trailer["status"], trailer["Code"]) == (400, "XAmzContentSHA256Mismatch")
     delete = facts(server.raw("POST", "/any?delete", **{"X-Amz-Checksum-Crc32": "AAAAAA=="}))

@@ -1,4 +1,4 @@
-"""Pachyderm as the sandbox serves it: what pachctl names is what the registry has, of one version, and its images run."""
+"""Pachyderm as the sandbox serves it: what pachctl names is in the registry, of one version, and its images run."""
 
 from __future__ import annotations
 
@@ -92,7 +92,8 @@ def test_the_index_says_how_true_each_is(served):
     "deploy",
     [
         "local",
-        "custom --persistent-disk aws --object-store s3 --dynamic-etcd-nodes 1 --etcd-storage-class any none 1 bucket id key host:9000",
+        "custom --persistent-disk aws --object-store s3 --dynamic-etcd-nodes 1 --etcd-storage-class any "
+        "none 1 bucket id key host:9000",
     ],
 )
 def test_pachctl_asks_for_the_images_that_are_served_and_for_no_other(served, pachctl, deploy):
