@@ -287,7 +287,7 @@ FAULTS = faults.gather()
 
 
 def verify_names(story, host, group):
-    """Break what the group breaks: verify fails exactly these chapters, and what needs them, and names each thing. Returns the states."""
+    """Break what the group breaks: verify fails exactly these chapters and what needs them, and names each thing."""
     for break_it, *_ in FAULTS[group]:
         break_it(story, host) if callable(break_it) else host.run(break_it)
     said, broken = story.up("--mode", "verify", "--no-book", code=1), {chapter for _, chapter, *_ in FAULTS[group]}
@@ -393,7 +393,8 @@ def test_a_saved_host_and_its_secrets_come_back_and_after_a_reboot_everything_is
         said[:] = [done.stdout]
         return done.returncode == 0
 
-    # Kubernetes tells what it knew before the reboot until each pod's state is written anew: so we ask the runbook itself, until it agrees.
+    # Kubernetes tells what it knew before the reboot until each pod's state is written anew:
+    # so we ask the runbook itself, until it agrees.
     try:
         wait("the platform after the reboot", verified, timeout=240)
     except TimedOut:
@@ -401,13 +402,23 @@ def test_a_saved_host_and_its_secrets_come_back_and_after_a_reboot_everything_is
     assert story.states() == dict.fromkeys(CHAPTERS, "ok")
 
 
-_PODS = """# three pods that will never run
-{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "no-image"}, "spec": {"containers": [{"name": "c", "image": "no-such/image:1"}]}}
----
-{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "too-big"}, "spec": {"containers": [{"name": "c", "image": "busybox:1.35.0", "resources": {"requests": {"cpu": "1000"}}}]}}
----
-{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "crashes"}, "spec": {"containers": [{"name": "c", "image": "busybox:1.35.0", "command": ["sh", "-c", "echo the reason of it all; exit 1"]}]}}
-"""
+def _pod(name, **container):
+    spec = {"containers": [{"name": "c", "image": "busybox:1.35.0", **container}]}
+    return json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec})
+
+
+#: three pods that will never run
+_PODS = "\n---\n".join(
+    [
+        _pod("no-image", image="no-such/image:1"),
+        _pod("too-big", resources={"requests": {"cpu": "1000"}}),
+        _pod("crashes", command=["sh", "-c", "echo the reason of it all; exit 1"]),
+    ]
+)
+
+
+def _final(kube, words):
+    return [text for text, final in kube.troubles() if final and text.startswith(words)]
 
 
 def test_what_a_pod_waits_for_is_told_and_what_will_never_be_ends_the_wait(story, host):
@@ -422,7 +433,7 @@ def test_what_a_pod_waits_for_is_told_and_what_will_never_be_ends_the_wait(story
             "pod told/too-big cannot be scheduled: 0/1 nodes are available: 1 Insufficient cpu",
             "pod told/crashes crashes, 3 times so far. Its last lines:\nthe reason of it all",
         ):
-            wait(wanted, lambda: [t for t, final in kube.troubles() if final and t.startswith(wanted)], timeout=180)
+            wait(wanted, lambda words=wanted: _final(kube, words), timeout=180)
         with pytest.raises(RunbookError) as e:
             kube.wait_for("what will never be", "echo 'not yet'; exit 1", timeout=60)
         assert "told/" in e.value.saw and not isinstance(e.value, TimedOut)
@@ -435,12 +446,14 @@ def test_what_a_pod_waits_for_is_told_and_what_will_never_be_ends_the_wait(story
 def test_remove_leaves_nothing(story, host):
     story.up("--mode", "remove", "--no-book")
     assert set(story.states().values()) == {"removed"}
-    came = [l for l in difference(without_times(story.before), without_times(state(host))) if l.startswith("+ ")]
-    assert [l for l in came if re.search(r"minio|postgres|microk8s|kube|runbook(?!-mirror)", l)] == []
+    came = [
+        line for line in difference(without_times(story.before), without_times(state(host))) if line.startswith("+ ")
+    ]
+    assert [line for line in came if re.search(r"minio|postgres|microk8s|kube|runbook(?!-mirror)", line)] == []
     # apt's autoremove keeps what an installed package suggests, here the C library its locales.
-    assert [l for l in came if re.search(r"^\+ ii (?!locales|libc-l10n)|\.service|\.timer|\.socket", l)] == [], (
-        "packages and units"
-    )
+    assert [
+        line for line in came if re.search(r"^\+ ii (?!locales|libc-l10n)|\.service|\.timer|\.socket", line)
+    ] == [], "packages and units"
     assert SecretStore(SLUG).names() == []
     assert story.kubeconfig.read_text() == KUBECONFIG
 
@@ -469,7 +482,7 @@ def test_kill_9_in_the_middle_then_up(story):
     story(*short)
     assert {story.states()[c] for c in CHAPTERS[:6]} <= {"ok", "skipped"}
     merged = story.kubeconfig.read_text()
-    assert [l for l in merged.splitlines() if l in KUBECONFIG.splitlines()] == KUBECONFIG.splitlines(), (
+    assert [line for line in merged.splitlines() if line in KUBECONFIG.splitlines()] == KUBECONFIG.splitlines(), (
         "what was there stays, line by line"
     )
     assert "current-context: home" in merged and "mlops" in merged
