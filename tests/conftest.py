@@ -1,8 +1,24 @@
 """What every test stands on: run records in a folder of the tests' own, and none of this shell's settings."""
 
 import os
+from pathlib import Path
 
 import pytest
+
+STORY = "test_runbook.py"
+
+
+def pytest_collection_modifyitems(items):
+    """Two processes share the tests: the story of a host has one to itself, from the start; it waits a lot.
+
+    What uses the other sandboxes stays together, since these tests share them; the rest goes by files.
+    """
+    for item in items:
+        path = Path(str(item.path))
+        group = "sandbox" if path.parent.name == "sandbox" and path.name != STORY else str(path)
+        item.add_marker(pytest.mark.xdist_group(group))
+    order = {"sandbox": 1, "benchmarks": 3}
+    items.sort(key=lambda item: 0 if item.path.name == STORY else order.get(item.path.parent.name, 2))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -10,7 +10,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from typing import TYPE_CHECKING
 
 from helpers.command import record
@@ -143,8 +143,7 @@ class Runner:
                     elif all(d in done for d in needs) and not self._waits(n):
                         todo.remove(n)
                         busy[pool.submit(self._chapter, n)] = n
-                finished, _ = concurrent.futures.wait(busy, timeout=0.2, return_when=concurrent.futures.FIRST_COMPLETED)
-                for f in finished:
+                for f in _ended(busy):
                     n = busy.pop(f)
                     f.result()
                     done[n.id] = self.current.chapters[n.id].state
@@ -273,3 +272,12 @@ def check_reachable(target: str) -> Host:
     host.connect()
     host.require_root()
     return host
+
+
+def _ended(busy: Iterable[concurrent.futures.Future[None]], wait: float = 0.2) -> set[concurrent.futures.Future[None]]:
+    """Those that have ended, after a moment; also when all that is left waits for a build, and none runs."""
+    going = list(busy)
+    if not going:
+        time.sleep(wait)  # a wait for nothing comes back at once, and would take the processor from the builds
+        return set()
+    return concurrent.futures.wait(going, wait, concurrent.futures.FIRST_COMPLETED).done

@@ -137,11 +137,11 @@ def forget(name: str, state: str) -> None:
 @sandbox.command("list")
 @name_option
 def list_saved(name: str) -> None:
-    """The saved states: name, when, the space that is its own, the chapters it holds."""
+    """The saved states: name, when, the size of the disk then, the chapters on it."""
     saved = _box(name).saved(say)
     for s in saved:
-        own = "" if s.size is None else f"{s.size / 2**30:.2f} GiB"
-        say(f"{s.name:<20} {s.when[:16].replace('T', ' ')}  {own:>10}  {' '.join(s.chapters)}".rstrip())
+        size = f"{s.size / 2**30:.1f} GiB"
+        say(f"{s.name:<20} {s.when[:16].replace('T', ' ')}  {size:>9}  {' '.join(s.chapters)}".rstrip())
     if not saved:
         say("no saved states")
 

@@ -28,12 +28,12 @@ MIB = 1 << 20
 
 
 class Saved(NamedTuple):
-    """A saved state: when (ISO 8601), the chapters that the host held, bytes that are its own (None: not known)."""
+    """A saved state: when (ISO 8601), the chapters that the host held, the bytes that the disk held then."""
 
     name: str
     when: str
     chapters: list[str]
-    size: int | None
+    size: int
 
 
 def checked(name: str) -> str:
@@ -197,7 +197,8 @@ class Disk:
         self.kept.mkdir(exist_ok=True)
         _run("save the sandbox's disk", "btrfs", "subvolume", "snapshot", str(self.now), str(new))
         when = datetime.now(UTC).isoformat(timespec="seconds")
-        machine.write(new / "saved.json", json.dumps({"when": when, "chapters": chapters}, indent=1) + "\n")
+        about = {"when": when, "chapters": chapters, "size": shutil.disk_usage(self.place).used}
+        machine.write(new / "saved.json", json.dumps(about, indent=1) + "\n")
         known = self.secrets.read_text() if self.secrets.is_file() else ""
         machine.write(new / "secrets.json", known, 0o600)
         _run("write the saved state", "btrfs", "filesystem", "sync", str(self.place))
@@ -252,7 +253,7 @@ class Disk:
         found: list[Saved] = []
         for path in self._complete():
             about = json.loads((path / "saved.json").read_text())
-            found.append(Saved(path.name, about["when"], about["chapters"], _own_bytes(path)))
+            found.append(Saved(path.name, about["when"], about["chapters"], about.get("size", 0)))
         return sorted(found, key=lambda s: s.when)
 
     def _complete(self) -> list[Path]:
@@ -295,9 +296,3 @@ def _delete(path: Path) -> None:
     for line in machine.output("btrfs", "subvolume", "list", "-o", str(path)).splitlines():
         _delete(top / line.partition(" path ")[2])
     _run(f"delete {path}", "btrfs", "subvolume", "delete", str(path))
-
-
-def _own_bytes(path: Path) -> int | None:
-    """Bytes that only this state uses."""
-    words = machine.output("btrfs", "filesystem", "du", "--summarize", "--raw", str(path)).split()
-    return int(words[-3]) if len(words) > 3 and words[-3].isdigit() else None

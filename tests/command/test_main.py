@@ -376,3 +376,19 @@ def test_an_error_has_colours_on_a_terminal_only(runbook):
     os.close(ours)
     assert done.returncode == 2 and "\x1b[31m" in said and "Did you mean minio?" in said
     assert "\x1b" not in runbook.refuses("up", "--only", "mino")
+
+
+def test_an_environment_that_somebody_else_made_is_left_as_it_is(tmp_path):
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "precious").write_text("kept")
+    done = subprocess.run(
+        ["./runbook", "--help"],
+        cwd=REPO,
+        env=dict(os.environ, RUNBOOK_VENV=str(mine)),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 2 and "was not made by this script" in done.stderr
+    assert [p.name for p in mine.iterdir()] == ["precious"]

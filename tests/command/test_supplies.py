@@ -2,6 +2,7 @@
 
 import io
 import threading
+import time
 
 import pytest
 from rich.console import Console
@@ -40,7 +41,9 @@ def test_a_chapter_whose_build_fails_is_not_run_and_says_why_and_where(runner):
         item.error = RunbookError("minio: building", saw="exit code 3\nno space", do="see the whole log: /x/build.log")
 
     threading.Timer(0.7, fail).start()
+    begin = time.process_time()
     run = runner.run()
+    assert time.process_time() - begin < 0.4, "waiting takes no processor: the builds have it"
     c = run.chapters["minio"]
     assert (run.state, c.state) == ("failed", "not run")
     assert "minio: building" in c.reason and "/x/build.log" in c.reason and "no space" in c.error

@@ -1,67 +1,269 @@
-"""A stand-in for Kubernetes' API server, as far as the double of determined-master asks one.
+"""A stand-in for Kubernetes' API server, as far as the doubles ask one: objects, lists, and watches.
 
-The tests say what becomes of each pod.
+Api is what all of them see; Pods adds what becomes of Determined's pods, as a test says.
 """
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import json
+import queue
+import re
 import ssl
 import subprocess
 import threading
 import time
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 from tests.serving import until
 
 TOKEN = "the-service-account's"
+_PLACE = re.compile(r"(/api/v1|/apis/[^/]+/[^/]+)(?:/namespaces/([^/]+))?/([^/]+)(?:/([^/]+)(?:/([^/]+))?)?")
 
 
-class Pods(ThreadingHTTPServer):
-    daemon_threads = True
+class Place(NamedTuple):
+    """What a path names: a kind's list (no name), an object, or a part of one (its status, its log)."""
 
-    def __init__(self, folder: Path):
+    group: str
+    space: str | None
+    kind: str
+    name: str | None
+    part: str | None
+
+    @classmethod
+    def of(cls, path: str) -> Place:
+        match = _PLACE.fullmatch(path)
+        assert match, path
+        return cls(*match.groups())
+
+    def lists(self, other: Place) -> bool:
+        """This is a list, and the other one's object is in it."""
+        return (self.group, self.kind) == (other.group, other.kind) and self.space in (None, other.space)
+
+
+class Asked(NamedTuple):
+    """A request. query: {name: value}."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    body: Any
+
+    @property
+    def place(self) -> Place:
+        return Place.of(self.path)
+
+
+class Api(ThreadingHTTPServer):
+    """The server. objects: {path: object}; kinds: the paths of the lists that are there, None for any.
+
+    tells: watches hear of each change; without, only of what tell() says.
+    """
+
+    daemon_threads, request_queue_size = True, 64
+
+    def __init__(self, kinds: set[str] | None = None, tells: bool = True):
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.port, self.account = self.server_address[1], folder
+        self.port, self.url = self.server_port, f"http://127.0.0.1:{self.server_port}"
+        self.kinds, self.tells, self.token = kinds, tells, ""
+        self.lock, self.objects = threading.RLock(), {}
+        self.version, self.oldest, self.lists = 100, 0, 0
+        self.watches: list[tuple[str, queue.Queue[str | None]]] = []
+        self._events: list[tuple[int, str, str]] = []
+
+    def __enter__(self) -> Api:
+        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.shutdown()
+        self.end_watches()
+        self.server_close()
+
+    def secured(self, folder: Path) -> None:
+        """HTTPS and a token from now on; ca.crt and token lie in the folder, as a pod has them."""
         folder.mkdir(parents=True)
-        subprocess.run(
-            [
-                "openssl",
-                "req",
-                "-x509",
-                "-newkey",
-                "rsa:2048",
-                "-nodes",
-                "-days",
-                "2",
-                "-subj",
-                "/CN=fake",
-                "-addext",
-                "subjectAltName=IP:127.0.0.1",
-                "-keyout",
-                folder / "key",
-                "-out",
-                folder / "ca.crt",
-            ],
-            check=True,
-            capture_output=True,
-        )
+        key = "-newkey rsa:2048 -nodes -keyout key -out ca.crt -days 2 -subj /CN=fake"
+        argv = ["openssl", "req", "-x509", *key.split(), "-addext", "subjectAltName=IP:127.0.0.1"]
+        subprocess.run(argv, cwd=folder, check=True, capture_output=True)
         (folder / "token").write_text(TOKEN)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(folder / "ca.crt", folder / "key")
-        self.socket = context.wrap_socket(self.socket, server_side=True)
-        self.objects = {"pods": {}, "configmaps": {}}
+        self.socket, self.token = context.wrap_socket(self.socket, server_side=True), TOKEN
+
+    # -- what is there -----------------------------------------------------------------------------
+
+    def store(self, path: str, content: dict[str, Any]) -> dict[str, Any]:
+        """The object at this path is this from now on."""
+        with self.lock:
+            self.version += 1
+            what = "MODIFIED" if path in self.objects else "ADDED"
+            one = copy.deepcopy(content)
+            one["metadata"]["resourceVersion"] = str(self.version)
+            self.objects[path] = one
+            self._changed(what, path, one)
+            return one
+
+    def remove(self, path: str) -> dict[str, Any]:
+        with self.lock:
+            self.version += 1
+            one = self.objects.pop(path)
+            one["metadata"]["resourceVersion"] = str(self.version)
+            self._changed("DELETED", path, one)
+            return one
+
+    def below(self, path: str) -> list[dict[str, Any]]:
+        """The objects of a list, of one namespace or of all."""
+        place = Place.of(path)
+        return [one for at, one in self.objects.items() if place.lists(Place.of(at))]
+
+    def _changed(self, what: str, path: str, one: dict[str, Any]) -> None:
+        if self.tells:
+            self._events.append((self.version, path, json.dumps({"type": what, "object": one})))
+            self.tell(path, self._events[-1][2])
+
+    def tell(self, path: str, event: str) -> None:
+        """An event about the object at this path, to whom it concerns."""
+        for watched, pending in self.watches:
+            if Place.of(watched).lists(Place.of(path)):
+                pending.put(event)
+
+    def end_watches(self, forget: bool = False) -> None:
+        """Each watch's connection ends; with forget, what happened before now can no longer be asked for."""
+        with self.lock:
+            if forget:
+                self.oldest = self.version + 1
+            for _, pending in self.watches:
+                pending.put(None)
+            self.watches.clear()
+
+    def watch(self, path: str, version: int) -> queue.Queue[str | None]:
+        """What a watch of this list hears, from a version on: events, and None at its end."""
+        pending: queue.Queue[str | None] = queue.Queue()
+        with self.lock:
+            if version < self.oldest:
+                gone = {"kind": "Status", "code": 410, "reason": "Expired"}
+                pending.put(json.dumps({"type": "ERROR", "object": gone}))
+                pending.put(None)
+                return pending
+            for at, of, event in self._events:
+                if at > version and Place.of(path).lists(Place.of(of)):
+                    pending.put(event)
+            self.watches.append((path, pending))
+        return pending
+
+    # -- what is answered --------------------------------------------------------------------------
+
+    def answer(self, asked: Asked) -> tuple[int, Any]:
+        """(status, what becomes JSON, or an iterator of bytes). For a double's own questions: override it."""
+        if asked.method == "POST":
+            return 201, self.store(asked.path + "/" + asked.body["metadata"]["name"], asked.body)
+        if asked.place.name is None:
+            return self._list(asked)
+        main = asked.path if asked.place.part is None else asked.path.rpartition("/")[0]
+        if main not in self.objects:
+            return 404, {"message": f'{asked.place.kind} "{asked.place.name}" not found'}
+        if asked.method == "DELETE":
+            return 200, self.remove(main)
+        return (200, self.objects[main]) if asked.method == "GET" else self._replace(asked, main)
+
+    def _list(self, asked: Asked) -> tuple[int, Any]:
+        with self.lock:
+            self.lists += 1
+            items = [one for one in self.below(asked.path) if _selected(one, asked.query.get("labelSelector"))]
+            return 200, {"metadata": {"resourceVersion": str(self.version)}, "items": items}
+
+    def _replace(self, asked: Asked, main: str) -> tuple[int, Any]:
+        """The object was not changed since it was read, or it is a conflict.
+
+        A status has an address of its own; elsewhere what it was stays.
+        """
+        old, new = self.objects[main], asked.body
+        if new["metadata"].get("resourceVersion") != old["metadata"]["resourceVersion"]:
+            return 409, {"message": "the object has been modified"}
+        if asked.query.get("dryRun") == "All":
+            return 200, new
+        if asked.place.part == "status":
+            return 200, self.store(main, {**old, "status": new.get("status")})
+        return 200, self.store(main, {**new, **({"status": old["status"]} if "status" in old else {})})
+
+
+def _selected(one: dict[str, Any], selector: str | None) -> bool:
+    """The object has each of these labels: key, or key=value."""
+    labels = one["metadata"].get("labels") or {}
+    pairs = [part.partition("=") for part in selector.split(",")] if selector else []
+    return all(key in labels and (not equals or labels[key] == value) for key, equals, value in pairs)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version, disable_nagle_algorithm = "HTTP/1.1", True
+    server: Api
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def do(self) -> None:
+        url = urlsplit(self.path)
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        query = {name: values[0] for name, values in parse_qs(url.query).items()}
+        asked = Asked(self.command, url.path, query, json.loads(body) if body else None)
+        if self.server.token and self.headers["Authorization"] != "Bearer " + self.server.token:
+            self.say(401, {"message": "Unauthorized"})
+        elif asked.place.name is None and self.server.kinds is not None and url.path not in self.server.kinds:
+            self.say(404, {"message": "not found"})
+        elif "watch" in query:
+            pending = self.server.watch(url.path, int(query.get("resourceVersion", 0)))
+            self.stream(event.encode() + b"\n" for event in iter(pending.get, None) if event)
+        else:
+            self.say(*self.server.answer(asked))
+
+    def say(self, status: int, content: Any) -> None:
+        if isinstance(content, Iterator):
+            return self.stream(content)
+        data = json.dumps(content).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def stream(self, parts: Iterator[bytes]) -> None:
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            for part in parts:
+                self.wfile.write(b"%x\r\n%s\r\n" % (len(part), part))
+            self.wfile.write(b"0\r\n\r\n")
+
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do
+
+
+class Pods(Api):
+    """Kubernetes for the double of determined-master: the test says what becomes of each pod.
+
+    made, deleted: (kind, body) and (kind, name), as they came. refusal: why no pod may be made. logs: {pod: lines}.
+    """
+
+    PLACE = "/api/v1/namespaces/default/"
+
+    def __init__(self, folder: Path):
+        super().__init__()
+        self.secured(folder)
+        self.account = folder
         self.made, self.deleted, self.refusal = [], [], ""
         self.logs: dict[str, list[str]] = {}
-        self.nodes = [
-            {
-                "metadata": {"name": "cpu-only", "creationTimestamp": "2026-01-01T00:00:00Z"},
-                "status": {"capacity": {"cpu": "2"}},
-            }
-        ]
-        threading.Thread(target=self.serve_forever, daemon=True).start()
+        node = {"name": "cpu-only", "creationTimestamp": "2026-01-01T00:00:00Z"}
+        self.nodes = [{"metadata": node, "status": {"capacity": {"cpu": "2"}}}]
+
+    def named(self, kind: str) -> dict[str, Any]:
+        """{name: object} of pods or configmaps."""
+        return {one["metadata"]["name"]: one for one in self.below(self.PLACE + kind)}
 
     def become(
         self, name: str, phase: str, running: bool = False, code: int | None = None, address: str = "127.0.0.1"
@@ -72,7 +274,7 @@ class Pods(ThreadingHTTPServer):
         )
         scheduled = phase != "Pending" or running
         state = {"waiting": {}} if phase == "Pending" else state
-        pod = self.objects["pods"][name]
+        pod = self.objects[self.PLACE + "pods/" + name]
         pod["spec"]["nodeName"] = "a-node"
         pod["status"] = {
             "phase": phase,
@@ -83,84 +285,45 @@ class Pods(ThreadingHTTPServer):
 
     def only_pod(self) -> str:
         """The name of the pod that is made, once it is."""
-        return next(iter(until("a pod to be made", lambda: self.objects["pods"])))
+        return next(iter(until("a pod to be made", lambda: self.named("pods"))))
 
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: Pods
-
-    def log_message(self, *_):
-        pass
-
-    def answer(self, value, status=200, kind="application/json"):
-        data = value if isinstance(value, bytes) else json.dumps(value).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def do(self):
-        url = urlsplit(self.path)
-        body = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or "null")
-        if self.headers["Authorization"] != "Bearer " + TOKEN:
-            return self.answer({"message": "Unauthorized"}, 401)
-        if url.path == "/api/v1/nodes":
-            return self.answer({"items": self.server.nodes})
-        kind, _, rest = url.path.removeprefix("/api/v1/namespaces/default/").partition("/")
-        name, _, what = rest.partition("/")
+    def answer(self, asked: Asked) -> tuple[int, Any]:
+        kind, name = asked.place.kind, asked.place.name
+        if kind == "nodes":
+            return 200, {"items": self.nodes}
         if kind == "services":
-            return self.answer({"spec": {"clusterIP": "10.1.2.3", "ports": [{"port": 8080}]}})
+            return 200, {"spec": {"clusterIP": "10.1.2.3", "ports": [{"port": 8080}]}}
         if kind == "events":
-            wanted = parse_qs(url.query)["fieldSelector"][0].removeprefix("involvedObject.name=")
-            return self.answer({"items": [{"metadata": {"uid": "e1"}, "message": "Pulling image of " + wanted}]})
-        if self.command == "POST":
-            return self.make(kind, body)
-        return self.one(kind, name, what) if name else self.all(kind, url.query)
+            wanted = asked.query["fieldSelector"].removeprefix("involvedObject.name=")
+            return 200, {"items": [{"metadata": {"uid": "e1"}, "message": "Pulling image of " + wanted}]}
+        if kind == "pods" and asked.method == "POST" and self.refusal:
+            return 403, {"message": self.refusal}
+        if asked.place.part == "log" and asked.path.rpartition("/")[0] in self.objects:
+            return 200, self._log(name or "")
+        said = super().answer(asked)
+        self._noted(asked, said[0])
+        return said
 
-    def make(self, kind, body):
-        s, name = self.server, body["metadata"]["name"]
-        if kind == "pods" and s.refusal:
-            return self.answer({"message": s.refusal}, 403)
-        s.made.append((kind, body))
-        s.objects[kind][name] = body
-        if kind == "pods":
-            s.logs[name] = []
-            s.become(name, "Pending")
-        return self.answer(body, 201)
+    def _noted(self, asked: Asked, status: int) -> None:
+        kind = asked.place.kind
+        if status == 201:
+            self.made.append((kind, asked.body))
+            if kind == "pods":
+                self.logs[asked.body["metadata"]["name"]] = []
+                self.become(asked.body["metadata"]["name"], "Pending")
+        elif asked.method == "DELETE" and status == 200:
+            self.deleted.append((kind, asked.place.name))
 
-    def all(self, kind, query):
-        assert query == "labelSelector=determined"
-        labelled = [o for o in self.server.objects[kind].values() if "determined" in o["metadata"].get("labels", {})]
-        return self.answer({"items": labelled})
-
-    def one(self, kind, name, what):
-        have = self.server.objects[kind]
-        if name not in have:
-            return self.answer({"message": f'{kind} "{name}" not found'}, 404)
-        if self.command == "DELETE":
-            self.server.deleted.append((kind, name))
-            return self.answer(have.pop(name))
-        return self.log(name) if what == "log" else self.answer(have[name])
-
-    def log(self, name):
+    def _log(self, name: str) -> Iterator[bytes]:
         """What the container has printed, and what it prints until it has ended."""
-        s, sent = self.server, 0
-        self.send_response(200)
-        self.send_header("Connection", "close")
-        self.end_headers()
-        while True:
-            ended = (
-                name not in s.objects["pods"]
-                or "terminated" in s.objects["pods"][name]["status"]["containerStatuses"][0]["state"]
-            )
-            for line in s.logs[name][sent:]:
-                self.wfile.write(f"2026-11-25T13:22:21.123456789Z {line}\n".encode())
+        sent, ended = 0, False
+        while not ended:
+            ended = self._has_ended(name)
+            for line in self.logs[name][sent:]:
+                yield f"2026-11-25T13:22:21.123456789Z {line}\n".encode()
                 sent += 1
-            if ended:
-                break
-            time.sleep(0.05)
-        self.close_connection = True
+            time.sleep(0 if ended else 0.05)
 
-    do_GET = do_POST = do_DELETE = do
+    def _has_ended(self, name: str) -> bool:
+        pod = self.objects.get(self.PLACE + "pods/" + name)
+        return pod is None or "terminated" in pod["status"]["containerStatuses"][0]["state"]

@@ -14,7 +14,7 @@ FOLDER = "/var/tmp/test-chapter"
 
 
 @pytest.fixture
-def opened(target, host, own_home, box, runs, tmp_path, monkeypatch):  # noqa: PLR0913 - fixtures, named by pytest
+def opened(target, host, own_home, box, runs, tmp_path, monkeypatch):  # noqa: PLR0913 - fixtures
     """Open a chapter in a mode; its events are in opened.events, its log in opened.log."""
     own_home.mkdir()
     (own_home / "sandbox").symlink_to(box.dir.parent)

@@ -29,9 +29,8 @@ def image(tmp_path_factory):
 
 @pytest.fixture
 def api(tmp_path):
-    server = Pods(tmp_path / "serviceaccount")
-    yield server
-    server.shutdown()
+    with Pods(tmp_path / "serviceaccount") as server:
+        yield server
 
 
 class InPod(Master):
@@ -179,7 +178,7 @@ def test_kill_ends_a_running_command(master, api):
     master.state("command", task, "RUNNING")
     assert master.ask("POST", f"/api/v1/commands/{task}/kill", master.token).status_code == 200
     assert "exit code 137" in master.state("command", task, "TERMINATED")["exit_status"]
-    assert not api.objects["pods"]
+    assert not api.named("pods")
 
 
 def test_slots_wait_without_max_slots_per_pod_and_ask_for_gpus_with_it(master, api, image, database, tmp_path):  # noqa: F811
@@ -232,8 +231,8 @@ def test_a_pod_spec_adds_its_own_parts(master, api):
 
 def test_what_an_earlier_master_left_is_deleted_and_nothing_else(image, api, database, tmp_path):  # noqa: F811
     for name, labels in (("old", {"determined": "x"}), ("other", {"app": "y"})):
-        api.objects["pods"][name] = {"metadata": {"name": name, "labels": labels}}
-        api.objects["configmaps"][name] = {"metadata": {"name": name, "labels": labels}}
+        for kind in ("pods", "configmaps"):
+            api.store(api.PLACE + f"{kind}/{name}", {"metadata": {"name": name, "labels": labels}})
     (tmp_path / "etc").mkdir()
     with InPod(image, api, database, tmp_path / "etc"):
         assert sorted(api.deleted) == [("configmaps", "old"), ("pods", "old")]
@@ -243,7 +242,7 @@ def test_a_pod_that_kubernetes_refuses_is_a_task_that_ended(master, api):
     api.refusal = "pods is forbidden: quota exceeded"
     task = master.launch("command", config={"entrypoint": ["true"], "resources": {"slots": 0}})
     assert "without an associated exit code" in master.state("command", task, "TERMINATED")["exit_status"]
-    assert "quota exceeded" in master.lines("command", task)[-1] and not api.objects["configmaps"]
+    assert "quota exceeded" in master.lines("command", task)[-1] and not api.named("configmaps")
 
 
 def test_agents_are_the_nodes_with_gpus(master, api):

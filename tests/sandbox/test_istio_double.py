@@ -1,8 +1,9 @@
-"""The gateway that stands in for Istio's: routed by objects of an API that is played here, asked by real clients."""
+"""The gateway that stands in for Istio's, routed by objects of an API that is played here, asked by real clients."""
 
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import http.client
 import http.server
 import json
@@ -20,8 +21,10 @@ import grpc
 import pytest
 import yaml
 from image_files import unpacked
+from kubernetes_api import Api
 
 from helpers.core import catalogue, notebooks
+from helpers.core.host import free_port
 from helpers.core.paths import SETUP
 from helpers.sandbox import builds, mirror, needs, registry
 
@@ -42,116 +45,25 @@ LABELS = {"app": "istio-ingressgateway", "istio": "ingressgateway"}
 ACTIONS = SETUP / "sandbox/substitutes/microk8s/snap/actions"
 
 
-class Api(http.server.ThreadingHTTPServer):
-    """As much of the Kubernetes API as a gateway asks: lists, and watches that go on from a resourceVersion."""
-
-    daemon_threads = True
+class Routes(Api):
+    """Kubernetes as far as a gateway asks it."""
 
     def __init__(self):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.lock = threading.RLock()
-        self.version, self.oldest, self.held = 100, 0, {path: {} for path in KINDS.values()}
-        self.watches, self.events, self.lists = [], [], 0
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-        self.url = f"http://127.0.0.1:{self.server_port}"
+        super().__init__(kinds=set(KINDS.values()))
 
     def put(self, kind, name, namespace="default", labels=None, **content):
-        self._change(
-            kind,
-            name,
-            namespace,
-            {
-                "metadata": {
-                    "name": name,
-                    "namespace": namespace,
-                    "labels": labels or {},
-                    "creationTimestamp": f"2021-05-01T00:00:{self.version % 60:02}Z",
-                },
-                **content,
-            },
-        )
+        path = self._path(kind, name, namespace)
+        old = self.objects.get(path, {"metadata": {"creationTimestamp": f"2021-05-01T00:00:{self.version % 60:02}Z"}})
+        about = {"name": name, "namespace": namespace, "labels": labels or {}}
+        self.store(path, {"metadata": {**old["metadata"], **about}, **content})
 
     def delete(self, kind, name, namespace="default"):
-        self._change(kind, name, namespace, None)
+        self.remove(self._path(kind, name, namespace))
 
-    def _change(self, kind, name, namespace, new):
-        path, key = KINDS[kind], (namespace, name)
-        with self.lock:
-            self.version += 1
-            old = self.held[path].pop(key, None)
-            what = "DELETED" if new is None else "MODIFIED" if old else "ADDED"
-            one = new or old
-            if new:
-                if old:
-                    one["metadata"]["creationTimestamp"] = old["metadata"]["creationTimestamp"]
-                self.held[path][key] = one
-            one["metadata"]["resourceVersion"] = str(self.version)
-            event = (self.version, path, json.dumps({"type": what, "object": one}))
-            self.events.append(event)
-            for watch_path, pending in self.watches:
-                if watch_path == path:
-                    pending.put(event[2])
-
-    def end_watches(self, forget=False):
-        """Each watch's connection ends; with forget, what happened before now can no longer be asked for."""
-        with self.lock:
-            if forget:
-                self.oldest = self.version + 1
-            for _, pending in self.watches:
-                pending.put(None)
-            self.watches.clear()
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *words):
-        pass
-
-    def do_GET(self):
-        url, api = urlsplit(self.path), self.server
-        asked = parse_qs(url.query)
-        if url.path not in api.held:
-            self.send_error(404)
-        elif "watch" not in asked:
-            with api.lock:
-                api.lists += 1
-                self.answer(
-                    {"metadata": {"resourceVersion": str(api.version)}, "items": list(api.held[url.path].values())}
-                )
-        else:
-            self.watch(api, url.path, int(asked["resourceVersion"][0]))
-
-    def answer(self, body):
-        text = json.dumps(body).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text)
-
-    def watch(self, api, path, version):
-        pending = queue.Queue()
-        with api.lock:
-            if version < api.oldest:
-                pending.put(
-                    json.dumps({"type": "ERROR", "object": {"kind": "Status", "code": 410, "reason": "Expired"}})
-                )
-                pending.put(None)
-            else:
-                for at, of, text in api.events:
-                    if of == path and at > version:
-                        pending.put(text)
-                api.watches.append((path, pending))
-        self.send_response(200)
-        self.send_header("Transfer-Encoding", "chunked")
-        self.end_headers()
-        try:
-            while (text := pending.get()) is not None:
-                line = text.encode() + b"\n"
-                self.wfile.write(b"%x\r\n%s\r\n" % (len(line), line))
-            self.wfile.write(b"0\r\n\r\n")
-        except OSError:
-            pass
+    @staticmethod
+    def _path(kind, name, namespace):
+        group = KINDS[kind].rpartition("/")[0]
+        return f"{group}/namespaces/{namespace}/{kind}/{name}"
 
 
 class Upstream(http.server.ThreadingHTTPServer):
@@ -208,12 +120,6 @@ class Echo(http.server.BaseHTTPRequestHandler):
     do_POST = do_PUT = do_DELETE = do_GET
 
 
-def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
-
-
 @pytest.fixture(scope="module")
 def program(tmp_path_factory):
     """The binary, out of the image as the recipe left it, under its name there."""
@@ -251,7 +157,9 @@ class Gateway:
         self.log = []
         threading.Thread(target=lambda: self.log.extend(iter(self.process.stdout.readline, "")), daemon=True).start()
 
-    def get(self, path, host="a.example.com", method="GET", *, body=None, headers=None, port=None, connection=None):  # noqa: PLR0913 - a request's parts
+    def get(  # noqa: PLR0913 - what a request may have
+        self, path, host="a.example.com", method="GET", body=None, headers=None, port=None, connection=None
+    ):
         """status, headers, body; a body in JSON is read."""
         one = connection or http.client.HTTPConnection("127.0.0.1", port or self.port, timeout=10)
         try:
@@ -287,9 +195,8 @@ class Gateway:
 
 @pytest.fixture(scope="module")
 def api():
-    api = Api()
-    yield api
-    api.shutdown()
+    with Routes() as api:
+        yield api
 
 
 @pytest.fixture(scope="module")
@@ -315,9 +222,19 @@ def fresh(gateway, api):
     """The gateway with no routes and no services, before and after."""
     yield gateway
     for kind in ("virtualservices", "destinationrules", "services", "endpoints", "pods"):
-        for namespace, name in list(api.held[KINDS[kind]]):
-            api.delete(kind, name, namespace)
+        for about in [one["metadata"] for one in api.below(KINDS[kind])]:
+            api.delete(kind, about["name"], about["namespace"])
     gateway.becomes(lambda: check(gateway.get("/")[0] == 404))
+
+
+@contextlib.contextmanager
+def stopping(process, upstream):
+    """Both end, whatever happens."""
+    try:
+        yield
+    finally:
+        process.kill()
+        upstream.close()
 
 
 def check(so):
@@ -329,7 +246,9 @@ def by(answer):
     return found(answer)[2]["by"]
 
 
-def service(api, name, upstreams, *, port_name="http", namespace="default", port=80, labels=None):  # noqa: PLR0913 - a Service's fields
+def service(  # noqa: PLR0913 - what a Service may have
+    api, name, upstreams, port_name="http", namespace="default", port=80, labels=None
+):
     """A Service whose Endpoints are these servers (or ports), each a pod with the labels at its place."""
     api.put("services", name, namespace, spec={"type": "ClusterIP", "ports": [{"name": port_name, "port": port}]})
     subsets = []
@@ -436,7 +355,7 @@ def found(answer):
         ({"queryParams": {"v": {"exact": "2"}}}, ("/?v=2", {}), ("/?v=3", {})),
     ],
 )
-def test_matches(fresh, api, one, match, good, bad):  # noqa: PLR0913 - three fixtures, three parameters
+def test_matches(fresh, api, one, match, good, bad):  # noqa: PLR0913 - three fixtures, three values
     service(api, "one", [one])
     fresh.routes("v", [{"match": [match], "route": [to("one")]}], hosts=["*.example.com"])
     fresh.becomes(lambda: found(fresh.get(good[0], headers=good[1])))
@@ -828,13 +747,13 @@ def test_an_object_that_makes_no_sense_is_left_out_alone(fresh, api, one):
 
 
 def test_it_is_ready_when_it_knows_the_cluster_and_drains_when_it_is_stopped(program):
-    api, upstream = Api(), Upstream("one")
-    api.held.pop(KINDS["gateways"])  # the kinds are not there yet
+    api, upstream = Routes(), Upstream("one")
+    api.kinds.discard(KINDS["gateways"])  # the kinds are not there yet
     one = Gateway(program[1], api)
-    try:
+    with api, stopping(one.process, upstream):
         one.becomes(lambda: check(one.get("/healthz/ready", port=one.status)[0] == 503))
         with api.lock:
-            api.held[KINDS["gateways"]] = {}
+            api.kinds.add(KINDS["gateways"])
         service(api, "one", [upstream])
         one.routes("v", [{"route": [to("one")]}])
         api.put(
@@ -858,10 +777,6 @@ def test_it_is_ready_when_it_knows_the_cluster_and_drains_when_it_is_stopped(pro
                 assert status == 200 and headers["Connection"] == "close"
             assert slow.result(10)[0] == 200
         assert one.process.wait(10) == 0
-    finally:
-        one.process.kill()
-        api.shutdown()
-        upstream.close()
 
 
 # What the sandbox installs ----------------------------------------------------------------------------------------

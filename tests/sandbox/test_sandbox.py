@@ -100,11 +100,13 @@ def nothing(found):
 
 
 def machine_state():
-    """The machine's mounts, zombies among our children, and IP forwarding."""
+    """The machine's mounts but those of other sandboxes, zombies among our children, and IP forwarding."""
+    others, ours = str(home() / "sandbox") + "/", (f"/{SELF}/", f"/{OTHER}/")
+    mounts = Path("/proc/self/mountinfo").read_text().splitlines()
     children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
     zombies = [pid for pid in children if (processes._stat(int(pid)) or "?")[0] == "Z"]
     return {
-        "mounts": Path("/proc/self/mountinfo").read_text(),
+        "mounts": [line for line in mounts if others not in line or any(name in line for name in ours)],
         "zombies": zombies,
         "forward": network.FORWARD.read_text(),
     }

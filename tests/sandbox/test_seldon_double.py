@@ -6,7 +6,6 @@ import base64
 import contextlib
 import copy
 import http.client
-import http.server
 import json
 import os
 import queue
@@ -18,16 +17,18 @@ import subprocess
 import tarfile
 import threading
 import time
-from urllib.parse import parse_qs, urlsplit
 
 import grpc
 import pytest
 import seldon_recording as recording
 import yaml
 from image_files import unpacked
+from kubernetes_api import Api
 
 from helpers.core import catalogue
+from helpers.core.host import free_port
 from helpers.sandbox import builds
+from tests.serving import serving, until
 
 BASE, OLD = recording.exchanges("Executor v1.7.0 and microservice"), recording.exchanges("Only what differs")
 FORM, JSON = "application/x-www-form-urlencoded", "application/json"
@@ -43,50 +44,9 @@ def programs(tmp_path_factory):
     }
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def soon(true, seconds=10):
-    limit = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < limit
-        time.sleep(0.005)
-
-
 def listens(port):
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-class Quiet(http.server.BaseHTTPRequestHandler):
-    disable_nagle_algorithm = True
-
-    def log_message(self, *_):
-        pass
-
-    def answer(self, status, body=b"", headers=()):
-        self.send_response(status)
-        for name, value in headers:
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-
-@contextlib.contextmanager
-def serving(handler):
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    try:
-        yield server.server_address[1]
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 # --- the executor ----------------------------------------------------------------------------------------------------
@@ -102,28 +62,22 @@ def answers(exchanges):
     }
 
 
-class Model(Quiet):
-    """Says what the recorded model said."""
+def model(*recordings, slow=None):
+    """Says what the recorded model said. slow: set when it begins to answer the word slow, half a second later."""
+    said = {asked: e for recording in recordings for asked, e in answers(recording).items()}
 
-    said = answers(BASE)
-    slow = threading.Event()
-
-    def do(self):
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
+    def answer(request):
+        body = request.body.decode()
         if "slow" in body:
-            self.slow.set()
+            slow.set()
             time.sleep(0.5)
-            return self.answer(200, b"{}", [("Content-Type", JSON)])
-        asked = (self.command, self.path, body, self.headers.get("Content-Type") or "")
+            return 200, {}
+        asked = (request.method, request.path, body, request.headers.get("Content-Type") or "")
         # A malformed feedback of a model was not written down: it is refused as a malformed prediction is.
-        e = self.said.get(asked) or self.said["POST", "/predict", '{"data":', JSON]
-        self.answer(e.status, e.answer.encode(), [("Content-Type", e.headers.get("Content-Type", JSON))])
+        e = said.get(asked) or said["POST", "/predict", '{"data":', JSON]
+        return e.status, e.answer.encode(), {"Content-Type": e.headers.get("Content-Type", JSON)}
 
-    do_GET = do_POST = do
-
-
-class OldModel(Model):
-    said = {**answers(BASE), **answers(OLD)}
+    return serving(answer)
 
 
 class Executor:
@@ -168,7 +122,7 @@ class Executor:
         self.process = subprocess.Popen(
             self.command, env=self.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
-        soon(lambda: listens(self.port) and listens(self.grpc))
+        until("the executor to listen", lambda: listens(self.port) and listens(self.grpc))
         return self
 
     def __exit__(self, *_):
@@ -203,13 +157,13 @@ class Executor:
 
 @pytest.fixture(scope="module")
 def executor(programs):
-    with serving(Model) as port, Executor(programs["executor"], port) as running:
+    with model(BASE) as server, Executor(programs["executor"], server.port) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def executor_of_an_old_model(programs):
-    with serving(OldModel) as port, Executor(programs["executor"], port) as running:
+    with model(BASE, OLD) as server, Executor(programs["executor"], server.port) as running:
         yield running
 
 
@@ -247,8 +201,9 @@ def test_without_a_model(programs):
 
 
 def test_sigterm_ends_an_idle_executor_at_once_and_a_busy_one_when_it_has_answered(programs):
-    with serving(Model) as port:
-        with Executor(programs["executor"], port) as running:
+    slow = threading.Event()
+    with model(BASE, slow=slow) as server:
+        with Executor(programs["executor"], server.port) as running:
             began = time.monotonic()
             running.process.send_signal(signal.SIGTERM)
             printed, _ = running.process.communicate(timeout=5)
@@ -260,12 +215,12 @@ def test_sigterm_ends_an_idle_executor_at_once_and_a_busy_one_when_it_has_answer
                 "entrypoint",
                 "shutting down",
             )
-        with Executor(programs["executor"], port) as running:
+        with Executor(programs["executor"], server.port) as running:
             said = queue.Queue()
             threading.Thread(
                 target=lambda: said.put(running.ask("POST", "/api/v1.0/predictions", "slow", {"Content-Type": JSON}))
             ).start()
-            assert Model.slow.wait(5)
+            assert slow.wait(5)
             running.process.send_signal(signal.SIGTERM)
             assert said.get(timeout=5)[0] == 200
             running.process.communicate(timeout=5)
@@ -354,100 +309,38 @@ def sdep(**graph):
     }
 
 
-class Cluster:
-    """As much of Kubernetes' API as the operator asks for. It tells of a change only when kick() is called."""
+class Cluster(Api):
+    """Kubernetes as far as the operator asks for it. It tells of a change only when kick() is called.
+
+    conflicts: how many writes of the Deployment come too late.
+    """
 
     def __init__(self):
-        self.objects, self.events, self.watchers, self.version, self.names, self.conflicts = (
-            {},
-            queue.Queue(),
-            [],
-            0,
-            {},
-            0,
-        )
-        cluster = self
+        super().__init__(tells=False)
+        self.events, self.names, self.conflicts = queue.Queue(), {}, 0
 
-        class Handler(Quiet):
-            protocol_version = "HTTP/1.1"
-
-            def do(self):
-                url, body = urlsplit(self.path), self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                query = parse_qs(url.query)
-                if "watch" in query:
-                    return self.watch(url.path)
-                code, said = cluster.answer(self.command, url.path, query, json.loads(body) if body else None)
-                self.answer(code, json.dumps(said).encode(), [("Content-Type", JSON)])
-
-            do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do
-
-            def watch(self, path):
-                self.send_response(200)
-                self.send_header("Connection", "close")
-                self.end_headers()
-                told = queue.Queue()
-                cluster.watchers.append((path, told))
-                with contextlib.suppress(OSError):
-                    while True:
-                        self.wfile.write(json.dumps({"type": "MODIFIED", "object": told.get()}).encode() + b"\n")
-                        self.wfile.flush()
-
-        self.handler = Handler
-
-    def answer(self, method, path, query, body):
-        if path.endswith("/events") or "/events/" in path:
-            if method == "POST":
-                self.names[body["metadata"]["name"]] = f"{body['type']} {body['reason']} {body['message']}"
-            self.events.put(self.names[body["metadata"]["name"] if method == "POST" else path.rsplit("/", 1)[1]])
-            return 201, {}
-        if method == "POST":
-            self.store(path + "/" + body["metadata"]["name"], body)
-            return 201, body
-        if method == "GET" and path in self.objects:
-            return 200, self.objects[path]
-        if method == "GET" and path.rsplit("/", 1)[1] in ("seldondeployments", "deployments", "services"):
-            below = [o for p, o in sorted(self.objects.items()) if p.rsplit("/", 1)[0] == path]
-            return 200, {"metadata": {"resourceVersion": str(self.version)}, "items": below}
-        return self.change_or_delete(method, path, query, body)
-
-    def change_or_delete(self, method, path, query, body):
-        main = path.removesuffix("/status")
-        if main not in self.objects:
-            return 404, {"message": f"{path} not found"}
-        if method == "DELETE":
-            del self.objects[main]
-            return 200, {}
-        if self.conflicts and main == DEPLOYMENT:
+    def answer(self, asked):
+        if asked.place.kind == "events":
+            return self._event(asked)
+        if self.conflicts and asked.path == DEPLOYMENT and asked.method not in ("GET", "DELETE"):
             self.conflicts -= 1
             return 409, {"message": "the object has been modified"}
-        if body["metadata"].get("resourceVersion") != self.objects[main]["metadata"]["resourceVersion"]:
-            return 409, {"message": "the object has been modified"}
-        if query.get("dryRun") == ["All"]:
-            return 200, body
-        # A status has an address of its own; elsewhere what it was stays.
-        old = self.objects[main]
-        self.store(
-            main,
-            {**old, "status": body.get("status")}
-            if main != path
-            else {**body, **({"status": old["status"]} if "status" in old else {})},
-        )
-        return 200, self.objects[main]
+        return super().answer(asked)
 
-    def store(self, path, body):
-        self.version += 1
-        body = copy.deepcopy(body)
-        body["metadata"]["resourceVersion"] = str(self.version)
-        self.objects[path] = body
+    def _event(self, asked):
+        """An event: made, or told again by its name."""
+        about = asked.body
+        if asked.method == "POST":
+            self.names[about["metadata"]["name"]] = f"{about['type']} {about['reason']} {about['message']}"
+        self.events.put(self.names[about["metadata"]["name"] if asked.method == "POST" else asked.place.name])
+        return 201, {}
 
     def change(self, path, **fields):
         self.store(path, {**self.objects[path], **fields})
 
     def kick(self):
         """One reconcile: the events that it told, sorted as they came."""
-        for path, told in self.watchers:
-            if path.endswith("seldondeployments"):
-                told.put(self.objects[SDEP + "/name"])
+        self.tell(SDEP + "/name", json.dumps({"type": "MODIFIED", "object": self.objects[SDEP + "/name"]}))
         told = []
         while not told or not told[-1].startswith(("Normal Updated ", "Warning InternalError ")):
             told.append(self.events.get(timeout=10))
@@ -497,11 +390,11 @@ def operating(program, certificate, **env):
         "PREDICTIVE_UNIT_SERVICE_PORT": "9000",
         **env,
     }
-    with serving(cluster.handler) as port:
+    with cluster:
         process = subprocess.Popen(
             [
                 program,
-                f"--api=http://127.0.0.1:{port}",
+                f"--api={cluster.url}",
                 f"--webhook-port={webhook}",
                 f"--certificates={certificate}",
                 f"--metrics-addr=127.0.0.1:{free_port()}",
@@ -513,7 +406,7 @@ def operating(program, certificate, **env):
             stdout=subprocess.DEVNULL,
         )
         try:
-            soon(lambda: len(cluster.watchers) == 2 and listens(webhook))
+            until("the operator to watch", lambda: len(cluster.watches) == 2 and listens(webhook))
             cluster.webhook = webhook
             yield cluster
         finally:
@@ -772,12 +665,11 @@ def template(helm):
     out = builds.build("seldon-core", print) / "out"
     folder = (out / catalogue.load()["seldon-core"].path).parent
 
-    class Repository(Quiet):
-        def do_GET(self):
-            file = folder / self.path.rsplit("/", 1)[1]
-            self.answer(200, file.read_bytes()) if file.is_file() else self.answer(404)
+    def repository(request):
+        file = folder / request.path.rsplit("/", 1)[1]
+        return (200, file.read_bytes()) if file.is_file() else (404, b"")
 
-    with serving(Repository) as port:
+    with serving(repository) as server:
 
         def render(values):
             text = helm(
@@ -785,7 +677,7 @@ def template(helm):
                 "seldon-core",
                 "seldon-core-operator",
                 "--repo",
-                f"http://127.0.0.1:{port}/seldon-charts",
+                server.url + "/seldon-charts",
                 "--version",
                 "1.7.0",
                 "-n",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from helpers.components.determined import checkpoint
 from helpers.components.determined.checkpoint import KEYS
-from helpers.components.kubernetes.kube import all_of, available
+from helpers.components.kubernetes.probes import all_of, available
 from helpers.core import shell
 from helpers.core.actions import Action
 

@@ -31,11 +31,6 @@ def channel_exists(channel):
     return script(_SCRIPTS / "channel_exists.sh", track, risk)
 
 
-def disk_has(gib):
-    """A probe: so many GiB are free below /var."""
-    return script(_SCRIPTS / "disk_has.sh", gib)
-
-
 def _track(channel):
     return channel if "/" in channel else channel + "/stable"
 
