@@ -8,6 +8,7 @@ from pathlib import Path
 from helpers.components.addons.istio import Istio
 from helpers.components.addons.knative import Knative
 from helpers.components.kubernetes.kube import Kube, all_of, available
+from helpers.components.kubernetes.probes import when_it_answers
 from helpers.components.kubernetes.proofs import Proofs
 from helpers.components.kubernetes.registry import Registry
 from helpers.core import address_pools as addresses
@@ -39,7 +40,8 @@ class Addons:
         asked = " ".join(servers) or "/etc/resolv.conf"
         pods = available("kube-system", "deployment", "coredns")
         probe = all_of(pods, script(_SCRIPTS / "dns_forwards.sh", asked))
-        enable = self.kube.addon("dns", ",".join(servers) or "/etc/resolv.conf", probe)
+        left = "deployment,pod,service -n kube-system -l k8s-app=kube-dns"
+        enable = self.kube.addon("dns", ",".join(servers) or "/etc/resolv.conf", probe, left)
 
         def apply():
             run = self.ch.host.run
@@ -49,15 +51,12 @@ class Addons:
 
         # `disable` restarts the kubelet, which then cannot end a pod whose ConfigMap is gone.
         ended = "microk8s kubectl delete pod -n kube-system -l k8s-app=kube-dns --force --grace-period=0"
-        left = "microk8s kubectl get deployment,pod,service -n kube-system -l k8s-app=kube-dns -o name"
-        return enable.but(
-            apply=apply, undo=f"{enable.undo}\n{ended} >/dev/null 2>&1 || true", absent=f'[ -z "$({left})" ]'
-        )
+        return enable.but(apply=apply, undo=f"{enable.undo}\n{ended} >/dev/null 2>&1 || true")
 
     def storage(self):
         """Action: the hostPath provisioner, and its StorageClass as the default one."""
         pods = available("kube-system", "deployment", "hostpath-provisioner")
-        enable = self.kube.addon("storage", "", pods)
+        enable = self.kube.addon("storage", "", pods, "deployment hostpath-provisioner -n kube-system")
 
         def apply():
             enable.apply()
@@ -66,14 +65,15 @@ class Addons:
 
         probe = all_of(pods, script(_SCRIPTS / "storage_is_default.sh"))
         # Plain `disable storage` asks whether to delete the volumes; here that is said.
-        undo = "microk8s disable storage:destroy-storage </dev/null"
-        return enable.but(probe=probe, apply=apply, undo=undo, absent=None)
+        undo = when_it_answers("microk8s disable storage:destroy-storage </dev/null")
+        return enable.but(probe=probe, apply=apply, undo=undo)
 
     def dashboard(self):
         """Action: dashboard, its scraper and metrics-server."""
         names = ("metrics-server", "kubernetes-dashboard", "dashboard-metrics-scraper")
         pods = [available("kube-system", "deployment", name) for name in names]
-        return self.kube.addon("dashboard", "", all_of(*pods, METRICS))
+        left = "deployment kubernetes-dashboard dashboard-metrics-scraper -n kube-system"
+        return self.kube.addon("dashboard", "", all_of(*pods, METRICS), left)
 
     def has_gpu(self, wish):
         """Whether the GPU's add-on is for this host. wish: the parameter gpu."""
@@ -81,7 +81,9 @@ class Addons:
 
     def gpu(self):
         """Action: NVIDIA's device plugin."""
-        return self.kube.addon("gpu", "", available("kube-system", "daemonset", "nvidia-device-plugin-daemonset"))
+        plugin = "nvidia-device-plugin-daemonset"
+        pods = available("kube-system", "daemonset", plugin)
+        return self.kube.addon("gpu", "", pods, f"daemonset {plugin} -n kube-system")
 
     def metallb(self, pool):
         """Action: MetalLB with this pool. A changed one is written to its ConfigMap, since `enable` leaves the old."""
@@ -90,7 +92,7 @@ class Addons:
             available("metallb-system", "deployment", "controller"), available("metallb-system", "daemonset", "speaker")
         )
         probe = all_of(pods, script(_SCRIPTS / "metallb_has_pool.sh", " ".join(ranges)))
-        enable = self.kube.addon("metallb", pool, pods)
+        enable = self.kube.addon("metallb", pool, pods, "namespace metallb-system")
 
         def apply():
             enable.apply()
@@ -99,11 +101,12 @@ class Addons:
             self.kube.wait_for("MetalLB with its pool", probe)
 
         shown = [*enable.shown, "kubectl apply -f - (ConfigMap metallb-system/config)"]
-        return enable.but(shown=shown, probe=probe, apply=apply, absent=None)
+        return enable.but(shown=shown, probe=probe, apply=apply)
 
     def host_access(self, address):
         """Action: an address of the host on its loopback, for pods."""
-        enable = self.kube.addon("host-access", "ip=" + address, script(_SCRIPTS / "host_access.sh", address))
+        probe = script(_SCRIPTS / "host_access.sh", address)
+        enable = self.kube.addon("host-access", "ip=" + address, probe, None)
 
         def apply():
             self.ch.host.run("microk8s disable host-access </dev/null || true", what="take an older address away")

@@ -7,6 +7,7 @@ import contextlib
 import json
 from pathlib import Path
 
+from helpers.components.kubernetes.probes import when_it_answers, with_cluster
 from helpers.core.actions import Action
 from helpers.core.errors import NotYet, Unmet
 from helpers.core.http import through
@@ -37,7 +38,7 @@ _NAMES = f"microk8s kubectl get deployments -n {NAMESPACE} -o jsonpath='{{.items
 READY = script(_SCRIPTS / "istio_ready.sh", *sorted(DEPLOYMENTS, key=lambda name: name != GATEWAY))
 
 #: a probe: no Deployment in istio-system that is not Istio's
-NO_STRANGERS = script(_SCRIPTS / "istio_no_strangers.sh", *DEPLOYMENTS)
+NO_STRANGERS = with_cluster(script(_SCRIPTS / "istio_no_strangers.sh", *DEPLOYMENTS))
 
 _NOT_ADMIN = script(_SCRIPTS / "kiali_not_admin.sh")
 
@@ -54,7 +55,8 @@ class Istio:
         delete_crds: remove takes Istio's kinds too, and all objects of them.
         """
         kinds = "yes" if delete_crds else "no"
-        undo, gone = script(_SCRIPTS / "istio_remove.sh", kinds), script(_SCRIPTS / "istio_gone.sh", kinds)
+        undo = when_it_answers(script(_SCRIPTS / "istio_remove.sh", kinds))
+        gone = with_cluster(script(_SCRIPTS / "istio_gone.sh", kinds))
         return Action("microk8s enable istio", READY, self._enable, undo, gone)
 
     def _enable(self):

@@ -9,6 +9,7 @@ import yaml
 
 from helpers.components.addons import istio
 from helpers.components.kubernetes.kube import all_of, available
+from helpers.components.kubernetes.probes import when_it_answers, with_cluster
 from helpers.components.kubernetes.proofs import PROOF_NAMESPACE
 from helpers.core.actions import Action
 from helpers.core.errors import NotYet, RunbookError, Unmet
@@ -41,7 +42,8 @@ class Knative:
         delete_crds: remove takes Knative's kinds too, and all objects of them.
         """
         kinds = "yes" if delete_crds else "no"
-        undo, gone = script(_SCRIPTS / "knative_remove.sh", kinds), script(_SCRIPTS / "knative_gone.sh", kinds)
+        undo = when_it_answers(script(_SCRIPTS / "knative_remove.sh", kinds))
+        gone = with_cluster(script(_SCRIPTS / "knative_gone.sh", kinds))
         return Action("microk8s enable knative", all_of(*_PODS), self._enable, undo, gone)
 
     def _enable(self):

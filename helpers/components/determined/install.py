@@ -7,7 +7,7 @@ from pathlib import Path
 
 from helpers.components.determined import checkpoint
 from helpers.components.determined.checkpoint import KEYS
-from helpers.components.kubernetes.probes import all_of, available
+from helpers.components.kubernetes.probes import all_of, available, with_cluster
 from helpers.core import shell
 from helpers.core.actions import Action
 
@@ -22,7 +22,7 @@ class Install:
 
     def namespace_is_ours(self):
         """A probe: there is no such namespace, or it is ours."""
-        return shell.script(Path(__file__).with_name("namespace_is_ours.sh"), self.space)
+        return with_cluster(shell.script(Path(__file__).with_name("namespace_is_ours.sh"), self.space))
 
     def namespace(self):
         """Action: the namespace is there and ours. Remove deletes it with all in it: tasks, database, volume."""

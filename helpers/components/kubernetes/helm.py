@@ -180,7 +180,9 @@ class _Release:
         self.helm.run("uninstall", self.name, "-n", self.namespace, timeout=self.timeout)
 
     def why_still_there(self):
-        """None when there is no such release any more."""
+        """None when there is no such release any more, nor a cluster that could have it."""
+        if not self.helm.kube.installed():
+            return None
         return None if self.helm.release(self.name, self.namespace) is None else f"release {self.name} is still there"
 
 

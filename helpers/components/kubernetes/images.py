@@ -10,6 +10,7 @@ import httpx
 
 from helpers.components.kubernetes.image_build import BUILDER, Build
 from helpers.components.kubernetes.kube import Kube
+from helpers.components.kubernetes.probes import gone
 from helpers.components.kubernetes.registry import MANIFEST, PLACE, PORT
 from helpers.core.actions import Action
 from helpers.core.errors import RunbookError
@@ -86,8 +87,12 @@ class Images:
         return None if there else f"the registry has no image {image.name}:{image.tag}"
 
     def _why_still_there(self, name):
-        if self.why_no_registry():
-            return None  # a registry that is away keeps nothing that could be reached
+        no_add_on = self.ch.host.ask(gone("namespace container-registry")).ok
+        if no_add_on:
+            return None
+        return self.why_no_registry() or self._why_tagged(name)
+
+    def _why_tagged(self, name):
         return f"the registry has images of {name}" if self._tags(name) else None
 
     def _tags(self, name):

@@ -6,7 +6,7 @@ import json
 import re
 
 from helpers.components.kubernetes import objects, troubles
-from helpers.components.kubernetes.probes import READY, all_of, available
+from helpers.components.kubernetes.probes import NOT_INSTALLED, READY, all_of, available, gone, when_it_answers
 from helpers.core.actions import Action
 from helpers.core.errors import NotYet, RunbookError, Unmet
 
@@ -48,8 +48,15 @@ class Kube:
         """Action: the namespace exists, ours with this label ("key=value"); see objects.namespace."""
         return objects.namespace(self, name, label)
 
-    def addon(self, name, argument, probe):
-        """Action: a MicroK8s add-on, enabled; installing waits until its pods are up, up to 5 minutes."""
+    def installed(self):
+        """Is MicroK8s on the host? Only what proves that it is not counts as a no."""
+        return not self.ch.host.ask(NOT_INSTALLED).ok
+
+    def addon(self, name, argument, probe, left):
+        """Action: a MicroK8s add-on, enabled; installing waits until its pods are up, up to 5 minutes.
+
+        left: what `kubectl get` lists with these arguments is away when the add-on is. None: nothing of the cluster.
+        """
         command = "microk8s enable " + name + (":" + argument if argument else "")
 
         def apply():
@@ -58,7 +65,8 @@ class Kube:
                 raise Unmet("the add-on enabled", done.out.strip().splitlines()[-1])
             self.wait_for(name, probe)
 
-        return Action(command, probe, apply, f"microk8s disable {name} </dev/null")
+        undo = when_it_answers(f"microk8s disable {name} </dev/null")
+        return Action(command, probe, apply, undo, gone(left) if left else None)
 
     # -- waiting -------------------------------------------------------------------------------
 

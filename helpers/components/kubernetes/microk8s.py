@@ -6,6 +6,7 @@ from pathlib import Path
 
 from helpers.components.kubernetes import kubeconfig
 from helpers.components.kubernetes.kube import READY, Kube
+from helpers.components.kubernetes.probes import NOT_INSTALLED
 from helpers.core import actions
 from helpers.core.actions import Action
 from helpers.core.shell import script
@@ -44,7 +45,7 @@ class MicroK8s:
 
     def snap(self, channel):
         """Action: the snap, from this channel ("1.20" or "1.20/stable")."""
-        return self.ch.snap("microk8s", _track(channel), then=_LEFT)
+        return self.ch.snap("microk8s", _track(channel), then=_LEFT).but(absent=NOT_INSTALLED)
 
     def version(self):
         """The version that is installed; empty when there is none."""

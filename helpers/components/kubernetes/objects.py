@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 
+from helpers.components.kubernetes.probes import gone, when_it_answers
 from helpers.core.actions import Action
 
 #: the choices of a chapter's parameter `expose`, and the type of Service that each means
@@ -43,8 +44,8 @@ def secret(kube, name, namespace, values, labels=None):
         "kubectl apply -f -   (Secret {}: {})".format(place, ", ".join(sorted(values))),
         why_not,
         apply,
-        f"microk8s kubectl delete secret {name} -n {namespace} --ignore-not-found",
-        f"! {ask} >/dev/null 2>&1",
+        when_it_answers(f"microk8s kubectl delete secret {name} -n {namespace} --ignore-not-found"),
+        gone(f"secret {name} -n {namespace}"),
     )
 
 
@@ -64,6 +65,6 @@ def namespace(kube, name, label):
         "kubectl create namespace " + name,
         f"microk8s kubectl get namespace {name} >/dev/null 2>&1 || {{ echo 'there is no namespace {name}'; exit 1; }}",
         lambda: kube.kubectl("apply -f -", stdin=json.dumps(manifest)),
-        f"microk8s kubectl delete {ours} --timeout=180s",
-        f'[ -z "$(microk8s kubectl get {ours} -o name)" ]',
+        when_it_answers(f"microk8s kubectl delete {ours} --timeout=180s"),
+        gone(ours),
     )

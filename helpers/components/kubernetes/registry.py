@@ -68,7 +68,8 @@ class Registry:
 
     def enabled(self):
         """Action: the add-on registry. Remove deletes its volume, and all images with it."""
-        return self.kube.addon("registry", "", available("container-registry", "deployment", "registry"))
+        pods = available("container-registry", "deployment", "registry")
+        return self.kube.addon("registry", "", pods, "deployment registry -n container-registry")
 
     @contextlib.contextmanager
     def client(self):

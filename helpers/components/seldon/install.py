@@ -6,6 +6,7 @@ import json
 
 import yaml
 
+from helpers.components.kubernetes.probes import when_it_answers, with_cluster
 from helpers.components.seldon.operator import CRD, MANAGER, OPERATOR, RELEASE, SYSTEM
 from helpers.components.seldon.serving import MODELS, NAME, SETUP_FOLDER, difference
 from helpers.core import actions
@@ -65,7 +66,8 @@ class Install:
         self.helm.run("upgrade", RELEASE, *where, stdin=values, timeout=300, mirrored=self.chart.mirrored)
 
     def _why_defined(self, delete_crds):
-        return f"the definition {CRD} is there" if delete_crds and self.manager.defined() else None
+        there = delete_crds and self.kube.installed() and self.manager.defined()
+        return f"the definition {CRD} is there" if there else None
 
     def webhook(self):
         """Action: the webhook answers. Its pod runs a while before."""
@@ -85,9 +87,9 @@ class Install:
             "kubectl apply -f setup/seldon-setup/gateway.yaml",
             lambda: self._why_other_gateway(yaml.safe_load(text)["spec"]),
             lambda: self.kube.kubectl("apply -f -", stdin=text),
-            f"! microk8s kubectl get crd {_GATEWAYS} >/dev/null 2>&1 || "
-            f"microk8s kubectl delete {_GATEWAY} --ignore-not-found",
-            f"! microk8s kubectl get {_GATEWAY} >/dev/null 2>&1",
+            when_it_answers(f"microk8s kubectl delete {_GATEWAY} --ignore-not-found"),
+            # without their kind kubectl refuses to look for it
+            with_cluster(f"if nothing_of crd {_GATEWAYS}; then exit 0; fi\nnothing_of {_GATEWAY}"),
         )
 
     def _why_other_gateway(self, wanted):

@@ -46,7 +46,9 @@ class Seldon:
     def why_others_are_served(self):
         """For removing: None when there is no SeldonDeployment but ours."""
         names = "{range .items[*]}{.metadata.namespace}/{.metadata.name} {end}"
-        said = self._asked(f"get {CRD} -A -o jsonpath='{names}'")
+        if not self._has_kind():
+            return None
+        said = self.kube.kubectl(f"get {CRD} -A -o jsonpath='{names}'")
         found = [name for name in said.split() if name != f"{MODELS}/{NAME}"]
         return "others are served: " + ", ".join(found) if found else None
 
@@ -75,7 +77,9 @@ class Seldon:
         self.ch.wait("the model's pods to end", lambda: self.why_not_gone() is None, timeout=120)
 
     def why_not_gone(self):
-        parts = self._asked(f"get deployment,service,pod {_PARTS} -o name").split()
+        if not self.kube.installed():
+            return None
+        parts = self.kube.kubectl(f"get deployment,service,pod {_PARTS} -o name").split()
         if parts:
             return "there is " + parts[0]
         return "the SeldonDeployment is there" if self._live() else None
@@ -119,9 +123,9 @@ class Seldon:
         text = self.kube.kubectl(f"get seldondeployment {NAME} -n {MODELS} --ignore-not-found -o json")
         return json.loads(text) if text else None
 
-    def _asked(self, arguments):
-        """What kubectl says, nothing when it fails: there may be no such kind."""
-        return self.ch.host.run(f"microk8s kubectl {arguments} 2>/dev/null || true", quiet=True).out
+    def _has_kind(self):
+        """Can there be a SeldonDeployment? An error when the cluster does not say."""
+        return self.kube.installed() and self.operator.defined()
 
 
 def why_not_rolled_out(deployment, uri):

@@ -58,7 +58,9 @@ def test_a_thirteenth_deployment_is_somebody_elses(probe):
         False,
         "istio-system also holds the Deployments: shop cart",
     )
-    assert probe(istio.NO_STRANGERS, "", code=1)[0], "there is no such namespace"
+    assert probe(istio.NO_STRANGERS, "")[0], "there is no such namespace"
+    ok, says = probe(istio.NO_STRANGERS, "was refused\n", code=1)
+    assert not ok and "was refused" in says
 
 
 ASKED = """
@@ -205,14 +207,62 @@ def test_istios_kinds_go_only_when_asked(removed, kube):
     assert position(kept, "webhookconfiguration") < position(kept, "delete namespace istio-system")
 
 
-HAS_KINDS = 'case "$*" in *"get namespace"*) exit 1;; *) echo crd/x.knative.dev; echo crd/y.istio.io;; esac'
+HAS_KINDS = 'case "$*" in *"get namespace"*) ;; *) echo crd/x.knative.dev; echo crd/y.istio.io;; esac'
 
 
 def test_what_is_removed_is_gone_with_its_kinds_when_asked(bash, kube):
     for made in (knative.Knative(Proofs(kube())), istio.Istio(kube())):
         assert bash(made.enabled(False).absent, HAS_KINDS)[0] == 0
         assert bash(made.enabled(True).absent, HAS_KINDS)[0] != 0
-        assert bash(made.enabled(False).absent, "true")[0] != 0, "its namespace is there"
+        there = bash(made.enabled(False).absent, "echo namespace/there")
+        assert there == (1, "still there: namespace/there")
+
+
+AWAY = "echo The connection to the server was refused >&2; exit 1"
+
+
+@pytest.fixture
+def every(monkeypatch, own_home):
+    """The actions of all add-ons that are something in the cluster."""
+    add = addons.Addons(stand_in.chapter(monkeypatch, "addons", None))
+    made = [add.dns([]), add.storage(), add.dashboard(), add.gpu(), add.metallb("10.9.0.1-10.9.0.9")]
+    kinds = [add.knative.enabled(all_kinds) for all_kinds in (False, True)]
+    return [*made, add.registry.enabled(), *kinds, add.istio.enabled(False), add.istio.enabled(True)]
+
+
+def test_a_cluster_that_does_not_answer_has_lost_nothing(every, bash):
+    for action in every:
+        code, said = bash(action.absent, AWAY)
+        assert code and "was refused" in said and "microk8s start" in said, action.shown
+
+
+def test_remove_stops_in_words_when_the_cluster_does_not_answer(every, bash, tmp_path):
+    for action in every:
+        code, said = bash(action.undo, f'echo "$*" >> {tmp_path}/asked\n{AWAY}')
+        assert code and "cannot tell what is in the cluster" in said, action.shown
+    assert set((tmp_path / "asked").read_text().splitlines()) == {"kubectl get namespace default -o name"}
+
+
+def test_an_add_on_is_gone_when_the_cluster_says_so_and_not_when_its_pods_are_down(every, bash):
+    for action in every:
+        assert bash(action.absent, "true") == (0, "")
+        assert bash(action.absent, "echo deployment.apps/x")[0] != 0, action.shown
+
+
+@pytest.mark.parametrize(
+    "snapd, gone",
+    [
+        ("echo error: no matching snaps installed >&2; exit 1", True),
+        ("echo error: cannot communicate with server >&2; exit 1", False),
+        ("echo 'microk8s  v1.20.13  2695  1.20/stable  canonical'", False),
+    ],
+)
+def test_without_microk8s_all_is_gone_and_snapd_must_say_so(every, bash, tmp_path, snapd, gone):
+    snap = tmp_path / "snap"
+    snap.write_text(f"#!/bin/sh\n{snapd}\n")
+    snap.chmod(0o755)
+    for action in every:
+        assert (bash(action.absent, AWAY)[0] == 0) == gone, action.shown
 
 
 def test_what_sends_knatives_requests_through_istio():

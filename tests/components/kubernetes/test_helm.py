@@ -175,3 +175,12 @@ def test_a_manifest_is_asked_for_by_namespace():
         for space, text in by_namespace(MANIFEST, "own").items()
     }
     assert kinds == {"own": ["A", "C", "D"], "kube-system": ["B"]}
+
+
+def test_a_release_is_gone_where_there_is_no_microk8s_and_not_where_it_does_not_answer(monkeypatch, own_home):
+    def helm(answer):
+        return Helm(stand_in.chapter(monkeypatch, "determined", answer), Tool(STATUS))
+
+    assert installed(helm(lambda *_: "")).absent() is None
+    with pytest.raises(CommandFailed, match="was refused"):
+        installed(helm(lambda *_: (1, "", "was refused"))).absent()

@@ -103,7 +103,7 @@ def test_waiting_ends_at_once_when_there_is_no_hope(kube):
 
 
 def test_an_addon_that_aborts_with_exit_code_0_is_not_enabled(kube):
-    action = kube("Enabling\nAborting: no GPU\n").addon("gpu", "", "a probe")
+    action = kube("Enabling\nAborting: no GPU\n").addon("gpu", "", "a probe", "daemonset x")
     with pytest.raises(Unmet) as e:
         action.apply()
     assert action.shown == ["microk8s enable gpu"] and e.value.saw == "Aborting: no GPU"

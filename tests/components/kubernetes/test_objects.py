@@ -71,3 +71,13 @@ def test_the_clusters_kubeconfig_is_masked_as_soon_as_it_is_read(kube):
     made = kube("server: https://10.0.0.5:16443\ntoken: very-secret-token\n")
     assert "very-secret-token" in made.config()
     assert "very-secret-token" not in made.ch.masker.mask("token very-secret-token")
+
+
+def test_a_secret_and_a_namespace_are_gone_when_the_cluster_says_so(kube, bash):
+    made = kube("")
+    for action in (made.secret("minio", "lab", {"key": "ours"}), made.namespace("lab", "runbook=x")):
+        assert bash(action.absent, "true") == (0, "")
+        assert bash(action.absent, "echo kind/name") == (1, "still there: kind/name")
+        for script in (action.absent, action.undo):
+            code, said = bash(script, "echo was refused >&2; exit 1")
+            assert code and "was refused" in said and "cannot tell what is in the cluster" in said

@@ -6,6 +6,7 @@ import subprocess
 import pytest
 from stand_in import chapter
 
+from helpers.components.kubernetes.probes import NOT_INSTALLED
 from helpers.components.minio import S3
 from helpers.components.seldon.serving import Seldon
 from helpers.components.seldon.store import ModelStore
@@ -22,6 +23,8 @@ def made(monkeypatch):
 
     def make(kubectl=None, port=9):
         def answer(script, stdin):
+            if script == NOT_INSTALLED:
+                return 1, "", ""
             for start, said in (kubectl or {}).items():
                 if script.startswith("microk8s kubectl " + start):
                     return (1, "", said) if isinstance(said, str) else json.dumps(said) if said else ""

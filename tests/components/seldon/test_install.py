@@ -1,9 +1,11 @@
 """Steps of chapter 09, as far as a host's words decide them."""
 
+import pytest
 import yaml
 
 from helpers.components.seldon.install import Install
 from helpers.components.seldon.serving import SETUP_FOLDER
+from helpers.core.errors import CommandFailed
 
 
 def install(seldon):
@@ -23,7 +25,7 @@ def test_a_gateway_is_ours_when_it_selects_and_listens_as_written(made):
 def test_no_line_that_is_shown_has_the_key_of_minio(made):
     action = install(made()).key()
     assert action.shown == ["kubectl apply -f -   (Secret models/minio: MinIO's address and key, on standard input)"]
-    assert action.undo == "microk8s kubectl delete secret minio -n models --ignore-not-found"
+    assert action.undo.endswith("microk8s kubectl delete secret minio -n models --ignore-not-found")
 
 
 def test_a_model_is_gone_when_nothing_of_it_is_left(made):
@@ -33,5 +35,23 @@ def test_a_model_is_gone_when_nothing_of_it_is_left(made):
     assert install(made(left)).model(1).absent() == "the SeldonDeployment is there"
 
 
+def test_a_cluster_that_does_not_answer_says_nothing_of_models(made):
+    away = made({"get": "The connection to the server was refused"})
+    for ask in (install(away).model(1).absent, away.why_others_are_served):
+        with pytest.raises(CommandFailed, match="was refused"):
+            ask()
+
+
+@pytest.mark.parametrize(
+    "kind, gateway, gone",
+    [("", "", True), ("crd/gateways", "", True), ("crd/gateways", "gateway/seldon-gateway", False)],
+)
+def test_the_gateway_is_gone_when_the_cluster_says_so(made, bash, kind, gateway, gone):
+    action = install(made()).gateway()
+    answers = f'case "$*" in *"get crd"*) echo {kind} ;; *) [ -n "{kind}" ] && echo {gateway} ;; esac'
+    assert (bash(action.absent, answers)[0] == 0) == gone
+    assert bash(action.absent, "echo was refused >&2; exit 1")[0] != 0
+
+
 def test_another_ones_model_is_told(made):
-    assert made({"get seldondeployments": {}}).why_others_are_served() is None
+    assert made({"get crd": {"a": 1}, "get seldondeployments": {}}).why_others_are_served() is None
