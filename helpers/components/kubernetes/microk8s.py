@@ -6,7 +6,7 @@ from pathlib import Path
 
 from helpers.components.kubernetes import kubeconfig
 from helpers.components.kubernetes.kube import READY, Kube
-from helpers.components.kubernetes.probes import NOT_INSTALLED
+from helpers.components.kubernetes.probes import NOT_INSTALLED, with_cluster
 from helpers.core import actions
 from helpers.core.actions import Action
 from helpers.core.shell import script
@@ -30,6 +30,11 @@ def channel_exists(channel):
     """A probe: the snap store has this channel of MicroK8s, or MicroK8s is here already."""
     track, risk = _track(channel).split("/")[:2]
     return script(_SCRIPTS / "channel_exists.sh", track, risk)
+
+
+def track_is_ours(channel):
+    """A probe: no MicroK8s of another track is installed: the step would refresh it to this one, remove purge it."""
+    return with_cluster(script(_SCRIPTS / "track_is_ours.sh", channel.split("/")[0]))
 
 
 def _track(channel):
