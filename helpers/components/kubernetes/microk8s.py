@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from helpers.components.kubernetes import kubeconfig
+from helpers.components.kubernetes.host_kubeconfig import HostKubeconfig
 from helpers.components.kubernetes.kube import READY, Kube
 from helpers.components.kubernetes.probes import NOT_INSTALLED, with_cluster
 from helpers.core import actions
@@ -97,14 +98,8 @@ class MicroK8s:
         return ready.but(apply=apply)
 
     def host_kubeconfig(self):
-        """Action: the user's ~/.kube/config on the host is the cluster's."""
-        user, file = self.user, f"~{self.user}/.kube/config"
-        is_it = f'[ "$(stat -c %a {file})" = 600 ] && microk8s config | cmp -s - {file}'
-        return actions.commands(
-            f"install -d -o {user} ~{user}/.kube; umask 077; microk8s config > {file}; chown {user} {file}",
-            is_it + " || { echo 'none, or of another cluster'; exit 1; }",
-            f"rm -rf {file} ~{user}/.kube/cache; rmdir ~{user}/.kube 2>/dev/null || true",
-        )
+        """Action: the user's ~/.kube/config on the host leads to the cluster."""
+        return HostKubeconfig(self.kube, self.user).action()
 
     def kubeconfig(self, path, context, use):
         """Action: the operator's kubeconfig at `path` has this cluster as `context`; use: make it the current one."""
