@@ -200,6 +200,17 @@ def test_knatives_kinds_go_only_when_asked(removed, kube):
     assert position(taken, "patch routes.serving") < position(taken, "delete namespace knative-serving")
 
 
+@pytest.mark.parametrize("kinds", ["setup", "serving-crds.yaml"])
+def test_an_install_that_was_cut_off_is_finished_kinds_first(bash, tmp_path, kinds):
+    folder, log = tmp_path / "knative", tmp_path / "log"
+    (folder / kinds).mkdir(parents=True)
+    script = shell.script(knative._SCRIPTS / "knative_finish.sh", folder)
+    assert bash(script, f'echo "$*" >> {log}; [ "$2" != apply ] || [ -e "$4" ]') == (0, "")
+    first, wait, then = log.read_text().splitlines()
+    assert first == f"kubectl apply -f {folder / kinds}" and "wait" in wait
+    assert then == f"kubectl apply -f {folder}"
+
+
 def test_istios_kinds_go_only_when_asked(removed, kube):
     kept, taken = (removed(istio.Istio(kube()).enabled(kinds)) for kinds in (False, True))
     assert not [line for line in kept if "crd" in line]
