@@ -34,15 +34,16 @@ class Tool:
     """One artifact of kind "tool" here. artifact: resolved; tell(text): told how the fetching goes.
 
     Its entry has a `url`, with {os} and {arch} in it where there is a file for each; `url_<os>` for a system whose
-    file is named otherwise; `archs` when there are not all; and `member`, the program's path inside when the file is
-    a .tar.gz or .zip. Each version lies in a folder of its own and stays after `remove`: other targets use it, too.
+    file is named otherwise; `archs`, or `archs_<os>`, when there are not all; and `member`, the program's path inside
+    when the file is a .tar.gz or .zip. Each version lies in a folder of its own and stays after `remove`: other
+    targets use it, too.
     """
 
     def __init__(self, artifact: Artifact, masker: Masker | None = None, tell: Callable[[str], object] | None = None):
         self.artifact, self.masker, self.tell = artifact, masker or Masker(), tell or str
         self.name, self.version = artifact.name, artifact.version
         self.os, self.arch = platform_of_this_machine()
-        if self.os == "darwin" and self.arch not in artifact.entry.get("archs", [self.arch]):
+        if self.os == "darwin" and self.arch not in self._archs():
             self.arch = "amd64"  # Rosetta runs it
         self.url = self.artifact.url_for(self.os, self.arch)
         self.sha256 = self.artifact.sha256_for(self.os, self.arch)
@@ -80,7 +81,7 @@ class Tool:
 
         BadInput when there is none for this machine; RunbookError when it cannot be had, or is another file.
         """
-        archs = self.artifact.entry.get("archs", [self.arch])
+        archs = self._archs()
         if self.arch not in archs:
             do = "Run the chapter from a machine with " + " or ".join(archs) + "."
             raise BadInput(self._fetching, _HERE, "there is none", do)
@@ -94,6 +95,10 @@ class Tool:
         write_whole(self.path, program, 0o755)
         # Last: without it the program counts as missing.
         write_whole(self.folder / "sha256", f"{source} {hashlib.sha256(program).hexdigest()}\n", 0o644)
+
+    def _archs(self) -> list[str]:
+        entry = self.artifact.entry
+        return entry.get("archs_" + self.os, entry.get("archs", [self.arch]))
 
     @property
     def _fetching(self) -> str:

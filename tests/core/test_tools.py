@@ -10,7 +10,7 @@ import zipfile
 
 import pytest
 
-from helpers.core import tools
+from helpers.core import catalogue, tools
 from helpers.core.catalogue import Artifact
 from helpers.core.errors import BadInput, CommandFailed, RunbookError
 from helpers.core.secrets import Masker
@@ -97,6 +97,21 @@ def test_a_system_with_a_file_of_its_own_name(web, monkeypatch):
     t = tool(address, url_darwin=address + "/thing.mac.tar.gz", member="{os}_{arch}/thing", archs=["amd64"])
     t.fetch()
     assert t.missing() is None
+
+
+@pytest.mark.parametrize(
+    "machine, file, sha256",
+    [
+        (("linux", "amd64"), "linux-amd64", "a8ddb4e3"),
+        (("linux", "arm64"), "linux-arm64", "9db01522"),
+        (("darwin", "amd64"), "darwin-amd64", "072c40c7"),
+        (("darwin", "arm64"), "darwin-amd64", "072c40c7"),
+    ],
+)
+def test_helm_is_the_one_that_there_is_for_a_machine_and_its_checksum_is_pinned(monkeypatch, machine, file, sha256):
+    monkeypatch.setattr(tools, "platform_of_this_machine", lambda: machine)
+    helm = tools.Tool(catalogue.load()["helm"])
+    assert helm.url.endswith(f"/helm-v3.5.4-{file}.tar.gz") and helm.sha256.startswith(sha256)
 
 
 def test_another_file_than_the_catalogue_says_is_not_installed(web):
