@@ -40,7 +40,7 @@ class Addons:
         asked = " ".join(servers) or "/etc/resolv.conf"
         pods = available("kube-system", "deployment", "coredns")
         probe = all_of(pods, script(_SCRIPTS / "dns_forwards.sh", asked))
-        left = "deployment,pod,service -n kube-system -l k8s-app=kube-dns"
+        left = "deployment,pod,service -l k8s-app=kube-dns -n kube-system"
         enable = self.kube.addon("dns", ",".join(servers) or "/etc/resolv.conf", probe, left)
 
         def apply():
@@ -98,7 +98,7 @@ class Addons:
             enable.apply()
             self.kube.kubectl("apply -f -", stdin=json.dumps(_metallb_config(ranges)))
             self.kube.kubectl("rollout restart deployment controller -n metallb-system")
-            self.kube.wait_for("MetalLB with its pool", probe)
+            self.kube.wait_for("MetalLB with its pool", probe, space="metallb-system")
 
         shown = [*enable.shown, "kubectl apply -f - (ConfigMap metallb-system/config)"]
         return enable.but(shown=shown, probe=probe, apply=apply)

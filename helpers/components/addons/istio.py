@@ -67,7 +67,7 @@ class Istio:
             run("microk8s disable istio </dev/null", what="take a half Istio away", timeout=300)
         run("microk8s enable istio", what="enable istio", stdin="", timeout=300)
         run(script(_SCRIPTS / "scale_up.sh", NAMESPACE, *DEPLOYMENTS), what="start what was scaled down")
-        self.kube.wait_for("Istio", READY, timeout=600)
+        self.kube.wait_for("Istio", READY, timeout=600, space=NAMESPACE)
 
     def kiali_password(self):
         """Action: Kiali's login is a secret of this target instead of the demo's admin/admin."""
@@ -85,7 +85,7 @@ class Istio:
         }
         self.kube.kubectl("apply -f -", stdin=json.dumps(secret))
         self.kube.kubectl("rollout restart deployment kiali -n " + NAMESPACE)
-        self.kube.wait_for("Kiali", READY)
+        self.kube.wait_for("Kiali", READY, space=NAMESPACE)
 
     def gateway_answers(self):
         """The gateway answers at its address, through the proxy: for a name that nobody has, 404."""

@@ -64,7 +64,7 @@ class Knative:
         if not set(_DEPLOYMENTS) <= set(there):
             finish = script(_SCRIPTS / "knative_finish.sh", _MANIFESTS)
             run(finish, timeout=180, what="finish an install that was cut off")
-        self.kube.wait_for("Knative", all_of(*_PODS), timeout=300)
+        self.kube.wait_for("Knative", all_of(*_PODS), timeout=300, space=_SPACE)
 
     def through_istio(self):
         """Action: requests come through Istio. It goes with Knative's namespace.
@@ -87,7 +87,7 @@ class Knative:
             )
             start = script(_SCRIPTS / "scale_up.sh", _SPACE, "networking-istio")
             self.ch.host.run(start, what="start what was scaled down")
-            self.kube.wait_for("Knative's way through Istio", probe)
+            self.kube.wait_for("Knative's way through Istio", probe, space=_SPACE)
 
         return Action("kubectl apply -f - < setup/knative-setup/istio.yaml", probe, apply)
 
@@ -110,7 +110,7 @@ class Knative:
         self.proofs.hello()
         manifest = json.dumps(self._says_our_word())
         self.ch.wait("Knative to take a Service", lambda: self._applied(manifest), timeout=60)
-        url = self.ch.wait("the Service to be Ready", self._ready, failed=self.kube.hopeless, timeout=180)
+        url = self.ch.wait("the Service to be Ready", self._ready, failed=self._hopeless, timeout=180)
         self.ch.wait("the Service to end, with no request", lambda: self._pods() == [], timeout=150)
         with istio.gateway(self.kube, timeout=90) as client:
             got = client.get("/", headers={"Host": url.split("://")[-1]})
@@ -118,6 +118,9 @@ class Knative:
             raise Unmet("the word made up for this proof", f"{got.status_code}: {got.text[:60]!r}")
         if not self._pods():
             raise Unmet("a pod started by the request", "none: something else answered")
+
+    def _hopeless(self):
+        return self.kube.hopeless(PROOF_NAMESPACE)
 
     def _says_our_word(self):
         # By digest: of a tag, Knative's controller would ask the image's registry.

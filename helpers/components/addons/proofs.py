@@ -95,7 +95,7 @@ class AddonProofs:
         self.ch.wait(
             "the CUDA sample to pass",
             lambda: "PASSED" in self.kube.kubectl(f"logs -n {PROOF_NAMESPACE} cuda"),
-            failed=self.kube.hopeless,
+            failed=lambda: self.kube.hopeless(PROOF_NAMESPACE),
             timeout=300,
         )
 

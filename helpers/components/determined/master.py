@@ -185,7 +185,7 @@ class Determined:
             f"On the host: microk8s kubectl get pods -n {self.space}; "
             f"microk8s kubectl describe pods -n {self.space} -l determined"
         )
-        return self.ch.wait("a task to run", ready, failed=self.kube.hopeless, timeout=900, do=do)
+        return self.ch.wait("a task to run", ready, failed=lambda: self.kube.hopeless(self.space), timeout=900, do=do)
 
     def _lines(self, task, user):
         """A command's output: what its log has behind the bars."""

@@ -173,7 +173,7 @@ class _Release:
         values = json.dumps(self._wanted())
         self.helm.run(*release, stdin=values, timeout=self.timeout, mirrored=self.chart.mirrored)
         if self.ready:
-            self.helm.kube.wait_for("the pods of release " + self.name, self.ready, self.timeout)
+            self.helm.kube.wait_for("the pods of release " + self.name, self.ready, self.timeout, self.namespace)
 
     def undo(self):
         """Take it away."""

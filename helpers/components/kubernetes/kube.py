@@ -55,7 +55,8 @@ class Kube:
     def addon(self, name, argument, probe, left):
         """Action: a MicroK8s add-on, enabled; installing waits until its pods are up, up to 5 minutes.
 
-        left: what `kubectl get` lists with these arguments is away when the add-on is. None: nothing of the cluster.
+        left: what `kubectl get` lists with these arguments is away when the add-on is, its namespace the last word.
+        None: nothing of the cluster.
         """
         command = "microk8s enable " + name + (":" + argument if argument else "")
 
@@ -63,41 +64,44 @@ class Kube:
             done = self.ch.host.run(command, timeout=300, stdin="", what="enable " + name)
             if "Aborting" in done.out:  # its exit code is 0 all the same
                 raise Unmet("the add-on enabled", done.out.strip().splitlines()[-1])
-            self.wait_for(name, probe)
+            self.wait_for(name, probe, space=left.split()[-1] if left else None)
 
         undo = when_it_answers(f"microk8s disable {name} </dev/null")
         return Action(command, probe, apply, undo, gone(left) if left else None)
 
     # -- waiting -------------------------------------------------------------------------------
 
-    def wait_for(self, what, probe, timeout=300):
-        """Wait until a probe holds; shows what pods wait for, and ends at once when there is no hope."""
+    def wait_for(self, what, probe, timeout=300, space=None):
+        """Wait until a probe holds; shows what pods wait for, and ends at once when there is no hope.
+
+        space: the namespace whose pods it waits for; None: all.
+        """
 
         def ready():
             ok, seen = self.ch.host.ask(probe)
             if not ok:
-                raise NotYet("; ".join([seen] + [text for text, _ in self.troubles()][:3]))
+                raise NotYet("; ".join([seen] + [text for text, _ in self.troubles(space)][:3]))
             return True
 
         self.ch.wait(
             what,
             ready,
-            failed=self.hopeless,
+            failed=lambda: self.hopeless(space),
             timeout=timeout,
             do="On the host: microk8s kubectl get pods -A; microk8s kubectl describe pod ...",
         )
 
-    def hopeless(self):
+    def hopeless(self, space=None):
         """Why some pod will never run: no such image, crashing again and again, nowhere to run. None otherwise."""
-        return next((text for text, final in self.troubles() if final), None)
+        return next((text for text, final in self.troubles(space) if final), None)
 
-    def troubles(self):
-        """[(what a pod waits for, whether that is for ever)] of all pods that are not ready.
+    def troubles(self, space=None):
+        """[(what a pod waits for, whether that is for ever)] of the pods that are not ready: of a namespace, or all.
 
         Empty when the API does not answer.
         """
         try:
-            pods = self.get("pods -A")["items"]
+            pods = self.get("pods " + (f"-n {space}" if space else "-A"))["items"]
         except (RunbookError, ValueError):
             return []
         return [trouble for pod in pods for trouble in troubles.of_pod(pod, self._last_lines)]

@@ -45,7 +45,9 @@ class Proofs:
         """A web server of one made-up word as a Deployment with a Service. Returns when it is available."""
         self.open()
         self.apply(filled(_MANIFESTS / "hello.yaml", IMAGE=self.image, WORD=self.nonce, TYPE=service_type))
-        self.kube.wait_for("the proof's Deployment", available(PROOF_NAMESPACE, "deployment", "hello"), 180)
+        self.kube.wait_for(
+            "the proof's Deployment", available(PROOF_NAMESPACE, "deployment", "hello"), 180, PROOF_NAMESPACE
+        )
 
     def executes(self):
         """A command runs in its pod."""
@@ -86,7 +88,7 @@ class Proofs:
 
     def _pod(self, name, script):
         self.apply(filled(_MANIFESTS / "pod_with_claim.yaml", NAME=name, IMAGE=self.image, SCRIPT=script))
-        self.kube.wait_for("pod " + name, pod_runs(PROOF_NAMESPACE, name), 120)
+        self.kube.wait_for("pod " + name, pod_runs(PROOF_NAMESPACE, name), 120, PROOF_NAMESPACE)
 
     def _kept(self, pod):
         return self.in_pod("cat /data/word", pod)

@@ -102,6 +102,30 @@ def test_waiting_ends_at_once_when_there_is_no_hope(kube):
     assert e.value.what == "wait for the web server" and "no such image" in e.value.saw
 
 
+@pytest.mark.parametrize(
+    "lacks, final", [("cpu", True), ("nvidia.com/gpu", False), ("cpu, 1 Insufficient a.b/c", True)]
+)
+def test_a_device_whose_plugin_is_still_coming_does_not_end_a_wait(lacks, final):
+    why = f"0/1 nodes are available: 1 Insufficient {lacks}."
+    status = {"conditions": [{"type": "PodScheduled", "status": "False", "message": why}]}
+    assert [ends for _, ends in of_pod(pod(status), None)] == [final]
+
+
+def test_a_pod_of_another_namespace_does_not_end_a_wait(kube):
+    asked = []
+
+    def answer(script):
+        if "get pods" in script:
+            broken = [pod(waiting("ImagePullBackOff", message="no such image"))]
+            return json.dumps({"items": broken if "-A" in script or "-n lab" in script else []})
+        asked.append(script)
+        return (0, "", "") if len(asked) > 1 else (1, "not yet", "")
+
+    kube(answer).wait_for("the web server", "a probe", timeout=30, space="mine")
+    with pytest.raises(RunbookError, match="no such image"):
+        kube(lambda script: answer(script) if "get pods" in script else (1, "", "")).wait_for("it", "x", 30, "lab")
+
+
 def test_an_addon_that_aborts_with_exit_code_0_is_not_enabled(kube):
     action = kube("Enabling\nAborting: no GPU\n").addon("gpu", "", "a probe", "daemonset x")
     with pytest.raises(Unmet) as e:
