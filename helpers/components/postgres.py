@@ -5,12 +5,14 @@ from __future__ import annotations
 import ipaddress
 import shlex
 import socket
+from pathlib import Path
 
 import psycopg
 
 from helpers.core import actions
 from helpers.core.actions import Action
 from helpers.core.errors import Unmet
+from helpers.core.shell import script
 
 LOOPBACK = [ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128")]
 
@@ -25,15 +27,9 @@ def why_too_wide(cidr):
     return None if not cidr or int(cidr.split("/")[-1]) >= 16 else f"{cidr} holds over 65,536 addresses"
 
 
-def no_databases_but(databases, port):
-    """A probe: the server, where there is one, has no databases but these."""
-    known = "|".join(["postgres", *databases])
-    names = psql(port, "select datname from pg_database where not datistemplate")
-    return (
-        'command -v pg_lsclusters >/dev/null || exit 0; [ -n "$(pg_lsclusters -h)" ] || exit 0\n'
-        f"others=$({names} | grep -vxE '{known}' || true)\n"
-        '[ -z "$others" ] || { echo found: $others; exit 1; }'
-    )
+def no_databases_but(databases):
+    """A probe: no cluster of the host has databases but these. A cluster that cannot be asked is a no."""
+    return script(Path(__file__).with_name("postgres_others.sh"), *databases)
 
 
 def psql(port, query):

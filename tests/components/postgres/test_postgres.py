@@ -2,6 +2,7 @@
 
 import ipaddress
 import os
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -176,13 +177,52 @@ def test_the_rules_of_the_server_are_read_and_those_that_it_cannot_read_are_told
         server.rules(kept)
 
 
+def _with(clusters, probe):
+    """The probe where pg_lsclusters prints this, or is not there (None)."""
+    if clusters is None:
+        return "command() { return 1; }\n" + probe
+    return f"pg_lsclusters() {{ printf '%s\\n' {shlex.quote(clusters)}; }}\n" + probe
+
+
+@pytest.fixture
+def clusters(server):
+    """The line of pg_lsclusters that is the tests' own server's."""
+    return f"15 tried {server.port} online postgres {server.data} /log"
+
+
 @needs_a_server
-def test_databases_of_others_are_seen(db, made):
-    others = postgres.no_databases_but(["mine"], db.port)
-    cluster = "pg_lsclusters() { echo 15 main; }\n"
-    assert db.ch.host.ask(cluster + others) == (False, "found: tried")
-    assert db.ch.host.ask(cluster + postgres.no_databases_but(["mine", "tried"], db.port)).ok
-    assert db.ch.host.ask("pg_lsclusters() { true; }\n" + others).ok, "no cluster, no databases"
+def test_databases_of_others_are_seen_in_every_cluster(db, made, clusters):
+    ask = db.ch.host.ask
+    assert ask(_with(clusters, postgres.no_databases_but(["mine"]))) == (False, "found: tried")
+    assert (
+        ask(_with("14 gone 1 down postgres /no/such /log\n" + clusters, postgres.no_databases_but(["mine"])))[0]
+        is False
+    )
+    assert ask(_with(clusters, postgres.no_databases_but(["mine", "tried"]))).ok
+    assert ask(_with(clusters, postgres.no_databases_but(["t.ied"]))) == (False, "found: tried"), "no pattern"
+    assert ask(_with("", postgres.no_databases_but(["mine"]))).ok, "no cluster, no databases"
+
+
+@needs_a_server
+def test_tables_in_the_database_postgres_are_somebodys_data(db, made, server, clusters):
+    server.sql("create table orders ()")
+    try:
+        ok, said = db.ch.host.ask(_with(clusters, postgres.no_databases_but(["tried"])))
+        assert not ok and said == "found: tables in the database postgres"
+    finally:
+        server.sql("drop table orders")
+
+
+@needs_a_server
+def test_a_cluster_that_cannot_be_asked_stops_remove_unless_remove_took_it_down(db, server, clusters):
+    ask, probe = db.ch.host.ask, postgres.no_databases_but(["tried"])
+    shut = clusters.replace(f" {server.port} ", f" {free_port()} ")
+    ok, said = ask(_with(shut, probe))
+    assert not ok and "the cluster 15 tried cannot be asked on port" in said and said.endswith("it is online")
+    assert ask(_with(shut.replace("online", "down"), probe)).ok, "it has no pg_hba.conf in /etc"
+    assert ask(_with(shut.replace(str(server.data), "/no/such"), probe)).ok, "its data are gone"
+    assert not ask(_with("15 tried 1 down <unknown>", probe)).ok
+    assert not ask("pg_lsclusters() { return 1; }\n" + probe).ok
 
 
 @pytest.mark.parametrize(
