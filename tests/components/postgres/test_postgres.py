@@ -4,8 +4,10 @@ import ipaddress
 import os
 import shlex
 import shutil
+import socketserver
 import subprocess
 import tempfile
+import threading
 from pathlib import Path
 
 import psycopg
@@ -148,6 +150,38 @@ def test_rows_come_back_and_a_wrong_password_does_not_get_in(made, server):
         assert e.value.saw == "line 2 uses trust"
     finally:
         server.rules(kept)
+
+
+class _Impostor(socketserver.StreamRequestHandler):
+    """Speaks as much of the protocol as it takes to ask for the password in clear."""
+
+    def _message(self):
+        return self.rfile.read(int.from_bytes(self.rfile.read(4), "big") - 4)
+
+    def handle(self):
+        start = self._message()
+        while start[:2] == b"\x04\xd2":  # it wants TLS or GSSAPI
+            self.wfile.write(b"N")
+            start = self._message()
+        if not start:
+            return
+        self.wfile.write(b"R" + (8).to_bytes(4, "big") + (3).to_bytes(4, "big"))
+        if self.rfile.read(1):
+            self.server.heard.append(self._message().rstrip(b"\0").decode())
+        error = b"SFATAL\0C28000\0Mno pg_hba.conf entry for you\0\0"
+        self.wfile.write(b"E" + (len(error) + 4).to_bytes(4, "big") + error)
+
+
+def test_whoever_answers_at_the_hosts_address_is_told_no_password(monkeypatch, own_home):
+    ch = stand_in.chapter(monkeypatch, "postgres", lambda script, stdin: "", "install")
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Impostor) as impostor:
+        impostor.heard, impostor.daemon_threads = [], True
+        threading.Thread(target=impostor.serve_forever, daemon=True).start()
+        assert (
+            Proofs(Postgres(ch, impostor.server_address[1]), "runbook", "").outside_is_refused() == "refused by pg_hba"
+        )
+        impostor.shutdown()
+    assert impostor.heard == ["not-the-password"] != [ch.secret("postgres-runbook").reveal()]
 
 
 @needs_a_server
