@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import shlex
 import socket
 from pathlib import Path
@@ -15,6 +16,7 @@ from helpers.core.errors import Unmet
 from helpers.core.shell import script
 
 LOOPBACK = [ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128")]
+_TAKEN = ("postgres", "public", "none", "template0", "template1")
 
 
 def why_none_named(databases):
@@ -22,9 +24,24 @@ def why_none_named(databases):
     return None if databases else "the list is empty"
 
 
+def why_bad_names(databases):
+    """None when each name can be a database's, a role's and part of a secret's; else the first that cannot."""
+    for name in databases:
+        if not re.fullmatch("[a-z0-9-]+", name):
+            return f"{name!r} has others than lower case letters, digits and -"
+        if name in _TAKEN:
+            return f"{name} is PostgreSQL's own: its role would get a password that works from the network"
+    return None
+
+
 def why_too_wide(cidr):
-    """None when a network is not wider than a /16 (or empty), else why not."""
-    return None if not cidr or int(cidr.split("/")[-1]) >= 16 else f"{cidr} holds over 65,536 addresses"
+    """None when a network is not wider than a /16, or in IPv6 than a /48, as one site has it (or empty); else why."""
+    if not cidr:
+        return None
+    network = ipaddress.ip_network(cidr)
+    if network.version == 6:
+        return None if network.prefixlen >= 48 else f"{cidr} is wider than a site's /48"
+    return None if network.prefixlen >= 16 else f"{cidr} holds over 65,536 addresses"
 
 
 def no_databases_but(databases):

@@ -282,3 +282,8 @@ def test_networks_and_names_are_looked_at_before_anything_is_touched():
     assert postgres.why_too_wide("") is None and postgres.why_too_wide("10.1.0.0/16") is None
     assert postgres.why_too_wide("10.0.0.0/8") == "10.0.0.0/8 holds over 65,536 addresses"
     assert postgres.why_none_named(["a"]) is None and postgres.why_none_named([]) == "the list is empty"
+    assert postgres.why_too_wide("fd00::/48") is None
+    assert postgres.why_too_wide("2001::/16") == "2001::/16 is wider than a site's /48"
+    assert postgres.why_bad_names(["runbook", "a-2"]) is None
+    assert postgres.why_bad_names(["a", "label_studio"]).startswith("'label_studio' has others")
+    assert postgres.why_bad_names(["postgres"]).startswith("postgres is PostgreSQL's own")
