@@ -144,7 +144,7 @@ def test_boxes_of_people_are_no_annotations_of_ours(there):
     server.routes["GET", "/api/projects/3/tasks/"][0]["annotations"] = [{"id": 7, "result": [box]}]
     with pytest.raises(Unmet) as e:
         step.probe()
-    assert e.value.expected == "a/1.png is labelled no label"
+    assert e.value.expected == "a/1.png is labelled "
     step.apply()
     assert server.sent("DELETE") == []
     assert server.sent("POST")[-1][1]["result"] == []
