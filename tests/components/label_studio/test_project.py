@@ -32,6 +32,7 @@ def there(known, gateway):
 def test_source_and_labels_are_two_branches_of_repositories():
     assert why_no_pair("master.a", "master.b") is None
     assert why_no_pair("master.a", "master.a") and why_no_pair("a", "master.b") and why_no_pair("a.b.c", "master.b")
+    assert why_no_pair("master.a", "labels.a") == "master.a and labels.a", "remove would delete the source"
 
 
 def test_a_project_is_made_and_one_with_another_config_is_changed(known):
