@@ -38,11 +38,31 @@ def read(client, bucket, key):
         response.release_conn()
 
 
-def directory_is_ours(path):
-    """A probe: the data directory is new, empty, or MinIO's own."""
+def settings_are_ours(path="/etc/default/minio"):
+    """A probe: there are no settings of a MinIO, or the runbook wrote them."""
     return (
-        f'[ -z "$(ls -A {path} 2>/dev/null)" ] || [ "$(stat -c %U {path})" = minio-user ] || '
+        f"[ ! -e {path} ] || head -n 1 {path} | grep -q '^# Written by the runbook, chapter 05' || "
+        f"{{ echo '{path} is there, and not the runbook'\\''s'; exit 1; }}"
+    )
+
+
+def directory_is_ours(path):
+    """A probe: the data directory is new, empty (but for a fresh disk's lost+found), or MinIO's own."""
+    return (
+        f'[ -z "$(ls -A {path} 2>/dev/null | grep -vx lost+found)" ] || [ "$(stat -c %U {path})" = minio-user ] || '
         f"{{ echo '{path} holds files of' $(stat -c %U {path}); exit 1; }}"
+    )
+
+
+def no_buckets_but(buckets, path):
+    """A probe: no bucket but these holds anything. A bucket is a folder of the data directory, server or not."""
+    ours = " ".join(f"! -name {name}" for name in [PROOF_BUCKET, "lost+found", *buckets])
+    return (
+        f"[ -d {path} ] || exit 0\n"
+        f"there=$(find {path} -mindepth 1 -maxdepth 1 -type d ! -name '.*' {ours})\n"
+        "while read -r d; do\n"
+        '  [ -z "$d" ] || [ -z "$(find "$d" -type f -print -quit)" ] || { echo "found: bucket ${d##*/}"; exit 1; }\n'
+        'done <<< "$there"'
     )
 
 
