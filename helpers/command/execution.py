@@ -104,13 +104,11 @@ class Execution:
         return {**os.environ, "RUNBOOK_EVENTS": str(self.events), "RUNBOOK_LOG": str(self.log), "PYTHONPATH": path}
 
     def _watch(self, tell: Callable[[Event], None], over: threading.Event) -> None:
-        passed, last = 0, False
+        reader, last = events.Reader(self.events), False
         while not last:
             last = over.wait(0.2)
-            told = self.told()
-            for event in told[passed:]:
+            for event in reader.new():
                 tell(event)
-            passed = len(told)
 
 
 def _reason(e: Any) -> str:

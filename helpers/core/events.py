@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -26,19 +27,28 @@ class Events:
                 f.write(line + "\n")
 
 
+class Reader:
+    """Reads a file of events bit by bit, each once. A line that is cut off waits until it is whole."""
+
+    def __init__(self, path: str | Path):
+        self._path, self._at = str(path), 0
+
+    def new(self) -> list[dict[str, Any]]:
+        """The events that were written since the last call; none while there is no file."""
+        found: list[dict[str, Any]] = []
+        with contextlib.suppress(FileNotFoundError, ValueError), open(self._path, "rb") as f:
+            f.seek(self._at)
+            for line in f:
+                if not line.endswith(b"\n"):
+                    break
+                found.append(json.loads(line.decode()))
+                self._at += len(line)
+        return found
+
+
 def read(path: str | Path) -> list[dict[str, Any]]:
     """The events written so far; a last line that is cut off (a kill) is left out."""
-    found: list[dict[str, Any]] = []
-    try:
-        with open(str(path)) as f:
-            for line in f:
-                try:
-                    found.append(json.loads(line))
-                except ValueError:
-                    break
-    except FileNotFoundError:
-        pass
-    return found
+    return Reader(path).new()
 
 
 def asked_before(target: str, chapter: str) -> list[str]:
