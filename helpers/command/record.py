@@ -73,7 +73,6 @@ class ChapterRun(BaseModel):
     versions: dict[str, str] = {}
     steps: list[Step] = []
     checks: list[Check] = []
-    probes: list[str] = []
     error: str = ""
     run: str = ""  # the run that this state is from
 

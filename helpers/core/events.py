@@ -8,13 +8,11 @@ import os
 from pathlib import Path
 from typing import Any, Callable
 
-from helpers.core.paths import runs
-
 
 class Events:
     """Appends events. Without RUNBOOK_EVENTS (a chapter run by hand) they go nowhere: the cells show everything.
 
-    kinds: open, artifact, version, step (begin/end), wait, check, verdict, probes.
+    kinds: open, artifact, version, step (begin/end), wait, check, verdict.
     """
 
     def __init__(self, mask: Callable[[str], str]):
@@ -49,12 +47,3 @@ class Reader:
 def read(path: str | Path) -> list[dict[str, Any]]:
     """The events written so far; a last line that is cut off (a kill) is left out."""
     return Reader(path).new()
-
-
-def asked_before(target: str, chapter: str) -> list[str]:
-    """The probes that this chapter asked on this target in the latest run, as the run record has them."""
-    try:
-        record = json.loads((runs() / "latest" / "run.json").read_text())
-        return record["chapters"][chapter]["probes"] if record["target"] == target else []
-    except (OSError, ValueError, LookupError, TypeError):
-        return []

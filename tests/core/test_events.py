@@ -63,19 +63,3 @@ def test_a_look_costs_what_is_new_however_much_was_told(tmp_path):
             f.write(json.dumps({"n": n}) + "\n")
         assert reader.new() == [{"n": n}]
     assert time.monotonic() - start < 1, "to read all of it again takes a tenth of a second each"
-
-
-def test_probes_asked_before_come_from_the_latest_record_of_that_target(runs):
-    assert events.asked_before("local", "minio") == []
-    (runs / "1").mkdir()
-    (runs / "latest").symlink_to("1")
-    for text, found in [
-        ('{"target": "local", "chapters": {"minio": {"probes": ["true"]}}}', ["true"]),
-        ('{"target": "sandbox", "chapters": {"minio": {"probes": ["true"]}}}', []),
-        ('{"target": "local", "chapters": {}}', []),
-        ("[]", []),
-        ("{", []),
-        ('{"target": "local", "chapters": []}', []),
-    ]:
-        (runs / "1" / "run.json").write_text(text)
-        assert events.asked_before("local", "minio") == found, text
