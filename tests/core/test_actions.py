@@ -114,3 +114,42 @@ def test_nothing_is_installed_unverified(sha):
 def test_the_shown_commands_name_no_mirror(served):
     url, sha = served
     assert not any(url in line for line in actions.artifact_file(artifact(url, sha), "/x").shown)
+
+
+# -- a fresh host that is still busy ------------------------------------------------------------------
+
+
+@pytest.fixture
+def busy(tmp_path, monkeypatch):
+    """A function: this program says its first two times that it is busy; returns where it notes its calls."""
+    folder, calls = tmp_path / "bin", tmp_path / "calls"
+    folder.mkdir()
+
+    def program(name, script):
+        (folder / name).write_text("#!/bin/bash\n" + script)
+        (folder / name).chmod(0o755)
+
+    def busy(name, words, code=100):
+        late = f'[ $(grep -c "^{name}$" {calls}) -gt 2 ] || {{ echo "{words}" >&2; exit {code}; }}'
+        program(name, f"[ $1 != list ] || exit 1\necho {name} >> {calls}\n{late}\necho done\n")
+        return calls
+
+    for name, script in (("sleep", ""), ("dpkg", ""), ("flock", 'shift; exec "$@"')):
+        program(name, script)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    return busy
+
+
+UNSEEDED = "error: too early for operation, device not yet seeded or device model not acknowledged"
+
+
+def test_a_snapd_that_is_not_seeded_yet_is_waited_for(busy):
+    calls = busy("snap", UNSEEDED, 1)
+    assert bash(actions.snap("microk8s", "1.20/stable").apply) == (True, "done")
+    assert calls.read_text().split() == ["snap"] * 3
+
+
+def test_another_error_of_snap_is_told_at_once(busy):
+    calls = busy("snap", "error: snap not found", 1)
+    assert bash(actions.snap("microk8s", "1.20/stable").apply) == (False, "error: snap not found")
+    assert calls.read_text().split() == ["snap"]
