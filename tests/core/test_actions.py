@@ -140,7 +140,20 @@ def busy(tmp_path, monkeypatch):
     return busy
 
 
+LISTS = "E: Could not get lock /var/lib/apt/lists/lock. It is held by process 2023 (apt-get)"
 UNSEEDED = "error: too early for operation, device not yet seeded or device model not acknowledged"
+
+
+def test_the_lock_of_apts_lists_is_waited_for(busy):
+    calls = busy("apt-get", LISTS)
+    assert bash(actions.packages(["x"]).apply) == (True, "done\ndone")
+    assert calls.read_text().split() == ["apt-get"] * 4, "three updates and the install"
+
+
+def test_another_error_of_apt_is_told_at_once(busy):
+    calls = busy("apt-get", "E: The repository does not have a Release file.")
+    ok, said = bash(actions.packages(["x"]).apply)
+    assert not ok and said == "E: The repository does not have a Release file." and calls.read_text() == "apt-get\n"
 
 
 def test_a_snapd_that_is_not_seeded_yet_is_waited_for(busy):
