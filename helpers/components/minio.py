@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import io
 import os
+import re
 from pathlib import Path
 
 import urllib3
@@ -19,6 +20,8 @@ from helpers.core.errors import Unmet
 UNIT = Path(__file__).with_name("minio.service").read_text("utf-8")
 #: a bucket of the runbook's own; what install puts there, verify reads
 PROOF_BUCKET, KEPT, KEPT_BYTES = "runbook-proof", "kept.bin", bytes(range(256)) * 64
+
+_SYSTEM = re.compile("(bin|boot|dev|etc|home|lib|lib64|media|mnt|opt|proc|root|run|sbin|snap|srv|sys|tmp|usr|var)")
 
 
 def connect(endpoint, user=None, secret=None, timeout=10):
@@ -38,11 +41,50 @@ def read(client, bucket, key):
         response.release_conn()
 
 
-def directory_is_ours(path):
-    """A probe: the data directory is new, empty, or MinIO's own."""
+def settings_are_ours(path="/etc/default/minio"):
+    """A probe: there are no settings of a MinIO, or the runbook wrote them."""
     return (
-        f'[ -z "$(ls -A {path} 2>/dev/null)" ] || [ "$(stat -c %U {path})" = minio-user ] || '
+        f"[ ! -e {path} ] || head -n 1 {path} | grep -q '^# Written by the runbook, chapter 05' || "
+        f"{{ echo '{path} is there, and not the runbook'\\''s'; exit 1; }}"
+    )
+
+
+def directory_is_ours(path):
+    """A probe: the data directory is new, empty (but for a fresh disk's lost+found), or MinIO's own."""
+    return (
+        f'[ -z "$(ls -A {path} 2>/dev/null | grep -vx lost+found)" ] || [ "$(stat -c %U {path})" = minio-user ] || '
         f"{{ echo '{path} holds files of' $(stat -c %U {path}); exit 1; }}"
+    )
+
+
+def why_bad_directory(path):
+    """None when a path can be a directory of MinIO's own, which remove deletes; else why not."""
+    parts = path.rstrip("/").split("/")
+    if parts[0] or len(parts) < 2 or not all(parts[1:]) or {".", ".."} & set(parts):
+        return f"{path!r} is no absolute path to a directory"
+    return f"{path} is the system's" if len(parts) == 2 and _SYSTEM.fullmatch(parts[1]) else None
+
+
+def remove_directory(path):
+    """A script: the directory goes; of a disk that is mounted there, what is on it."""
+    path = str(path).rstrip("/")
+    return (
+        f"if mountpoint -q {path}; then\n"
+        f"  find {path} -xdev -mindepth 1 ! -path '{path}/lost+found*' -delete\n"
+        f"  chown root:root {path}\n"
+        f"else rm -rf --one-file-system {path}; fi"
+    )
+
+
+def no_buckets_but(buckets, path):
+    """A probe: no bucket but these holds anything. A bucket is a folder of the data directory, server or not."""
+    ours = " ".join(f"! -name {name}" for name in [PROOF_BUCKET, "lost+found", *buckets])
+    return (
+        f"[ -d {path} ] || exit 0\n"
+        f"there=$(find {path} -mindepth 1 -maxdepth 1 -type d ! -name '.*' {ours})\n"
+        "while read -r d; do\n"
+        '  [ -z "$d" ] || [ -z "$(find "$d" -type f -print -quit)" ] || { echo "found: bucket ${d##*/}"; exit 1; }\n'
+        'done <<< "$there"'
     )
 
 

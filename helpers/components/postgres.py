@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import shlex
 import socket
+from pathlib import Path
 
 import psycopg
 
 from helpers.core import actions
 from helpers.core.actions import Action
 from helpers.core.errors import Unmet
+from helpers.core.shell import script
 
 LOOPBACK = [ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128")]
+_TAKEN = ("postgres", "public", "none", "template0", "template1")
 
 
 def why_none_named(databases):
@@ -20,20 +24,29 @@ def why_none_named(databases):
     return None if databases else "the list is empty"
 
 
+def why_bad_names(databases):
+    """None when each name can be a database's, a role's and part of a secret's; else the first that cannot."""
+    for name in databases:
+        if not re.fullmatch("[a-z0-9-]+", name):
+            return f"{name!r} has others than lower case letters, digits and -"
+        if name in _TAKEN:
+            return f"{name} is PostgreSQL's own: its role would get a password that works from the network"
+    return None
+
+
 def why_too_wide(cidr):
-    """None when a network is not wider than a /16 (or empty), else why not."""
-    return None if not cidr or int(cidr.split("/")[-1]) >= 16 else f"{cidr} holds over 65,536 addresses"
+    """None when a network is not wider than a /16, or in IPv6 than a /48, as one site has it (or empty); else why."""
+    if not cidr:
+        return None
+    network = ipaddress.ip_network(cidr)
+    if network.version == 6:
+        return None if network.prefixlen >= 48 else f"{cidr} is wider than a site's /48"
+    return None if network.prefixlen >= 16 else f"{cidr} holds over 65,536 addresses"
 
 
-def no_databases_but(databases, port):
-    """A probe: the server, where there is one, has no databases but these."""
-    known = "|".join(["postgres", *databases])
-    names = psql(port, "select datname from pg_database where not datistemplate")
-    return (
-        'command -v pg_lsclusters >/dev/null || exit 0; [ -n "$(pg_lsclusters -h)" ] || exit 0\n'
-        f"others=$({names} | grep -vxE '{known}' || true)\n"
-        '[ -z "$others" ] || { echo found: $others; exit 1; }'
-    )
+def no_databases_but(databases):
+    """A probe: no cluster of the host has databases but these. A cluster that cannot be asked is a no."""
+    return script(Path(__file__).with_name("postgres_others.sh"), *databases)
 
 
 def psql(port, query):
@@ -197,7 +210,8 @@ class Proofs:
         if self.allowed and mine in ipaddress.ip_network(self.allowed):
             return f"this machine is inside {self.allowed}"
         _refused(
-            lambda: self.db.connect(self.name, host=address, port=self.db.port),
+            # A rule refuses before it asks: whoever answers in the server's place is told no password of ours.
+            lambda: self.db.connect(self.name, "not-the-password", host=address, port=self.db.port),
             "no pg_hba.conf entry",
             "pg_hba.conf rejects",
         )

@@ -38,24 +38,24 @@ class Annotations:
         ours = self._first_of(key)
         if not ours:
             raise Unmet(f"{key} is labelled {label}", "it is not")
-        self.stored(ours[-1])
+        self.stored(max(ours, key=lambda a: a["id"]))
         return f"{key}: {label}"
 
     def _why_not_landed(self):
         self.first_has_landed()  # an error says why not
 
     def _make_first(self):
-        key = self.project.keys()[0]
-        for old in self._first_of(key):
-            self.delete(old)
-        self.add(key, 0)
+        # One more, and the newest counts: what stands there may be a person's.
+        self.add(self.project.keys()[0], 0)
 
     def _first_label(self):
         return chosen(answer(self.project.config, 0))
 
     def _first_of(self, key):
-        """The file's annotations that say the config's first label."""
-        return [a for a in self.project.task(key)["annotations"] if chosen(a["result"]) == self._first_label()]
+        """The file's annotations that say the config's first label; where it has none, those that say nothing."""
+        label = self._first_label()
+        there = self.project.task(key)["annotations"]
+        return [a for a in there if (chosen(a["result"]) == label if label else not a["result"])]
 
     def stored(self, annotation):
         """(key, content) of the object that holds this annotation. Unmet when there is none, or it differs."""

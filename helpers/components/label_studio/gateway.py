@@ -10,8 +10,10 @@ from helpers.core.errors import RunbookError, Unmet
 
 
 def why_no_pair(source, labels):
-    """None when both name a branch and a repository, and not the same one; else what they are."""
-    return None if source.count(".") == labels.count(".") == 1 and source != labels else f"{source} and {labels}"
+    """None when both name a branch, and not of the same repository: remove deletes the labels'. Else what they are."""
+    if source.count(".") == labels.count(".") == 1 and source.split(".")[1] != labels.split(".")[1]:
+        return None
+    return f"{source} and {labels}"
 
 
 class Gateway:

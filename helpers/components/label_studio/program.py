@@ -6,7 +6,7 @@ import hashlib
 import re
 import shlex
 
-from helpers.components.label_studio.layout import SCRIPTS, VENV
+from helpers.components.label_studio.layout import DATA, SCRIPTS, SETTINGS, USER, VENV
 from helpers.core import catalogue
 from helpers.core.actions import Action, packages
 from helpers.core.paths import SETUP
@@ -50,6 +50,10 @@ class Program:
     def can_follow(self):
         """A probe: what is installed is this version, or an older one whose database it can bring up to date."""
         return script(SCRIPTS / "can_follow.sh", VENV, self.version)
+
+    def is_ours(self):
+        """A probe: what an install would empty or write over is new, empty or ours."""
+        return script(SCRIPTS / "is_ours.sh", VENV, SETTINGS, DATA, USER)
 
     def venv_package(self):
         """Action: the package that makes Python's environments. Remove leaves it: other programs may use it."""

@@ -12,7 +12,7 @@ from helpers.components.pachyderm.client import S3, SPACE
 from helpers.components.pachyderm.manifest import HOST_PATH, Manifest, essence, name
 from helpers.core import actions, catalogue, shell
 from helpers.core.actions import Action
-from helpers.core.errors import RunbookError
+from helpers.core.errors import RunbookError, words
 
 HERE = Path(__file__).parent
 CLAIM = "etcd-storage-etcd-0"
@@ -25,6 +25,13 @@ _IMAGES = (
 _STORE = (
     f"microk8s kubectl get deployment pachd -n {SPACE} -o jsonpath="
     "'{.spec.template.spec.containers[0].env[?(@.name==\"STORAGE_BACKEND\")].value}' 2>/dev/null || true"
+)
+# No MicroK8s, no such namespace, or one that is being deleted, which nothing can call back.
+_GONE = (
+    "command -v microk8s >/dev/null || exit 0\n"
+    f"there=$(microk8s kubectl get namespace {SPACE} --ignore-not-found"
+    " -o jsonpath='{.metadata.name} {.metadata.deletionTimestamp}')\n"
+    f"case $there in '' | '{SPACE} '?*) ;; *) exit 1 ;; esac"
 )
 _LEFT = (
     "microk8s kubectl get namespace,clusterrole,clusterrolebinding -o name 2>/dev/null"
@@ -62,11 +69,11 @@ class Deployment:
         return None if there == self.store else f"its data lie in {there}"
 
     def why_data_of_others(self, ours):
-        """None unless there are repositories beside ours. A pachd that does not answer cannot be asked."""
+        """None unless there are repositories beside ours, or may be: a pachd that does not answer cannot be asked."""
         try:
             extra = sorted(set(self.pach.repositories()) - set(ours))
-        except Exception:  # not deployed, or half deployed: nothing can be asked, and remove has to work
-            return None
+        except Exception as e:  # of several libraries: it is not there, or nobody knows what it holds
+            return None if self.ch.host.ask(_GONE).ok else "it cannot be asked: " + words(e, 200)
         return "repositories that this chapter did not make: " + ", ".join(extra) if extra else None
 
     # What the chapter makes so.

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from helpers.core.actions import Action
+from helpers.core.errors import RunbookError
 
 BRANCH = "master"
+#: the description of our commits, by which one that was cut off is known as ours
+_OURS = "the runbook's pictures"
 
 
 class Repositories:
@@ -46,21 +49,39 @@ class Repositories:
         return [path for path in files if found.get(path) != files[path]]
 
     def put(self, repo, files, delete=()):
-        """Put files on master, and delete others, in one commit; returns it. A commit that was cut off is dropped."""
-        if self.why_unfinished(repo):
-            self.client.delete_commit(self.head(repo))
-        with self.client.commit(repo, BRANCH) as commit, self.client.put_file_client() as put:
+        """Put files on master, and delete others, in one commit; returns it. A commit of ours that was cut off is
+        dropped; somebody else's, who may be at work on it, is a RunbookError.
+        """
+        self._drop_unfinished(repo)
+        with self.client.commit(repo, BRANCH, description=_OURS) as commit, self.client.put_file_client() as put:
             for path, content in files.items():
                 put.put_file_from_bytes(commit, "/" + path, content, overwrite_index=0)
             for path in delete:
                 put.delete_file(commit, "/" + path)
         return commit
 
+    def _drop_unfinished(self, repo):
+        commit = self._unfinished(repo)
+        if commit is None:
+            return
+        if commit.description != _OURS:
+            raise RunbookError(
+                f"put files into the repository {repo}",
+                saw=f"{commit.commit.id} was begun by somebody and is not finished",
+                do=f"Let them finish, or end it: pachctl finish commit {repo}@{BRANCH} "
+                f"(or pachctl delete commit {repo}@{commit.commit.id}, with what is in it)",
+            )
+        self.client.delete_commit((repo, commit.commit.id))
+
     def why_unfinished(self, repo):
         """Why nothing can be read or written: the newest commit was begun and never ended. None otherwise."""
+        return f"the newest commit of {repo} was begun and never finished" if self._unfinished(repo) else None
+
+    def _unfinished(self, repo):
+        """The CommitInfo of the newest commit on master, while it is open; else None."""
         for last in self.client.list_commit(repo, to_commit=(repo, BRANCH), number=1) if self.has_head(repo) else ():
             if not last.finished.seconds:
-                return f"the newest commit of {repo} was begun and never finished"
+                return last
         return None
 
     def head(self, repo):

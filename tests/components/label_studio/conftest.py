@@ -62,14 +62,26 @@ class Server:
     def __init__(self):
         self.good, self.handed, self.revoked, self.password = set(), 0, False, ""
         self.routes, self.asked = {}, []
+        self.sign_up_is_open, self.accounts = False, []
 
     def answer(self, method, path, headers, body):
         if path == "/user/login/":
             right = urllib.parse.parse_qs(body.decode()).get("password") == [self.password]
             let_in = {"Location": "/projects/", "Set-Cookie": "sessionid=ours; Path=/"}
             return (302, let_in, b"") if method == "POST" and right else (200, {}, b"a form")
+        if path == "/user/signup/":
+            return self._sign_up(urllib.parse.parse_qs(body.decode())), {}, b""
         status, content = self._api(method, path, headers, json.loads(body or b"null"))
         return status, {"Content-Type": "application/json"}, json.dumps(content).encode()
+
+    def _sign_up(self, form):
+        """As Label Studio does: first whether anybody may, then whether the form is whole."""
+        if not self.sign_up_is_open:
+            return 403
+        if "email" in form and "password" in form:
+            self.accounts.append(form["email"])
+            return 302
+        return 200
 
     def _api(self, method, path, headers, content):
         if path == "/api/token/refresh/":

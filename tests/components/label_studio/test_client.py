@@ -102,3 +102,12 @@ def test_a_new_personal_token_takes_the_place_of_the_old_one(make, enabled, swit
     sent = [content for path, content in ls.server.sent("POST") if path == "/api/jwt/settings"]
     assert [content["legacy_api_tokens_enabled"] for content in sent] == switched
     assert all(content["api_token_ttl_days"] == 30 for content in sent), "its other settings stay"
+
+
+def test_a_sign_up_that_is_open_is_told_and_no_account_is_made(make):
+    ls = make()
+    prove(ls).strangers_cannot_sign_up()
+    ls.server.sign_up_is_open = True
+    with pytest.raises(Unmet) as e:
+        prove(ls).strangers_cannot_sign_up()
+    assert e.value.expected == "403 for a stranger's sign-up" and ls.server.accounts == []

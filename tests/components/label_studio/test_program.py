@@ -1,5 +1,7 @@
 """Which version a host's Python runs, the list of packages, and the scripts that install it and ask for it."""
 
+import os
+import pwd
 import re
 
 import pytest
@@ -61,6 +63,43 @@ def test_only_a_database_that_can_be_brought_up_to_date_is_followed(on_host, tmp
     code, said = on_host("can_follow.sh", tmp_path / "venv", wanted)
     assert (code == 0) is follows
     assert said == ("" if follows else f"Label Studio {there} is there, and {wanted} cannot use its database\n")
+
+
+WHO = pwd.getpwuid(os.getuid()).pw_name
+OURS = "# Written by the runbook, chapter 10. Changes made here are undone by the next install.\n"
+
+
+@pytest.mark.parametrize(
+    "files, user, other",
+    [
+        ({}, "-", None),
+        ({"venv/bin/python": "", "venv/lib/x": "", "venv/pyvenv.cfg": "", "venv/.uv/bin/uv": ""}, "-", None),
+        ({"venv/installed": "0" * 64 + "\n", "venv/data_file": ""}, "-", None),
+        ({"venv/requirements.txt": "# Label Studio 1.0.1 and what it needs, for\n", "venv/data_file": ""}, "-", None),
+        ({"settings": OURS, "data/label_studio.sqlite3": ""}, WHO, None),
+        ({"data/lost+found/": ""}, "-", None),
+        ({"venv/docker-compose.yml": "", "venv/mydata/label_studio.sqlite3": ""}, "-", "venv/docker-compose.yml"),
+        ({"venv/pyvenv.cfg": "", "venv/mydata/label_studio.sqlite3": ""}, "-", "venv/mydata"),
+        ({"venv/requirements.txt": "django\n", "venv/manage.py": ""}, "-", "venv/manage.py"),
+        ({"settings": "PORT=80\n"}, "-", "settings"),
+        ({"data/mine.sqlite3": ""}, "label-studio", "data/mine.sqlite3"),
+    ],
+)
+def test_what_is_not_ours_is_neither_emptied_nor_written_over(on_host, tmp_path, files, user, other):
+    for name, content in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.mkdir() if name.endswith("/") else path.write_text(content)
+    code, said = on_host("is_ours.sh", tmp_path / "venv", tmp_path / "settings", tmp_path / "data", user)
+    expected = (0, "") if other is None else (1, f"{tmp_path}/{other} is there, and not the runbook's\n")
+    assert (code, said) == expected
+
+
+def test_an_install_leaves_what_is_known_as_ours(install, on_host, tmp_path):
+    ask = ("is_ours.sh", tmp_path / "venv", tmp_path / "no-settings", tmp_path / "no-data", "-")
+    install("uv==1", PIP_BROKEN="yes")
+    (tmp_path / "venv/requirements.txt").write_text("")
+    assert on_host(*ask) == (0, ""), "it was cut off"
 
 
 def test_an_install_that_is_not_whole_is_no_install(on_host, tmp_path):

@@ -32,6 +32,7 @@ def there(known, gateway):
 def test_source_and_labels_are_two_branches_of_repositories():
     assert why_no_pair("master.a", "master.b") is None
     assert why_no_pair("master.a", "master.a") and why_no_pair("a", "master.b") and why_no_pair("a.b.c", "master.b")
+    assert why_no_pair("master.a", "labels.a") == "master.a and labels.a", "remove would delete the source"
 
 
 def test_a_project_is_made_and_one_with_another_config_is_changed(known):
@@ -127,9 +128,27 @@ def test_the_first_annotation_is_made_anew_and_looked_for_in_the_repository(ther
     with pytest.raises(Unmet) as e:
         step.probe()
     assert e.value.saw.startswith("another in 21: ")
-    server.routes["DELETE", "/api/annotations/21/"] = {}
     step.apply()
-    assert server.sent("DELETE") == [("/api/annotations/21/", None)], "its forerunner goes"
+    newest = dict(server.sent("POST")[-1][1], id=22, task=11)
+    server.routes["GET", "/api/projects/3/tasks/"][0]["annotations"] = [newest, made]
+    stored["22"] = json.dumps(newest).encode()
+    assert step.probe() is None and server.sent("DELETE") == [], "its forerunner stays, and the newest counts"
+
+
+def test_boxes_of_people_are_no_annotations_of_ours(there):
+    there.config = (
+        '<View><Image name="i" value="$image"/><RectangleLabels name="b" toName="i"><Label value="Bag"/>'
+        "</RectangleLabels></View>"
+    )
+    server, step = there.ls.server, Annotations(there).first()
+    box = {"from_name": "b", "to_name": "i", "type": "rectanglelabels", "value": {"rectanglelabels": ["Bag"]}}
+    server.routes["GET", "/api/projects/3/tasks/"][0]["annotations"] = [{"id": 7, "result": [box]}]
+    with pytest.raises(Unmet) as e:
+        step.probe()
+    assert e.value.expected == "a/1.png is labelled "
+    step.apply()
+    assert server.sent("DELETE") == []
+    assert server.sent("POST")[-1][1]["result"] == []
 
 
 @pytest.mark.parametrize(

@@ -137,6 +137,58 @@ def test_the_directory_may_be_new_empty_or_minios_own(chapter, tmp_path):
     assert not ok and said == f"{folder} holds files of {folder.owner()}"
 
 
+def test_a_fresh_disk_is_empty(chapter, tmp_path):
+    chapter.host.connect()
+    (tmp_path / "disk" / "lost+found").mkdir(parents=True)
+    assert chapter.host.ask(minio.directory_is_ours(tmp_path / "disk")).ok
+
+
+def test_a_data_directory_is_an_absolute_path_and_not_the_systems():
+    for path in ("/srv/minio", "/srv/minio/", "/data"):
+        assert minio.why_bad_directory(path) is None
+    for path in ("", "/", "//", "srv/minio", "/srv/../etc", "/srv//minio", "/srv", "/var/"):
+        assert minio.why_bad_directory(path)
+
+
+def test_remove_empties_a_disk_that_is_mounted_and_takes_a_directory_away(chapter, tmp_path):
+    chapter.host.connect()
+    for name in ("disk/lost+found", "disk/detai/a", "folder/detai"):
+        (tmp_path / name).mkdir(parents=True)
+    mounted = f"mountpoint() {{ [ $2 = {tmp_path}/disk ]; }}; chown() {{ echo $*; }}\n"
+    said = chapter.host.run(mounted + minio.remove_directory(tmp_path / "disk")).out
+    assert [p.name for p in (tmp_path / "disk").iterdir()] == ["lost+found"] and said.split() == [
+        "root:root",
+        str(tmp_path / "disk"),
+    ]
+    chapter.host.run(mounted + minio.remove_directory(tmp_path / "folder"))
+    chapter.host.run(mounted + minio.remove_directory(tmp_path / "not-there"))
+    assert not (tmp_path / "folder").exists()
+
+
+def test_settings_that_the_runbook_did_not_write_are_anothers(chapter, tmp_path):
+    chapter.host.connect()
+    path = tmp_path / "minio"
+    assert chapter.host.ask(minio.settings_are_ours(path)).ok
+    path.write_text("# Written by the runbook, chapter 05. Changes made here are undone by the next install.\nA=1\n")
+    assert chapter.host.ask(minio.settings_are_ours(path)).ok
+    path.write_text('MINIO_VOLUMES="/data"\n# Written by the runbook, chapter 05\n')
+    assert chapter.host.ask(minio.settings_are_ours(path)) == (False, f"{path} is there, and not the runbook's")
+
+
+def test_buckets_of_others_are_seen_in_the_data_directory(chapter, tmp_path):
+    chapter.host.connect()
+    probe = minio.no_buckets_but(["detai", "models"], tmp_path / "data")
+    assert chapter.host.ask(probe).ok, "there is none"
+    for name in ("detai/a/1", "runbook-proof/kept.bin", ".minio.sys/config", "lost+found/x"):
+        (tmp_path / "data" / name).parent.mkdir(parents=True)
+        (tmp_path / "data" / name).write_text("")
+    (tmp_path / "data" / "empty").mkdir()
+    assert chapter.host.ask(probe).ok
+    (tmp_path / "data" / "backups" / "2021").mkdir(parents=True)
+    (tmp_path / "data" / "backups" / "2021" / "all.tar").write_text("")
+    assert chapter.host.ask(probe) == (False, "found: bucket backups")
+
+
 def test_the_unit_is_a_whole_one():
     lines = minio.UNIT.splitlines()
     assert lines[0] == "[Unit]" and "User=minio-user" in lines and minio.UNIT.endswith("multi-user.target\n")

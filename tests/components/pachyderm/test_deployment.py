@@ -109,8 +109,21 @@ def test_a_repository_that_the_chapter_did_not_make_keeps_remove_from_it(made):
     found.pach.repositories = lambda: ["fmnist", "mine", "outline"]
     assert found.why_data_of_others(["fmnist", "outline"]) == "repositories that this chapter did not make: mine"
     assert found.why_data_of_others(["fmnist", "outline", "mine"]) is None
-    del found.pach.repositories
-    assert made(lambda script, stdin: (1, "", "no such service")).why_data_of_others([]) is None
+
+
+def test_a_pachd_that_cannot_be_asked_stops_remove_unless_its_namespace_is_gone(made, bash):
+    def without_pachd(microk8s):
+        def answer(script, stdin):
+            code, said = bash(script, microk8s)
+            return (code, "", said) if code else said
+
+        return made(answer).why_data_of_others([])
+
+    service = "case $* in *service*) echo 'no such service' >&2; exit 1;; esac\n"
+    assert without_pachd(service + "echo -n 'pachyderm '").startswith("it cannot be asked: ")
+    assert without_pachd("echo 'the server is away' >&2; exit 1\n").startswith("it cannot be asked: ")
+    assert without_pachd(service) is None, "no such namespace"
+    assert without_pachd(service + "echo -n 'pachyderm 2021-06-01T00:00:00Z'") is None, "an earlier remove was cut off"
 
 
 # The scripts run here, with a function in the place of microk8s.

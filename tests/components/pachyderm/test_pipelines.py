@@ -7,6 +7,7 @@ import json
 import pachd
 import pytest
 import stand_in
+from google.protobuf.empty_pb2 import Empty
 from pachd import pfs, pipeline_info, pps
 
 from helpers.components.pachyderm import dataset, pipelines
@@ -234,3 +235,21 @@ def test_the_pipelines_code_draws_the_outlines_that_the_check_draws(specs, tmp_p
     assert (tmp_path / "census" / "census.csv").read_text().splitlines()[:2] == ["0_T-shirt_top,6", "1_Trouser,6"]
     for path, content in dataset.files().items():
         assert dataset.pixels((tmp_path / "outline" / path).read_bytes()) == dataset.outline(dataset.pixels(content))
+
+
+@pytest.mark.parametrize("description, goes", [("", False), ("my upload", False), ("the runbook's pictures", True)])
+def test_only_an_open_commit_of_ours_is_dropped(cluster, description, goes):
+    deleted, begun = [], []
+
+    def start(request):
+        begun.append(request.description)
+        raise ValueError("no further")
+
+    last = pfs.CommitInfo(commit=commit("open"), description=description)
+    calls = {"DeleteCommit": lambda request: deleted.append(request.commit.id) or Empty(), "StartCommit": start}
+    repos = cluster(**dict(pachd.holding({"fmnist": {}}), ListCommitStream=[last], **calls)).repos
+    assert "never finished" in repos.why_unfinished("fmnist")
+    with pytest.raises(RunbookError) as e:
+        repos.put("fmnist", {"a": b"1"})
+    assert deleted == (["open"] if goes else []) and begun == (["the runbook's pictures"] if goes else [])
+    assert goes or e.value.saw == "open was begun by somebody and is not finished"

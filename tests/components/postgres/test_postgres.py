@@ -2,9 +2,12 @@
 
 import ipaddress
 import os
+import shlex
 import shutil
+import socketserver
 import subprocess
 import tempfile
+import threading
 from pathlib import Path
 
 import psycopg
@@ -149,6 +152,38 @@ def test_rows_come_back_and_a_wrong_password_does_not_get_in(made, server):
         server.rules(kept)
 
 
+class _Impostor(socketserver.StreamRequestHandler):
+    """Speaks as much of the protocol as it takes to ask for the password in clear."""
+
+    def _message(self):
+        return self.rfile.read(int.from_bytes(self.rfile.read(4), "big") - 4)
+
+    def handle(self):
+        start = self._message()
+        while start[:2] == b"\x04\xd2":  # it wants TLS or GSSAPI
+            self.wfile.write(b"N")
+            start = self._message()
+        if not start:
+            return
+        self.wfile.write(b"R" + (8).to_bytes(4, "big") + (3).to_bytes(4, "big"))
+        if self.rfile.read(1):
+            self.server.heard.append(self._message().rstrip(b"\0").decode())
+        error = b"SFATAL\0C28000\0Mno pg_hba.conf entry for you\0\0"
+        self.wfile.write(b"E" + (len(error) + 4).to_bytes(4, "big") + error)
+
+
+def test_whoever_answers_at_the_hosts_address_is_told_no_password(monkeypatch, own_home):
+    ch = stand_in.chapter(monkeypatch, "postgres", lambda script, stdin: "", "install")
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Impostor) as impostor:
+        impostor.heard, impostor.daemon_threads = [], True
+        threading.Thread(target=impostor.serve_forever, daemon=True).start()
+        assert (
+            Proofs(Postgres(ch, impostor.server_address[1]), "runbook", "").outside_is_refused() == "refused by pg_hba"
+        )
+        impostor.shutdown()
+    assert impostor.heard == ["not-the-password"] != [ch.secret("postgres-runbook").reveal()]
+
+
 @needs_a_server
 def test_one_password_as_md5_is_told(made, server):
     made.passwords_are_scram()
@@ -176,13 +211,52 @@ def test_the_rules_of_the_server_are_read_and_those_that_it_cannot_read_are_told
         server.rules(kept)
 
 
+def _with(clusters, probe):
+    """The probe where pg_lsclusters prints this, or is not there (None)."""
+    if clusters is None:
+        return "command() { return 1; }\n" + probe
+    return f"pg_lsclusters() {{ printf '%s\\n' {shlex.quote(clusters)}; }}\n" + probe
+
+
+@pytest.fixture
+def clusters(server):
+    """The line of pg_lsclusters that is the tests' own server's."""
+    return f"15 tried {server.port} online postgres {server.data} /log"
+
+
 @needs_a_server
-def test_databases_of_others_are_seen(db, made):
-    others = postgres.no_databases_but(["mine"], db.port)
-    cluster = "pg_lsclusters() { echo 15 main; }\n"
-    assert db.ch.host.ask(cluster + others) == (False, "found: tried")
-    assert db.ch.host.ask(cluster + postgres.no_databases_but(["mine", "tried"], db.port)).ok
-    assert db.ch.host.ask("pg_lsclusters() { true; }\n" + others).ok, "no cluster, no databases"
+def test_databases_of_others_are_seen_in_every_cluster(db, made, clusters):
+    ask = db.ch.host.ask
+    assert ask(_with(clusters, postgres.no_databases_but(["mine"]))) == (False, "found: tried")
+    assert (
+        ask(_with("14 gone 1 down postgres /no/such /log\n" + clusters, postgres.no_databases_but(["mine"])))[0]
+        is False
+    )
+    assert ask(_with(clusters, postgres.no_databases_but(["mine", "tried"]))).ok
+    assert ask(_with(clusters, postgres.no_databases_but(["t.ied"]))) == (False, "found: tried"), "no pattern"
+    assert ask(_with("", postgres.no_databases_but(["mine"]))).ok, "no cluster, no databases"
+
+
+@needs_a_server
+def test_tables_in_the_database_postgres_are_somebodys_data(db, made, server, clusters):
+    server.sql("create table orders ()")
+    try:
+        ok, said = db.ch.host.ask(_with(clusters, postgres.no_databases_but(["tried"])))
+        assert not ok and said == "found: tables in the database postgres"
+    finally:
+        server.sql("drop table orders")
+
+
+@needs_a_server
+def test_a_cluster_that_cannot_be_asked_stops_remove_unless_remove_took_it_down(db, server, clusters):
+    ask, probe = db.ch.host.ask, postgres.no_databases_but(["tried"])
+    shut = clusters.replace(f" {server.port} ", f" {free_port()} ")
+    ok, said = ask(_with(shut, probe))
+    assert not ok and "the cluster 15 tried cannot be asked on port" in said and said.endswith("it is online")
+    assert ask(_with(shut.replace("online", "down"), probe)).ok, "it has no pg_hba.conf in /etc"
+    assert ask(_with(shut.replace(str(server.data), "/no/such"), probe)).ok, "its data are gone"
+    assert not ask(_with("15 tried 1 down <unknown>", probe)).ok
+    assert not ask("pg_lsclusters() { return 1; }\n" + probe).ok
 
 
 @pytest.mark.parametrize(
@@ -208,3 +282,8 @@ def test_networks_and_names_are_looked_at_before_anything_is_touched():
     assert postgres.why_too_wide("") is None and postgres.why_too_wide("10.1.0.0/16") is None
     assert postgres.why_too_wide("10.0.0.0/8") == "10.0.0.0/8 holds over 65,536 addresses"
     assert postgres.why_none_named(["a"]) is None and postgres.why_none_named([]) == "the list is empty"
+    assert postgres.why_too_wide("fd00::/48") is None
+    assert postgres.why_too_wide("2001::/16") == "2001::/16 is wider than a site's /48"
+    assert postgres.why_bad_names(["runbook", "a-2"]) is None
+    assert postgres.why_bad_names(["a", "label_studio"]).startswith("'label_studio' has others")
+    assert postgres.why_bad_names(["postgres"]).startswith("postgres is PostgreSQL's own")
