@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from helpers.command import record
-from helpers.command.pages import when
+from helpers.command.pages import literal, when
 from helpers.command.progress import checks_held
 from helpers.command.record import ArtifactUse, ChapterRun, Run
 
@@ -102,7 +102,7 @@ def last_run(c: ChapterRun | None, run: Run | None) -> str:
 
 def _failure(c: ChapterRun, run: Run) -> str:
     reason = re.sub("^error +((install|verify|remove): )?", "", c.reason or "no reason is known")
-    reason = reason.rstrip(".").replace("`", "'")
+    reason = literal(reason.rstrip("."))
     mode = c.parameters.get("mode", run.mode)
     state = c.state.capitalize()
     return f"**{state}** on `{run.target}` in mode {mode}: {reason}. [Status](../book/status.md) has the rest."
@@ -114,4 +114,4 @@ def _held(c: ChapterRun) -> str:
 
 
 def _stands_in(a: ArtifactUse) -> str:
-    return f"{a.name}: {a.fidelity if a.program in ('', a.name) else f'{a.program} stands in, {a.fidelity}'}"
+    return f"{a.name}: {a.fidelity if a.program in ('', a.name) else f'{literal(a.program)} stands in, {a.fidelity}'}"

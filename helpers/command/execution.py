@@ -13,26 +13,31 @@ from pathlib import Path
 from typing import Any
 
 from helpers.core import events
-from helpers.core.errors import MARK
+from helpers.core.errors import MARK, RunbookError
 from helpers.core.notebooks import Notebook
 from helpers.core.paths import REPO
+from helpers.core.secrets import Masker, SecretStore
+from helpers.core.target import Target
 
 Event = dict[str, Any]
+Mask = Callable[[str], str]
 
 
 @functools.cache
 def _papermill() -> Any:
     """papermill with an engine of ours. Its import takes more than a second: bad input is refused before that."""
     papermill, clients, engines = map(import_module, ("papermill", "papermill.clientwrap", "papermill.engines"))
+    client_class = _masking(clients.PapermillNotebookClient)
 
-    def execute(_: type, book: Any, kernel_name: str, env: dict[str, str], holds: list[Any], **_other: Any) -> Any:
-        client = clients.PapermillNotebookClient(
+    def execute(_: type, book: Any, kernel_name: str, env: dict[str, str], holds: list[Any], **other: Any) -> Any:
+        client = client_class(
             book,
             kernel_name=kernel_name,
             startup_timeout=60,
             timeout=None,
             extra_arguments=["--log-level=50"],  # a kernel's own chatter is no news
         )
+        client.mask = other["mask"]
         holds.append(client)
         return client.execute(env=env)
 
@@ -41,6 +46,26 @@ def _papermill() -> Any:
     logging.getLogger("papermill").setLevel(logging.ERROR)
     engines.papermill_engines.register("runbook", engine)
     return papermill
+
+
+def _masking(client: Any) -> Any:
+    """The class of papermill's client, masking what cells show before it is kept anywhere."""
+
+    class Client(client):
+        mask: Mask
+
+        def process_message(self, msg: Event, *where: Any) -> Any:
+            return super().process_message({**msg, "content": _masked(msg["content"], self.mask)}, *where)
+
+    return Client
+
+
+def _masked(value: Any, mask: Mask) -> Any:
+    if isinstance(value, dict):
+        return type(value)({key: _masked(item, mask) for key, item in value.items()})
+    if isinstance(value, list):
+        return [_masked(item, mask) for item in value]
+    return mask(value) if isinstance(value, str) else value
 
 
 class Execution:
@@ -57,6 +82,7 @@ class Execution:
         self.log = folder / "logs" / f"{stem}.log"
         self.events = folder / "logs" / f"{name}.events"
         self._clients: list[Any] = []
+        self._masker = Masker()
 
     def run(self, tell: Callable[[Event], None]) -> str:
         """Run it to its end. Returns why it failed, "" when it did not. tell: gets each event as it comes."""
@@ -64,7 +90,7 @@ class Execution:
         watcher = threading.Thread(target=self._watch, args=(tell, over), daemon=True)
         watcher.start()
         try:
-            return self._run()
+            return self._mask(self._run())
         finally:
             over.set()
             watcher.join()
@@ -92,6 +118,7 @@ class Execution:
                 progress_bar=False,
                 env=self._environment(),
                 holds=self._clients,
+                mask=self._mask,
             )
         except papermill.PapermillExecutionError as e:
             return _reason(e)
@@ -99,18 +126,23 @@ class Execution:
             return "the notebook's kernel ended: {}: {}".format(type(e).__name__, str(e).split("\n")[0])
         return ""
 
+    def _mask(self, text: str) -> str:
+        """Without any secret of the target: those of now, and those that were there before."""
+        with contextlib.suppress(RunbookError, OSError):
+            for value in SecretStore(Target.parse(self.parameters["target"]).slug).values():
+                self._masker.add(value)
+        return self._masker.mask(text)
+
     def _environment(self) -> dict[str, str]:
         path = os.pathsep.join(filter(None, [str(REPO), os.environ.get("PYTHONPATH")]))
         return {**os.environ, "RUNBOOK_EVENTS": str(self.events), "RUNBOOK_LOG": str(self.log), "PYTHONPATH": path}
 
     def _watch(self, tell: Callable[[Event], None], over: threading.Event) -> None:
-        passed, last = 0, False
+        reader, last = events.Reader(self.events), False
         while not last:
             last = over.wait(0.2)
-            told = self.told()
-            for event in told[passed:]:
+            for event in reader.new():
                 tell(event)
-            passed = len(told)
 
 
 def _reason(e: Any) -> str:

@@ -59,6 +59,11 @@ def _table(headers: list[str], rows: Iterable[Iterable[object]]) -> str:
     return _rows([headers, ["---"] * len(headers), *rows]) + "\n"
 
 
+def literal(text: str) -> str:
+    """A text of a server's or a program's as Markdown that shows it as it is, on one line: no tag, no link, no role."""
+    return re.sub(r"([\\`*_{}\[\]<>$&#~|@!^])", r"\\\1", " ".join(text.split()))
+
+
 def when(time: str) -> str:
     """An ISO 8601 time in UTC, as people write it."""
     return time[:16].replace("T", " ") if time else ""
@@ -143,7 +148,7 @@ def status(run: Run | None, known: Known) -> str:
     ran = [(n, run.chapters[n.id]) for n in known.values() if n.id in run.chapters]
     failing = [row for n, c in ran for row in _failing(n, c)]
     used = [
-        [a.name, a.version, a.origin, a.fidelity, "" if a.program == a.name else a.program]
+        [a.name, *map(literal, (a.version, a.origin, a.fidelity, "" if a.program == a.name else a.program))]
         for _, c in ran
         for a in c.artifacts
     ]
@@ -173,8 +178,8 @@ def _status_line(run: Run) -> str:
 
 
 def _failing(n: Notebook, c: ChapterRun) -> list[list[str]]:
-    checks = [[n.label, check.title, check.seen] for check in c.checks if check.state == "failed"]
-    return checks + [[n.label, step.title, step.note] for step in c.steps if step.state == "failed"]
+    checks = [[n.label, literal(check.title), literal(check.seen)] for check in c.checks if check.state == "failed"]
+    return checks + [[n.label, literal(step.title), literal(step.note)] for step in c.steps if step.state == "failed"]
 
 
 def _chapters_table(run: Run, known: Known) -> str:
@@ -199,7 +204,7 @@ def _state(c: ChapterRun) -> str:
 def _version(name: str, found: str) -> str:
     """What a program says of itself, without its own name said twice."""
     said = re.sub(rf"^({re.escape(name)} )?version ", "", found)
-    return f"{name} {said}" if said else name
+    return literal(f"{name} {said}" if said else name)
 
 
 # -- fidelity ----------------------------------------------------------------------------------------

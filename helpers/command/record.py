@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import json
 import os
 from pathlib import Path
 from typing import Any, cast
 
+import click
 from pydantic import BaseModel, ValidationError
 
 from helpers.core.errors import BadInput, RunbookError
+from helpers.core.files import write_whole
 from helpers.core.paths import runs
 
 FORMAT = 1
@@ -70,7 +73,6 @@ class ChapterRun(BaseModel):
     versions: dict[str, str] = {}
     steps: list[Step] = []
     checks: list[Check] = []
-    probes: list[str] = []
     error: str = ""
     run: str = ""  # the run that this state is from
 
@@ -115,9 +117,7 @@ class Run(BaseModel):
 
     def save(self) -> None:
         """Write run.json whole or not at all."""
-        part = self.folder / "run.json.part"
-        part.write_text(json.dumps(self.model_dump(), indent=1, ensure_ascii=False))
-        os.replace(part, self.folder / "run.json")
+        write_whole(self.folder / "run.json", json.dumps(self.model_dump(), indent=1, ensure_ascii=False), 0o644)
 
     def publish(self) -> None:
         """Make this run runs/latest."""
@@ -147,8 +147,12 @@ def new(target: str, mode: str) -> Run:
     raise RunbookError("make a folder for the run", saw=str(runs()), do="Remove old runs.")
 
 
+class Unreadable(BadInput):
+    """A record that was cut off, or is none."""
+
+
 def read(folder: Path) -> Run:
-    """The record in a run's folder. BadInput when it is unreadable or of a newer format."""
+    """The record in a run's folder. Unreadable when it is so, BadInput when it is of a newer format."""
     path = folder / "run.json"
     try:
         content = json.loads(path.read_text())
@@ -163,7 +167,7 @@ def read(folder: Path) -> Run:
             )
         return Run(**fields)
     except (ValueError, ValidationError, OSError) as e:
-        raise BadInput(
+        raise Unreadable(
             f"read the run record {path}",
             saw=str(e).split("\n")[0],
             do=f"Move {folder} away; the next run writes a new record.",
@@ -171,7 +175,10 @@ def read(folder: Path) -> Run:
 
 
 def latest(target: str | None = None) -> Run | None:
-    """The latest published record, of that target when one is given; None when there is none."""
+    """The latest published record, of that target when one is given; None when there is none.
+
+    Where older ones have to be looked through, those that are unreadable are left out, with a warning.
+    """
     link = runs() / "latest"
     if link.exists():
         run = read(link.resolve())
@@ -180,8 +187,19 @@ def latest(target: str | None = None) -> Run | None:
     if target is None or not runs().is_dir():
         return None
     for folder in sorted((p for p in runs().iterdir() if p.is_dir() and not p.is_symlink()), reverse=True):
-        if (folder / "run.json").exists():
-            found = read(folder)
-            if found.target == target and found.mode != "plan" and found.state != "running":
-                return found
+        found = _old(folder) if (folder / "run.json").exists() else None
+        if found and found.target == target and found.mode != "plan" and found.state != "running":
+            return found
     return None
+
+
+@functools.cache  # one warning for each
+def _unreadable(folder: Path, why: str) -> None:
+    click.echo(f"{folder / 'run.json'} is unreadable ({why}): it is left out. Move {folder} away.", err=True)
+
+
+def _old(folder: Path) -> Run | None:
+    try:
+        return read(folder)
+    except Unreadable as e:
+        return _unreadable(folder, e.saw or "")

@@ -89,7 +89,7 @@ class Runner:
             fresh = ChapterRun(
                 id=n.id, number=n.number, title=n.title, run=self.current.id, parameters=self.plan.parameters[n.id]
             )
-            for kept in ("notebook", "verify_notebook", "verified", "probes") if old else ():
+            for kept in ("notebook", "verify_notebook", "verified") if old else ():
                 setattr(fresh, kept, getattr(old, kept))
             self.current.chapters[n.id] = fresh
 
@@ -262,8 +262,6 @@ def fill(c: ChapterRun, told: list[Event]) -> None:
             c.artifacts.append(record.ArtifactUse(**texts))
         elif e["kind"] == "version":
             c.versions[e["name"]] = e["version"]
-        elif e["kind"] == "probes":
-            c.probes = e["scripts"]
 
 
 def check_reachable(target: str) -> Host:

@@ -94,13 +94,12 @@ def packages(
     that the packages made and a purge leaves behind.
     """
     apt = _script("apt")
-    update = "flock /run/lock/runbook-apt apt-get -qy update"
     users_go = "\n".join(f"! id {u} >/dev/null 2>&1 || userdel {u}" for u in map(shlex.quote, users))
     left = [f"[ ! -e {shlex.quote(p)} ]" for p in paths] + [f"! id {shlex.quote(u)} >/dev/null 2>&1" for u in users]
     return Action(
         "apt-get install " + _words(names),
         _script("packages_are", "there", *names),
-        f"{apt}\n{update}\napt --no-install-recommends install {_words(names)}",
+        f"{apt}\nupdate\napt --no-install-recommends install {_words(names)}",
         f"{apt}\napt purge {_words(purge or names)}\napt autoremove --purge\n"
         f"rm -rf --one-file-system {_words(paths)}\n{users_go}",
         "\n".join([_script("packages_are", "gone", *names), *left]),

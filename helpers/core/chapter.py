@@ -19,7 +19,7 @@ from typing import (
     Union,
 )
 
-from helpers.core import actions, events, modes, notebooks, parameters, show
+from helpers.core import actions, asked, events, modes, notebooks, parameters, show
 from helpers.core.catalogue import Artifact, Origin
 from helpers.core.errors import BadInput, RunbookError, Unmet, words
 from helpers.core.host import Host
@@ -75,7 +75,7 @@ class Chapter:
         chapter.host.connect()
         chapter.host.require_root()
         if chapter.proving:
-            chapter._prober.ask_before(events.asked_before(chapter.host.name, notebook.id))
+            chapter._prober.ask_before(asked.before(chapter.host.target.slug, notebook.id))
         target, origin = chapter.host.name, chapter.origin
         chapter.events.tell("open", target=target, mode=chapter.mode, origin=origin.text)
         chapter.table(("target", "mode", "origin"), [(target, show.varying(chapter.mode), origin.shown)])
@@ -223,7 +223,8 @@ class Chapter:
             if not self._steps.failed:
                 for name in self._secret_names:
                     self.secrets.forget(name)
-        self.events.tell("probes", scripts=self._prober.asked)
+        if self.proving:
+            asked.keep(self.host.target.slug, self.notebook.id, self._prober.asked)
         self._stack.close()
         judge(self._steps, self.mode, self.notebook)
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from pathlib import Path
 from typing import Any, Callable
 
-from helpers.core.paths import runs
-
 
 class Events:
     """Appends events. Without RUNBOOK_EVENTS (a chapter run by hand) they go nowhere: the cells show everything.
 
-    kinds: open, artifact, version, step (begin/end), wait, check, verdict, probes.
+    kinds: open, artifact, version, step (begin/end), wait, check, verdict.
     """
 
     def __init__(self, mask: Callable[[str], str]):
@@ -26,25 +25,25 @@ class Events:
                 f.write(line + "\n")
 
 
+class Reader:
+    """Reads a file of events bit by bit, each once. A line that is cut off waits until it is whole."""
+
+    def __init__(self, path: str | Path):
+        self._path, self._at = str(path), 0
+
+    def new(self) -> list[dict[str, Any]]:
+        """The events that were written since the last call; none while there is no file."""
+        found: list[dict[str, Any]] = []
+        with contextlib.suppress(FileNotFoundError, ValueError), open(self._path, "rb") as f:
+            f.seek(self._at)
+            for line in f:
+                if not line.endswith(b"\n"):
+                    break
+                found.append(json.loads(line.decode()))
+                self._at += len(line)
+        return found
+
+
 def read(path: str | Path) -> list[dict[str, Any]]:
     """The events written so far; a last line that is cut off (a kill) is left out."""
-    found: list[dict[str, Any]] = []
-    try:
-        with open(str(path)) as f:
-            for line in f:
-                try:
-                    found.append(json.loads(line))
-                except ValueError:
-                    break
-    except FileNotFoundError:
-        pass
-    return found
-
-
-def asked_before(target: str, chapter: str) -> list[str]:
-    """The probes that this chapter asked on this target in the latest run, as the run record has them."""
-    try:
-        record = json.loads((runs() / "latest" / "run.json").read_text())
-        return record["chapters"][chapter]["probes"] if record["target"] == target else []
-    except (OSError, ValueError, LookupError, TypeError):
-        return []
+    return Reader(path).new()

@@ -29,8 +29,12 @@ class Probe(NamedTuple):
 #: seconds that a login shell may take to answer
 LOGIN_TIMEOUT = 30
 
-# Every script runs so: stop at the first error, messages in English, no questions from apt.
-_PRELUDE = "export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive PATH=$PATH:/usr/sbin:/sbin:/snap/bin\n"
+# Every script runs so: stop at the first error, messages in English, no questions from apt. Root has root's home: sudo
+# of Ubuntu 18.04 keeps the user's, and kubectl would leave files of root there.
+_PRELUDE = (
+    "export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive PATH=$PATH:/usr/sbin:/sbin:/snap/bin\n"
+    "[ $EUID != 0 ] || export HOME=/root\n"
+)
 
 _MARK = "@@runbook"
 _WHO = (

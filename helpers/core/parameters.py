@@ -51,7 +51,7 @@ def check(chapter: str, known: Mapping[str, Parameter], given: Mapping[str, Any]
     Types are those of the example values in the parameters cell, also inside lists; a comment that begins with
     "one of a, b or c" names all that is allowed. By name: *port and *ports are 1 to 65535, *cidr a network like
     10.1.0.0/16 (or empty), *pool ranges of addresses for MetalLB, *_servers IP addresses, channel a version and a
-    risk level, mode one of install, verify, plan, remove.
+    risk level, mode one of install, verify, plan, remove, origin an address without a password.
     """
     check_names(given, known, "chapter " + chapter)
     values: dict[str, Any] = {}
@@ -61,8 +61,13 @@ def check(chapter: str, known: Mapping[str, Parameter], given: Mapping[str, Any]
         if problem:
             example = f"For example: {name} = {parameter.default!r}"
             do = example + ("  # " + parameter.help if parameter.help else "")
-            raise BadInput(f"set {name} = {value!r} in chapter {chapter}", saw=problem, do=do)
+            raise BadInput(f"set {name} = {_told(name, value)} in chapter {chapter}", saw=problem, do=do)
     return values
+
+
+def _told(name: str, value: Any) -> str:
+    """A value as an error says it: no address with its password."""
+    return re.sub(r"(?s)^(\W*\w+:/*).*@", r"\1*****@", repr(value)) if name == "origin" else repr(value)
 
 
 def check_names(given: Iterable[str], known: Iterable[str], where: str) -> None:
@@ -156,9 +161,15 @@ def _channel(value: str) -> str | None:
     return None if good else "a channel is a version and a risk level, like 1.20/stable"
 
 
+def _origin(value: str) -> str | None:
+    # It stands in run records, notebooks, pages and curl's arguments.
+    return "no user and no password in an address: a mirror asks for none" if "@" in value else None
+
+
 #: what a parameter's name says of its value
 _BY_NAME: list[tuple[str | tuple[str, ...], Callable[[Any], str | None]]] = [
     ("mode", _mode),
+    ("origin", _origin),
     (("port", "ports"), _port),
     ("cidr", _network),
     ("pool", _pool),

@@ -24,11 +24,11 @@ def build() -> Path:
 def home(*parts: str) -> Path:
     """A directory below the runbook's home (`RUNBOOK_HOME`, else ~/.mlops-runbook), made 0700 when missing.
 
-    It holds what must not lie in the repository: secrets/, ssh/, locks/, cache/, sandbox/.
+    It holds what must not lie in the repository: secrets/, ssh/, locks/, cache/, sandbox/. A folder that was there
+    before keeps its mode: it may be a disk that others use, too.
     """
-    base = Path(os.environ.get("RUNBOOK_HOME") or Path.home() / ".mlops-runbook")
-    path = base.joinpath(*parts)
-    if not path.is_dir():
-        path.mkdir(parents=True, mode=0o700, exist_ok=True)
-        base.chmod(0o700)
+    path = Path(os.environ.get("RUNBOOK_HOME") or Path.home() / ".mlops-runbook").joinpath(*parts)
+    for folder in reversed([path, *path.parents]):
+        if not folder.is_dir():
+            folder.mkdir(mode=0o700, exist_ok=True)
     return path

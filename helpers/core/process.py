@@ -9,6 +9,8 @@ from typing import Any, Callable, NamedTuple, Sequence
 
 import sh
 
+from helpers.core.errors import RunbookError
+
 
 class Result(NamedTuple):
     """How a command ended: exit code, both outputs, seconds."""
@@ -25,15 +27,19 @@ def execute(
     timeout: float = 20,
     on_line: Callable[[str, str], None] | None = None,
 ) -> Result:
-    """Run argv. on_line("out" or "err", line): called as lines come. TimeoutError after `timeout` seconds."""
+    """Run argv. on_line("out" or "err", line): called as lines come. TimeoutError after `timeout` seconds.
+
+    An error of on_line is raised when the command has ended; RunbookError when it could not write.
+    """
     out: list[str] = []
     err: list[str] = []
+    faults: list[Exception] = []
     start = time.monotonic()
     running = sh.Command(argv[0])(
         *argv[1:],
         _in=stdin if stdin is not None else "",
-        _out=_collect(out, "out", on_line),
-        _err=_collect(err, "err", on_line),
+        _out=_collect(out, "out", on_line, faults),
+        _err=_collect(err, "err", on_line, faults),
         _bg=True,
         _bg_exc=False,
         _tty_out=False,
@@ -44,16 +50,31 @@ def execute(
         _new_session=True,
     )
     code = _end_of(running, timeout)
+    for fault in faults:
+        raise _in_words(fault)
     return Result(code, "".join(out), "".join(err), time.monotonic() - start)
 
 
-def _collect(into: list[str], stream: str, on_line: Callable[[str, str], None] | None) -> Callable[[str], None]:
+def _collect(
+    into: list[str], stream: str, on_line: Callable[[str, str], None] | None, faults: list[Exception]
+) -> Callable[[str], None]:
     def line(text: str) -> None:
         into.append(text)
-        if on_line:
+        if not on_line:
+            return
+        try:
             on_line(stream, text.rstrip("\n"))
+        except Exception as e:  # it would end the thread that reads, and the command would wait at a full pipe
+            faults[:] = faults or [e]
 
     return line
+
+
+def _in_words(fault: Exception) -> Exception:
+    if not isinstance(fault, OSError):
+        return fault
+    do = "Is its disk full? df -h shows it. Make room, then run again: finished steps are kept."
+    return RunbookError("write down what a command prints", "this machine", fault.strerror or str(fault), do)
 
 
 def _end_of(running: Any, timeout: float) -> int:

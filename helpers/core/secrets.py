@@ -16,6 +16,9 @@ from helpers.core.paths import home
 
 MASK = "*****"
 
+#: what a person may give: long enough to be masked, and nothing that a shell, SQL or a settings file interprets
+_GIVEN = r"[A-Za-z0-9!#%()*+,./:;=?@^_{|}~\[\]-]{8,}"
+
 
 class Secret:
     """A named secret. Printing it never shows the value; `.reveal()` does, for a client library only."""
@@ -34,6 +37,10 @@ class Secret:
     def __format__(self, spec: str) -> str:
         # In text for a file, f"{secret}" leaves this mark; the value is put in as the file is sent.
         return "{{secret:" + self.name + "}}"
+
+
+def _variable(name: str) -> str:
+    return "RUNBOOK_SECRET_" + name.upper().replace("-", "_")
 
 
 class SecretStore:
@@ -68,12 +75,13 @@ class SecretStore:
         """The secret of that name; 32 random URL-safe characters are made and stored when it is new."""
         if not re.fullmatch(r"[a-z][a-z0-9-]*", name):
             raise ValueError("a secret's name is lower case letters, digits and -: " + name)
-        given = os.environ.get("RUNBOOK_SECRET_" + name.upper().replace("-", "_"))
+        variable = _variable(name)
+        given = os.environ.get(variable)
         if given:
-            if not re.fullmatch(r"[A-Za-z0-9!#%()*+,./:;=?@^_{|}~\[\]-]{8,}", given):
+            if not re.fullmatch(_GIVEN, given):
                 raise BadInput(
                     f"take the secret {name} from the environment",
-                    saw="it is shorter than 8 characters, or has a space, a quote, or one of $ & < > \\ `",
+                    saw=f"{variable} is shorter than 8 characters, or has a space, a quote, or one of $ & < > \\ `",
                     do="Choose another value; openssl rand -hex 16 makes a good one.",
                 )
             return Secret(name, given)
@@ -86,11 +94,7 @@ class SecretStore:
 
     def find(self, name: str) -> Secret | None:
         """The secret of that name, or None: nothing is made."""
-        return (
-            self.get(name)
-            if name in self._read() or "RUNBOOK_SECRET_" + name.upper().replace("-", "_") in os.environ
-            else None
-        )
+        return self.get(name) if name in self._read() or os.environ.get(_variable(name)) else None
 
     def keep(self, name: str, value: str) -> None:
         """Store a secret that a server made."""
@@ -119,8 +123,9 @@ class SecretStore:
         return sorted(self._read())
 
     def values(self) -> list[str]:
-        """All values known for this target, stored ones and those in the environment."""
-        env = [v for k, v in os.environ.items() if k.startswith("RUNBOOK_SECRET_") and v]
+        """All values known for this target, stored ones and those in the environment that get() would take."""
+        # Others are no secrets of anybody's: masked, one like "http" would take every address apart.
+        env = [v for k, v in os.environ.items() if k.startswith("RUNBOOK_SECRET_") and re.fullmatch(_GIVEN, v)]
         return list(self._read().values()) + env
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 import textwrap
+from collections import deque
 from typing import Any, Iterable, Sequence
 
 # proved, left out: checks that change the target, in install and in verify; that mark varies.
@@ -55,24 +56,47 @@ def _mark(state: str) -> str:
     return '<span style="color:{}">{}</span>'.format(COLOURS.get(state, "#57606a"), MARKS[state])
 
 
-def log_details(commands: Sequence[str], output: Sequence[str]) -> str:
+def log_details(commands: Sequence[str], output: Output) -> str:
     """HTML: the commands that ran and what they printed, long output as head, tail and suspicious lines."""
-    if not commands and not output:
+    if not commands and not output.count:
         return ""
-    body = "\n".join("$ " + c for c in commands) + ("\n" if output else "") + summary(output)
+    body = "\n".join("$ " + c for c in commands) + ("\n" if output.count else "") + output.summary()
     shown = f'<pre style="font-size:80%">{html.escape(body)}</pre>'
     return f"<details><summary><small>what ran</small></summary>{shown}</details>"
 
 
-def summary(lines: Iterable[str], head: int = 6, tail: int = 6, most: int = 8) -> str:
-    """Long output in few lines: the first, the last, and those between that look like trouble."""
-    lines = list(lines)
-    if len(lines) <= head + tail + most:
-        return "\n".join(lines)
-    between = lines[head:-tail]
-    suspects = [text for text in between if _SUSPECT.search(text)][:most]
-    note = "... {} lines, the whole is in the log{}".format(len(between), ", among them:" if suspects else "")
-    return "\n".join(lines[:head] + [note] + suspects + lines[-tail:])
+class Output:
+    """Long output in few lines, however long: the first, the last, and those between that look like trouble."""
+
+    HEAD, TAIL, MOST = 6, 6, 8
+
+    def __init__(self, lines: Iterable[str] = ()):
+        self.count = 0
+        self._first: list[str] = []  # as many as are shown whole
+        self._last: deque[str] = deque(maxlen=self.TAIL)
+        self._suspects: list[str] = []
+        for text in lines:
+            self.add(text)
+
+    def add(self, text: str) -> None:
+        """One more line."""
+        self.count += 1
+        if len(self._first) < self.HEAD + self.TAIL + self.MOST:
+            self._first.append(text)
+        if len(self._last) == self.TAIL and self.count > self.HEAD + self.TAIL:
+            self._suspect(self._last[0])
+        self._last.append(text)
+
+    def _suspect(self, text: str) -> None:
+        if len(self._suspects) < self.MOST and _SUSPECT.search(text):
+            self._suspects.append(text)
+
+    def summary(self) -> str:
+        if self.count <= len(self._first):
+            return "\n".join(self._first)
+        between = self.count - self.HEAD - self.TAIL
+        note = "... {} lines, the whole is in the log{}".format(between, ", among them:" if self._suspects else "")
+        return "\n".join([*self._first[: self.HEAD], note, *self._suspects, *self._last])
 
 
 def table(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import os
+import stat
 import tempfile
 from pathlib import Path
 from typing import Generator
@@ -99,9 +101,7 @@ class Connection:
         tag = hashlib.sha256(" ".join([*options, where]).encode()).hexdigest()[:10]
         path = str(home("ssh") / tag)
         if len(path) > 75:
-            folder = Path(tempfile.gettempdir()) / f"runbook-{os.getuid()}"
-            folder.mkdir(mode=0o700, exist_ok=True)
-            path = str(folder / tag)
+            path = str(_short_folder() / tag)
         return path
 
     def command(self, *more: str) -> list[str]:
@@ -161,6 +161,21 @@ class Connection:
             yield
         finally:
             _ssh(self.command("-O", "cancel", *spec))
+
+
+def _short_folder() -> Path:
+    """A folder for sockets whose path is short. Where others may write, anybody may have made one of that name."""
+    folder = Path(tempfile.gettempdir()) / f"runbook-{os.getuid()}"
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    found = folder.lstat()
+    private = stat.S_ISDIR(found.st_mode) and stat.S_IMODE(found.st_mode) == 0o700 and found.st_uid == os.geteuid()
+    return folder if private else _folder_of_this_process()
+
+
+@functools.lru_cache(maxsize=None)
+def _folder_of_this_process() -> Path:
+    return Path(tempfile.mkdtemp(prefix="runbook-"))
 
 
 def _ssh(argv: list[str], timeout: float = 20) -> Result:

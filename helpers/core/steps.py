@@ -82,7 +82,7 @@ class Steps:
         self._title, self._start, self._shown_at = "", 0.0, 0.0
         self._live: Any = None
         self._ran: list[str] = []
-        self._output: list[str] = []
+        self._output = show.Output()
 
     @property
     def host(self) -> hosts.Host:
@@ -94,7 +94,7 @@ class Steps:
 
     def begin(self, title: str) -> None:
         self.events.tell("step", title=title, state="begin")
-        self._ran, self._output, self._live = [], [], None
+        self._ran, self._output, self._live = [], show.Output(), None
         self._title, self._start = title, time.monotonic()
         self._shown_at = self._start
 
@@ -114,7 +114,7 @@ class Steps:
 
     def line(self, text: str) -> None:
         """A line of a command's output: now and then it is shown in the cell that waits."""
-        self._output.append(text)
+        self._output.add(text)
         now = time.monotonic()
         if self._title and now - self._shown_at > 1:
             self._shown_at = now

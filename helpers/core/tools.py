@@ -85,6 +85,9 @@ class Tool:
         if self.arch not in archs:
             do = "Run the chapter from a machine with " + " or ".join(archs) + "."
             raise BadInput(self._fetching, _HERE, "there is none", do)
+        if self.artifact.origin == "mirror" and not self.sha256:
+            do = "Let its index.json name the file's SHA-256 in `sums`, or take origin=upstream."
+            raise RunbookError(self._fetching, _HERE, f"the mirror names no checksum for {self.url}", do)
         data = self._download()
         source = hashlib.sha256(data).hexdigest()
         if self.sha256 and source != self.sha256:

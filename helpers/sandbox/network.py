@@ -75,9 +75,7 @@ class Network:
         ip("addr", "replace", self.gateway + "/24", "dev", self.bridge)
         ip("link", "set", self.bridge, "up")
         with _shared():
-            if FORWARD.read_text().strip() != "1":
-                (SHARED / "ip_forward").write_text(FORWARD.read_text())
-                FORWARD.write_text("1\n")
+            _forward()
         for rule in self._rules():
             if not self._iptables(root, "-C", rule) and not self._iptables(root, "-A", rule):
                 raise RunbookError(
@@ -85,7 +83,7 @@ class Network:
                 )
 
     def down(self, root: Path | None) -> None:
-        """Remove it; the last sandbox to go puts IP forwarding back as it was."""
+        """Remove it; the last sandbox to go puts IP forwarding back as it was, unless others may need it by now."""
         for rule in self._rules():
             while root and self._iptables(root, "-D", rule):
                 pass
@@ -95,12 +93,27 @@ class Network:
             others = [p for p in Path("/sys/class/net").glob("rb-*") if (p / "bridge").is_dir()]
             before = SHARED / "ip_forward"
             if not others and before.is_file():
-                FORWARD.write_text(before.read_text())
+                known = SHARED / "links"
+                if known.is_file() and _links() <= set(known.read_text().split()):
+                    FORWARD.write_text(before.read_text())
                 before.unlink()
+                (SHARED / "links").unlink(missing_ok=True)
         if not others:
             with contextlib.suppress(OSError):
                 (SHARED / "lock").unlink()
                 SHARED.rmdir()
+
+
+def _forward() -> None:
+    if FORWARD.read_text().strip() != "1":
+        (SHARED / "links").write_text("\n".join(_links()))
+        (SHARED / "ip_forward").write_text(FORWARD.read_text())
+        FORWARD.write_text("1\n")
+
+
+def _links() -> set[str]:
+    """Links that no sandbox made. One that came since (docker0, virbr0, tun0) found forwarding on."""
+    return {p.name for p in Path("/sys/class/net").iterdir() if not p.name.startswith(("rb-", "vb-"))}
 
 
 @contextlib.contextmanager

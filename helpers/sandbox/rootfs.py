@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import subprocess
 import threading
 import time
@@ -110,10 +111,15 @@ def digest(*parts: object) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
+def _plain(path: str) -> str:
+    """A path of mountinfo: a space, a tab, a newline and a backslash are octal there."""
+    return re.sub(r"\\([0-7]{3})", lambda m: chr(int(m[1], 8)), path)
+
+
 def mounts_below(path: Path) -> list[str]:
     """Mount points at or below path in this process's view."""
     prefix = str(path.resolve())
-    points = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    points = [_plain(line.split()[4]) for line in Path("/proc/self/mountinfo").read_text().splitlines()]
     return [p for p in points if p == prefix or p.startswith(prefix + "/")]
 
 

@@ -1,6 +1,7 @@
 """One notebook in a kernel: what of its end a person reads."""
 
 import json
+import re
 import signal
 import threading
 
@@ -9,6 +10,7 @@ import pytest
 
 from helpers.command.execution import Execution
 from helpers.core.notebooks import Notebook
+from helpers.core.secrets import SecretStore
 
 
 @pytest.fixture
@@ -22,7 +24,7 @@ def execution(tmp_path):
         book.cells = [nbformat.v4.new_code_cell(code)]
         source = tmp_path / "05_x.ipynb"
         nbformat.write(book, source)
-        return Execution(Notebook(source), {"mode": mode}, tmp_path)
+        return Execution(Notebook(source), {"mode": mode, "target": "local"}, tmp_path)
 
     return made
 
@@ -67,3 +69,27 @@ def test_a_kernel_that_is_killed_is_an_error_not_an_exception(execution):
     finally:
         timer.cancel()
     assert run.out.name == "05_x.verify.ipynb"
+
+
+LEAKS = """
+from helpers.core.secrets import SecretStore
+value = SecretStore("local").get("made-meanwhile").reveal()
+print("printed", value, flush=True)
+from IPython.display import display, HTML
+handle = display(HTML("<b>" + value + "</b>"), display_id=True)
+handle.update(HTML("<i>" + value + "</i>"))
+import time; time.sleep(1)
+SecretStore("local").forget("made-meanwhile")
+raise RuntimeError("cannot log in with " + value + MORE)
+"""
+
+
+def test_a_librarys_error_and_a_cells_output_hold_no_secret(execution, own_home, monkeypatch):
+    monkeypatch.setenv("RUNBOOK_SECRET_MINE", "a-secret-of-mine")
+    kept = SecretStore("local").get("kept").reveal()
+    run = execution(f"MORE = ' {kept} a-secret-of-mine'\n" + LEAKS)
+    assert run.run(lambda event: None) == "RuntimeError: cannot log in with ***** ***** *****"
+    outputs = json.dumps([c.get("outputs") for c in json.loads(run.out.read_text())["cells"]])
+    for seen in ("RuntimeError", "printed *****", "<i>*****</i>"):
+        assert seen in outputs
+    assert not re.search("[0-9a-f]{20}", outputs), "none that was kept, and none that was made in the cell"

@@ -97,6 +97,22 @@ def test_an_unreadable_record_is_refused_with_what_to_do(runs, spoil, saw):
         assert saw in e.value.saw and str(run.folder) in e.value.what and "away" in e.value.do
 
 
+@pytest.mark.parametrize("spoil", (lambda p: p.write_text(""), lambda p: (p.unlink(), p.mkdir())))
+def test_an_old_record_that_is_unreadable_is_left_out_with_one_warning(runs, spoil, capfd):
+    first, spoilt = made("local"), made("local")
+    made("sandbox")
+    spoil(spoilt.folder / "run.json")
+    assert record.latest("local").id == record.latest("local").id == first.id
+    assert capfd.readouterr().err.count(f"Move {spoilt.folder} away") == 1
+
+
+def test_an_old_record_of_a_newer_runbook_is_not_passed_over(runs):
+    newer(made("local").folder / "run.json")
+    made("sandbox")
+    with pytest.raises(BadInput, match="read the run record"):
+        record.latest("local")
+
+
 def test_a_record_killed_while_it_was_written_is_the_old_one(runs):
     run = made()
     script = (

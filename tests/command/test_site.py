@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import html
 import re
 
 import pytest
 import yaml
 from click.testing import CliRunner
+from markdown_it.renderer import RendererHTML
+from myst_parser.config.main import MdParserConfig
+from myst_parser.parsers.mdit import create_md_parser
 
 from helpers.command import chapter_page, given, pages, record
 from helpers.command import main as cli
@@ -102,6 +106,30 @@ def test_a_failed_chapter_says_so_below_its_title(known):
     assert "last-run failed" in chapter_page.last_run(
         run.chapters["minio"], run
     ) and "1 of 15" in chapter_page.last_run(run.chapters["minio"], run)
+
+
+EVIL = "<script>alert(1)</script> {ref}`nowhere` [a](b) $x$ a_b_c **x** | `y` \\\\| ![i](j) <https://x> &amp; end"
+
+
+def rendered(markdown):
+    """Its HTML, as MyST makes it."""
+    parser = create_md_parser(MdParserConfig(enable_extensions={"dollarmath", "colon_fence"}), RendererHTML)
+    return parser.render(markdown)
+
+
+@pytest.mark.parametrize("text", (EVIL, "<script>", "{ref}`x`\n```\n{div}", "a\\|b", "|", "\\", "v1.20_3*"))
+def test_what_servers_say_is_shown_as_it_is_on_every_page(known, text):
+    failed = {
+        "checks": [record.Check(title="it answers", state="failed", seen=text)],
+        "steps": [record.Step(title="it is so", state="failed", note=text)],
+        "versions": {"minio": text},
+    }
+    run = run_of(known, minio={"state": "failed", "reason": text, "notebook": "05_minio.ipynb", **failed})
+    below = chapter_page.last_run(run.chapters["minio"], run).split("\n", 1)[1].rsplit("\n", 2)[0]
+    for page, times in ((pages.status(run, known), 3), (below, 1)):
+        html_ = rendered(page)
+        assert "<script" not in html_ and "myst role" not in html_ and "<img" not in html_
+        assert html.unescape(re.sub("<[^>]+>", "", html_)).count(" ".join(text.split())) >= times
 
 
 def test_the_platform_file_of_the_reference_is_taken(known, tmp_path):

@@ -114,3 +114,55 @@ def test_nothing_is_installed_unverified(sha):
 def test_the_shown_commands_name_no_mirror(served):
     url, sha = served
     assert not any(url in line for line in actions.artifact_file(artifact(url, sha), "/x").shown)
+
+
+# -- a fresh host that is still busy ------------------------------------------------------------------
+
+
+@pytest.fixture
+def busy(tmp_path, monkeypatch):
+    """A function: this program says its first two times that it is busy; returns where it notes its calls."""
+    folder, calls = tmp_path / "bin", tmp_path / "calls"
+    folder.mkdir()
+
+    def program(name, script):
+        (folder / name).write_text("#!/bin/bash\n" + script)
+        (folder / name).chmod(0o755)
+
+    def busy(name, words, code=100):
+        late = f'[ $(grep -c "^{name}$" {calls}) -gt 2 ] || {{ echo "{words}" >&2; exit {code}; }}'
+        program(name, f"[ $1 != list ] || exit 1\necho {name} >> {calls}\n{late}\necho done\n")
+        return calls
+
+    for name, script in (("sleep", ""), ("dpkg", ""), ("flock", 'shift; exec "$@"')):
+        program(name, script)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    return busy
+
+
+LISTS = "E: Could not get lock /var/lib/apt/lists/lock. It is held by process 2023 (apt-get)"
+UNSEEDED = "error: too early for operation, device not yet seeded or device model not acknowledged"
+
+
+def test_the_lock_of_apts_lists_is_waited_for(busy):
+    calls = busy("apt-get", LISTS)
+    assert bash(actions.packages(["x"]).apply) == (True, "done\ndone")
+    assert calls.read_text().split() == ["apt-get"] * 4, "three updates and the install"
+
+
+def test_another_error_of_apt_is_told_at_once(busy):
+    calls = busy("apt-get", "E: The repository does not have a Release file.")
+    ok, said = bash(actions.packages(["x"]).apply)
+    assert not ok and said == "E: The repository does not have a Release file." and calls.read_text() == "apt-get\n"
+
+
+def test_a_snapd_that_is_not_seeded_yet_is_waited_for(busy):
+    calls = busy("snap", UNSEEDED, 1)
+    assert bash(actions.snap("microk8s", "1.20/stable").apply) == (True, "done")
+    assert calls.read_text().split() == ["snap"] * 3
+
+
+def test_another_error_of_snap_is_told_at_once(busy):
+    calls = busy("snap", "error: snap not found", 1)
+    assert bash(actions.snap("microk8s", "1.20/stable").apply) == (False, "error: snap not found")
+    assert calls.read_text().split() == ["snap"]

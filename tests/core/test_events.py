@@ -1,6 +1,7 @@
 """Events: whole lines for the runner, masked; a line that was cut off ends the story, not the reader."""
 
 import json
+import time
 
 from helpers.core import events
 from helpers.core.secrets import Masker
@@ -39,17 +40,26 @@ def test_no_file_yet(tmp_path):
     assert events.read(tmp_path / "none") == []
 
 
-def test_probes_asked_before_come_from_the_latest_record_of_that_target(runs):
-    assert events.asked_before("local", "minio") == []
-    (runs / "1").mkdir()
-    (runs / "latest").symlink_to("1")
-    for text, found in [
-        ('{"target": "local", "chapters": {"minio": {"probes": ["true"]}}}', ["true"]),
-        ('{"target": "sandbox", "chapters": {"minio": {"probes": ["true"]}}}', []),
-        ('{"target": "local", "chapters": {}}', []),
-        ("[]", []),
-        ("{", []),
-        ('{"target": "local", "chapters": []}', []),
-    ]:
-        (runs / "1" / "run.json").write_text(text)
-        assert events.asked_before("local", "minio") == found, text
+def test_a_reader_gets_each_event_once_whenever_it_looks(tmp_path):
+    path = tmp_path / "events"
+    reader, text = events.Reader(path), "".join(json.dumps({"n": n, "text": "ä"}) + "\n" for n in range(20))
+    got = reader.new()
+    data = text.encode()
+    for at in range(0, len(data), 7):
+        with open(path, "ab") as f:
+            f.write(data[at : at + 7])
+        got += reader.new()
+    assert [e["n"] for e in got] == list(range(20)) and reader.new() == []
+
+
+def test_a_look_costs_what_is_new_however_much_was_told(tmp_path):
+    path = tmp_path / "events"
+    path.write_text('{"kind": "wait", "text": "x"}\n' * 50000)
+    reader = events.Reader(path)
+    assert len(reader.new()) == 50000
+    start = time.monotonic()
+    for n in range(50):
+        with open(path, "a") as f:
+            f.write(json.dumps({"n": n}) + "\n")
+        assert reader.new() == [{"n": n}]
+    assert time.monotonic() - start < 1, "to read all of it again takes a tenth of a second each"

@@ -268,7 +268,7 @@ def test_what_a_shell_would_interpret_is_refused(example, text, inside):
     ],
 )
 def test_ordinary_texts_are_accepted(example, text):
-    assert example.check({"origin": text})["origin"] == text
+    assert example.check({"target": text})["target"] == text
 
 
 def test_the_nearest_name_is_offered(example):
@@ -402,3 +402,16 @@ def test_a_comment_names_the_choices_and_another_value_is_refused(comment, choic
         with pytest.raises(BadInput) as e:
             parameters.check("x", {"expose": found}, {"expose": choices[0] + "x"})
         assert all(c in e.value.saw for c in choices)
+
+
+@pytest.mark.parametrize("origin", ("https://bob:s3cret@mirror", "http:bob:s3/cret@mirror", "http://b:s3cret!@m"))
+def test_an_origin_with_a_password_is_refused_and_not_repeated(origin):
+    with pytest.raises(BadInput) as e:
+        Plan("local", everywhere={"origin": origin})
+    assert "s3" not in str(e.value) and "origin = 'http" in e.value.what and e.value.saw and e.value.do
+
+
+def test_another_origin_is_taken_and_shown_as_it_is():
+    assert Plan("local", everywhere={"origin": "http://m:8088/a"}).parameters["minio"]["origin"] == "http://m:8088/a"
+    with pytest.raises(BadInput, match="origin = 'http://a b'"):
+        Plan("local", everywhere={"origin": "http://a b"})

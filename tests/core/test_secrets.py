@@ -86,6 +86,16 @@ def test_a_given_value_that_could_not_be_masked_or_quoted_is_refused_and_not_rep
     with pytest.raises(BadInput) as e:
         store.get("minio-root")
     assert value not in str(e.value) and "minio-root" in e.value.what and e.value.do
+    assert "RUNBOOK_SECRET_MINIO_ROOT" in e.value.saw and value not in store.values()
+
+
+def test_a_variable_that_is_no_secret_takes_no_text_apart(store, monkeypatch):
+    for n, value in enumerate(("http", "true", "a b", "")):
+        monkeypatch.setenv(f"RUNBOOK_SECRET_X{n}", value)
+    masker = Masker(store.values())
+    assert masker.mask("http://127.0.0.1 is true") == "http://127.0.0.1 is true"
+    assert not masker.holds_secret("curl http://127.0.0.1")
+    assert store.find("x3") is None and store.names() == [], "an empty variable asks for nothing"
 
 
 def test_names_are_checked(store):

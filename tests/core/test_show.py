@@ -1,6 +1,7 @@
 """What a cell shows: text, safe HTML, and comparable: install and verify look the same, a changed fact does not."""
 
 import re
+import tracemalloc
 
 import pytest
 from nbval.plugin import get_sanitize_patterns
@@ -27,7 +28,7 @@ def equal(one, other):
 
 
 def test_applied_and_already_so_are_the_same_fact():
-    details = show.log_details(["apt-get install x"], ["a", "b"] * 40)
+    details = show.log_details(["apt-get install x"], show.Output(["a", "b"] * 40))
     assert equal(
         show.line("ok", "the user exists", "applied", details), show.line("ok", "the user exists", "already so")
     ) == [True, True]
@@ -107,7 +108,7 @@ def test_what_stands_after_a_varying_text_is_compared():
 def test_everything_is_escaped_in_html():
     evil = '<script>alert(1)</script>&"'
     for markup in (
-        show.line("ok", evil, evil, show.log_details([evil], [evil]))[1],
+        show.line("ok", evil, evil, show.log_details([evil], show.Output([evil])))[1],
         show.table((evil,), [(evil,)], ["ok"])[1],
     ):
         assert "<script>" not in markup and "&lt;script&gt;" in markup
@@ -134,7 +135,7 @@ def test_a_line_has_its_state_title_and_note():
 def test_long_output_is_cut_to_head_tail_and_what_looks_like_trouble():
     lines = [f"line {n}" for n in range(1000)]
     lines[500] = "E: Unable to locate package"
-    short = show.summary(lines).splitlines()
+    short = show.Output(lines).summary().splitlines()
     assert (
         len(short) < 25
         and short[0] == "line 0"
@@ -142,12 +143,35 @@ def test_long_output_is_cut_to_head_tail_and_what_looks_like_trouble():
         and "E: Unable to locate package" in short
         and "988 lines" in short[6]
     )
-    assert show.summary(lines[:10]) == "\n".join(lines[:10]) and show.summary([]) == ""
-    assert len(show.summary([f"error {n}" for n in range(1000)]).splitlines()) < 25
+    assert show.Output(lines[:10]).summary() == "\n".join(lines[:10]) and show.Output().summary() == ""
+    assert len(show.Output([f"error {n}" for n in range(1000)]).summary().splitlines()) < 25
+
+
+@pytest.mark.parametrize("many", (0, 1, 12, 19, 20, 21, 26, 27, 300))
+def test_every_line_is_shown_once_or_counted(many):
+    lines = [f"{n} error" if n % 3 == 0 else str(n) for n in range(many)]
+    shown = show.Output(lines).summary().splitlines()
+    if many <= 20:
+        assert shown == lines
+    else:
+        suspects = [text for text in lines[6:-6] if "error" in text][:8]
+        note = f"... {many - 12} lines, the whole is in the log, among them:"
+        assert shown == [*lines[:6], note, *suspects, *lines[-6:]]
+
+
+def test_output_takes_no_more_memory_the_longer_it_is():
+    tracemalloc.start()
+    output = show.Output(f"error {n} " + "x" * 1000 for n in range(20000))
+    kept = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert kept < 200_000 and output.count == 20000
 
 
 def test_details_show_the_commands():
-    assert "$ apt-get install x" in show.log_details(["apt-get install x"], []) and show.log_details([], []) == ""
+    assert (
+        "$ apt-get install x" in show.log_details(["apt-get install x"], show.Output())
+        and show.log_details([], show.Output()) == ""
+    )
 
 
 def test_outside_of_a_notebook_it_is_printed(capsys):

@@ -163,6 +163,23 @@ def test_a_mirror_serves_it_under_its_upstream_name_with_its_checksum():
     assert (a.sha256_for("linux", "amd64"), a.sha256_for("darwin", "amd64")) == ("f" * 64, "")
 
 
+def test_a_mirror_without_a_checksum_is_refused_before_anything_is_fetched(web):
+    address, folder = web
+    (folder / "get.example").mkdir()
+    (folder / "get.example" / "thing-linux-amd64").write_bytes(PROGRAM)
+    a = Artifact("thing", {"kind": "tool", "version": "1", "url": "https://get.example/thing-{os}-{arch}"})
+    a.origin = "mirror"
+    a.take(address, {})
+    t = tools.Tool(a)
+    with pytest.raises(RunbookError) as e:
+        t.fetch()
+    assert "names no checksum" in e.value.saw and "sums" in e.value.do and not t.path.exists()
+    a.take(address, {"sums": {"get.example/thing-linux-amd64": hashlib.sha256(PROGRAM).hexdigest()}})
+    t = tools.Tool(a)
+    t.fetch()
+    assert t.run("a") == "a\n"
+
+
 def test_a_failing_run_tells_its_last_words_and_no_secret(web):
     address, folder = web
     (folder / "thing-linux-amd64").write_bytes(PROGRAM)

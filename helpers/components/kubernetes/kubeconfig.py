@@ -10,6 +10,7 @@ from pathlib import Path
 import yaml
 
 from helpers.components.kubernetes.kubeconfig_edits import CURRENT, LISTS, put, set_current, take, unharmed
+from helpers.components.kubernetes.kubeconfig_lock import locked
 from helpers.components.kubernetes.yaml_places import Unsafe, parsed, root_of
 from helpers.core.errors import RunbookError
 from helpers.core.files import write_whole
@@ -62,7 +63,13 @@ def merge(path, incoming, name, use=False):
     Entries of that name are replaced. The current context changes only when `use`, or in a file that has none.
     RunbookError, and nothing written, when the file is no kubeconfig or its form cannot be edited safely.
     """
-    text, wanted = _read(path), _renamed(incoming, name)
+    wanted = _renamed(incoming, name)
+    with _alone(path):
+        return _merge(path, wanted, name, use)
+
+
+def _merge(path, wanted, name, use):
+    text = _read(path)
     before = _load(text or "", path)
     with _refused(path):
         new = text or ""
@@ -83,6 +90,13 @@ def merge(path, incoming, name, use=False):
 
 def remove(path, name):
     """Take the entries of that name out again. True when the file changed; a file that held only ours is deleted."""
+    if _read(path) is None:
+        return False
+    with _alone(path):
+        return _remove(path, name)
+
+
+def _remove(path, name):
     text = _read(path)
     before = _load(text or "", path)
     with _refused(path):
@@ -117,6 +131,22 @@ def _told(verb, path):
             saw=e.strerror or type(e).__name__,
             do="Mend that, or set KUBECONFIG to another file. Nothing was changed.",
         ) from None
+
+
+@contextlib.contextmanager
+def _alone(path):
+    """With the lock of the file, whose folder is made when missing."""
+    with _told("write", path):
+        _make_folder(Path(path).parent)
+    with contextlib.ExitStack() as held:
+        with _told("lock", path):
+            held.enter_context(locked(path))
+        yield
+
+
+def _make_folder(folder):
+    for missing in [f for f in reversed([folder, *folder.parents]) if not f.exists()]:
+        missing.mkdir(mode=0o700, exist_ok=True)
 
 
 @contextlib.contextmanager
@@ -213,6 +243,5 @@ def _write(path, text):
     """Whole or not at all, 0600, through a link; whoever owned the file still does."""
     target = Path(os.path.realpath(str(path)))
     with _told("write", path):
-        for folder in [f for f in reversed(target.parents) if not f.exists()]:
-            folder.mkdir(mode=0o700, exist_ok=True)
+        _make_folder(target.parent)
         write_whole(target, text, owner=target.stat() if target.exists() else None)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import socket
+import subprocess
+import sys
+import threading
 
 import pytest
 import yaml
 
-from helpers.components.kubernetes import kubeconfig
+from helpers.components.kubernetes import kubeconfig, kubeconfig_lock
 from helpers.core.errors import RunbookError
+from helpers.core.paths import REPO
 
 INCOMING = """apiVersion: v1
 clusters:
@@ -368,3 +373,56 @@ def test_the_path_comes_from_the_environment(monkeypatch, tmp_path):
     monkeypatch.delenv("KUBECONFIG")
     assert kubeconfig.default_path() == tmp_path / ".kube" / "config"
     assert kubeconfig.why_differs(kubeconfig.default_path(), INCOMING, "mlops") == "no context mlops in ~/.kube/config"
+
+
+# -- with others at the same file -------------------------------------------------------------------
+
+
+def test_merges_of_several_processes_at_once_are_all_kept(tmp_path):
+    script = (
+        "import sys; from helpers.components.kubernetes import kubeconfig\n"
+        "kubeconfig.merge(sys.argv[1], sys.argv[2], sys.argv[3])"
+    )
+    path, names = tmp_path / "config", [f"c{n}" for n in range(8)]
+    argv = [sys.executable, "-c", script, str(path), INCOMING]
+    for process in [subprocess.Popen([*argv, name], cwd=str(REPO)) for name in names]:
+        assert process.wait(60) == 0
+    assert sorted(c["name"] for c in yaml.safe_load(path.read_text())["contexts"]) == names
+    assert os.listdir(str(tmp_path)) == ["config"]
+
+
+def test_kubectls_lock_is_waited_for_and_then_told_in_words(tmp_path, monkeypatch):
+    path, lock = tmp_path / "config", tmp_path / "config.lock"
+    path.write_text(THREE)
+    os.close(os.open(str(lock), os.O_CREAT | os.O_EXCL, 0))
+    threading.Timer(0.5, lock.unlink).start()
+    assert kubeconfig.merge(path, INCOMING, "mlops") is True
+    text = path.read_text()
+    lock.touch()
+    monkeypatch.setattr(kubeconfig_lock, "PATIENCE", 0.3)
+    for edit in (lambda: kubeconfig.remove(path, "mlops"), lambda: kubeconfig.merge(path, INCOMING, "other")):
+        with pytest.raises(RunbookError) as e:
+            edit()
+        assert f"rm {lock}" in e.value.do and lock.exists() and path.read_text() == text
+
+
+def test_the_lock_of_a_runbook_that_was_killed_stops_nobody(tmp_path, monkeypatch):
+    monkeypatch.setattr(kubeconfig_lock, "PATIENCE", 0.3)
+    path, lock = tmp_path / "config", tmp_path / "config.lock"
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    lock.write_text(f"runbook {gone.pid} {socket.gethostname()}")
+    assert kubeconfig.merge(path, INCOMING, "mlops") is True and not lock.exists()
+    for holder in (f"runbook {os.getpid()} {socket.gethostname()}", f"runbook {gone.pid} elsewhere"):
+        lock.write_text(holder)
+        with pytest.raises(RunbookError):
+            kubeconfig.remove(path, "mlops")
+        lock.unlink()
+
+
+def test_an_edit_that_is_refused_leaves_no_lock(tmp_path):
+    path = tmp_path / "config"
+    path.write_text("- no kubeconfig")
+    with pytest.raises(RunbookError):
+        kubeconfig.merge(path, INCOMING, "mlops")
+    assert os.listdir(str(tmp_path)) == ["config"]

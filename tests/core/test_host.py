@@ -1,0 +1,32 @@
+"""Scripts of a host that is this machine: the surroundings that each has."""
+
+import os
+import subprocess
+
+import pytest
+
+from helpers.core.errors import RunbookError
+from helpers.core.host import _PRELUDE, Host
+
+
+@pytest.fixture
+def host(own_home, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return Host("local")
+
+
+def test_root_has_roots_home_whatever_sudo_keeps(host):
+    try:
+        host.require_root()
+    except RunbookError:
+        pytest.skip("no root here")
+    assert host.run("echo $HOME").out == "/root\n"
+
+
+def test_the_user_keeps_the_own_one(host, tmp_path):
+    if os.geteuid():
+        assert host.run("echo $HOME", sudo=False).out == f"{tmp_path}\n"
+    else:
+        as_nobody = ["setpriv", "--reuid=65534", "--clear-groups", "bash", "-euo", "pipefail", "-c"]
+        argv = [*as_nobody, _PRELUDE + "echo $HOME"]
+        assert subprocess.run(argv, stdout=subprocess.PIPE, text=True).stdout == f"{tmp_path}\n"
