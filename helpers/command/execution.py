@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from helpers.core import events
 from helpers.core.errors import MARK, RunbookError
@@ -55,16 +55,18 @@ def _masking(client: Any) -> Any:
         mask: Mask
 
         def process_message(self, msg: Event, *where: Any) -> Any:
-            return super().process_message({**msg, "content": _masked(msg["content"], self.mask)}, *where)
+            masked = {**msg, "content": _masked(msg["content"], self.mask)}
+            return cast(Any, super()).process_message(masked, *where)
 
     return Client
 
 
 def _masked(value: Any, mask: Mask) -> Any:
     if isinstance(value, dict):
-        return type(value)({key: _masked(item, mask) for key, item in value.items()})
+        known = cast("dict[str, Any]", value)
+        return type(known)({key: _masked(item, mask) for key, item in known.items()})
     if isinstance(value, list):
-        return [_masked(item, mask) for item in value]
+        return [_masked(item, mask) for item in cast("list[Any]", value)]
     return mask(value) if isinstance(value, str) else value
 
 

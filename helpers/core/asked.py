@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 from pathlib import Path
+from typing import Any, cast
 
 from helpers.core.files import write_whole
 from helpers.core.paths import home
@@ -20,10 +21,11 @@ def _file(slug: str, chapter: str) -> Path:
 def before(slug: str, chapter: str) -> list[str]:
     """The scripts; none when nothing was kept."""
     try:
-        found = json.loads(_file(slug, chapter).read_text("utf-8"))
+        found: Any = json.loads(_file(slug, chapter).read_text("utf-8"))
     except (OSError, ValueError):
         return []
-    return found if isinstance(found, list) and all(isinstance(script, str) for script in found) else []
+    scripts = cast("list[Any]", found) if isinstance(found, list) else []
+    return scripts if all(isinstance(script, str) for script in scripts) else []
 
 
 def keep(slug: str, chapter: str, scripts: list[str]) -> None:
