@@ -56,7 +56,7 @@ def _masking(client: Any) -> Any:
 
         def process_message(self, msg: Event, *where: Any) -> Any:
             masked = {**msg, "content": _masked(msg["content"], self.mask)}
-            return cast(Any, super()).process_message(masked, *where)
+            return super().process_message(masked, *where)  # pyright: ignore[reportUnknownMemberType,reportUnknownVariableType]
 
     return Client
 
