@@ -83,7 +83,10 @@ class Sandbox:
 
     def missing(self) -> list[needs.Missing]:
         """What this machine lacks for a sandbox, as needs.Missing; empty when `up` can go ahead."""
-        return needs.sandbox_lacks(self.dir, needs.RESTART_DISK if self._disk.exists() else needs.SANDBOX_DISK)
+        if self._disk.exists():
+            return needs.sandbox_lacks(self.dir, needs.RESTART_DISK)
+        cached = (home("cache") / rootfs.builder_name()).is_dir()
+        return needs.sandbox_lacks(self.dir, needs.NEXT_DISK if cached else needs.SANDBOX_DISK)
 
     def up(self, report: Report = _silent, artifacts: Iterable[str] | None = None) -> None:
         """Make the host, its network and its mirror, as far as they are missing.

@@ -12,6 +12,7 @@ from pathlib import Path
 from helpers.core.paths import home
 
 SANDBOX_DISK = 26 << 30  # bytes: a host with all chapters (10), the caches while builds are under way (16; 8 later)
+NEXT_DISK = 12 << 30  # bytes: for another sandbox, when the caches are there
 RESTART_DISK = 1 << 30  # bytes: for a sandbox that is there already
 ELSEWHERE = "Use a host that you have: ./runbook up --target ssh://user@host"
 

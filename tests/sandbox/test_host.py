@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from helpers.core import host as host_module
+from helpers.core import ssh
 from helpers.core.errors import BadInput, CommandFailed, ConnectionLost, RunbookError
 from helpers.core.host import Host, free_port
 from helpers.core.paths import REPO
@@ -147,7 +148,7 @@ def test_one_connection_serves_threads_and_processes(box, target, ssh_log):
         assert other.wait(60) == 0
         ports.add(other.stdout.read().strip())
         other.stdout.close()
-    masters = [line for line in ssh_log.read_text().splitlines() if line.startswith("-M ")]
+    masters = [line for line in ssh_log.read_text().splitlines() if " -M " in f" {line}"]
     host.close()
     assert len(masters) == 1, masters
     assert len(ports) == 1, ports
@@ -472,7 +473,7 @@ def test_not_an_ssh_server(refused):
 
 
 def test_a_host_that_never_answers(refused, monkeypatch):
-    monkeypatch.setattr(host_module, "CONNECT_TIMEOUT", 1)
+    monkeypatch.setattr(ssh, "CONNECT_TIMEOUT", 1)
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         server.listen()

@@ -558,7 +558,8 @@ def refused(box, **kw):
 
 
 def test_no_space_is_refused_before_anything_is_touched(box, monkeypatch):
-    monkeypatch.setattr(needs, "SANDBOX_DISK", 1 << 60)
+    for size in ("SANDBOX_DISK", "NEXT_DISK"):
+        monkeypatch.setattr(needs, size, 1 << 60)
     error = refused(Sandbox(OTHER))
     assert "disk space" in error.saw and "--target ssh://" in error.do
 
