@@ -8,6 +8,7 @@ import pytest
 HOSTS = ["runbook", "microk8s_substitute", "sandbox", "host", "network", "chapter", "chapter_on_python37", "supply"]
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items):
     """Two processes share the tests: one boots hosts and waits a lot, the other has the rest, a file at a time."""
 
@@ -16,7 +17,7 @@ def pytest_collection_modifyitems(items):
         return HOSTS.index(name) if item.path.parent.name == "sandbox" and name in HOSTS else len(HOSTS)
 
     for item in items:
-        item.add_marker(pytest.mark.xdist_group("hosts" if rank(item) < len(HOSTS) else str(item.path)))
+        item.add_marker(pytest.mark.xdist_group("hosts" if rank(item) < len(HOSTS) else item.path.stem))
     items.sort(key=rank)
 
 
