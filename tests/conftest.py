@@ -4,23 +4,6 @@ import os
 
 import pytest
 
-#: what boots hosts, the story of one first; two at once are too much for two cores
-HOSTS = ["runbook", "microk8s_substitute", "sandbox", "host", "network", "chapter", "chapter_on_python37", "supply"]
-
-
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items):
-    """Two processes share the tests: one boots hosts and waits a lot, the other has the rest, a file at a time."""
-
-    def rank(item):
-        name = item.path.stem[len("test_") :]
-        return HOSTS.index(name) if item.path.parent.name == "sandbox" and name in HOSTS else len(HOSTS)
-
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("hosts" if rank(item) < len(HOSTS) else item.path.stem))
-    items.sort(key=rank)
-
-
 @pytest.fixture(scope="session", autouse=True)
 def own_runs(tmp_path_factory):
     """RUNBOOK_RUNS for this test process and for all that it starts; RUNBOOK_HOME stays, the caches lie there."""
