@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+
 @pytest.fixture(scope="session", autouse=True)
 def own_runs(tmp_path_factory):
     """RUNBOOK_RUNS for this test process and for all that it starts; RUNBOOK_HOME stays, the caches lie there."""
