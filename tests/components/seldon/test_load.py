@@ -5,7 +5,7 @@ import json
 import pytest
 
 from helpers.components.seldon import flowers
-from helpers.components.seldon.load import PredictionLoad
+from helpers.components.seldon.load import CUT, PredictionLoad
 from tests.serving import serving, until
 
 
@@ -56,3 +56,16 @@ def test_each_that_is_not_answered_rightly_is_lost(bad, words):
 def test_a_gateway_that_is_away_loses_all():
     done = load(1, enough=3)
     assert not done.answered and "Refused" in done.lost[0]
+
+
+@pytest.mark.parametrize("cuts, lost", [([5], 0), ([5, 6], 1)])
+def test_one_that_a_pod_cut_off_as_it_ended_is_asked_once_more(cuts, lost):
+    seen = []
+
+    def handle(request):
+        seen.append(1)
+        return (503, f"upstream connect error. {CUT}".encode()) if len(seen) in cuts else (200, right(1, request))
+
+    with serving(handle) as server:
+        done = load(server.port, threads=1)
+    assert (len(done.lost), done.twice) == (lost, 1)
