@@ -68,17 +68,14 @@ class Story:
     def argv(self, *words):
         return [sys.executable, "-m", "helpers", *words]
 
+    def run(self, *words, seconds=1800):
+        """Run a command, whatever it ends with; stdout has both streams."""
+        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        return subprocess.run(self.argv(*words), env=self.env, cwd=REPO, text=True, timeout=seconds, **streams)
+
     def __call__(self, *words, code=0):
         """Run a command; returns its output (both streams)."""
-        done = subprocess.run(
-            self.argv(*words),
-            env=self.env,
-            cwd=REPO,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=1800,
-        )
+        done = self.run(*words)
         assert done.returncode == code, done.stdout
         return done.stdout
 
@@ -381,15 +378,7 @@ def test_a_saved_host_and_its_secrets_come_back_and_after_a_reboot_everything_is
     said = []
 
     def verified():
-        done = subprocess.run(
-            story.argv(*verify),
-            env=story.env,
-            cwd=REPO,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=300,
-        )
+        done = story.run(*verify, seconds=300)
         said[:] = [done.stdout]
         return done.returncode == 0
 
