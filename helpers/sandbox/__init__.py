@@ -128,6 +128,7 @@ class Sandbox:
     def _stands(self, recipes: dict[str, Path]) -> bool:
         return (
             self._guest.running()
+            and self._installed(recipes)
             and self._mirror.serves(self._mirror.content(recipes))
             and self._registry_stands()
             and self._guest.answers()
@@ -181,15 +182,22 @@ class Sandbox:
     def _locked(self, report: Report) -> contextlib.AbstractContextManager[None]:
         return rootfs.lock(f"sandbox-{self.name}", report, f"sandbox {self.name}")
 
-    def _install(self, recipes: dict[str, Path]) -> None:
-        """Give the host what substitutes need before any chapter: each recipe's guest/ folder, the mirror's address."""
+    def _guest_files(self, recipes: dict[str, Path]) -> Generator[tuple[Path, str, int]]:
+        """What the host needs before any chapter: each recipe's guest/ folder, the mirror's address."""
         root = self._guest.root
         for folder in (path / "guest" for path in recipes.values()):
             for file in (p for p in folder.rglob("*") if p.is_file()):
-                machine.write(
-                    root / file.relative_to(folder), file.read_text(), 0o755 if file.stat().st_mode & 0o100 else 0o644
-                )
-        machine.write(root / "etc/runbook-mirror", self.mirror_url + "\n")
+                mode = 0o755 if file.stat().st_mode & 0o100 else 0o644
+                yield root / file.relative_to(folder), file.read_text(), mode
+        yield root / "etc/runbook-mirror", self.mirror_url + "\n", 0o644
+
+    def _install(self, recipes: dict[str, Path]) -> None:
+        for path, text, mode in self._guest_files(recipes):
+            machine.write(path, text, mode)
+
+    def _installed(self, recipes: dict[str, Path]) -> bool:
+        """Not so of a host that was restored to a state from before these recipes were asked for."""
+        return all(path.is_file() and path.read_text() == text for path, text, _ in self._guest_files(recipes))
 
     def _tell_endpoint(self) -> None:
         """What the engine needs to reach this host, where Target.endpoint() reads it: the whole file or none."""

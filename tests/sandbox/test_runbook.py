@@ -393,17 +393,15 @@ def test_a_saved_host_and_its_secrets_come_back_and_after_a_reboot_everything_is
 
 def _pod(name, **container):
     spec = {"containers": [{"name": "c", "image": "busybox:1.35.0", **container}]}
-    return json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec})
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
 
 
 #: three pods that will never run
-_PODS = "\n---\n".join(
-    [
-        _pod("no-image", image="no-such/image:1"),
-        _pod("too-big", resources={"requests": {"cpu": "1000"}}),
-        _pod("crashes", command=["sh", "-c", "echo the reason of it all; exit 1"]),
-    ]
-)
+_PODS = [
+    _pod("no-image", image="no-such/image:1"),
+    _pod("too-big", resources={"requests": {"cpu": "1000"}}),
+    _pod("crashes", command=["sh", "-c", "echo the reason of it all; exit 1"]),
+]
 
 
 def _final(kube, words):
@@ -416,7 +414,7 @@ def test_what_a_pod_waits_for_is_told_and_what_will_never_be_ends_the_wait(story
     kube = Kube(ch)
     kube.kubectl("create namespace told")
     try:
-        kube.kubectl("apply -n told -f -", stdin=_PODS)
+        kube.kubectl("apply -n told -f -", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": _PODS}))
         for wanted in (
             "pod told/no-image gets no image no-such/image:1",
             "pod told/too-big cannot be scheduled: 0/1 nodes are available: 1 Insufficient cpu",

@@ -515,6 +515,16 @@ def test_databases_that_wrote_while_they_were_saved_come_back_with_all_they_had_
     assert int(ask(saved, "ETCDCTL_API=3 etcdctl get n --print-value-only")) >= acknowledged
 
 
+def test_what_a_restored_state_lacks_comes_with_the_next_up(saved):
+    ask(saved, "sudo rm /etc/runbook-mirror")
+    saved.save("without")
+    saved.up(artifacts=[])
+    saved.restore("without")
+    saved.up(artifacts=[])
+    assert ask(saved, "cat /etc/runbook-mirror").strip() == saved.mirror_url
+    saved.forget("without")
+
+
 def test_wipe_takes_the_disk_its_device_and_its_saved_states(saved):
     saved.save("gone")
     saved.down(wipe=True)
