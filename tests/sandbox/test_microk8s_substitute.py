@@ -6,57 +6,24 @@ import base64
 import json
 import re
 import ssl
-import subprocess
 import time
 import urllib.request
 
+import microk8s_host
 import pytest
+from microk8s_host import INSTALL
 
-from helpers.core import catalogue, notebooks
-from helpers.sandbox import Sandbox, needs
+from helpers.sandbox import needs
 
 pytestmark = pytest.mark.skipif(
     bool(needs.sandbox_lacks()), reason="this machine cannot host a sandbox: ./runbook doctor"
 )
 
-INSTALL = "sudo snap install microk8s --classic --channel=1.20/stable"
-
-
-class Host:
-    """A sandbox host and commands on it, each a login of its own."""
-
-    def __init__(self, box):
-        self.box = box
-        self.pool = box.address.rpartition(".")[0] + ".240"
-
-    def __call__(self, command, stdin="", timeout=120):
-        done = subprocess.run(self.box.ssh(command), input=stdin, capture_output=True, text=True, timeout=timeout)
-        done.all = done.stdout + done.stderr
-        return done
-
-    def ok(self, command, stdin="", timeout=120):
-        done = self(command, stdin, timeout)
-        assert done.returncode == 0, f"{command}\n{done.all}"
-        return done.stdout.strip()
-
-    def until(self, command, wanted, seconds=60, otherwise="true"):
-        """Repeat a command until its output has `wanted`; `otherwise` is a command whose output explains a failure."""
-        limit = time.monotonic() + seconds
-        while wanted not in (said := self(command).all):
-            assert time.monotonic() < limit, (
-                f"{command}: waited {seconds} s for {wanted!r}, last: {said[-600:]}\n{self(otherwise).all}"
-            )
-            time.sleep(0.3)
-        return said
-
 
 @pytest.fixture(scope="module")
 def host():
-    box = Sandbox("k8stest")
-    box.down(wipe=True)
-    box.up(artifacts=catalogue.with_needs(["microk8s", "busybox", *notebooks.load_all()["addons"].artifacts]))
-    yield Host(box)
-    box.down(wipe=True)
+    with microk8s_host.fresh() as host:
+        yield host
 
 
 @pytest.fixture(scope="module")
@@ -351,15 +318,15 @@ def test_dashboard_and_metrics(addons):
     addons.until(
         "microk8s kubectl top node",
         "CPU(cores)",
-        60,
+        180,
         "microk8s kubectl get apiservice v1beta1.metrics.k8s.io -o jsonpath='{.status}'; "
         "microk8s kubectl logs -n kube-system deploy/metrics-server --tail=15",
     )
 
 
 def test_host_access_gives_pods_an_address_of_the_host(addons):
-    addons.ok("microk8s enable host-access:ip=10.0.1.7")
-    assert addons("microk8s kubectl exec deploy/web -- nc -w 3 10.0.1.7 22").stdout.startswith("SSH-")
+    addons.ok("microk8s enable host-access:ip=192.0.2.7")
+    assert addons("microk8s kubectl exec deploy/web -- nc -w 3 192.0.2.7 22").stdout.startswith("SSH-")
 
 
 def test_the_registry_takes_an_image_and_pods_get_it(addons):

@@ -1,0 +1,54 @@
+"""Owns a sandbox host with MicroK8s' stand-in, and commands on it, each a login of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import time
+
+from helpers.core import catalogue, notebooks
+from helpers.sandbox import Sandbox
+
+INSTALL = "sudo snap install microk8s --classic --channel=1.20/stable"
+
+
+class Host:
+    """A sandbox host; called with a command it gives what the command did, stdout and stderr together in `all`."""
+
+    def __init__(self, box):
+        self.box = box
+        self.pool = box.address.rpartition(".")[0] + ".240"
+
+    def __call__(self, command, stdin="", timeout=120):
+        done = subprocess.run(self.box.ssh(command), input=stdin, capture_output=True, text=True, timeout=timeout)
+        done.all = done.stdout + done.stderr
+        return done
+
+    def ok(self, command, stdin="", timeout=120):
+        done = self(command, stdin, timeout)
+        assert done.returncode == 0, f"{command}\n{done.all}"
+        return done.stdout.strip()
+
+    def until(self, command, wanted, seconds=60, otherwise="true"):
+        """Repeat a command until its output has `wanted`; `otherwise` is a command whose output explains a failure."""
+        limit = time.monotonic() + seconds
+        while wanted not in (said := self(command).all):
+            assert time.monotonic() < limit, (
+                f"{command}: waited {seconds} s for {wanted!r}, last: {said[-600:]}\n{self(otherwise).all}"
+            )
+            time.sleep(0.3)
+        return said
+
+
+@contextlib.contextmanager
+def fresh():
+    """A new host without MicroK8s, its mirror with all that chapter 04 asks for; wiped before and after."""
+    box = Sandbox(os.environ.get("RUNBOOK_TEST_SANDBOX", "k8stest"))
+    box.down(wipe=True)
+    box.up(artifacts=catalogue.with_needs(["microk8s", "busybox", *notebooks.load_all()["addons"].artifacts]))
+    try:
+        yield Host(box)
+    finally:
+        if not os.environ.get("RUNBOOK_KEEP"):
+            box.down(wipe=True)
