@@ -42,7 +42,7 @@ KINDS = {
     "destinationrules": ISTIO + "destinationrules",
 }
 LABELS = {"app": "istio-ingressgateway", "istio": "ingressgateway"}
-ACTIONS = SETUP / "sandbox/substitutes/microk8s/snap/actions"
+RELEASE = SETUP / "sandbox/substitutes/istio/release"
 
 
 class Routes(Api):
@@ -782,19 +782,23 @@ def test_it_is_ready_when_it_knows_the_cluster_and_drains_when_it_is_stopped(pro
 # What the sandbox installs ----------------------------------------------------------------------------------------
 
 
-def test_the_manifest_names_the_twelve_deployments_and_only_images_that_are_served(program):
-    objects = list(yaml.safe_load_all((ACTIONS / "istio.yaml").read_text()))
+def test_the_manifest_names_twelve_deployments_two_jobs_and_only_images_that_are_served(program):
+    objects = list(yaml.safe_load_all((RELEASE / "istio-demo.yaml").read_text()))
     deployments = {
-        o["metadata"]["name"]: o["spec"]["template"]["spec"]["containers"] for o in objects if o["kind"] == "Deployment"
+        o["metadata"]["name"]: o["spec"]["template"]["spec"]["containers"]
+        for o in objects
+        if o["kind"] in ("Deployment", "Job")
     }
     assert sorted(deployments) == [
         "grafana",
         "istio-citadel",
         "istio-egressgateway",
         "istio-galley",
+        "istio-grafana-post-install-1.5.1",
         "istio-ingressgateway",
         "istio-pilot",
         "istio-policy",
+        "istio-security-post-install-1.5.1",
         "istio-sidecar-injector",
         "istio-telemetry",
         "istio-tracing",
@@ -813,7 +817,7 @@ def test_the_manifest_names_the_twelve_deployments_and_only_images_that_are_serv
 
 
 @pytest.mark.parametrize(
-    "name, port, path", [("galley", 15014, "/version"), ("kiali", 20001, "/kiali/healthz"), ("all-in-one", 14269, "/")]
+    "name, port, path", [("mixs", 15014, "/version"), ("kiali", 20001, "/kiali/healthz"), ("all-in-one", 14269, "/")]
 )
 def test_the_others_are_ready_and_say_what_they_are(program, name, port, path):
     with socket.socket() as probe:

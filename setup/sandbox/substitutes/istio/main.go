@@ -1,5 +1,6 @@
 // Command istio stands in for the programs of Istio 1.5's demo profile, told apart by the name that it is called by.
 // As `pilot-agent proxy router` it is a gateway that routes what Gateways and VirtualServices say (Envoy's place);
+// as istio_ca it makes the Secrets of service accounts, as galley and sidecar-injector it answers their webhooks;
 // as any of the others it opens that program's ports, is ready, and does nothing.
 package main
 
@@ -24,11 +25,11 @@ var programs = map[string]struct {
 	ports []int
 	paths []string
 }{
-	"galley":           {[]int{15014, 9443, 9901}, []string{"/version"}},
+	"galley":           {[]int{15014, 9901}, []string{"/version"}},
 	"mixs":             {[]int{15014, 42422}, []string{"/version"}},
 	"pilot-discovery":  {[]int{8080, 15010, 15014}, []string{"/ready", "/version"}},
 	"istio_ca":         {[]int{8060, 15014}, []string{"/version"}},
-	"sidecar-injector": {[]int{9443, 15014}, []string{"/version"}},
+	"sidecar-injector": {[]int{15014}, []string{"/version"}},
 	"grafana":          {[]int{3000}, []string{"/", "/api/health"}},
 	"kiali":            {[]int{20001}, []string{"/", "/kiali", "/kiali/healthz"}},
 	"prometheus":       {[]int{9090}, []string{"/", "/-/ready", "/-/healthy"}},
@@ -51,6 +52,11 @@ func main() {
 		log.Print("a stand-in for a sidecar of Istio 1.5: it does nothing")
 		<-stop.Done()
 	default:
+		if hook, known := webhooks[name]; known {
+			go hook.serve(stop)
+		} else if name == "istio_ca" {
+			go citadel(stop)
+		}
 		idle(stop, name)
 	}
 }
