@@ -12,14 +12,18 @@ echo "Debian's etcd, containerd, runc, CNI plugins, kubectl"
 bash /tools/debs.sh tree etcd-server containerd runc containernetworking-plugins kubernetes-client conntrack
 for program in etcd containerd containerd-shim-runc-v2 ctr kubectl; do cp "tree/usr/bin/$program" "$snap/bin/"; done
 for program in runc conntrack; do cp "tree/usr/sbin/$program" "$snap/bin/"; done
+bash /tools/debs.sh net net-tools
+mkdir -p "$snap/sbin"
+cp net/sbin/ifconfig "$snap/sbin/" || cp net/usr/sbin/ifconfig "$snap/sbin/"
 for plugin in loopback ptp bridge host-local portmap; do cp "tree/usr/lib/cni/$plugin" "$snap/opt/cni/bin/"; done
 strip --strip-unneeded "$snap"/bin/{etcd,containerd,containerd-shim-runc-v2,ctr,runc,kubectl} "$snap"/opt/cni/bin/* 2> /dev/null || true
 "$snap/bin/kubectl" version --client --short | grep -q 'v1.20.2'
 
 echo "Knative's manifests"
 knative=$snap/actions/knative
-bash /tools/knative-manifests.sh "$knative/serving-crds.yaml" imagecache core/resources
+bash /tools/knative-manifests.sh "$knative/setup/serving-crds.yaml" imagecache core/resources
 bash /tools/knative-manifests.sh "$knative/serving-core.yaml" core
+(printf -- '---\n'; cat "$knative/setup/eventing-crds.yaml") >> "$knative/eventing-core.yaml"
 bash /tools/knative-manifests.sh "$knative/monitoring-core.yaml" monitoring/100-namespace.yaml
 
 echo "the snap"
