@@ -422,12 +422,12 @@ def test_dns(row, host):
     assert host.ok("microk8s enable dns:1.2.3.999,8.8.4.4").endswith("Restarted.\nDNS is enabled")
     assert started(host, "kubelet") != kubelet
     assert {"--cluster-domain=cluster.local", "--cluster-dns=10.152.183.10"} <= set(arguments(host, "kubelet"))
-    host.ok("microk8s enable dns:8.8.8.8,8.8.4.4 storage:")  # with an argument it is never taken as enabled
+    host.ok("microk8s enable dns:8.8.8.8,8.8.4.4 ha-cluster")  # with an argument it is never taken as enabled
     corefile = host("microk8s kubectl get configmap coredns -n kube-system -o jsonpath='{.data.Corefile}'").stdout
     assert "    forward . 8.8.8.8 8.8.4.4 \n" in corefile
     quoted = host.ok("microk8s kubectl get configmap coredns -n kube-system -o yaml")
     assert "Corefile: |" not in quoted
-    host.ok("microk8s enable dns:/etc/resolv.conf storage:")
+    host.ok("microk8s enable dns:/etc/resolv.conf ha-cluster")
     corefile = host("microk8s kubectl get configmap coredns -n kube-system -o jsonpath='{.data.Corefile}'").stdout
     assert "    forward . /etc/resolv.conf\n" in corefile
     deployed(host, "deploy/coredns")
@@ -447,13 +447,14 @@ def test_dashboard(row, host):
     said = host.ok("microk8s enable dashboard")
     assert said.index("Metrics-Server is enabled") < said.index("If RBAC is not enabled access the dashboard")
     deployed(host, "deploy/kubernetes-dashboard")
-    slow = '{"spec": {"template": {"spec": {"terminationGracePeriodSeconds": 25}}}}'
-    host.ok(f"microk8s kubectl patch deploy dashboard-metrics-scraper -n kube-system -p '{slow}'")
+    stays = "--command -- sh -c 'trap : TERM; while :; do sleep 1; done'"
+    host.ok(f"microk8s kubectl run kubernetes-dashboard-stays --image=busybox:1.35.0 {stays}")
+    host.ok("microk8s kubectl wait --for=condition=ready pod/kubernetes-dashboard-stays --timeout=60s")
     assert host.ok("microk8s disable dashboard").endswith("Dashboard is disabled")
     assert host.ok("microk8s status -a metrics-server") == "enabled"
-    if "pod/kubernetes-dashboard" in host.ok("microk8s kubectl get pod -n kube-system -o name"):
-        assert host.ok("microk8s enable dashboard") == "Addon dashboard is already enabled."
-        assert host("microk8s kubectl get deploy kubernetes-dashboard -n kube-system").returncode == 1
+    host.ok("microk8s kubectl delete pod kubernetes-dashboard-stays --wait=false")
+    assert host.ok("microk8s enable dashboard") == "Addon dashboard is already enabled."
+    assert host("microk8s kubectl get deploy kubernetes-dashboard -n kube-system").returncode == 1
 
 
 @row(("command", "what marks an add-on"), ("Add-ons", "storage"))
