@@ -391,12 +391,12 @@ def deployed(host, name, space="kube-system"):
 @row(("command", "a user in group microk8s without sudo"))
 def test_without_sudo_what_kubectl_did_stands(row, host):
     host.ok("sudo useradd -m -G microk8s member")
-    done = host("sudo -u member /snap/bin/microk8s enable metrics-server < /dev/null")
+    done = host("sudo -u member /snap/bin/microk8s enable dns < /dev/null")
     assert done.returncode == 0 and "a password is required" in done.all
-    assert "is enabled" not in done.stdout and host.ok("microk8s status -a metrics-server") == "enabled"
-    assert "--authentication-token-webhook=true" not in arguments(host, "kubelet")
-    host.ok("microk8s kubectl delete deploy metrics-server -n kube-system --wait")
-    host.until("microk8s status -a metrics-server", "disabled", 60)
+    assert "is enabled" not in done.stdout and host.ok("microk8s status -a dns") == "enabled"
+    assert "--cluster-dns=10.152.183.10" not in arguments(host, "kubelet")
+    host.ok("microk8s kubectl delete deploy coredns -n kube-system")
+    host.until("microk8s status -a dns", "disabled", 90)
 
 
 @row(("command", "kubectl prints"), ("Add-ons", "metrics-server"), ("Add-ons", "Restarts go through"))
