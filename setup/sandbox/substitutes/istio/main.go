@@ -20,6 +20,13 @@ import (
 	"runbook/incluster"
 )
 
+// What these do beside being ready; the others nothing.
+var does = map[string]string{
+	"galley":           "its webhook allows everything",
+	"sidecar-injector": "it adds a container that does nothing",
+	"istio_ca":         "it makes the service accounts' Secrets",
+}
+
 // The other programs: their TCP ports, and the paths that probes ask for.
 var programs = map[string]struct {
 	ports []int
@@ -67,17 +74,21 @@ func idle(stop context.Context, name string) {
 	if !known {
 		log.Fatalf("this stand-in does not know %q", name)
 	}
+	about := does[name]
+	if about == "" {
+		about = "it does nothing"
+	}
 	answer := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !slices.Contains(program.paths, r.URL.Path) {
 			http.Error(w, "a stand-in for "+name+" answers nothing here", http.StatusNotFound)
 			return
 		}
-		fmt.Fprintf(w, "a stand-in for %s: it does nothing\n", name)
+		fmt.Fprintf(w, "a stand-in for %s: %s\n", name, about)
 	})
 	for _, port := range program.ports {
 		go func() { log.Fatal(http.ListenAndServe(fmt.Sprintf(":%d", port), answer)) }()
 	}
-	log.Printf("a stand-in for %s: it does nothing; ports %v", name, program.ports)
+	log.Printf("a stand-in for %s: %s; ports %v", name, about, program.ports)
 	<-stop.Done()
 }
 
