@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from helpers.components.addons import dns
 from helpers.components.addons.istio import Istio
 from helpers.components.addons.knative import Knative
 from helpers.components.kubernetes.kube import Kube, all_of, available
@@ -37,21 +38,7 @@ class Addons:
 
     def dns(self, servers):
         """Action: CoreDNS, forwarding to these servers (the host's own when empty). Others later are applied, too."""
-        asked = " ".join(servers) or "/etc/resolv.conf"
-        pods = available("kube-system", "deployment", "coredns")
-        probe = all_of(pods, script(_SCRIPTS / "dns_forwards.sh", asked))
-        left = "deployment,pod,service -l k8s-app=kube-dns -n kube-system"
-        enable = self.kube.addon("dns", ",".join(servers) or "/etc/resolv.conf", probe, left)
-
-        def apply():
-            run = self.ch.host.run
-            run(script(_SCRIPTS / "dns_scale_up.sh"), what="scale CoreDNS up")
-            run(script(_SCRIPTS / "dns_set_servers.sh", asked), what="set CoreDNS' upstream servers")
-            enable.apply()
-
-        # `disable` restarts the kubelet, which then cannot end a pod whose ConfigMap is gone.
-        ended = "microk8s kubectl delete pod -n kube-system -l k8s-app=kube-dns --force --grace-period=0"
-        return enable.but(apply=apply, undo=f"{enable.undo}\n{ended} >/dev/null 2>&1 || true")
+        return dns.enabled(self.kube, servers)
 
     def storage(self):
         """Action: the hostPath provisioner, and its StorageClass as the default one."""

@@ -63,40 +63,6 @@ def test_a_thirteenth_deployment_is_somebody_elses(probe):
     assert not ok and "was refused" in says
 
 
-ASKED = """
-case "$*" in
-  *configmap*coredns*) printf '.:53 {\\n  forward . %s\\n}\\n' "8.8.8.8 8.8.4.4" ;;
-  *) echo "1 1" ;;
-esac
-"""
-
-
-@pytest.mark.parametrize(
-    "servers, says",
-    [
-        (["8.8.8.8", "8.8.4.4"], ""),
-        (["8.8.8.8"], "CoreDNS forwards elsewhere"),
-        (["8x8.8.8", "8.8.4.4"], "CoreDNS forwards elsewhere"),
-        ([], "CoreDNS forwards elsewhere"),
-    ],
-)
-def test_coredns_asks_exactly_the_servers_that_we_say(monkeypatch, own_home, bash, servers, says):
-    add = addons.Addons(stand_in.chapter(monkeypatch, "addons", None))
-    assert bash(add.dns(servers).probe, ASKED) == (int(bool(says)), says)
-
-
-def test_other_servers_are_written_into_coredns_configuration(bash, tmp_path):
-    microk8s = f"""
-case "$*" in
-  *"apply -f -") cat > {tmp_path}/applied ;;
-  *"-o yaml") printf 'a\\n  forward . 1.1.1.1\\nb\\n' ;;
-esac
-"""
-    script = shell.script(addons._SCRIPTS / "dns_set_servers.sh", "/etc/resolv.conf")
-    assert bash(script, microk8s)[0] == 0
-    assert (tmp_path / "applied").read_text() == "a\n  forward . /etc/resolv.conf\nb\n"
-
-
 def test_metallb_has_exactly_our_pool(monkeypatch, own_home, bash):
     add = addons.Addons(stand_in.chapter(monkeypatch, "addons", None))
     pool = "10.1.2.3-10.1.2.9,10.1.3.1-10.1.3.1"
