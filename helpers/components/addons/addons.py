@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from helpers.components.addons import dns
+from helpers.components.addons import dns, host_access
 from helpers.components.addons.istio import Istio
 from helpers.components.addons.knative import Knative
 from helpers.components.kubernetes.kube import Kube, all_of, available
@@ -91,15 +91,8 @@ class Addons:
         return enable.but(shown=shown, probe=probe, apply=apply)
 
     def host_access(self, address):
-        """Action: an address of the host on its loopback, for pods."""
-        probe = script(_SCRIPTS / "host_access.sh", address)
-        enable = self.kube.addon("host-access", "ip=" + address, probe, None)
-
-        def apply():
-            self.ch.host.run("microk8s disable host-access </dev/null || true", what="take an older address away")
-            enable.apply()
-
-        return enable.but(apply=apply)
+        """Actions: an address of the host on its loopback, for pods, at each boot, and the add-on for it."""
+        return host_access.at_boot(self.ch, address), host_access.enabled(self.kube, address)
 
 
 def _metallb_config(ranges):
