@@ -8,6 +8,7 @@ from pathlib import Path
 from helpers.components.addons import dns, host_access
 from helpers.components.addons.istio import Istio
 from helpers.components.addons.knative import Knative
+from helpers.components.kubernetes import networks
 from helpers.components.kubernetes.kube import Kube, all_of, available
 from helpers.components.kubernetes.probes import when_it_answers
 from helpers.components.kubernetes.proofs import Proofs
@@ -16,8 +17,6 @@ from helpers.core import address_pools as addresses
 from helpers.core.shell import script
 
 _SCRIPTS = Path(__file__).with_name("scripts")
-#: the cluster's own networks: of Services, of pods
-_NETWORKS = ("10.152.183.0/24", "10.1.0.0/16")
 
 #: a probe: the metrics API answers. While it does not, no namespace can be deleted.
 METRICS = script(_SCRIPTS / "metrics_answer.sh")
@@ -32,9 +31,13 @@ class Addons:
         self.istio, self.knative = Istio(self.kube), Knative(self.proofs)
         self.registry = Registry(self.proofs)
 
-    def why_pool_collides(self, pool):
-        """For a precondition: None when nobody has an address of this pool: not the host, not the cluster."""
-        return addresses.collision(pool, self.ch.run("hostname -I", sudo=False).split(), _NETWORKS)
+    def why_pool_collides(self, pool, address):
+        """For a precondition: None when nobody has an address of this pool: not the host, not the cluster.
+
+        address: the one at which pods reach the host.
+        """
+        mine = [*self.ch.run("hostname -I", sudo=False).split(), address]
+        return addresses.collision(pool, mine, reversed(tuple(networks.TAKEN)))
 
     def dns(self, servers):
         """Action: CoreDNS, forwarding to these servers (the host's own when empty). Others later are applied, too."""

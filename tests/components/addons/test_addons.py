@@ -75,9 +75,11 @@ def test_metallb_has_exactly_our_pool(monkeypatch, own_home, bash):
 
 def test_a_pool_that_the_host_has_an_address_of_collides(monkeypatch, own_home):
     add = addons.Addons(stand_in.chapter(monkeypatch, "addons", lambda script, stdin: "10.64.0.5 fe80::1 \n"))
-    assert add.why_pool_collides("10.64.1.1-10.64.1.9") is None
-    assert "the host's own address 10.64.0.5" in add.why_pool_collides("10.64.0.1-10.64.0.9")
-    assert "the cluster's network 10.1.0.0/16" in add.why_pool_collides("10.1.0.1-10.1.0.9")
+    for_pods = "10.0.1.1"
+    assert add.why_pool_collides("10.64.1.1-10.64.1.9", for_pods) is None
+    assert "the host's own address 10.64.0.5" in add.why_pool_collides("10.64.0.1-10.64.0.9", for_pods)
+    assert "the host's own address 10.0.1.1" in add.why_pool_collides("10.0.1.0-10.0.1.9", for_pods)
+    assert "the cluster's network 10.1.0.0/16" in add.why_pool_collides("10.1.0.1-10.1.0.9", for_pods)
 
 
 @pytest.fixture
