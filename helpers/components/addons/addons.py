@@ -8,6 +8,7 @@ from pathlib import Path
 from helpers.components.addons import dns, host_access
 from helpers.components.addons.istio import Istio
 from helpers.components.addons.knative import Knative
+from helpers.components.addons.leftovers import with_leftovers
 from helpers.components.kubernetes import networks
 from helpers.components.kubernetes.kube import Kube, all_of, available
 from helpers.components.kubernetes.probes import when_it_answers
@@ -63,7 +64,7 @@ class Addons:
         names = ("metrics-server", "kubernetes-dashboard", "dashboard-metrics-scraper")
         pods = [available("kube-system", "deployment", name) for name in names]
         left = "deployment kubernetes-dashboard dashboard-metrics-scraper -n kube-system"
-        return self.kube.addon("dashboard", "", all_of(*pods, METRICS), left)
+        return with_leftovers(self.kube.addon("dashboard", "", all_of(*pods, METRICS), left), "dashboard")
 
     def has_gpu(self, wish):
         """Whether the GPU's add-on is for this host. wish: the parameter gpu."""
@@ -91,7 +92,11 @@ class Addons:
             self.kube.wait_for("MetalLB with its pool", probe, space="metallb-system")
 
         shown = [*enable.shown, "kubectl apply -f - (ConfigMap metallb-system/config)"]
-        return enable.but(shown=shown, probe=probe, apply=apply)
+        return with_leftovers(enable.but(shown=shown, probe=probe, apply=apply), "metallb")
+
+    def istio_enabled(self, delete_crds):
+        """Action: the add-on istio; see Istio.enabled. Remove takes what Istio's own labels do not tell, too."""
+        return with_leftovers(self.istio.enabled(delete_crds), "istio", "yes" if delete_crds else "no")
 
     def host_access(self, address):
         """Actions: an address of the host on its loopback, for pods, at each boot, and the add-on for it."""

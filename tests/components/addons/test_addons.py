@@ -194,7 +194,7 @@ def every(monkeypatch, own_home):
     add = addons.Addons(stand_in.chapter(monkeypatch, "addons", None))
     made = [add.dns([]), add.storage(), add.dashboard(), add.gpu(), add.metallb("10.9.0.1-10.9.0.9")]
     kinds = [add.knative.enabled(all_kinds) for all_kinds in (False, True)]
-    return [*made, add.registry.enabled(), *kinds, add.istio.enabled(False), add.istio.enabled(True)]
+    return [*made, add.registry.enabled(), *kinds, add.istio_enabled(False), add.istio_enabled(True)]
 
 
 def test_a_cluster_that_does_not_answer_has_lost_nothing(every, bash):
