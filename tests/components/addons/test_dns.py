@@ -37,6 +37,7 @@ def host(bash, tmp_path):
         ({"resolv": STUB, "systemd": "nameserver fd00::2\nnameserver 10.0.0.2\nnameserver 10.0.0.2\n"}, "10.0.0.2"),
         ({"resolv": "nameserver 127.0.1.1\n", "NetworkManager": "nameserver 10.0.0.3\n"}, "10.0.0.3"),
         ({"resolv": "nameserver 127.0.0.1\nnameserver 10.0.0.4\n"}, "10.0.0.4"),
+        ({"resolv": "search example\n", "systemd": "nameserver 10.0.0.6\n"}, "10.0.0.6"),
         ({"resolv": "nameserver fe80::1%eth0\nnameserver 10.0.0.5\n", "systemd": "nameserver 9.9.9.9\n"}, "10.0.0.5"),
     ],
 )
@@ -57,6 +58,12 @@ def test_the_hosts_servers_are_those_that_a_pod_reaches(host, files, asked):
 def test_servers_that_no_pod_reaches_are_refused_in_words(host, servers, files, named):
     code, said = host(dns.name_servers(servers), **files)
     assert code == 1 and said.startswith(f"pods cannot ask the name server {named}: ")
+
+
+def test_a_host_without_name_servers_is_refused_in_words(host):
+    for resolv in ("search example\n", None):
+        said = host(dns.name_servers([]), resolv=resolv)
+        assert said == (1, "the host names no name server (/etc/resolv.conf)")
 
 
 def corefile(servers):

@@ -5,7 +5,11 @@ servers_of() { awk '$1 == "nameserver" && !seen[$2]++ { print $2 }' "$1" 2>/dev/
 reached_by_pods() { grep -E '^[0-9]{1,3}(\.[0-9]{1,3}){3}$' | grep -vE '^(127|0)\.' || true; }
 
 cannot_be_asked() {
-  echo "pods cannot ask the name server ${1//$'\n'/, }: it must be an IPv4 address, and none of the host's loopback"
+  if [ -n "$1" ]; then
+    echo "pods cannot ask the name server ${1//$'\n'/, }: it must be IPv4, and none of the host's loopback"
+  else
+    echo 'the host names no name server (/etc/resolv.conf)'
+  fi
   exit 1
 }
 
@@ -15,11 +19,11 @@ if [ -n "$asked" ]; then
   [ -z "$others" ] || cannot_be_asked "$others"
 else
   listed=$(servers_of /etc/resolv.conf)
-  if [ "$listed" = "$(reached_by_pods <<< "$listed")" ]; then
+  if [ -n "$listed" ] && [ "$listed" = "$(reached_by_pods <<< "$listed")" ]; then
     asked=/etc/resolv.conf
   else
     behind=/dev/null
-    if grep -qE '^(127\.|0\.|::1$)' <<< "$listed"; then
+    if [ -z "$listed" ] || grep -qE '^(127\.|0\.|::1$)' <<< "$listed"; then
       behind="/run/systemd/resolve/resolv.conf /run/NetworkManager/no-stub-resolv.conf"
     fi
     for file in $behind /etc/resolv.conf; do
