@@ -45,8 +45,9 @@ def enabled(kube, servers):
 
     # `disable` restarts the kubelet, which then cannot end a pod whose ConfigMap is gone.
     ended = "microk8s kubectl delete pod -n kube-system -l k8s-app=kube-dns --force --grace-period=0"
-    enable = addon(" ".join(servers) or "<the host's name servers>")
-    return enable.but(apply=apply, undo=f"{enable.undo}\n{ended} >/dev/null 2>&1 || true")
+    enable = addon(" ".join(servers))
+    shown = "microk8s enable dns:" + (",".join(servers) or "<the host's name servers>")
+    return enable.but(shown=shown, apply=apply, undo=f"{enable.undo}\n{ended} >/dev/null 2>&1 || true")
 
 
 def _forward(kube, asked):

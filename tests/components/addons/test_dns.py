@@ -145,6 +145,12 @@ def test_the_corefile_is_changed_as_json_and_coredns_starts_anew(monkeypatch, ow
     assert any("microk8s enable dns:10.0.0.2,10.0.0.3" in s for s, _ in told)
 
 
+def test_a_reader_sees_whose_servers_they_are(monkeypatch, own_home):
+    kube = addons.Addons(stand_in.chapter(monkeypatch, "addons", None)).kube
+    assert dns.enabled(kube, []).shown == ["microk8s enable dns:<the host's name servers>"]
+    assert dns.enabled(kube, ["9.9.9.9", "1.1.1.1"]).shown == ["microk8s enable dns:9.9.9.9,1.1.1.1"]
+
+
 def test_a_corefile_that_is_right_stays_and_a_missing_one_is_enables(monkeypatch, own_home):
     for now in (corefile("10.0.0.2").strip(), ""):
         told = applied(monkeypatch, now, ["10.0.0.2"])
