@@ -59,6 +59,7 @@ class Chapter:
         self._log = open(log, "a", buffering=1)  # noqa: SIM115 - until the process ends: what comes late is news, too
         self.host = Host(target, self.masker, self._line)
         self.origin = Origin(values["origin"], target)
+        self._rehearsal: int | None = None
         self._prober = Prober(self.host, self.masker.mask)
         self._steps = Steps(notebook.id, self._prober, self.events, self.masker.mask)
         self._secret_names: list[str] = []
@@ -86,12 +87,20 @@ class Chapter:
     def artifact(self, name: str) -> Artifact:
         """The catalogue's artifact as the origin has it; shows version, licence, origin and fidelity."""
         found = self.origin.resolve(name, self.host)
+        if found.authority:
+            found.socks = self._way_to_rehearsal()
         facts = {key: getattr(found, key) for key in ("name", "version", "origin", "fidelity", "program", "sha256")}
         self.events.tell("artifact", **facts)
         stands = found.fidelity if found.program == name else f"{found.fidelity}: {found.program}"
         row = (name, found.version, found.licence, found.origin, stands)
         self.table(("artifact", "version", "licence", "from", "fidelity"), [row])
         return found
+
+    def _way_to_rehearsal(self) -> int:
+        """The local port of a SOCKS proxy by which this machine reaches what the host calls upstream."""
+        if self._rehearsal is None:
+            self._rehearsal = self.until_the_verdict(self.host.socks())
+        return self._rehearsal
 
     def tool(self, name: str) -> Tool:
         """A program of the catalogue for this machine; shows the artifact. See tools.Tool."""
