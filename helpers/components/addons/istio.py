@@ -7,7 +7,7 @@ import contextlib
 import json
 from pathlib import Path
 
-from helpers.components.kubernetes.probes import when_it_answers, with_cluster
+from helpers.components.kubernetes.probes import of_pods, rollout, when_it_answers, with_cluster
 from helpers.core.actions import Action
 from helpers.core.errors import NotYet, Unmet
 from helpers.core.http import through
@@ -35,7 +35,10 @@ _SCRIPTS = Path(__file__).with_name("scripts")
 _NAMES = f"microk8s kubectl get deployments -n {NAMESPACE} -o jsonpath='{{.items[*].metadata.name}}'"
 
 #: a probe: each of Istio's Deployments has its pods ready. Names those that have not, the gateway first.
-READY = script(_SCRIPTS / "istio_ready.sh", *sorted(DEPLOYMENTS, key=lambda name: name != GATEWAY))
+READY = of_pods(
+    rollout(_SCRIPTS / "istio_ready.sh", *sorted(DEPLOYMENTS, key=lambda name: name != GATEWAY)),
+    [(NAMESPACE, "deployment", name) for name in DEPLOYMENTS],
+)
 
 #: a probe: no Deployment in istio-system that is not Istio's
 NO_STRANGERS = with_cluster(script(_SCRIPTS / "istio_no_strangers.sh", *DEPLOYMENTS))
