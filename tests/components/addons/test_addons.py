@@ -109,7 +109,8 @@ def test_metallb_has_exactly_our_pool(monkeypatch, own_home, bash):
     add = addons.Addons(stand_in.chapter(monkeypatch, "addons", None))
     pool = "10.1.2.3-10.1.2.9,10.1.3.1-10.1.3.1"
     manifest = addons._metallb_config(["10.1.2.3-10.1.2.9", "10.1.3.1-10.1.3.1"])
-    microk8s = f"case $* in *configmap*) cat <<'END'\n{manifest['data']['config']}\nEND\n;; *daemonset*) echo '1|1|1||1|1|';; *) echo '1|1|1|1|1|1|';; esac"
+    pods = "*daemonset*) echo '1|1|1||1|1|';; *) echo '1|1|1|1|1|1|';;"
+    microk8s = f"case $* in *configmap*) cat <<'END'\n{manifest['data']['config']}\nEND\n;; {pods} esac"
     assert bash(add.metallb(pool).probe, microk8s) == (0, "")
     code, said = bash(add.metallb("10.1.2.3-10.1.2.9").probe, microk8s)
     assert code and said == "MetalLB's pool is 10.1.2.3-10.1.2.9 10.1.3.1-10.1.3.1 , not 10.1.2.3-10.1.2.9"
