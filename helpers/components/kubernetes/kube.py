@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 
-from helpers.components.kubernetes import objects
+from helpers.components.kubernetes import addon, objects
 from helpers.components.kubernetes.probes import (
     NOT_INSTALLED,
     READY,
@@ -17,7 +17,6 @@ from helpers.components.kubernetes.probes import (
 )
 from helpers.components.kubernetes.waits import PodWait
 from helpers.core.actions import Action
-from helpers.core.errors import Unmet
 
 __all__ = ["READY", "Kube", "all_of", "available"]
 
@@ -69,16 +68,13 @@ class Kube:
         left: what `kubectl get` lists with these arguments is away when the add-on is, its namespace the last word.
         None: nothing of the cluster.
         """
-        command = "microk8s enable " + name + (":" + argument if argument else "")
 
         def apply():
-            done = self.ch.host.run(command, timeout=300, stdin="", what="enable " + name)
-            if "Aborting" in done.out:  # its exit code is 0 all the same
-                raise Unmet("the add-on enabled", done.out.strip().splitlines()[-1])
+            addon.enable(self, name, argument, owners_of(probe))
             self.wait_for(name, probe, space=left.split()[-1] if left else None)
 
         undo = when_it_answers(f"microk8s disable {name} </dev/null")
-        return Action(command, probe, apply, undo, gone(left) if left else None)
+        return Action(addon.command(name, argument), probe, apply, undo, gone(left) if left else None)
 
     # -- waiting -------------------------------------------------------------------------------
 

@@ -227,6 +227,63 @@ def test_istios_kinds_go_only_when_asked(removed, kube):
     assert position(kept, "webhookconfiguration") < position(kept, "delete namespace istio-system")
 
 
+@pytest.fixture
+def enabling(monkeypatch, own_home):
+    """What `enable istio` and what comes with it ask of a host that has these Deployments: the scripts, in order."""
+
+    def run(there, *says):
+        asked, says = [], list(says)
+
+        def answer(script, stdin):
+            asked.append(script)
+            if script == istio._NAMES:
+                return " ".join(there)
+            if "get deployment/" in script:
+                return "\n".join(f"deployment.apps/{name}" for name in there)
+            if script == "microk8s enable istio":
+                return says.pop(0)
+            return ""
+
+        made = istio.Istio(Kube(stand_in.chapter(monkeypatch, "addons", answer, "install")))
+        return asked, made.enabled(False).apply
+
+    return run
+
+
+STARTS = "Istio is starting\n\nTo configure mutual TLS authentication consult the Istio documentation.\n"
+STOPPED = (0, "service/kiali created\n", "Error from server: failed calling webhook pilot.validation.istio.io\n")
+TAKEN_AWAY = "kubectl delete namespace istio-system"
+
+
+def test_a_half_istio_is_taken_away_with_its_webhooks_and_made_anew(enabling):
+    asked, apply = enabling(istio.DEPLOYMENTS[:3], STARTS)
+    apply()
+    away, enabled = position(asked, TAKEN_AWAY), position(asked, "microk8s enable istio")
+    assert away < enabled and not [script for script in asked if "disable istio" in script]
+    assert asked[away].index("delete $webhooks") < asked[away].index(TAKEN_AWAY)
+
+
+def test_webhooks_of_an_istio_that_is_gone_go_before_the_next(enabling):
+    asked, apply = enabling([], STARTS)
+    apply()
+    assert position(asked, "validatingwebhookconfiguration") < position(asked, "microk8s enable istio")
+    assert not [script for script in asked if TAKEN_AWAY in script]
+
+
+def test_an_istio_that_is_whole_is_left_alone(enabling):
+    asked, apply = enabling(istio.DEPLOYMENTS, "Addon istio is already enabled.\n")
+    apply()
+    assert not [script for script in asked if "delete" in script] and asked[-1] == istio.READY
+
+
+def test_an_istio_that_stopped_on_its_way_is_told_and_taken_away(enabling):
+    asked, apply = enabling([], STOPPED)
+    with pytest.raises(Unmet) as e:
+        apply()
+    assert "failed calling webhook" in e.value.saw
+    assert position(asked, "microk8s enable istio") < position(asked, TAKEN_AWAY)
+
+
 HAS_KINDS = 'case "$*" in *"get namespace"*) ;; *) echo crd/x.knative.dev; echo crd/y.istio.io;; esac'
 
 

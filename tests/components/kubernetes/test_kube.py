@@ -61,13 +61,6 @@ def kube(monkeypatch, own_home):
     return make
 
 
-def test_an_addon_that_aborts_with_exit_code_0_is_not_enabled(kube):
-    action = kube("Enabling\nAborting: no GPU\n").addon("gpu", "", "a probe", "daemonset x")
-    with pytest.raises(Unmet) as e:
-        action.apply()
-    assert action.shown == ["microk8s enable gpu"] and e.value.saw == "Aborting: no GPU"
-
-
 def test_proofs_have_a_namespace_of_their_own_until_the_verdict(kube):
     made = kube("1 1")
     proofs = Proofs(made)
