@@ -35,8 +35,8 @@ class Snapshot:
     def pulling(self, pod, container):
         """Is its image being pulled? The kubelet says when that begins, before it waits for its turn, and ends."""
         events = self._events.get(_about_container(pod, container), [])
-        began = max((_time(e) for e in events if e["reason"] == "Pulling"), default="")
-        return began > max((_time(e) for e in events if e["reason"] != "Pulling"), default="")
+        began = max((_time(e) for e in events if e.get("reason") == "Pulling"), default="")
+        return began > max((_time(e) for e in events if e.get("reason") != "Pulling"), default="")
 
     def why_not_pulled(self, pod, container):
         """What the registry said last: the state of a pod that waits for its next try does not have it."""
@@ -60,13 +60,13 @@ class Snapshot:
             if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
                 return condition.get("message")
         if key[1] in _SETS[1:] and not any(self.owner(pod) == key for pod in self._live()):
-            return self._last((item["metadata"]["uid"], ""), lambda e: e["reason"] == "FailedCreate")
+            return self._last((item["metadata"]["uid"], ""), lambda e: e.get("reason") == "FailedCreate")
         return None
 
     def _last(self, about, which):
         """The message of the newest event of that kind."""
         events = [e for e in self._events.get(about, []) if which(e)]
-        return max(events, key=_time)["message"] if events else None
+        return max(events, key=_time).get("message", "") if events else None
 
     def _live(self):
         pods = [item for key, item in self._by.items() if key[1] == "pod"]
@@ -132,7 +132,7 @@ def _time(event):
 
 
 def _is_failed_pull(event):
-    return event["reason"] == "Failed" and event["message"].startswith("Failed to pull image")
+    return event.get("reason") == "Failed" and event.get("message", "").startswith("Failed to pull image")
 
 
 def _revision(replicaset):

@@ -14,7 +14,9 @@ CRASHING_FOR = 180
 #: what registries and containerd say of an image that is not there or that nobody may have, and of a name that is none
 _NO_IMAGE = re.compile("not found|(manifest|name) unknown|denied|invalid (reference|name)", re.I)
 #: what passes: time-outs, the limit for pulls, a server in trouble
-_PASSES = re.compile(r"time-?out|timed out|deadline|too ?many ?requests|\b(429|5\d\d) [A-Z]|EOF|refused|reset", re.I)
+_PASSES = re.compile(
+    r"time-?out|timed out|deadline|too ?many ?requests|\b(429|5\d\d) [a-z]|\bEOF\b|connection (refused|reset)", re.I
+)
 _PULLS = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName")
 
 
@@ -59,8 +61,9 @@ class Troubles:
         if snapshot.pulling(pod, container["name"]):
             return Trouble(f"{name} pulls image {image}", pulls=True)
         if reason in _PULLS:
-            said = None if reason == "InvalidImageName" else snapshot.why_not_pulled(pod, container["name"])
-            why = state.get("message", reason) if reason != "ImagePullBackOff" else said or state.get("message", reason)
+            why = state.get("message", reason)
+            if reason == "ImagePullBackOff":
+                why = snapshot.why_not_pulled(pod, container["name"]) or why
             return Trouble(f"{name} gets no image {image}: {why}", never_pulled(why))
         if reason == "CrashLoopBackOff":
             others = snapshot.somebody_starts(pod["metadata"]["namespace"])

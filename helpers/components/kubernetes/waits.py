@@ -45,7 +45,7 @@ class PodWait:
         raise NotYet("; ".join(filter(None, [said[""].out, *self.texts(3)])))
 
     def look(self):
-        """Ask the cluster. Whoever waits without a probe need not: `failed` does."""
+        """Ask the cluster now. Without a probe, it is asked now and then by itself."""
         try:
             self._read(self._host.probe(self._questions()))
         except RunbookError:
@@ -54,21 +54,24 @@ class PodWait:
 
     def failed(self):
         """Why some pod will never run; None while there is hope."""
-        if not self._probe and self._is_time():
-            self.look()
-        return next((t.text for t in self._now if t.final), None)
+        return next((t.text for t in self._news() if t.final), None)
 
     def stands(self):
         """Which image is being pulled; None when none is."""
-        return next((t.text for t in self._now if t.pulls), None)
+        return next((t.text for t in self._news() if t.pulls), None)
 
     def texts(self, most):
         """What pods wait for, in one line each."""
-        return [" ".join(t.text.split()) for t in self._now[:most]]
+        return [" ".join(t.text.split()) for t in self._news()[:most]]
 
     def told(self):
         """[(what something waits for, whether that is for ever)]."""
-        return [(t.text, t.final) for t in self._now]
+        return [(t.text, t.final) for t in self._news()]
+
+    def _news(self):
+        if not self._probe and self._is_time():
+            self.look()
+        return self._now
 
     def _is_time(self):
         return time.monotonic() - (self._looked or 0.0) >= _EVERY

@@ -101,7 +101,7 @@ class _Watch:
 
     def _trouble(self):
         pod = f"/{worker(self.pipeline)}-v"
-        return next((text for text, final in self.pods.look().told() if final and pod in text), None)
+        return next((text for text, final in self.pods.told() if final and pod in text), None)
 
 
 def worker(pipeline):
