@@ -61,8 +61,9 @@ class PodWait:
         return next((t.text for t in self._news() if t.pulls), None)
 
     def texts(self, most):
-        """What pods wait for, in one line each."""
-        return [" ".join(t.text.split()) for t in self._news()[:most]]
+        """What pods wait for, in one line each: of a log the last one."""
+        parts = [t.text.strip().partition("\n") for t in self._news()[:most]]
+        return [" ".join(filter(None, [first, rest.rpartition("\n")[2]])) for first, _, rest in parts]
 
     def told(self):
         """[(what something waits for, whether that is for ever)]."""

@@ -10,6 +10,7 @@ from helpers.components.kubernetes.kube import Kube, all_of, available
 from helpers.components.kubernetes.microk8s import READY
 from helpers.components.kubernetes.probes import owners_of, pod_runs
 from helpers.components.kubernetes.troubles import never_pulled
+from helpers.core import events
 from helpers.core.errors import RunbookError
 from helpers.core.waiting import TimedOut
 
@@ -82,17 +83,18 @@ NO_ROOM = [{"type": "PodScheduled", "status": "False", "message": "0/1 nodes are
 
 @pytest.fixture
 def cluster(monkeypatch, own_home):
-    """Says what kubectl lists: `.items` of the namespace lab, `.node` of all pods; `.asked`: each command."""
+    """Says what kubectl lists: `.items` of the namespace, `.later` ones at the next looks, `.node` of all pods."""
 
     class Cluster:
-        items, node, asked, so, logs = [], "", [], False, "the reason of it all"
+        items, later, space, node, asked, so, logs = [], [], "lab", "", [], False, "the reason of it all"
 
         def answer(self, script, stdin):
             self.asked.append(script)
             if script == "the probe":
                 return "" if self.so else (1, "not yet", "")
             if f"get {waits.KINDS} -n" in script:
-                return json.dumps({"kind": "List", "items": self.items if "-n lab" in script else []})
+                self.items = self.later.pop(0) if self.later else self.items
+                return json.dumps({"kind": "List", "items": self.items if f"-n {self.space} " in script else []})
             if script.startswith("microk8s kubectl logs"):
                 return self.logs
             return self.node if "get pods -A" in script else (1, "", "")
@@ -186,8 +188,9 @@ def test_a_crash_is_for_ever_after_minutes_of_the_same_last_line(cluster, clock)
     looks = waits.PodWait(cluster.kube, space="lab")
     steps = [(1, 0, "port 80"), (2, 20, "port 81"), (3, 100, "port 82"), (3, 50, "x"), (3, 20, "x"), (4, 1, "port 83")]
     ends = []
-    for restarts, seconds, cluster.logs in steps:
+    for restarts, seconds, last in steps:
         clock(seconds)
+        cluster.logs = "first line\n" + last
         cluster.items = [crashing(restarts)]
         ends.append(looks.look().told()[0][1])
     assert ends == [False, False, False, False, True, True]
@@ -244,6 +247,16 @@ def test_only_pods_of_whom_the_probe_names_count(cluster):
     assert told(cluster, mine, sets, deployment(), other, owners=owners_of(pod_runs("lab", "third"))) == []
 
 
+def test_the_node_waits_for_calicos_images_and_for_no_other_pod(cluster):
+    cluster.space, there = "kube-system", {"namespace": "kube-system"}
+    calico = {"kind": "DaemonSet", "metadata": {**meta("calico-node"), **there}, "status": {}}
+    pulls = pod("calico-node-x", {"reason": "ContainerCreating"}, ("DaemonSet", "calico-node"), there)
+    broken = pod("coredns-x", NO_IMAGE, more=there)
+    cluster.items = [calico, pulls, broken, event("Pulling", 1, about="calico-node-x")]
+    looked = waits.PodWait(cluster.kube, owners_of(READY)).look()
+    assert looked.stands() == "pod kube-system/calico-node-x pulls image x/y:1" and looked.failed() is None
+
+
 def test_why_no_pod_is_made_is_told(cluster):
     why = 'admission webhook "sidecar-injector.istio.io" denied'
     failed = deployment(
@@ -288,21 +301,13 @@ def test_a_strangers_pod_ends_no_wait(cluster):
     assert not any("-A" in script for script in cluster.asked)
 
 
-def test_a_pull_takes_no_time_of_the_wait(cluster, monkeypatch):
+def test_a_pull_takes_no_time_of_the_wait(cluster, monkeypatch, tmp_path):
     monkeypatch.setattr(waits, "_EVERY", 0)
-    shown = []
-    monkeypatch.setattr(cluster.kube.ch, "_waits", shown.append)
-    cluster.items = [pod(state={"reason": "ContainerCreating"}), event("Pulling", 1)]
-
-    def answer(script, stdin, first=cluster.answer):
-        if len(shown) > 4:
-            cluster.items.append(event("Pulled", 2))
-        return first(script, stdin)
-
-    monkeypatch.setattr(cluster, "answer", answer)
-    cluster.kube = Kube(stand_in.chapter(monkeypatch, "kubernetes", answer))
-    monkeypatch.setattr(cluster.kube.ch, "_waits", shown.append)
+    cluster.kube.ch.events.path = tmp_path / "told"
+    pulling = [pod(state={"reason": "ContainerCreating"}), event("Pulling", 1)]
+    cluster.items, cluster.later = pulling, [pulling] * 3 + [[*pulling, event("Pulled", 2)]]
     with pytest.raises(TimedOut) as e:
         cluster.kube.wait_for("it", "the probe", 1.2, "lab")
     assert "in which the clock stood" in e.value.what and e.value.saw == "not yet; pod lab/web waits: ContainerCreating"
-    assert any("the clock stands for up to" in line and "pulls image x/y:1" in line for line in shown)
+    lines = [told["text"] for told in events.read(tmp_path / "told")]
+    assert any("the clock stands for up to" in line and "pulls image x/y:1" in line for line in lines)
