@@ -10,7 +10,7 @@ from pathlib import Path
 from helpers.components.kubernetes import addon
 from helpers.components.kubernetes.probes import of_pods, owners_of, rollout, when_it_answers, with_cluster
 from helpers.core.actions import Action
-from helpers.core.errors import NotYet, Unmet
+from helpers.core.errors import NotYet, RunbookError, Unmet
 from helpers.core.http import through
 from helpers.core.shell import script
 
@@ -81,13 +81,18 @@ class Istio:
             addon.enable(self.kube, "istio", owners=owners_of(READY))
         except Unmet:
             # Its Deployments may come up all the same, and the next run would take it for whole.
-            self._take_away("take away what `enable istio` left")
+            with contextlib.suppress(RunbookError):
+                self._take_away("take away what `enable istio` left")
             raise
         run(script(_SCRIPTS / "scale_up.sh", NAMESPACE, *DEPLOYMENTS), what="start what was scaled down")
         self.kube.wait_for("Istio", READY, timeout=600, space=NAMESPACE)
 
     def _take_away(self, what):
         # Not by `disable istio`: its webhooks would stay, and refuse the next Istio's rules and Knative's pods.
+        alone, seen = self.ch.host.ask(NO_STRANGERS)
+        if not alone:
+            do = f"The namespace {NAMESPACE} goes with it: move or delete what is not Istio's, then run again."
+            raise RunbookError(what, self.ch.host.name, seen, do)
         self.ch.host.run(script(_SCRIPTS / "istio_remove.sh", "no"), what=what, timeout=300)
 
     def kiali_password(self):

@@ -12,7 +12,7 @@ from helpers.components.addons import addons, istio, knative
 from helpers.components.kubernetes.kube import Kube
 from helpers.components.kubernetes.proofs import Proofs
 from helpers.core import shell
-from helpers.core.errors import Unmet
+from helpers.core.errors import RunbookError, Unmet
 from helpers.core.paths import SETUP
 
 
@@ -231,13 +231,15 @@ def test_istios_kinds_go_only_when_asked(removed, kube):
 def enabling(monkeypatch, own_home):
     """What `enable istio` and what comes with it ask of a host that has these Deployments: the scripts, in order."""
 
-    def run(there, *says):
+    def run(there, *says, strangers=""):
         asked, says = [], list(says)
 
         def answer(script, stdin):
             asked.append(script)
             if script == istio._NAMES:
                 return " ".join(there)
+            if script == istio.NO_STRANGERS:
+                return (1, strangers, "") if strangers else ""
             if "get deployment/" in script:
                 return "\n".join(f"deployment.apps/{name}" for name in there)
             if script == "microk8s enable istio":
@@ -268,6 +270,13 @@ def test_webhooks_of_an_istio_that_is_gone_go_before_the_next(enabling):
     apply()
     assert position(asked, "validatingwebhookconfiguration") < position(asked, "microk8s enable istio")
     assert not [script for script in asked if TAKEN_AWAY in script]
+
+
+def test_a_half_istio_beside_somebody_elses_deployment_is_not_taken_away(enabling):
+    asked, apply = enabling(istio.DEPLOYMENTS[:3], strangers="istio-system also holds the Deployments: shop")
+    with pytest.raises(RunbookError, match="take a half Istio away") as e:
+        apply()
+    assert "shop" in e.value.saw and not [script for script in asked if TAKEN_AWAY in script]
 
 
 def test_an_istio_that_is_whole_is_left_alone(enabling):
