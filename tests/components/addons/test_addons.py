@@ -16,26 +16,34 @@ from helpers.core.paths import SETUP
 
 
 def deployments(**changed):
-    """What kubectl lists of istio-system: name, wanted, ready.
+    """What kubectl lists of istio-system: name, generations, wanted, all, of the newest template, ready, why not.
 
     changed: another text for a name (- as _), None: it is missing.
     """
-    said = dict.fromkeys(istio.DEPLOYMENTS, "1 1")
+    said = dict.fromkeys(istio.DEPLOYMENTS, "1|1|1|1|1|1|")
     said.update({name.replace("_", "-"): text for name, text in changed.items()})
-    return "".join(f"{name} {text}\n" for name, text in said.items() if text is not None)
+    return "".join(f"{name}|{text}\n" for name, text in said.items() if text is not None)
 
 
 @pytest.mark.parametrize(
     "answer, says",
     [
         (deployments(), ""),
-        (deployments(istio_ingressgateway="0"), "istio-system: istio-ingressgateway: 0 of 0 ready"),
+        (deployments(istio_ingressgateway="2|2|0||||"), "istio-system: istio-ingressgateway: 0 of 0 ready"),
         (
-            deployments(istio_ingressgateway="1", kiali="2 1"),
+            deployments(istio_ingressgateway="1|1|1|1|1||", kiali="1|1|2|2|2|1|"),
             "istio-system: istio-ingressgateway: 0 of 1 ready; istio-system: kiali: 1 of 2 ready",
         ),
         (deployments(istio_pilot=None), "istio-system: istio-pilot is missing"),
-        (deployments(stranger="1 0"), ""),
+        (
+            deployments(kiali="2|2|1|2|1|1|"),
+            "istio-system: kiali: pods of an older template are still there: 1",
+        ),
+        (
+            deployments(kiali="1|1|1||||exceeded quota: few"),
+            "istio-system: kiali: 0 of 1 ready: exceeded quota: few",
+        ),
+        (deployments(stranger="1|1|1||||"), ""),
     ],
 )
 def test_istios_probe_names_what_is_not_ready_the_gateway_first(probe, answer, says):
@@ -66,7 +74,8 @@ def test_metallb_has_exactly_our_pool(monkeypatch, own_home, bash):
     add = addons.Addons(stand_in.chapter(monkeypatch, "addons", None))
     pool = "10.1.2.3-10.1.2.9,10.1.3.1-10.1.3.1"
     manifest = addons._metallb_config(["10.1.2.3-10.1.2.9", "10.1.3.1-10.1.3.1"])
-    microk8s = f"case $* in *configmap*) cat <<'END'\n{manifest['data']['config']}\nEND\n;; *) echo '1 1';; esac"
+    pods = "*daemonset*) echo '1|1|1||1|1|';; *) echo '1|1|1|1|1|1|';;"
+    microk8s = f"case $* in *configmap*) cat <<'END'\n{manifest['data']['config']}\nEND\n;; {pods} esac"
     assert bash(add.metallb(pool).probe, microk8s) == (0, "")
     code, said = bash(add.metallb("10.1.2.3-10.1.2.9").probe, microk8s)
     assert code and said == "MetalLB's pool is 10.1.2.3-10.1.2.9 10.1.3.1-10.1.3.1 , not 10.1.2.3-10.1.2.9"
