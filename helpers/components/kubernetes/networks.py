@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
@@ -51,18 +52,23 @@ def read(text):
             _address(found, *words)
         elif kind == "answers":
             found.answering.append(IPv4Address(words[0]))
-        elif ":" not in words[0]:
-            who = "the machine that you are connected from" if kind == "client" else "a name server"
-            found.needed.setdefault(IPv4Address(words[0]), who)
+        else:
+            _need(found, words[0], "the machine that you are connected from" if kind == "client" else "a name server")
     return found
 
 
+def _need(found, text, who):
+    """IPv4 only: the cluster takes no other. sshd says UNKNOWN of a connection that has no address."""
+    with contextlib.suppress(ValueError):
+        found.needed.setdefault(IPv4Address(text), who)
+
+
 def _address(found, address, label):
-    label = label.rstrip("\\")
+    address, label = address.partition("/")[0], label.rstrip("\\")
     if label == _LABEL:
-        found.for_pods.append(IPv4Address(address.partition("/")[0]))
+        found.for_pods.append(IPv4Address(address))
     elif not _LINK_OF_PODS.match(label):
-        found.needed.setdefault(IPv4Address(address.partition("/")[0]), "the host's own address on " + label)
+        _need(found, address, "the host's own address on " + label)
 
 
 def _route(found, words):
@@ -70,8 +76,8 @@ def _route(found, words):
     target, *rest = words[1:] if no_way else words
     said = dict(zip(rest, rest[1:]))
     link = said.get("dev", "")
-    if "via" in said and not _LINK_OF_PODS.match(link) and ":" not in said["via"]:
-        found.needed.setdefault(IPv4Address(said["via"]), "a gateway")
+    if not _LINK_OF_PODS.match(link):
+        _need(found, said.get("via", ""), "a gateway")
     network = IPv4Network("0.0.0.0/0" if target in ("default", "nexthop") else target)
     if no_way or _LINK_OF_PODS.match(link):
         found.pods.append(network)

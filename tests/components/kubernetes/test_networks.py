@@ -67,6 +67,9 @@ def test_what_the_cluster_would_cut_off_is_named(line, says):
         "route 0.0.0.0/1 via 10.8.0.1 dev tun0",  # a VPN's default route
         "route unreachable 10.2.0.0/16",
         "server fd00::1",
+        "client UNKNOWN",
+        "client fe80::1%eth0",
+        "route default via inet6 fe80::1 dev eth0",
     ],
 )
 def test_what_is_wider_or_elsewhere_is_left_alone(line):
