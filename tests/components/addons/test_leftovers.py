@@ -41,7 +41,7 @@ def actions(add):
 
 
 ROLES = "clusterrole,clusterrolebinding,podsecuritypolicy -l app=metallb"
-CERT_MANAGER = "crd -l app=certmanager,release=istio"
+CERT_MANAGER = "crd -l release=istio"
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_the_kinds_of_cert_manager_stay_unless_asked_for(add, here, tmp_path):
     log, action = tmp_path / "log", actions(add)["istio"]
     for script in (action.undo, action.absent):
         assert here(script, KUBECTL.format(log=log, there="-"))[0] == 0
-    assert "clusterrole istio-reader" in log.read_text() and "certmanager" not in log.read_text()
+    assert "clusterrole istio-reader" in log.read_text() and CERT_MANAGER not in log.read_text()
 
 
 def test_the_release_that_enable_istio_fetched_goes_with_istio(add, here, tmp_path):
