@@ -99,8 +99,8 @@ class Addons:
         return with_leftovers(self.istio.enabled(delete_crds), "istio", "yes" if delete_crds else "no")
 
     def host_access(self, address):
-        """Actions: an address of the host on its loopback, for pods, at each boot, and the add-on for it."""
-        return host_access.at_boot(self.ch, address), host_access.enabled(self.kube, address)
+        """Actions: an address of the host on its loopback, for pods, at each start of its proxy, and the add-on for it."""
+        return host_access.at_each_start(self.ch, address), host_access.enabled(self.kube, address)
 
 
 def _metallb_config(ranges):

@@ -11,8 +11,8 @@ _SCRIPTS = _HERE / "scripts"
 _UNIT = "mlops-host-access"
 
 
-def at_boot(ch, address):
-    """Action: a unit that gives the loopback this address before MicroK8s does, which takes a whole network."""
+def at_each_start(ch, address):
+    """Action: a unit that gives the loopback this address before MicroK8s' proxy does, which takes a whole network."""
     return ch.service(_UNIT, filled(_HERE / "host_access.service", ADDRESS=address))
 
 

@@ -52,18 +52,21 @@ def starts(unit):
 
 
 @pytest.fixture
-def at_boot(monkeypatch, own_home):
+def the_unit(monkeypatch, own_home):
     """The unit as it travels to the host, and the script that takes it."""
     told = []
     ch = stand_in.chapter(monkeypatch, "addons", lambda script, stdin: told.append((stdin, script)) or "")
-    host_access.at_boot(ch, ADDRESS).apply()
+    host_access.at_each_start(ch, ADDRESS).apply()
     return next((stdin.decode(), script) for stdin, script in told if stdin)
 
 
-def test_the_unit_sets_it_before_microk8s_proxy_does(at_boot, loopback, actions):
-    unit, script = at_boot
+def test_the_unit_sets_it_before_microk8s_proxy_does(the_unit, loopback, actions):
+    unit, script = the_unit
     assert "/etc/systemd/system/mlops-host-access.service" in script
-    assert "\nBefore=snap.microk8s.daemon-proxy.service\n" in unit
+    proxy = "snap.microk8s.daemon-proxy.service"
+    assert f"\nBefore={proxy}\n" in unit
+    # A proxy that is started or restarted without the address would take the whole network.
+    assert f"\nPartOf={proxy}\n" in unit and unit.endswith(f"WantedBy=multi-user.target {proxy}\n")
     probe = actions[1].probe
     before, _, _, after = loopback(probe, starts(unit), starts(unit), probe)
     assert before == (1, "lo has no address for pods, not 10.0.1.1/32") and after == (0, "")
