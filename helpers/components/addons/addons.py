@@ -99,7 +99,7 @@ class Addons:
         return with_leftovers(self.istio.enabled(delete_crds), "istio", "yes" if delete_crds else "no")
 
     def host_access(self, address):
-        """Actions: an address of the host on its loopback, for pods, at each start of its proxy, and the add-on for it."""
+        """Actions: an address on the host's loopback, for pods, before each start of the proxy; the add-on for it."""
         return host_access.at_each_start(self.ch, address), host_access.enabled(self.kube, address)
 
 
