@@ -11,8 +11,6 @@ import httpx
 from helpers.components.kubernetes.kube import Kube
 from helpers.core.errors import CommandFailed, NotYet, RunbookError
 
-#: the container of a task, which a pod_spec of ours must name, and where the task's files lie in it
-CONTAINER, WORK = "determined-container", "/run/determined/workdir"
 NOTEBOOK = "runbook"
 #: what the master says when it is there and its database is not
 _DATABASE_LOST = re.compile("unexpected EOF|failed to connect|connection re|conn closed|bad connection")
@@ -147,14 +145,15 @@ class Determined:
 
     # -- tasks -------------------------------------------------------------------------------------
 
-    def command(self, words, user, env=(), files=()):
-        """Run a command of zero slots to its end; returns its output.
+    def command(self, words, user, environment=None, files=()):
+        """Run a command of zero slots to its end; returns its output, which is lost when it ends within a second.
 
-        env: of its container, as a pod's. files: see task_files.packed. RunbookError with its last lines when it fails.
+        environment: as in Determined's configurations; see task_pod. files: see task_files.packed.
+        RunbookError with its last lines when it fails.
         """
         config = {"description": "runbook proof", "entrypoint": list(words), "resources": {"slots": 0}}
-        if env:
-            config["environment"] = {"pod_spec": {"spec": {"containers": [{"name": CONTAINER, "env": list(env)}]}}}
+        if environment:
+            config["environment"] = environment
         task = self._start("command", config, files, user)["id"]
         try:
             ended = self._follow("commands", task, user, lambda found: found["state"] == "TERMINATED")

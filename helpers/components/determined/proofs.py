@@ -6,7 +6,8 @@ import shlex
 import socket
 
 from helpers.components.determined import checkpoint, task_files
-from helpers.components.determined.master import CONTAINER, WORK, Refused
+from helpers.components.determined.master import Refused
+from helpers.components.determined.task_pod import CONTAINER, WORK
 from helpers.components.kubernetes.objects import SERVICE_TYPES
 from helpers.core import catalogue
 from helpers.core.errors import RunbookError, Unmet

@@ -1,11 +1,14 @@
 """Determined's client, steps and proofs against a server that answers as 0.15.3 was recorded; no cluster here."""
 
 import json
+import os
+import subprocess
+import sys
 
 import httpx
 import pytest
 
-from helpers.components.determined import checkpoint, forms
+from helpers.components.determined import checkpoint, forms, task_pod
 from helpers.components.determined.install import KEYS, Install
 from helpers.components.determined.master import Determined, _message
 from helpers.components.determined.proofs import Proofs
@@ -316,15 +319,65 @@ def test_a_command_that_should_fail_and_does_not_is_no_proof(made):
         Proofs(made(Tasks("command exited successfully"))).tells_failure("operator")
 
 
-def test_the_keys_reach_a_task_by_reference_only(made):
+def checkpoint_task(made):
+    """The configuration of the task that writes the checkpoint."""
     tasks = Tasks("command exited successfully")
     tasks.users["admin"] = OURS
     checkpoint.written(made(tasks), None, "detai", "operator").apply()
-    (container,) = tasks.config["environment"]["pod_spec"]["spec"]["containers"]
-    env = {one.pop("name"): one for one in container["env"]}
-    assert env["ENDPOINT"] == {"value": "http://s3:9000"} and env["BUCKET"] == {"value": "detai"}
-    assert env["SECRET_KEY"] == {"valueFrom": {"secretKeyRef": {"name": KEYS, "key": "secretKey"}}}
-    compile(tasks.config["entrypoint"][2], "the task's program", "exec")
+    return tasks.config
+
+
+def test_the_keys_reach_a_task_as_files_of_their_secret_and_no_others_of_it(made):
+    environment = checkpoint_task(made)["environment"]
+    spec = environment["pod_spec"]["spec"]
+    (volume,), (container,) = spec["volumes"], spec["containers"]
+    assert volume["secret"]["secretName"] == KEYS
+    assert [item["key"] for item in volume["secret"]["items"]] == ["accessKey", "secretKey"], "no dbPassword"
+    (mount,) = container["volumeMounts"]
+    assert (mount["name"], mount["mountPath"]) == (volume["name"], "/run/runbook-keys")
+    assert environment["environment_variables"][:2] == ["ENDPOINT=http://s3:9000", "BUCKET=detai"]
+
+
+#: what 0.15.3 lets a pod_spec say of its container: master/pkg/model/environment_config.go refuses most of the rest,
+#: master/internal/kubernetes/spec.go takes over only these
+ALLOWED = {"name", "resources", "volumeMounts", "volumeDevices"}
+
+
+def test_a_tasks_pod_spec_has_only_what_the_real_master_takes(made):
+    environment = checkpoint_task(made)["environment"]
+    assert set(environment["pod_spec"]) == {"spec"}
+    assert all(set(one) <= ALLOWED for one in environment["pod_spec"]["spec"]["containers"])
+    assert all(one.count("=") == 1 for one in environment["environment_variables"])
+
+
+def test_a_variable_with_a_second_equals_sign_is_refused_before_the_task_would_end_without_a_word():
+    with pytest.raises(BadInput) as e:
+        task_pod.variables({"A": "b=c"})
+    assert "give A to a task" in str(e.value)
+
+
+#: boto3's two calls, which only the task's image has; what was asked of them goes to standard output
+BOTO3 = """
+import io, json
+kept = {}
+class client:
+    def __init__(self, kind, **given): print(json.dumps(dict(given, kind=kind)))
+    def put_object(self, Body, **place): kept[str(place)] = Body; print(json.dumps(place))
+    def get_object(self, **place): return {"Body": io.BytesIO(kept[str(place)])}
+"""
+
+
+def test_the_tasks_program_writes_with_the_keys_that_it_finds_in_files(made, tmp_path):
+    for name, text in {"accessKey": "ours", "secretKey": "a=b/c", "boto3.py": BOTO3}.items():
+        (tmp_path / name).write_text(text)
+    config = checkpoint_task(made)
+    given = dict(one.split("=") for one in config["environment"]["environment_variables"])
+    given.update(KEYS=str(tmp_path), PYTHONPATH=str(tmp_path), PATH=os.environ["PATH"])
+    done = subprocess.run([sys.executable, *config["entrypoint"][1:]], env=given, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    asked, place = map(json.loads, done.stdout.splitlines()[:2])
+    assert (asked["aws_access_key_id"], asked["aws_secret_access_key"]) == ("ours", "a=b/c")
+    assert asked["endpoint_url"] == "http://s3:9000" and place == {"Bucket": "detai", "Key": checkpoint.CHECKPOINT}
 
 
 def test_gpus_are_counted_per_agent_and_a_node_without_is_none(made):
