@@ -12,6 +12,9 @@ from helpers.components.kubernetes.objects import SERVICE_TYPES
 from helpers.core import catalogue
 from helpers.core.errors import RunbookError, Unmet
 
+#: the master opens a command's log when it has seen it run: what a command says that ends within a second is lost
+_STAY = "sleep 3"
+
 
 class Proofs:
     """Each returns a text to show or None, and raises when it is not so. det: the client."""
@@ -92,15 +95,15 @@ class Proofs:
 
     def runs_command(self, user):
         """A command of zero slots is accepted, followed to its end, and its output seen."""
-        said = self.det.command(["sh", "-c", "echo $((6 * 7)) is the answer"], user)
+        said = self.det.command(["sh", "-c", "echo $((6 * 7)) is the answer; " + _STAY], user)
         if "42 is the answer" not in said:
-            raise Unmet("its output", repr(said[:80]))
+            raise Unmet("its output", repr(said[-80:]))
         return "accepted, ended, and said: 42 is the answer"
 
     def tells_failure(self, user):
         """A command that fails is told to have failed, with what it said."""
         try:
-            self.det.command(["sh", "-c", "echo no such data; exit 3"], user)
+            self.det.command(["sh", "-c", f"echo no such data; {_STAY}; exit 3"], user)
         except RunbookError as e:
             if "no such data" in (e.saw or ""):
                 return "it failed, and said: no such data"
@@ -116,7 +119,7 @@ class Proofs:
                 raise Unmet("helpers/ among its files", f"status {there}")
             self._helpers_load(task["id"])
         finally:
-            self.det.kill("notebooks", task["id"], user)
+            self.det.task("notebooks", task["id"], user).kill()
         return "JupyterLab answers, the helpers load"
 
     def _helpers_load(self, task):

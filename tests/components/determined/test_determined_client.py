@@ -2,17 +2,19 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
+import time
 
 import httpx
 import pytest
 
-from helpers.components.determined import checkpoint, forms, task_pod
+from helpers.components.determined import checkpoint, forms, task, task_pod
 from helpers.components.determined.install import KEYS, Install
 from helpers.components.determined.master import Determined, _message
 from helpers.components.determined.proofs import Proofs
-from helpers.core.errors import BadInput, RunbookError, Unmet
+from helpers.core.errors import BadInput, NotYet, RunbookError, Unmet
 from tests import stand_in
 from tests.serving import serving
 
@@ -311,7 +313,111 @@ def test_a_command_that_fails_is_told_with_its_last_lines_and_ended(made):
         det.command(["false"], "operator")
     assert e.value.entry == "det-task" and "exit code 3" in e.value.saw and e.value.saw.endswith("no such data")
     assert det.asked[-1].path == "/api/v1/commands/task-1/kill"
-    assert Proofs(det).tells_failure("operator") == "it failed, and said: no such data"
+
+
+class Unkind(Tasks):
+    """Runs a command, and loses what it says when it ends within a second, as the real master does on Kubernetes."""
+
+    def __init__(self):
+        super().__init__("")
+
+    def __call__(self, method, path, body):
+        if path == "/api/v1/commands":
+            *shell, text = body["config"]["entrypoint"]
+            done = subprocess.run([*shell, "sleep() { :; }\n" + text], stdout=subprocess.PIPE, text=True)
+            lives = re.search("sleep ([1-9])", text)
+            self.log = ["[2026-11-25T13:22:21Z] 8c4b3b1a [RUNNING] || " + done.stdout] if lives else []
+            failed = f"container failed with non-zero exit code:  (exit code {done.returncode})"
+            self.status = failed if done.returncode else "command exited successfully"
+        return super().__call__(method, path, body)
+
+
+def test_the_proofs_commands_live_until_the_master_reads_what_they_say(made):
+    prove = Proofs(made(Unkind()))
+    assert prove.runs_command("operator") == "accepted, ended, and said: 42 is the answer"
+    assert prove.tells_failure("operator") == "it failed, and said: no such data"
+
+
+def test_an_event_of_the_log_has_many_lines_and_bars_before_the_first_only(made):
+    tasks = Tasks("command exited successfully", "[x] 8c4b3b1a [RUNNING] || first\nlast || not bars\n", "[x] y || \n")
+    assert made(tasks).command(["true"], "operator") == "first\nlast || not bars\n"
+
+
+# -- a task that does not come to what it is for ------------------------------------------------------
+
+
+class Notebook(Tasks):
+    """A notebook whose summary is this, and its log."""
+
+    def __init__(self, summary, *log):
+        super().__init__("", *log)
+        self.summary, self.ended = summary, []
+
+    def __call__(self, method, path, body):
+        if path == "/api/v1/notebooks":
+            return 200, {"notebook": {"id": "task-1"}}
+        if path == "/notebooks/task-1":
+            return (404, {"message": "Not Found"}) if self.summary is None else (200, self.summary)
+        if path == "/notebooks/task-1/events":
+            return 200, [{"log_event": line} for line in self.log]
+        if path == "/api/v1/notebooks/task-1/kill":
+            self.ended.append(path)
+            return 200, {}
+        return super().__call__(method, path, body)
+
+
+def why_not_started(made, notebook, said=""):
+    """What ends the wait for a notebook, and that it is ended."""
+    began = time.monotonic()
+    with pytest.raises(RunbookError) as e:
+        made(notebook, said).start_notebook("operator")
+    assert time.monotonic() - began < 5 and notebook.ended, "not after 15 minutes"
+    return e.value.saw
+
+
+def test_a_notebook_that_ends_early_ends_the_wait_with_its_last_lines(made):
+    status = "task failed without an associated exit code: agent failed while container was running"
+    too_long = 'ConfigMap "cmd-1" is invalid: []: Too long: must have at most 1048576 bytes'
+    saw = why_not_started(made, Notebook({"state": "TERMINATED", "exit_status": status}, "[x] 8c [] || " + too_long))
+    assert saw == f"it ended: {status}\n{too_long}"
+
+
+def test_a_notebook_that_the_master_forgot_ends_the_wait(made):
+    assert "was it restarted?" in why_not_started(made, Notebook(None))
+
+
+def pod_without_image(name):
+    waiting = {"reason": "ImagePullBackOff", "message": "Back-off pulling image"}
+    status = {"containerStatuses": [{"name": "x", "image": "gone:1", "state": {"waiting": waiting}}]}
+    return json.dumps({"items": [{"metadata": {"name": name, "namespace": "determined"}, "status": status}]})
+
+
+def test_a_pod_that_gets_no_image_ends_the_wait_for_its_own_task_only(made):
+    starting = {"state": "STARTING"}
+    saw = why_not_started(made, Notebook(starting), pod_without_image("cmd-task-1-x"))
+    assert "gets no image gone:1" in saw
+
+    class Comes(Notebook):
+        """It answers at the third question, whatever becomes of another's pod."""
+
+        def __call__(self, method, path, body):
+            if path == "/notebooks/task-1":
+                self.ended.append(path)
+                return 200, {"state": "RUNNING" if len(self.ended) > 2 else "STARTING"}
+            return (200, "JupyterLab") if path == "/proxy/task-1/lab" else super().__call__(method, path, body)
+
+    assert made(Comes({}), pod_without_image("cmd-task-2-x")).start_notebook("operator") == {"id": "task-1"}
+
+
+def test_what_a_task_says_is_told_while_it_is_waited_for(made):
+    det = made(Notebook({"state": "STARTING"}, "Pod cmd-task-1: Pulling image"))
+    with pytest.raises(NotYet) as e:
+        task.Task(det, "notebooks", "task-1", "operator")._ready(bool_of_nothing)
+    assert e.value.saw == "starting; Pod cmd-task-1: Pulling image"
+
+
+def bool_of_nothing(_):
+    return False
 
 
 def test_a_command_that_should_fail_and_does_not_is_no_proof(made):
