@@ -28,7 +28,7 @@ class Build:
         """Build and push it. RunbookError with the pod's last lines when it fails. timeout: seconds."""
         self.kube.kubectl(f"delete {self._both} --ignore-not-found --grace-period=0 --timeout=60s", timeout=90)
         try:
-            self.kube.kubectl("apply -f -", stdin=json.dumps(self.manifest()))
+            self.kube.kubectl("create -f -", stdin=json.dumps(self.manifest()))
             self.ch.wait(
                 f"the image {self.image.name} to be built",
                 self._succeeded,
