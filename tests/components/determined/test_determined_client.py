@@ -55,30 +55,40 @@ class Master:
     """Users with passwords, as 0.15.3 keeps them: a password that is given at creation is lost."""
 
     def __init__(self):
-        self.users, self.active = {"admin": EMPTY, "determined": EMPTY}, True
+        self.users, self.inactive, self.seen = {"admin": EMPTY, "determined": EMPTY}, set(), []
 
     def __call__(self, method, path, body):
+        said = self._say(method, path, body)
+        self.seen.append({name for name in self.users if self.users[name] == EMPTY and name not in self.inactive})
+        return said
+
+    def _say(self, method, path, body):
         if path == "/api/v1/auth/login":
             return self._login(body["username"], body["password"])
         if path == "/api/v1/auth/logout":
             return 200, {}
         if path == "/api/v1/users":
             self.users[body["user"]["username"]] = EMPTY
-            return 200, {}
+            return self._activate(body["user"]["username"], body["user"].get("active"))
         name = path.split("/")[-1 if method in ("GET", "PATCH") else -2]
+        if name not in self.users:
+            return error(404, "user not found", 5)
         if method == "PATCH":
-            self.active = body["active"]
-            return 200, {}
+            return self._activate(name, body["active"])
         if path.endswith("/password"):
             self.users[name] = body
             return 200, {}
-        if name not in self.users:
-            return error(404, "user not found", 5)
-        return 200, {"user": {"username": name, "active": self.active}}
+        return 200, {"user": {"username": name, "active": name not in self.inactive}}
+
+    def _activate(self, name, active):
+        (self.inactive.discard if active else self.inactive.add)(name)
+        return 200, {}
 
     def _login(self, name, password):
         if self.users.get(name) != password:
             return error(401, "invalid credentials", 16)
+        if name in self.inactive:
+            return error(403, "user does not have permission", 7)
         return 200, {"token": "token-of-" + name, "user": {"username": name}}, {"Set-Cookie": "auth=x; Path=/"}
 
 
@@ -97,26 +107,45 @@ def test_empty_passwords_are_found_replaced_and_found_replaced(made):
     assert bare == [OURS], "a bare JSON string, as 0.15.3 wants it"
 
 
-def test_a_user_gets_its_password_by_a_second_call(made):
-    install = Install(made(Master()))
+def test_a_user_is_made_with_its_password_and_never_gets_in_without(made):
+    master = Master()
+    install = Install(made(master))
     install.password("admin").apply()
     user, password = install.user("operator"), install.password("operator")
     assert user.probe() == "there is no user operator"
     user.apply()
-    assert user.probe() is None and password.probe() == "operator gets in with an empty password"
-    password.apply()
-    assert password.probe() is None
+    assert user.probe() is None and password.probe() is None
+    assert not any("operator" in open_ for open_ in master.seen)
 
 
-def test_a_user_that_was_put_aside_is_active_again(made):
+def test_a_user_whose_making_was_cut_off_is_finished(made):
     master = Master()
     install = Install(made(master))
     install.password("admin").apply()
-    install.user("operator").apply()
-    master.active = False
+    master.users["operator"], master.inactive = EMPTY, {"operator"}
     assert install.user("operator").probe() == "user operator is not active"
     install.user("operator").apply()
-    assert install.user("operator").probe() is None
+    assert install.user("operator").probe() is None and master.users["operator"] == OURS
+    assert not any("operator" in open_ for open_ in master.seen)
+
+
+def test_the_port_is_opened_when_every_password_is_ours_and_shut_while_one_is_not(made):
+    master = Master()
+    install = Install(made(master))
+    shut, open_ = {"type": "ClusterIP", "nodePort": 0}, {"type": "NodePort", "nodePort": 30880}
+    assert install.service("node", 30880, "admin", "determined") == shut
+    install.password("admin").apply()
+    assert install.service("node", 30880, "admin", "determined") == shut
+    install.password("determined").apply()
+    assert install.service("node", 30880, "admin", "determined") == open_
+    assert install.service("loadbalancer", 30880, "admin") == {"type": "LoadBalancer", "nodePort": 0}
+    assert install.service("cluster", 30880, "admin") == shut
+    master.users["admin"] = EMPTY
+    assert install.service("node", 30880, "admin", "determined") == shut
+
+
+def test_the_port_is_shut_while_no_master_answers(made):
+    assert Install(made(lambda *a: None)).service("node", 30880, "admin")["type"] == "ClusterIP"
 
 
 def test_a_login_leaves_no_cookie_by_which_later_questions_would_be_answered(made):
