@@ -7,6 +7,7 @@ from pathlib import Path
 
 from helpers.components.determined import checkpoint
 from helpers.components.determined.checkpoint import KEYS
+from helpers.components.determined.task_pod import PIP, pip_files
 from helpers.components.kubernetes.objects import SERVICE_TYPES
 from helpers.components.kubernetes.probes import all_of, available, with_cluster
 from helpers.core import shell
@@ -37,6 +38,10 @@ class Install:
     def keys(self, wanted):
         """Action: the Secret that the chart reads, which goes with its namespace. wanted: {"accessKey": text, ...}."""
         return self.kube.secret(KEYS, self.space, wanted).but(undo=None)
+
+    def pip(self):
+        """Action: the Secret with the host's settings for pip, for notebooks' pods. It goes with its namespace."""
+        return self.kube.secret(PIP, self.space, pip_files(self.ch.host)).but(undo=None)
 
     def revision(self):
         """A word that changes when the Secret does: it restarts the master, which reads its keys at its start only."""

@@ -8,6 +8,7 @@ import re
 import httpx
 
 from helpers.components.determined.task import Task
+from helpers.components.determined.task_pod import with_host_pip
 from helpers.components.kubernetes.kube import Kube
 from helpers.core.errors import CommandFailed, RunbookError
 
@@ -176,7 +177,9 @@ class Determined:
 
         It is killed when its page does not.
         """
-        made = self._start("notebook", {"description": description, "resources": {"slots": 0}}, files, user)
+        config = {"description": description, "resources": {"slots": 0}}
+        config["environment"] = {"pod_spec": {"spec": with_host_pip()}}
+        made = self._start("notebook", config, files, user)
         task = self.task("notebooks", made["id"], user)
         try:
             task.follow(lambda found: found["state"] == "RUNNING" and self._page(made))

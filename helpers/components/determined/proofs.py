@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import socket
 
@@ -14,6 +15,9 @@ from helpers.core.errors import RunbookError, Unmet
 
 #: the master opens a command's log when it has seen it run: what a command says that ends within a second is lost
 _STAY = "sleep 3"
+#: what a chapter in a notebook stands on: the helpers, and the clients of three servers
+_LOAD = "import minio, psycopg, python_pachyderm; from helpers import Chapter; print(Chapter.__name__)"
+_HOOK_SAYS = re.compile("runbook: |ERROR: ")
 
 
 class Proofs:
@@ -97,7 +101,7 @@ class Proofs:
         """A command of zero slots is accepted, followed to its end, and its output seen."""
         said = self.det.command(["sh", "-c", "echo $((6 * 7)) is the answer; " + _STAY], user)
         if "42 is the answer" not in said:
-            raise Unmet("its output", repr(said[-80:]))
+            raise Unmet("its output", repr(said[-80:]), "det-output")
         return "accepted, ended, and said: 42 is the answer"
 
     def tells_failure(self, user):
@@ -111,24 +115,29 @@ class Proofs:
         raise Unmet("a command that fails", "it ended well")
 
     def runs_notebook(self, user):
-        """A notebook with the runbook in it: JupyterLab answers through the master's proxy, and the helpers load."""
-        task = self.det.start_notebook(user, "runbook proof", task_files.packed(task_files.runbooks()))
+        """A notebook with the runbook in it: JupyterLab answers through the master's proxy, and the helpers load.
+
+        Before JupyterLab starts, startup-hook.sh installs what the helpers need; that is waited for.
+        """
+        made = self.det.start_notebook(user, "runbook proof", task_files.packed(task_files.runbooks()))
+        task = self.det.task("notebooks", made["id"], user)
         try:
-            there = self.det.http.get("/proxy/{}/api/contents/helpers/__init__.py".format(task["id"])).status_code
+            there = self.det.http.get("/proxy/{}/api/contents/helpers/__init__.py".format(made["id"])).status_code
             if there != 200:
                 raise Unmet("helpers/ among its files", f"status {there}")
-            self._helpers_load(task["id"])
+            self._helpers_load(task)
         finally:
-            self.det.task("notebooks", task["id"], user).kill()
-        return "JupyterLab answers, the helpers load"
+            task.kill()
+        return "JupyterLab answers, the packages that its image lacked are there, the helpers load"
 
     def _helpers_load(self, task):
-        space = self.det.space
-        pod = self.kube.kubectl(f"get pods -n {space} -l determined={task} -o jsonpath='{{.items[0].metadata.name}}'")
-        load = f'cd {WORK}; python3 -c "from helpers import Chapter; print(Chapter.__name__)"'
-        said = self.kube.kubectl(f"exec -n {space} {pod} -c {CONTAINER} -- sh -c {shlex.quote(load)}")
+        at = f"-n {self.det.space}"
+        pod = self.kube.kubectl(f"get pods {at} -l determined={task.id} -o jsonpath='{{.items[0].metadata.name}}'")
+        load = f"cd {WORK}; python3 -c {shlex.quote(_LOAD)} 2>&1 | tail -n 1"
+        said = self.kube.kubectl(f"exec {at} {pod} -c {CONTAINER} -- sh -c {shlex.quote(load)}")
         if said != "Chapter":
-            raise Unmet("the runbook's helpers in the notebook", said[-80:])
+            words = [said, *(line for line in task.lines() if _HOOK_SAYS.match(line))]
+            raise Unmet("the runbook's helpers in the notebook", "\n".join(words), "det-notebook")
 
 
 def _gpus(agent):

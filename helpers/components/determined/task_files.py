@@ -19,6 +19,8 @@ CONFIGMAP = 1024 * 1024
 #: of it, what 0.15.3's master adds: its harness as a wheel of 358,616 bytes, scripts, an archive each
 MASTERS_OWN = 364 * 1024
 PACKED = CONFIGMAP - MASTERS_OWN
+#: Determined sources a file of this name before JupyterLab starts (master/static/srv/notebook-entrypoint.sh)
+HOOK = "startup-hook.sh"
 #: names of files and folders that are never sent
 _RUBBISH = ("__pycache__", "*.pyc", ".git", ".venv", ".ipynb_checkpoints", ".DS_Store")
 #: what a chapter stands on, without what only ./runbook and the sandbox read: {folder: what of it stays here}
@@ -40,13 +42,20 @@ def files(folder):
 
 
 def runbooks():
-    """The runbook as a notebook needs it: helpers, chapters, and what they read in setup/."""
-    return [
+    """The runbook as a notebook needs it: helpers, chapters, what they read in setup/, and the hook for packages."""
+    sent = [
         (f"{top}/{path}", file)
         for top, stays in _RUNBOOK.items()
         for path, file in _all(REPO / top)
         if not path.startswith(stays)
     ]
+    return [*sent, (HOOK, Path(__file__).with_name(HOOK))]
+
+
+def with_runbooks(folders):
+    """The files of a folder beside the runbook's own. A hook of the folder's runs after ours, as my-startup-hook.sh."""
+    theirs = [("my-" + path if path == HOOK else path, file) for path, file in folders]
+    return sorted(dict(runbooks() + theirs).items())
 
 
 def _all(folder):

@@ -438,6 +438,41 @@ def test_a_pod_that_gets_no_image_ends_the_wait_for_its_own_task_only(made):
     assert made(Comes({}), pod_without_image("cmd-task-2-x")).start_notebook("operator") == {"id": "task-1"}
 
 
+class Page(Notebook):
+    """A notebook that answers, with the runbook's files."""
+
+    def __init__(self, *log):
+        super().__init__({"state": "RUNNING"}, *log)
+
+    def __call__(self, method, path, body):
+        if path == "/api/v1/notebooks":
+            self.config, self.files = body["config"], {file["path"] for file in body["files"]}
+        if path == "/proxy/task-1/lab":
+            return 200, "<title>JupyterLab</title>"
+        if path == "/proxy/task-1/api/contents/helpers/__init__.py":
+            return (200 if "helpers/__init__.py" in self.files else 404), {}
+        return super().__call__(method, path, body)
+
+
+def test_a_notebook_starts_with_the_hook_that_installs_what_the_helpers_need(made):
+    page = Page()
+    assert "the helpers load" in Proofs(made(page, "Chapter")).runs_notebook("operator")
+    assert {"startup-hook.sh", "setup/requirements-notebook-task.txt"} <= page.files and page.ended
+    (container,) = page.config["environment"]["pod_spec"]["spec"]["containers"]
+    assert set(container) <= ALLOWED
+
+
+def test_helpers_that_do_not_load_are_told_with_what_pip_said(made):
+    page = Page(
+        "x || runbook: pip failed, so the helpers will not load; JupyterLab starts without them\n", "x || [I] up"
+    )
+    with pytest.raises(Unmet) as e:
+        Proofs(made(page, "ModuleNotFoundError: No module named 'minio'")).runs_notebook("operator")
+    first, second = e.value.saw.split("\n")
+    assert first.endswith("No module named 'minio'") and second.startswith("runbook: pip failed") and page.ended
+    assert e.value.entry == "det-notebook"
+
+
 def test_what_a_task_says_is_told_while_it_is_waited_for(made):
     det = made(Notebook({"state": "STARTING"}, "Pod cmd-task-1: Pulling image"))
     with pytest.raises(NotYet) as e:
