@@ -132,9 +132,8 @@ class Proofs:
 
     def _helpers_load(self, task):
         at = f"-n {self.det.space}"
-        pod = self.kube.kubectl(f"get pods {at} -l determined={task.id} -o jsonpath='{{.items[0].metadata.name}}'")
         load = f"cd {WORK}; python3 -c {shlex.quote(_LOAD)} 2>&1 | tail -n 1"
-        said = self.kube.kubectl(f"exec {at} {pod} -c {CONTAINER} -- sh -c {shlex.quote(load)}")
+        said = self.kube.kubectl(f"exec {at} {task.pod()} -c {CONTAINER} -- sh -c {shlex.quote(load)}")
         if said != "Chapter":
             words = [said, *(line for line in task.lines() if _HOOK_SAYS.match(line))]
             raise Unmet("the runbook's helpers in the notebook", "\n".join(words), "det-notebook")

@@ -15,32 +15,42 @@ class Task:
 
     def __init__(self, det, kind, id, user):
         self.det, self.kind, self.id, self.user = det, kind, id, user
-        self._found, self._troubles = {}, []
+        self._found, self._pod = {}, None
 
     def _ask(self, method, path, body=None):
         return self.det.ask(method, path, body, self.det.token(self.user))
+
+    def pod(self):
+        """Its pod's name; "" while the master has not made it."""
+        ask = f"get pods -n {self.det.space} -l determined={self.id} -o jsonpath='{{.items[*].metadata.name}}'"
+        return self.det.kube.kubectl(ask)
 
     def follow(self, until):
         """Wait until `until(summary)` is true, and return that; its pod may have to pull an image of gigabytes.
 
         RunbookError with its last lines as soon as it has ended otherwise, or will never run.
         """
-        space = self.det.space
-        pods = f"pods -n {space}"
+        pods = f"pods -n {self.det.space}"
         do = f"On the host: microk8s kubectl get {pods}; microk8s kubectl describe {pods} -l determined"
-        return self.det.ch.wait("a task to run", lambda: self._ready(until), self._why_over, timeout=900, do=do)
+        wait = self.det.ch.wait
+        return wait("a task to run", lambda: self._ready(until), self._why_over, 900, do, stands=self._pulls)
 
     def _ready(self, until):
-        self._found, self._troubles = {}, []
+        self._found = {}
         self._found = self._ask("GET", f"/{self.kind}/{self.id}")
         if self._found and until(self._found):
             return self._found
-        self._troubles = [one for one in self.det.kube.troubles(self.det.space) if self.id in one[0]]
+        name = self._pod is None and self._found and self.pod()
+        if name:  # from now on its own pod's troubles are looked at, and no others'
+            self._pod = self.det.kube.pods(self.det.space, name)
         last = self.lines()[-1:] if self._found else []
-        raise NotYet("; ".join([self._state().lower(), *last, *(text for text, _ in self._troubles[:2])]))
+        raise NotYet("; ".join([self._state().lower(), *last, *(self._pod.texts(2) if self._pod else [])]))
 
     def _state(self):
         return (self._found or {}).get("state", "")
+
+    def _pulls(self):
+        return self._pod.stands() if self._pod else None
 
     def _why_over(self):
         """Why it will not come to that any more; None while it may. The master keeps an ended task for a day."""
@@ -48,7 +58,7 @@ class Task:
             return "the master has forgotten it: was it restarted?"
         if self._state() == "TERMINATED":
             return self.end(self._found)
-        return next((text for text, final in self._troubles if final), None)
+        return self._pod.failed() if self._pod else None
 
     def end(self, found):
         """How it ended, in words, with its last lines. found: its summary."""

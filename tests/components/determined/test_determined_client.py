@@ -35,7 +35,7 @@ def made(monkeypatch, own_home):
         ch = stand_in.chapter(
             monkeypatch,
             "determined",
-            lambda script, stdin: "127.0.0.1" if "clusterIP" in script else said,
+            lambda script, stdin: "127.0.0.1" if "clusterIP" in script else said(script) if callable(said) else said,
             **parameters,
         )
         det = Determined(ch, port=web.port)
@@ -415,16 +415,19 @@ def test_a_notebook_that_the_master_forgot_ends_the_wait(made):
     assert "was it restarted?" in why_not_started(made, Notebook(None))
 
 
-def pod_without_image(name):
-    waiting = {"reason": "ImagePullBackOff", "message": "Back-off pulling image"}
+def cluster(own, *names):
+    """A host whose cluster has pods of these names without an image; own: the name of the task's."""
+    waiting = {"reason": "ImagePullBackOff", "message": "gone:1: not found"}
     status = {"containerStatuses": [{"name": "x", "image": "gone:1", "state": {"waiting": waiting}}]}
-    return json.dumps({"items": [{"metadata": {"name": name, "namespace": "determined"}, "status": status}]})
+    about = [{"name": name, "namespace": "determined", "uid": name} for name in names]
+    items = json.dumps({"items": [{"kind": "Pod", "metadata": one, "spec": {}, "status": status} for one in about]})
+    return lambda script: own if "-l determined=task-1 " in script else items
 
 
 def test_a_pod_that_gets_no_image_ends_the_wait_for_its_own_task_only(made):
     starting = {"state": "STARTING"}
-    saw = why_not_started(made, Notebook(starting), pod_without_image("cmd-task-1-x"))
-    assert "gets no image gone:1" in saw
+    saw = why_not_started(made, Notebook(starting), cluster("cmd-task-1-x", "cmd-task-2-x", "cmd-task-1-x"))
+    assert "pod determined/cmd-task-1-x gets no image gone:1" in saw
 
     class Comes(Notebook):
         """It answers at the third question, whatever becomes of another's pod."""
@@ -435,7 +438,7 @@ def test_a_pod_that_gets_no_image_ends_the_wait_for_its_own_task_only(made):
                 return 200, {"state": "RUNNING" if len(self.ended) > 2 else "STARTING"}
             return (200, "JupyterLab") if path == "/proxy/task-1/lab" else super().__call__(method, path, body)
 
-    assert made(Comes({}), pod_without_image("cmd-task-2-x")).start_notebook("operator") == {"id": "task-1"}
+    assert made(Comes({}), cluster("", "cmd-task-2-x")).start_notebook("operator") == {"id": "task-1"}
 
 
 class Page(Notebook):
