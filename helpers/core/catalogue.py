@@ -28,6 +28,17 @@ KINDS = ("file", "tool", "apt", "snap", "image", "chart", "pip")
 FETCH = shell.script(Path(__file__).with_name("scripts") / "fetch.sh") + "\n"
 
 
+def image_name(text: str) -> str:
+    """An image's whole name, `<registry>/<path>:<tag>`: one for all its spellings. Without a registry: Docker Hub's."""
+    name = text if "@" in text or ":" in text.rpartition("/")[2] else text + ":latest"
+    first, slash, rest = name.partition("/")
+    if not slash or not (set(".:") & set(first) or first == "localhost"):
+        first, rest = "docker.io", name
+    if first in ("docker.io", "index.docker.io", "registry-1.docker.io"):
+        return "docker.io/" + (rest if "/" in rest else "library/" + rest)
+    return f"{first}/{rest}"
+
+
 class Artifact:
     """One entry of setup/catalogue.toml, and once resolved by an origin also where it comes from.
 

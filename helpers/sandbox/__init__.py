@@ -172,11 +172,10 @@ class Sandbox:
     def _serve(self, built: dict[str, Path], coming: supply.Supply) -> None:
         """Images first, then the index that names them: what is named is there."""
         builder = rootfs.builder(coming.tell)
-        folders = {f"{name}-{folder.name}": folder / "out" for name, folder in built.items()}
-        self._serve_images(builder, folders, coming)
+        self._serve_images(builder, [folder / "out" for folder in built.values()], coming)
         content = self._mirror.content({name: builds.RECIPES / name for name in built})
         if not self._mirror.serves(content):
-            self._mirror.fill(content, built)
+            self._mirror.fill(content, built, self._registry.store.served)
         self._mirror.start(builder)
 
     def _locked(self, report: Report) -> contextlib.AbstractContextManager[None]:
@@ -216,12 +215,10 @@ class Sandbox:
     def _registry_stands(self) -> bool:
         return not self._registry.config.is_file() or self._registry.answers()
 
-    def _serve_images(self, builder: Path, folders: dict[str, Path], coming: supply.Supply) -> None:
+    def _serve_images(self, builder: Path, folders: list[Path], coming: supply.Supply) -> None:
         """Start the registry where a substitute or the bundle has images, and push those that are not there yet."""
-        listing = mirror.bundle() / "images.txt"
-        if listing.is_file():  # last: the real image goes before a substitute of the same name
-            folders["bundle-" + builds.sha256(listing)[:16]] = listing.parent
-        if any(map(registry.images, folders.values())):
+        folders = [*folders, mirror.bundle()]  # last: the real image goes before a substitute of the same name
+        if any(map(registry.images, folders)):
             self._registry.start(builder)
             self._registry.push(builder, folders, coming.tell, coming.stopped)
 
@@ -249,6 +246,7 @@ class Sandbox:
                 report("host: removing its disk")
                 (self.dir / "endpoint.json").unlink(missing_ok=True)
                 self._disk.remove_image()
+                self._registry.store.remove()
                 rootfs.remove(self.dir)
             report(f"sandbox {self.name}: {'removed' if wipe else 'stopped'}")
 

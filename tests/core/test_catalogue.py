@@ -82,3 +82,22 @@ def test_an_artifact_that_nobody_knows():
 def test_apt_packages_come_from_the_hosts_sources_whatever_the_origin():
     found = catalogue.Origin("http://mirror.example", Target.parse("local")).resolve("postgresql", None)
     assert (found.origin, found.fidelity) == ("the host's apt sources", "original")
+
+
+@pytest.mark.parametrize(
+    "text, name",
+    [
+        ("python:3.11-slim", "docker.io/library/python:3.11-slim"),
+        ("pachyderm/pachd:1.13.2", "docker.io/pachyderm/pachd:1.13.2"),
+        ("k8s.gcr.io/pause:3.2", "k8s.gcr.io/pause:3.2"),
+        ("docker.io/redis", "docker.io/library/redis:latest"),
+        ("index.docker.io/redis:6", "docker.io/library/redis:6"),
+        ("registry-1.docker.io/library/redis:6", "docker.io/library/redis:6"),
+        ("index.docker.io/seldonio/seldon-core-operator:1.7.0", "docker.io/seldonio/seldon-core-operator:1.7.0"),
+        ("localhost:32000/x:1", "localhost:32000/x:1"),
+        ("localhost/x", "localhost/x:latest"),
+        ("busybox@sha256:aa", "docker.io/library/busybox@sha256:aa"),
+    ],
+)
+def test_an_image_has_one_name_in_all_its_spellings(text, name):
+    assert catalogue.image_name(text) == name == catalogue.image_name(name)
