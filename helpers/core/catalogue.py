@@ -44,6 +44,8 @@ class Artifact:
 
     name, kind, version, licence, about: as written there.  url, sha256: of this origin ("" when not known).
     fidelity: original, equivalent or double.  program, differs: what stands in for it, and how it differs.
+    parts: {name: the same three}, where not all of it is of one kind.
+    images: {its image's name: [the digests by which a node may know it]}, where the origin tells them.
     """
 
     def __init__(self, name: str, entry: dict[str, Any]):
@@ -59,6 +61,8 @@ class Artifact:
         self.entry = entry
         self.origin = self.fidelity = self.program = ""
         self.differs: list[str] = []
+        self.parts: dict[str, dict[str, Any]] = {}
+        self.images: dict[str, list[str]] = {}
         self._mirror = ""
         self._sums: dict[str, str] = {}
 
@@ -70,6 +74,17 @@ class Artifact:
         self.fidelity = entry.get("fidelity", "original")
         self.program = entry.get("program", self.name)
         self.differs = entry.get("differs", [])
+        self.parts, self.images = entry.get("parts", {}), entry.get("images", {})
+
+    def rows(self) -> list[dict[str, str]]:
+        """What there is to say of it and of each of its parts: name, version, origin, fidelity, program, sha256."""
+        common = {"version": self.version, "origin": self.origin}
+        whole = dict(common, name=self.name, fidelity=self.fidelity, program=self.program, sha256=self.sha256)
+        parts = [
+            dict(common, name=f"{self.name}: {name}", fidelity=said["fidelity"], program=said["program"], sha256="")
+            for name, said in self.parts.items()
+        ]
+        return [whole, *parts]
 
     @property
     def path(self) -> str:
@@ -149,11 +164,25 @@ class Origin:
     def shown(self) -> str:
         return "upstream" if self.text == "upstream" else "mirror"
 
-    def resolve(self, name: str, host: Host) -> Artifact:
-        """The artifact with its URL, checksum and fidelity, asked of this origin from the host.
+    def with_needs(self, name: str, host: Host) -> list[Artifact]:
+        """The artifact as resolve() has it, then all that it needs in turn, whose checksums others ask for.
 
-        RunbookError when it has none.
+        Without what a mirror may lack and lacks: what the sandbox's stand-ins do not pull (`only_upstream`).
         """
+        wanted = self.resolve(name, host)
+        needed = [self._known(n, host) for n in with_needs([name])[1:]]
+        return [wanted, *(a for a in needed if a is not None)]
+
+    def _known(self, name: str, host: Host) -> Artifact | None:
+        artifact = self._found(name)
+        if self.text == "upstream" or artifact.kind in ("apt", "pip"):
+            return artifact
+        if artifact.entry.get("only_upstream") and name not in self._listed(host):
+            return None
+        self._from_mirror(artifact, host)
+        return artifact
+
+    def _found(self, name: str) -> Artifact:
         try:
             artifact = load()[name]
         except KeyError:
@@ -161,7 +190,17 @@ class Origin:
         artifact.origin, artifact.fidelity, artifact.program = self.shown, "original", artifact.name
         if artifact.kind in ("apt", "pip"):
             artifact.origin = "the host's apt sources" if artifact.kind == "apt" else "the host's pip"
-        elif self.text != "upstream":
+        return artifact
+
+    def resolve(self, name: str, host: Host) -> Artifact:
+        """The artifact with its URL, checksum and fidelity, asked of this origin from the host.
+
+        RunbookError when it has none.
+        """
+        artifact = self._found(name)
+        if artifact.kind in ("apt", "pip"):
+            return artifact
+        if self.text != "upstream":
             self._from_mirror(artifact, host)
         elif artifact.kind != "tool" and not artifact.sha256 and artifact.sha256_url:
             said = host.run(
@@ -175,13 +214,16 @@ class Origin:
         return artifact
 
     def _from_mirror(self, artifact: Artifact, host: Host) -> None:
-        if self._index is None:
-            self._index = self._read_index(host)
-        entry = self._index.get(artifact.name)
+        entry = self._listed(host).get(artifact.name)
         if entry is None:
             do = "Put it into the bundle folder, or take origin=upstream."
             raise RunbookError(f"get {artifact.name} from the mirror", host.name, "its index does not list it", do)
         artifact.take(self.text, entry)
+
+    def _listed(self, host: Host) -> dict[str, Any]:
+        if self._index is None:
+            self._index = self._read_index(host)
+        return self._index
 
     def _read_index(self, host: Host) -> dict[str, Any]:
         url = self.text + "/index.json"
