@@ -142,3 +142,22 @@ def test_the_index_names_the_digests_that_are_served_and_the_bundles_image_in_an
     index = json.loads((one.files / "current/index.json").read_text())["artifacts"]["operator"]
     assert (index["fidelity"], index["from"], index["sha256"]) == ("original", "bundle", "bb")
     assert index["images"] == {"docker.io/seldonio/operator:1": ["sha256:aa", "sha256:bb"]}
+
+
+def test_a_recipe_may_state_parts_that_nobody_installs_by_themselves(tmp_path, monkeypatch):
+    monkeypatch.setenv("RUNBOOK_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(mirror, "CATALOGUE", tmp_path / "catalogue.toml")
+    monkeypatch.setattr(builds, "RECIPES", tmp_path)
+    mirror.CATALOGUE.write_text('[microk8s]\nkind = "snap"\nversion = "1"\n')
+    said = {"microk8s": "double", "kubernetes": "original"}
+    texts = [f'[{name}]\nfidelity = "{f}"\nprogram = "{name}"\ndiffers = []\n' for name, f in said.items()]
+    for path, text in (("microk8s/fidelity.toml", "".join(texts)), ("built/meta.json", '{"files": {}}')):
+        (tmp_path / path).parent.mkdir()
+        (tmp_path / path).write_text(text)
+    one = mirror.Mirror(tmp_path / "sandbox", "127.0.0.1")
+    one.fill("content", {"microk8s": tmp_path / "built"}, lambda name: [])
+    index = json.loads((one.files / "current/index.json").read_text())["artifacts"]
+    assert list(index) == ["microk8s"] and index["microk8s"]["fidelity"] == "double"
+    assert index["microk8s"]["parts"] == {
+        "kubernetes": {"fidelity": "original", "program": "kubernetes", "differs": []}
+    }
