@@ -6,8 +6,9 @@ from pathlib import Path
 
 from helpers.components.kubernetes import kubeconfig
 from helpers.components.kubernetes.host_kubeconfig import HostKubeconfig
-from helpers.components.kubernetes.kube import READY, Kube
+from helpers.components.kubernetes.kube import Kube
 from helpers.components.kubernetes.probes import NOT_INSTALLED, with_cluster
+from helpers.components.kubernetes.registries import READY_OR_WHY
 from helpers.core import actions
 from helpers.core.actions import Action
 from helpers.core.shell import script
@@ -86,7 +87,7 @@ class MicroK8s:
             self.ch,
             "microk8s start; microk8s status --wait-ready",
             "the node to be Ready",
-            READY,
+            READY_OR_WHY,
             timeout=300,
             do="On the host: sudo microk8s inspect; journalctl -u snap.microk8s.daemon-kubelet -n 50",
         )
