@@ -1,5 +1,7 @@
 """A real browser on a page of our own."""
 
+import tempfile
+
 import pytest
 
 from helpers.components.label_studio import browser
@@ -22,3 +24,13 @@ def test_a_picture_counts_only_when_it_loaded(tmp_path):
         with pytest.raises(Exception) as e:
             b.wait("a second picture", lambda: len(b.images()) > 1, timeout=1)
         assert "the page A page says: some words" in str(e.value)
+
+
+@pytest.mark.skipif(bool(browser.why_none()), reason=str(browser.why_none()))
+def test_it_leaves_nothing_in_the_folder_of_temporary_files(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    with browser.Browser("a host") as b:
+        b.driver.get("about:blank")
+        assert list(tmp_path.iterdir()) != []
+    assert list(tmp_path.iterdir()) == []
