@@ -130,6 +130,7 @@ def test_what_an_artifact_needs_comes_with_it_but_for_what_only_upstream_has():
     mirror._index = index
     assert [a.name for a in mirror.with_needs("seldon-core", None)] == list(index)[:3]
     assert [a.name for a in mirror.with_needs("istio", None)] == ["istio"]
+    assert mirror.resolve("istio-kubectl", None).origin == "upstream", "it is asked for by name"
     del index["seldon-operator"]
     with pytest.raises(RunbookError, match="get seldon-operator from the mirror"):
         mirror.with_needs("seldon-core", Host("local"))
