@@ -5,6 +5,8 @@ import io
 import json
 import tarfile
 import urllib.request
+from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -18,10 +20,19 @@ pytestmark = pytest.mark.skipif(
 ACCEPT = {"Accept": "application/vnd.docker.distribution.manifest.v2+json"}
 
 
+class Running(NamedTuple):
+    """A registry that runs, at its port, with the programs of the builder."""
+
+    it: registry.Registry
+    port: int
+    builder: Path
+
+
 @pytest.fixture
 def sandbox(tmp_path, monkeypatch):
     """A function: the running registry of a sandbox of this name. Caches of the test's own, the machine's builder."""
-    builder, running, port = rootfs.builder_path(), [], registry.PORT
+    builder, port = rootfs.builder_path(), registry.PORT
+    running: list[Running] = []
     monkeypatch.setenv("RUNBOOK_HOME", str(tmp_path / "home"))
 
     def start(name):
@@ -29,15 +40,13 @@ def sandbox(tmp_path, monkeypatch):
         folder = home("sandbox") / name
         for part in ("pids", "logs"):
             (folder / part).mkdir(parents=True, exist_ok=True)
-        one = registry.Registry(folder, "127.0.0.1")
-        one.port, one.builder = registry.PORT, builder
-        one.start(builder)
-        running.append(one)
-        return one
+        running.append(Running(registry.Registry(folder, "127.0.0.1"), registry.PORT, builder))
+        running[-1].it.start(builder)
+        return running[-1]
 
     yield start
     for one in running:
-        one.stop()
+        one.it.stop()
     monkeypatch.setattr(registry, "PORT", port)
 
 
@@ -45,7 +54,7 @@ def serve(one, folder, monkeypatch):
     """Push a folder's images; returns what was told."""
     said = []
     monkeypatch.setattr(registry, "PORT", one.port)
-    one.push(one.builder, [folder], said.append)
+    one.it.push(one.builder, [folder], said.append)
     return said
 
 
@@ -101,9 +110,9 @@ def test_what_one_sandbox_pushed_another_one_serves_without_a_push(sandbox, tmp_
     other = sandbox("other")
     assert serve(other, tmp_path / "out", monkeypatch) == []
     assert layer(other, "docker.io/library/probe:1") == layer(one, "docker.io/library/probe:1")
-    assert other.store.served("docker.io/library/probe:1") == one.store.served("docker.io/library/probe:1")
-    other.store.remove()
-    assert other.store.served("docker.io/library/probe:1") == [] and layer(one, "docker.io/library/probe:1")
+    assert other.it.store.served("docker.io/library/probe:1") == one.it.store.served("docker.io/library/probe:1")
+    other.it.store.remove()
+    assert other.it.store.served("docker.io/library/probe:1") == [] and layer(one, "docker.io/library/probe:1")
 
 
 def test_an_archive_that_is_replaced_is_served_and_a_line_more_pushes_one_image(sandbox, tmp_path, monkeypatch):
@@ -122,11 +131,11 @@ def test_an_archive_that_is_replaced_is_served_and_a_line_more_pushes_one_image(
 def test_a_registry_that_an_older_runbook_started_starts_anew(sandbox, monkeypatch):
     one = sandbox("one")
     monkeypatch.setattr(registry, "PORT", one.port)
-    before = one.pid.read_text()
-    one.config.write_text(one.config.read_text().replace(one.store.inside, "/srv/registry"))
-    assert not one.answers()
-    one.start(one.builder)
-    assert one.answers() and one.pid.read_text() != before
+    before, config = one.it.pid.read_text(), one.it.config
+    config.write_text(config.read_text().replace(one.it.store.inside, "/srv/registry"))
+    assert not one.it.answers()
+    one.it.start(one.builder)
+    assert one.it.answers() and one.it.pid.read_text() != before
 
 
 def test_the_index_names_the_digests_that_are_served_and_the_bundles_image_in_any_spelling(tmp_path, monkeypatch):
@@ -138,7 +147,7 @@ def test_the_index_names_the_digests_that_are_served_and_the_bundles_image_in_an
     mirror.CATALOGUE.write_text(said)
     image(tmp_path / "bundle", "o.tar", "index.docker.io/seldonio/operator:1", b"real")
     one = mirror.Mirror(tmp_path / "sandbox", "127.0.0.1")
-    one.fill("content", {}, {"docker.io/seldonio/operator:1": ["sha256:aa", "sha256:bb"]}.get)
+    one.fill("content", {}, {"docker.io/seldonio/operator:1": ["sha256:aa", "sha256:bb"]}.__getitem__)
     index = json.loads((one.files / "current/index.json").read_text())["artifacts"]["operator"]
     assert (index["fidelity"], index["from"], index["sha256"]) == ("original", "bundle", "bb")
     assert index["images"] == {"docker.io/seldonio/operator:1": ["sha256:aa", "sha256:bb"]}
