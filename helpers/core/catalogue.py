@@ -46,6 +46,7 @@ class Artifact:
     fidelity: original, equivalent or double.  program, differs: what stands in for it, and how it differs.
     parts: {name: the same three}, where not all of it is of one kind.
     images: {its image's name: [the digests by which a node may know it]}, where the origin tells them.
+    socks: in a rehearsal of upstream, the local port of the proxy that leads to it; authority: who vouches there.
     """
 
     def __init__(self, name: str, entry: dict[str, Any]):
@@ -60,6 +61,8 @@ class Artifact:
         self.packages: list[str] = entry.get("packages", [])
         self.entry = entry
         self.origin = self.fidelity = self.program = ""
+        self.socks: int | None = None
+        self.authority = ""
         self.differs: list[str] = []
         self.parts: dict[str, dict[str, Any]] = {}
         self.images: dict[str, list[str]] = {}
@@ -69,12 +72,18 @@ class Artifact:
     def take(self, mirror: str, entry: dict[str, Any]) -> None:
         """Be what a mirror's index says of this artifact."""
         self.url = f"{mirror}/{self.path}"
-        self._mirror, self._sums = mirror, entry.get("sums", {})
+        self._mirror = mirror
+        self.rehearse(entry)
         self.sha256 = entry.get("sha256", "")
+
+    def rehearse(self, entry: dict[str, Any]) -> None:
+        """Be what stands at upstream's address in a rehearsal: another file than the publisher's, with its checksum."""
+        self._sums = entry.get("sums", {})
+        self.parts, self.images = entry.get("parts", {}), entry.get("images", {})
+        self.sha256 = entry.get("sha256", "") if self.sha256 or self.images else ""
         self.fidelity = entry.get("fidelity", "original")
         self.program = entry.get("program", self.name)
         self.differs = entry.get("differs", [])
-        self.parts, self.images = entry.get("parts", {}), entry.get("images", {})
 
     def rows(self) -> list[dict[str, str]]:
         """What there is to say of it and of each of its parts: name, version, origin, fidelity, program, sha256."""
@@ -85,6 +94,15 @@ class Artifact:
             for name, said in self.parts.items()
         ]
         return [whole, *parts]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables by which a program of this machine reaches its origin."""
+        if self._mirror:  # it is in this network; a proxy for the Internet would not find it
+            return {"NO_PROXY": "*", "no_proxy": "*"}
+        if self.socks:
+            return {"HTTPS_PROXY": f"socks5://127.0.0.1:{self.socks}", "SSL_CERT_FILE": self.authority}
+        return {}
 
     @property
     def path(self) -> str:
@@ -98,8 +116,9 @@ class Artifact:
 
     def sha256_for(self, system: str, arch: str) -> str:
         """The checksum of a tool's file, the catalogue's `sha256_<os>_<arch>` or the mirror's; "" when not known."""
-        if self._mirror:
-            return self._sums.get(self.url_for(system, arch)[len(self._mirror) + 1 :], "")
+        path = _path(self.entry.get("url_" + system, self.entry["url"]).format(os=system, arch=arch))
+        if self._mirror or self._sums:
+            return self._sums.get(path, "")
         return self.entry.get(f"sha256_{system}_{arch}", "")
 
 
@@ -152,12 +171,15 @@ class Origin:
 
     def __init__(self, text: str, target: Target):
         if text == "auto":
-            text = target.endpoint().mirror_url if target.kind == "sandbox" else "upstream"
+            mirror = target.kind == "sandbox" and not target.endpoint().authority
+            text = target.endpoint().mirror_url if mirror else "upstream"
         if text != "upstream" and not (text.startswith(("http://", "https://")) and urlsplit(text).netloc):
             raise BadInput(
                 f"read the origin {text!r}", do="An origin is auto, upstream, or a mirror's http:// address."
             )
         self.text = text.rstrip("/")
+        rehearsal = target.endpoint() if self.text == "upstream" and target.kind == "sandbox" else None
+        self._rehearsal = rehearsal if rehearsal and rehearsal.authority else None
         self._index: dict[str, Any] | None = None
 
     @property
@@ -172,25 +194,6 @@ class Origin:
         wanted = self.resolve(name, host)
         needed = [self._known(n, host) for n in with_needs([name])[1:]]
         return [wanted, *(a for a in needed if a is not None)]
-
-    def _known(self, name: str, host: Host) -> Artifact | None:
-        artifact = self._found(name)
-        if self.text == "upstream" or artifact.kind in ("apt", "pip"):
-            return artifact
-        if artifact.entry.get("only_upstream") and name not in self._listed(host):
-            return None
-        self._from_mirror(artifact, host)
-        return artifact
-
-    def _found(self, name: str) -> Artifact:
-        try:
-            artifact = load()[name]
-        except KeyError:
-            raise RunbookError(f"find the artifact {name!r}", do="Name it in setup/catalogue.toml.") from None
-        artifact.origin, artifact.fidelity, artifact.program = self.shown, "original", artifact.name
-        if artifact.kind in ("apt", "pip"):
-            artifact.origin = "the host's apt sources" if artifact.kind == "apt" else "the host's pip"
-        return artifact
 
     def resolve(self, name: str, host: Host) -> Artifact:
         """The artifact with its URL, checksum and fidelity, asked of this origin from the host.
@@ -212,20 +215,48 @@ class Origin:
             artifact.sha256 = said[0] if said else ""
         return artifact
 
-    def _from_mirror(self, artifact: Artifact, host: Host) -> None:
-        entry = self._listed(host).get(artifact.name)
+    def _known(self, name: str, host: Host) -> Artifact | None:
+        """With what the mirror's index says of it; None where it need not have it, and has not."""
+        artifact, mirror = self._found(name), self._mirror
+        if not mirror or artifact.kind in ("apt", "pip"):
+            return artifact
+        entry = self._listed(mirror, host).get(name)
+        if entry is None and artifact.entry.get("only_upstream"):
+            return None
         if entry is None:
             do = "Put it into the bundle folder, or take origin=upstream."
-            raise RunbookError(f"get {artifact.name} from the mirror", host.name, "its index does not list it", do)
-        artifact.take(self.text, entry)
+            raise RunbookError(f"get {name} from the mirror", host.name, "its index does not list it", do)
+        if self._rehearsal:
+            artifact.rehearse(entry)
+            artifact.authority = self._rehearsal.authority
+        else:
+            artifact.take(mirror, entry)
+        return artifact
 
-    def _listed(self, host: Host) -> dict[str, Any]:
+    @property
+    def _mirror(self) -> str:
+        """The mirror that answers, under its own address or under upstream's names; empty for upstream itself."""
+        if self._rehearsal:
+            return self._rehearsal.mirror_url
+        return "" if self.text == "upstream" else self.text
+
+    def _found(self, name: str) -> Artifact:
+        try:
+            artifact = load()[name]
+        except KeyError:
+            raise RunbookError(f"find the artifact {name!r}", do="Name it in setup/catalogue.toml.") from None
+        artifact.origin, artifact.fidelity, artifact.program = self.shown, "original", artifact.name
+        if artifact.kind in ("apt", "pip"):
+            artifact.origin = "the host's apt sources" if artifact.kind == "apt" else "the host's pip"
+        return artifact
+
+    def _listed(self, mirror: str, host: Host) -> dict[str, Any]:
         if self._index is None:
-            self._index = self._read_index(host)
+            self._index = self._read_index(mirror, host)
         return self._index
 
-    def _read_index(self, host: Host) -> dict[str, Any]:
-        url = self.text + "/index.json"
+    def _read_index(self, mirror: str, host: Host) -> dict[str, Any]:
+        url = mirror + "/index.json"
         said = host.run(FETCH + "fetch " + shlex.quote(url), sudo=False, timeout=60, check=False, quiet=True)
         try:
             return json.loads(said.out)["artifacts"]

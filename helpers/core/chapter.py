@@ -59,6 +59,7 @@ class Chapter:
         self._log = open(log, "a", buffering=1)  # noqa: SIM115 - until the process ends: what comes late is news, too
         self.host = Host(target, self.masker, self._line)
         self.origin = Origin(values["origin"], target)
+        self._rehearsal: int | None = None
         self._prober = Prober(self.host, self.masker.mask)
         self._steps = Steps(notebook.id, self._prober, self.events, self.masker.mask)
         self.artifacts: dict[str, Artifact] = {}  # that were asked for, with all that they need
@@ -87,6 +88,8 @@ class Chapter:
     def artifact(self, name: str) -> Artifact:
         """The catalogue's artifact as the origin has it; shows it and all that it needs, with origin and fidelity."""
         found = self.origin.with_needs(name, self.host)
+        if found[0].authority:
+            found[0].socks = self._way_to_rehearsal()
         new = [a for a in found if a is found[0] or a.name not in self.artifacts]
         rows: list[tuple[str, ...]] = []
         for each in new:
@@ -98,6 +101,12 @@ class Chapter:
             self.artifacts[each.name] = each
         self.table(("artifact", "version", "licence", "from", "fidelity"), rows)
         return found[0]
+
+    def _way_to_rehearsal(self) -> int:
+        """The local port of a SOCKS proxy by which this machine reaches what the host calls upstream."""
+        if self._rehearsal is None:
+            self._rehearsal = self.until_the_verdict(self.host.socks())
+        return self._rehearsal
 
     def tool(self, name: str) -> Tool:
         """A program of the catalogue for this machine; shows the artifact. See tools.Tool."""

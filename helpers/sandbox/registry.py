@@ -19,7 +19,6 @@ from . import machine, processes, rootfs
 from .builds import Report
 
 PORT = 5000
-repository = image_name  # by it a container runtime asks the registry, at /v2/<public host>/...
 
 # Debian's own configuration asks for a password on push; this one listens on the sandbox's network only.
 CONFIG = """version: 0.1

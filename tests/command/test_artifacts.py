@@ -17,7 +17,7 @@ def test_it_names_every_image_file_chart_and_snap_of_all_chapters(own_home):
         "https://get.helm.sh/helm-v3.5.4-darwin-amd64.tar.gz",
         "https://storage.googleapis.com/seldon-charts/seldon-core-operator-1.7.0.tgz",
         "docker.io/seldonio/seldon-core-executor:1.7.0",
-        "core --channel=latest/stable",
+        "core --channel=stable",
         "postgresql",
     } <= where
     assert "https://get.helm.sh/helm-v3.5.4-darwin-arm64.tar.gz" not in where
