@@ -288,16 +288,18 @@ class Chapter:
         """Run a command on the host whatever the mode: for questions, never for changes. Returns its output."""
         return self.host.run(script, quiet=quiet, **how).out
 
-    def wait(
+    def wait(  # noqa: PLR0913 - its keywords are its interface
         self,
         what: str,
         ready: Callable[[], T],
         failed: Callable[[], str | None] | None = None,
         timeout: float = 60,
         do: str | None = None,
+        *,
+        stands: Callable[[], str | None] | None = None,
     ) -> T:
         """Wait for `ready()`, showing what is waited for; see waiting.wait."""
-        return wait(what, ready, failed, timeout, host=self.host.name, do=do, tell=self._waits)
+        return wait(what, ready, failed, timeout, host=self.host.name, do=do, tell=self._waits, stands=stands)
 
     def forward(self, port: int, address: str = "127.0.0.1") -> int:
         """A local port that leads to address:port of the host until the verdict."""

@@ -16,6 +16,7 @@ import faults
 import pytest
 from host_state import difference, state, without_times
 
+from helpers.components.kubernetes import troubles
 from helpers.components.kubernetes.kube import Kube
 from helpers.core import notebooks
 from helpers.core.catalogue import Origin
@@ -388,17 +389,18 @@ def _pod(name, **container):
 
 #: three pods that will never run
 _PODS = [
-    _pod("no-image", image="no-such/image:1"),
+    _pod("no-image", image="localhost:32000/no-such:1"),  # of the cluster's own registry, which says so itself
     _pod("too-big", resources={"requests": {"cpu": "1000"}}),
     _pod("crashes", command=["sh", "-c", "echo the reason of it all; exit 1"]),
 ]
 
 
 def _final(kube, words):
-    return [text for text, final in kube.troubles() if final and text.startswith(words)]
+    return [text for text, final in kube.troubles("told") if final and re.match(words, text, re.S)]
 
 
-def test_what_a_pod_waits_for_is_told_and_what_will_never_be_ends_the_wait(story, host):
+def test_what_a_pod_waits_for_is_told_and_what_will_never_be_ends_the_wait(story, host, monkeypatch):
+    monkeypatch.setattr(troubles, "CRASHING_FOR", 15)
     n = notebooks.find("addons")
     ch = Chapter(n, n.check({"target": TARGET, "mode": "verify"}))
     kube = Kube(ch)
@@ -406,13 +408,13 @@ def test_what_a_pod_waits_for_is_told_and_what_will_never_be_ends_the_wait(story
     try:
         kube.kubectl("apply -n told -f -", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": _PODS}))
         for wanted in (
-            "pod told/no-image gets no image no-such/image:1",
+            "pod told/no-image gets no image localhost:32000/no-such:1: .*not found",
             "pod told/too-big cannot be scheduled: 0/1 nodes are available: 1 Insufficient cpu",
-            "pod told/crashes crashes, 3 times so far. Its last lines:\nthe reason of it all",
+            r"pod told/crashes crashes, \d times so far. Its last lines:\nthe reason of it all",
         ):
             wait(wanted, lambda words=wanted: _final(kube, words), timeout=180)
         with pytest.raises(RunbookError) as e:
-            kube.wait_for("what will never be", "echo 'not yet'; exit 1", timeout=60)
+            kube.wait_for("what will never be", "echo 'not yet'; exit 1", timeout=60, space="told")
         assert "told/" in e.value.saw and not isinstance(e.value, TimedOut)
     finally:
         kube.kubectl("delete namespace told --wait=false")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from helpers.components.kubernetes.probes import READY
+from helpers.components.kubernetes.probes import READY, of_pods, owners_of
 from helpers.core import actions
 from helpers.core.actions import Action
 from helpers.core.errors import NotYet, RunbookError
@@ -32,12 +32,15 @@ _EVENTS = (
     " -o jsonpath='{.items[-1:].message}'"
 )
 #: READY that says why the node's own pods, its network's, do not start, which keeps it from being Ready
-READY_OR_WHY = f"""( {READY}
+READY_OR_WHY = of_pods(
+    f"""( {READY}
 ) || {{
   event=$(microk8s kubectl {_EVENTS} 2>/dev/null || true)
   [ -z "$event" ] || echo "its pods do not start: $event"
   exit 1
-}}"""
+}}""",
+    owners_of(READY),
+)
 
 
 def why_bad_mirrors(mirrors):
