@@ -6,7 +6,7 @@ import json
 import os
 import tarfile
 import threading
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -152,11 +152,23 @@ class Registry:
         processes.start(self.pid, argv, self.log, env=processes.MINIMAL)
         processes.wait("the sandbox's Docker registry", self.answers, self.log)
 
+    def stands(self) -> bool:
+        """It answers, or nothing has images."""
+        return not self.config.is_file() or self.answers()
+
     def stop(self) -> bool:
         return processes.stop(self.pid, processes.KILL)
 
+    def serve(
+        self, builder: Path, folders: Sequence[Path], report: Report, stopped: threading.Event | None = None
+    ) -> None:
+        """Start it where one of these folders has images, and push those that are not there yet; see push()."""
+        if any(map(images, folders)):
+            self.start(builder)
+            self.push(builder, folders, report, stopped)
+
     def push(
-        self, builder: Path, folders: Iterable[Path], report: Report, stopped: threading.Event | None = None
+        self, builder: Path, folders: Sequence[Path], report: Report, stopped: threading.Event | None = None
     ) -> None:
         """Serve the images of these folders, and push what no sandbox has pushed yet.
 
