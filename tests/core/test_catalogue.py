@@ -126,16 +126,21 @@ def test_an_image_has_one_name_in_all_its_spellings(text, name):
 
 
 def test_what_an_artifact_needs_comes_with_it_but_for_what_only_upstream_has():
-    index = {name: {"fidelity": "double"} for name in ("seldon-core", "seldon-operator", "seldon-executor", "istio")}
+    index = {
+        name: {"fidelity": "double"}
+        for name in ("seldon-core", "seldon-operator", "seldon-executor", "microk8s", "pause")
+    }
     mirror = catalogue.Origin("http://mirror.example", Target.parse("local"))
     mirror._index = index
     assert [a.name for a in mirror.with_needs("seldon-core", None)] == list(index)[:3]
-    assert [a.name for a in mirror.with_needs("istio", None)] == ["istio"]
+    assert [a.name for a in mirror.with_needs("microk8s", None)] == ["microk8s", "pause"]
     assert mirror.resolve("calico", None).origin == "upstream", "it is asked for by name"
     del index["seldon-operator"]
     with pytest.raises(RunbookError, match="get seldon-operator from the mirror"):
         mirror.with_needs("seldon-core", Host("local"))
-    index["istio-release"] = {"fidelity": "double", "images": {"docker.io/istio/kubectl:1.5.1": ["sha256:aa"]}}
-    assert mirror.with_needs("istio", None)[1].images == {"docker.io/istio/kubectl:1.5.1": ["sha256:aa"]}
-    upstream = catalogue.Origin("upstream", Target.parse("local")).with_needs("istio", None)
-    assert {(a.name, a.fidelity) for a in upstream} == {("istio", "original"), ("istio-release", "original")}
+    index["calico"] = {"fidelity": "double", "images": {"docker.io/calico/cni:v3.13.2": ["sha256:aa"]}}
+    assert mirror.with_needs("microk8s", None)[2].images == {"docker.io/calico/cni:v3.13.2": ["sha256:aa"]}
+    upstream = catalogue.Origin("upstream", Target.parse("local")).with_needs("microk8s", None)
+    assert {(a.name, a.fidelity) for a in upstream} == {
+        (n, "original") for n in ("microk8s", "core", "pause", "calico")
+    }
