@@ -31,6 +31,19 @@ def entry(path, name):
     return _entry(_load(_read(path), path), name)
 
 
+def through_proxy(config, port):
+    """What `microk8s config` prints, for a kubectl (1.19 or newer) behind the SOCKS proxy at this local port.
+
+    port None: as it is.
+    """
+    if not port:
+        return config
+    content = yaml.safe_load(config)
+    for item in content["clusters"]:
+        item["cluster"]["proxy-url"] = f"socks5://127.0.0.1:{port}"
+    return yaml.safe_dump(content)
+
+
 def why_differs(path, incoming, name, use=False):
     """None when the file has this cluster (as `microk8s config` prints it) under this name; else what is different.
 

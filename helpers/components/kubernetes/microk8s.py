@@ -101,13 +101,20 @@ class MicroK8s:
         """Action: the user's ~/.kube/config on the host leads to the cluster."""
         return HostKubeconfig(self.kube, self.user).action()
 
-    def kubeconfig(self, path, context, use):
-        """Action: the operator's kubeconfig at `path` has this cluster as `context`; use: make it the current one."""
+    def kubeconfig(self, path, context, use, proxy=None):
+        """Action: the operator's kubeconfig at `path` has this cluster as `context`.
+
+        use: make it the current one.  proxy: the local port of the SOCKS proxy that leads to it; None: none.
+        """
         shown = str(path).replace(str(Path.home()), "~")
+
+        def wanted():
+            return kubeconfig.through_proxy(self.kube.config(), proxy)
+
         return Action(
             f"kubectl config: cluster, user and context {context} into {shown}",
-            lambda: kubeconfig.why_differs(path, self.kube.config(), context, use),
-            lambda: kubeconfig.merge(path, self.kube.config(), context, use),
+            lambda: kubeconfig.why_differs(path, wanted(), context, use),
+            lambda: kubeconfig.merge(path, wanted(), context, use),
             lambda: kubeconfig.remove(path, context),
             absent=lambda: None if kubeconfig.entry(path, context) is None else f"context {context} is still there",
         )
