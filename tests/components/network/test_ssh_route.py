@@ -13,7 +13,7 @@ import stand_in
 from helpers.components.network.proofs import RouteProofs
 from helpers.components.network.ssh_route import SshRoute
 from helpers.core.errors import Unmet
-from helpers.core.host import free_port
+from helpers.core.host import Host, free_port
 from helpers.core.paths import REPO
 
 
@@ -66,6 +66,31 @@ def test_a_config_that_is_a_link_stays_one(route, tmp_path):
     (tmp_path / ".ssh" / "config").symlink_to(tmp_path / "settings")
     route().included().apply()
     assert (tmp_path / ".ssh" / "config").is_symlink() and "Include" in (tmp_path / "settings").read_text()
+
+
+@pytest.mark.parametrize(
+    "jump, way",
+    [
+        ("bastion", "-W [%h]:%p bastion"),
+        ("one,me@two:2200", "-J one -W [%h]:%p ssh://me@two:2200"),
+    ],
+)
+def test_a_jump_host_is_found_in_the_persons_settings(monkeypatch, own_home, tmp_path, jump, way):
+    """`ssh -F the-entry's-file` would look for it in that file alone."""
+    settings = tmp_path / "settings"
+    settings.write_text(
+        f'Host desk\n  HostName 192.0.2.7\n  Port 2222\n  ProxyJump {jump}\n  IdentityFile "{tmp_path}/my key"\n'
+        "  LocalForward 5432 localhost:5432\n  RemoteCommand tmux\n"
+    )
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("RUNBOOK_SSH_CONFIG", str(settings))
+    ch = stand_in.chapter(monkeypatch, "network", None)
+    ch.host = Host("ssh://desk")
+    SshRoute(ch, "mlops", 9999).entry().apply()
+    file = own_home / "ssh" / "config"
+    said = subprocess.run(["ssh", "-G", "-F", file, "mlops"], capture_output=True, text=True, check=True).stdout
+    assert f"proxycommand ssh -F {settings} {way}\n" in said and f"identityfile {tmp_path}/my key\n" in said
+    assert "port 2222\n" in said and "localforward" not in said and "remotecommand tmux" not in said
 
 
 @pytest.fixture
