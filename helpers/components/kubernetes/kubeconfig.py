@@ -23,7 +23,7 @@ _EMPTY = 'apiVersion: v1\nkind: Config\nclusters: []\nusers: []\ncontexts: []\nc
 def default_path():
     """The first file of $KUBECONFIG, or ~/.kube/config."""
     first = [p for p in os.environ.get("KUBECONFIG", "").split(os.pathsep) if p]
-    return Path(first[0]) if first else Path.home() / ".kube" / "config"
+    return Path(os.path.abspath(first[0])) if first else Path.home() / ".kube" / "config"
 
 
 def entry(path, name):
