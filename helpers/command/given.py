@@ -59,7 +59,19 @@ def platform_file(path: str | Path) -> Given:
         name: _map(path, values, f"chapters.{name} is not a map", "chapters: {minio: {port: 9010}}")
         for name, values in chapters.items()
     }
+    _check_one_each(path, named)
     return Given(known.get("target"), known.get("mode"), named, parameters)
+
+
+def _check_one_each(path: str | Path, names: Iterable[str]) -> None:
+    """BadInput when a chapter is there under two of its names, as minio and as 05."""
+    known, found = notebooks.load_all(), dict[str, str]()
+    for name in names:
+        chapter = notebooks.find(name, known).id
+        if chapter in found:
+            saw = f"chapter {chapter} is given twice, as {found[chapter]} and as {name}"
+            raise BadInput(f"read {path}", saw=saw, do="Put what they say under one of them.")
+        found[chapter] = name
 
 
 def _map(path: str | Path, value: Any, saw: str, do: str) -> dict[str, Any]:
