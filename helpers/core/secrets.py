@@ -94,8 +94,8 @@ class SecretStore:
 
     def get(self, name: str) -> Secret:
         """The secret of that name; 32 random URL-safe characters are made and stored when it is new."""
-        if not re.fullmatch(r"[a-z][a-z0-9-]*", name):
-            raise ValueError("a secret's name is lower case letters, digits and -: " + name)
+        if not re.fullmatch(r"[a-z][a-z0-9_-]*", name):
+            raise ValueError("a secret's name is lower case letters, digits, - and _: " + name)
         variable = _variable(name)
         given = os.environ.get(variable)
         if given:
