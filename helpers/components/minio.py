@@ -11,6 +11,7 @@ from pathlib import Path
 import urllib3
 from minio import Minio
 from minio.error import S3Error
+from minio.helpers import check_bucket_name
 
 from helpers.core import actions
 from helpers.core.actions import Action
@@ -55,6 +56,16 @@ def directory_is_ours(path):
         f'[ -z "$(ls -A {path} 2>/dev/null | grep -vx lost+found)" ] || [ "$(stat -c %U {path})" = minio-user ] || '
         f"{{ echo '{path} holds files of' $(stat -c %U {path}); exit 1; }}"
     )
+
+
+def why_bad_buckets(names):
+    """None when S3 takes each name for a new bucket, else the first that it does not, and why."""
+    for name in names:
+        try:
+            check_bucket_name(name, True)
+        except ValueError as e:
+            return f"{name}: {e}"
+    return None
 
 
 def why_bad_directory(path):

@@ -2,14 +2,19 @@
 
 import json
 
+import pachd
 import pytest
+from google.protobuf.empty_pb2 import Empty
 
 from helpers.components.label_studio.annotations import Annotations
 from helpers.components.label_studio.config import default_config
 from helpers.components.label_studio.gateway import why_no_pair
 from helpers.components.label_studio.project import Project
 from helpers.components.label_studio.proofs import Proofs
+from helpers.components.pachyderm.client import Client
 from helpers.core.errors import RunbookError, Unmet
+
+from python_pachyderm.proto.pfs import pfs_pb2 as pfs  # isort: skip - the client sets grpc's environment first
 
 
 def project(ls, gateway=None):
@@ -106,6 +111,27 @@ def test_what_the_gateway_lacks_is_said_with_the_entry_that_fits(gateway, serve)
     with pytest.raises(Unmet) as e:
         gateway.has("master.fmnist")
     assert e.value.saw.startswith("the S3 gateway does not answer") and e.value.entry == "ls-gateway"
+
+
+@pytest.mark.parametrize("there", [[], ["my_labels"]])
+def test_a_repository_with_an_underscore_is_made_by_pachyderms_own_api(gateway, there):
+    """An S3 client refuses to make such a bucket; Pachyderm's repositories often have one."""
+    made = []
+
+    def note(kind, name):
+        return lambda request: made.append((kind, name(request))) or Empty()
+
+    answers = {
+        "ListRepo": pfs.ListRepoResponse(repo_info=[pfs.RepoInfo(repo=pfs.Repo(name=name)) for name in there]),
+        "CreateRepo": note("repo", lambda r: r.repo.name),
+        "CreateBranch": note("branch", lambda r: (r.branch.repo.name, r.branch.name)),
+    }
+    with pachd.running(**answers) as port:
+        gateway.pach._client = Client("127.0.0.1", port)
+        gateway.bucket("master.my_labels").apply()
+    assert made == [("repo", "my_labels")][len(there) :] + [("branch", ("my_labels", "master"))]
+    gateway.buckets["master.my_labels"] = {"1": b"{}"}
+    assert gateway.bucket("master.my_labels").probe() is None and gateway.keys("master.my_labels") == ["1"]
 
 
 def test_the_first_annotation_is_made_anew_and_looked_for_in_the_repository(there):

@@ -143,6 +143,12 @@ def test_a_fresh_disk_is_empty(chapter, tmp_path):
     assert chapter.host.ask(minio.directory_is_ours(tmp_path / "disk")).ok
 
 
+@pytest.mark.parametrize("name", ["my_models", "Models", "a", "x" * 64, "10.0.0.5", "a..b", "-a"])
+def test_a_bucket_that_s3_would_not_make_is_refused_at_the_door(name):
+    assert minio.why_bad_buckets(["detai", name]).startswith(name + ": ")
+    assert minio.why_bad_buckets(["detai", "my-models", "a.b"]) is None
+
+
 def test_a_data_directory_is_an_absolute_path_and_not_the_systems():
     for path in ("/srv/minio", "/srv/minio/", "/data"):
         assert minio.why_bad_directory(path) is None
