@@ -18,11 +18,16 @@ from helpers.core.actions import Action
 from helpers.core.catalogue import Artifact
 from helpers.core.errors import BadInput, CommandFailed, RunbookError
 from helpers.core.files import write_whole
+from helpers.core.http import trusted
 from helpers.core.paths import home
 from helpers.core.secrets import Masker
 
 _MACHINES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 _HERE = "this machine"
+_UNKNOWN_AUTHORITY = (
+    "Its certificate is of an authority that this machine does not know, as behind a company's proxy: put that one's "
+    "certificate into the system's store, or name its file in SSL_CERT_FILE. "
+)
 
 
 def platform_of_this_machine() -> tuple[str, str]:
@@ -114,7 +119,9 @@ class Tool:
         # A mirror's address is one of this network; a proxy for the Internet would not find it.
         proxied = self.artifact.origin == "upstream"
         try:
-            with httpx.stream("GET", self.url, follow_redirects=True, timeout=30, trust_env=proxied) as answer:
+            with httpx.stream(
+                "GET", self.url, follow_redirects=True, timeout=30, trust_env=proxied, verify=trusted()
+            ) as answer:
                 if answer.status_code == 404:
                     raise self._not_there()
                 answer.raise_for_status()
@@ -124,6 +131,8 @@ class Tool:
         except (httpx.HTTPError, OSError) as e:
             said = f"{type(e).__name__}: {e}"
         do = "This machine must reach that address. Behind a proxy: set HTTPS_PROXY. "
+        if "CERTIFICATE_VERIFY_FAILED" in said:
+            do = _UNKNOWN_AUTHORITY
         raise RunbookError(f"fetch {self.url}", _HERE, said, do + "Without a way out: a mirror, -p origin=http://...")
 
     def _not_there(self) -> BadInput:
