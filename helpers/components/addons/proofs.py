@@ -92,10 +92,12 @@ class AddonProofs:
         """NVIDIA's own sample passes in a pod."""
         self.proofs.open()
         self.proofs.apply((_HERE / "manifests" / "cuda.yaml").read_text("utf-8"))
+        pods = self.kube.pods(PROOF_NAMESPACE, "cuda")
         self.ch.wait(
             "the CUDA sample to pass",
             lambda: "PASSED" in self.kube.kubectl(f"logs -n {PROOF_NAMESPACE} cuda"),
-            failed=lambda: self.kube.hopeless(PROOF_NAMESPACE),
+            failed=pods.failed,
+            stands=pods.stands,
             timeout=300,
         )
 

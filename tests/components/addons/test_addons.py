@@ -12,31 +12,39 @@ from helpers.components.addons import addons, istio, knative
 from helpers.components.kubernetes.kube import Kube
 from helpers.components.kubernetes.proofs import Proofs
 from helpers.core import shell
-from helpers.core.errors import Unmet
+from helpers.core.errors import RunbookError, Unmet
 from helpers.core.paths import SETUP
 
 
 def deployments(**changed):
-    """What kubectl lists of istio-system: name, wanted, ready.
+    """What kubectl lists of istio-system: name, generations, wanted, all, of the newest template, ready, why not.
 
     changed: another text for a name (- as _), None: it is missing.
     """
-    said = dict.fromkeys(istio.DEPLOYMENTS, "1 1")
+    said = dict.fromkeys(istio.DEPLOYMENTS, "1|1|1|1|1|1|")
     said.update({name.replace("_", "-"): text for name, text in changed.items()})
-    return "".join(f"{name} {text}\n" for name, text in said.items() if text is not None)
+    return "".join(f"{name}|{text}\n" for name, text in said.items() if text is not None)
 
 
 @pytest.mark.parametrize(
     "answer, says",
     [
         (deployments(), ""),
-        (deployments(istio_ingressgateway="0"), "istio-system: istio-ingressgateway: 0 of 0 ready"),
+        (deployments(istio_ingressgateway="2|2|0||||"), "istio-system: istio-ingressgateway: 0 of 0 ready"),
         (
-            deployments(istio_ingressgateway="1", kiali="2 1"),
+            deployments(istio_ingressgateway="1|1|1|1|1||", kiali="1|1|2|2|2|1|"),
             "istio-system: istio-ingressgateway: 0 of 1 ready; istio-system: kiali: 1 of 2 ready",
         ),
         (deployments(istio_pilot=None), "istio-system: istio-pilot is missing"),
-        (deployments(stranger="1 0"), ""),
+        (
+            deployments(kiali="2|2|1|2|1|1|"),
+            "istio-system: kiali: pods of an older template are still there: 1",
+        ),
+        (
+            deployments(kiali="1|1|1||||exceeded quota: few"),
+            "istio-system: kiali: 0 of 1 ready: exceeded quota: few",
+        ),
+        (deployments(stranger="1|1|1||||"), ""),
     ],
 )
 def test_istios_probe_names_what_is_not_ready_the_gateway_first(probe, answer, says):
@@ -66,7 +74,7 @@ def test_a_thirteenth_deployment_is_somebody_elses(probe):
 ASKED = """
 case "$*" in
   *configmap*coredns*) printf '.:53 {\\n  forward . %s\\n}\\n' "8.8.8.8 8.8.4.4" ;;
-  *) echo "1 1" ;;
+  *) echo "1|1|1|1|1|1|" ;;
 esac
 """
 
@@ -101,7 +109,8 @@ def test_metallb_has_exactly_our_pool(monkeypatch, own_home, bash):
     add = addons.Addons(stand_in.chapter(monkeypatch, "addons", None))
     pool = "10.1.2.3-10.1.2.9,10.1.3.1-10.1.3.1"
     manifest = addons._metallb_config(["10.1.2.3-10.1.2.9", "10.1.3.1-10.1.3.1"])
-    microk8s = f"case $* in *configmap*) cat <<'END'\n{manifest['data']['config']}\nEND\n;; *) echo '1 1';; esac"
+    pods = "*daemonset*) echo '1|1|1||1|1|';; *) echo '1|1|1|1|1|1|';;"
+    microk8s = f"case $* in *configmap*) cat <<'END'\n{manifest['data']['config']}\nEND\n;; {pods} esac"
     assert bash(add.metallb(pool).probe, microk8s) == (0, "")
     code, said = bash(add.metallb("10.1.2.3-10.1.2.9").probe, microk8s)
     assert code and said == "MetalLB's pool is 10.1.2.3-10.1.2.9 10.1.3.1-10.1.3.1 , not 10.1.2.3-10.1.2.9"
@@ -216,6 +225,72 @@ def test_istios_kinds_go_only_when_asked(removed, kube):
     assert not [line for line in kept if "crd" in line]
     assert "delete --timeout=180s crd/gateways.networking.istio.io" in taken
     assert position(kept, "webhookconfiguration") < position(kept, "delete namespace istio-system")
+
+
+@pytest.fixture
+def enabling(monkeypatch, own_home):
+    """What `enable istio` and what comes with it ask of a host that has these Deployments: the scripts, in order."""
+
+    def run(there, *says, strangers=""):
+        asked, says = [], list(says)
+
+        def answer(script, stdin):
+            asked.append(script)
+            if script == istio._NAMES:
+                return " ".join(there)
+            if script == istio.NO_STRANGERS:
+                return (1, strangers, "") if strangers else ""
+            if "get deployment/" in script:
+                return "\n".join(f"deployment.apps/{name}" for name in there)
+            if script == "microk8s enable istio":
+                return says.pop(0)
+            return ""
+
+        made = istio.Istio(Kube(stand_in.chapter(monkeypatch, "addons", answer, "install")))
+        return asked, made.enabled(False).apply
+
+    return run
+
+
+STARTS = "Istio is starting\n\nTo configure mutual TLS authentication consult the Istio documentation.\n"
+STOPPED = (0, "service/kiali created\n", "Error from server: failed calling webhook pilot.validation.istio.io\n")
+TAKEN_AWAY = "kubectl delete namespace istio-system"
+
+
+def test_a_half_istio_is_taken_away_with_its_webhooks_and_made_anew(enabling):
+    asked, apply = enabling(istio.DEPLOYMENTS[:3], STARTS)
+    apply()
+    away, enabled = position(asked, TAKEN_AWAY), position(asked, "microk8s enable istio")
+    assert away < enabled and not [script for script in asked if "disable istio" in script]
+    assert asked[away].index("delete $webhooks") < asked[away].index(TAKEN_AWAY)
+
+
+def test_webhooks_of_an_istio_that_is_gone_go_before_the_next(enabling):
+    asked, apply = enabling([], STARTS)
+    apply()
+    assert position(asked, "validatingwebhookconfiguration") < position(asked, "microk8s enable istio")
+    assert not [script for script in asked if TAKEN_AWAY in script]
+
+
+def test_a_half_istio_beside_somebody_elses_deployment_is_not_taken_away(enabling):
+    asked, apply = enabling(istio.DEPLOYMENTS[:3], strangers="istio-system also holds the Deployments: shop")
+    with pytest.raises(RunbookError, match="take a half Istio away") as e:
+        apply()
+    assert "shop" in e.value.saw and not [script for script in asked if TAKEN_AWAY in script]
+
+
+def test_an_istio_that_is_whole_is_left_alone(enabling):
+    asked, apply = enabling(istio.DEPLOYMENTS, "Addon istio is already enabled.\n")
+    apply()
+    assert not [script for script in asked if "delete" in script] and asked[-1] == istio.READY
+
+
+def test_an_istio_that_stopped_on_its_way_is_told_and_taken_away(enabling):
+    asked, apply = enabling([], STOPPED)
+    with pytest.raises(Unmet) as e:
+        apply()
+    assert "failed calling webhook" in e.value.saw
+    assert position(asked, "microk8s enable istio") < position(asked, TAKEN_AWAY)
 
 
 HAS_KINDS = 'case "$*" in *"get namespace"*) ;; *) echo crd/x.knative.dev; echo crd/y.istio.io;; esac'
