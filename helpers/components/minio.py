@@ -76,17 +76,6 @@ def why_bad_directory(path):
     return f"{path} is the system's" if len(parts) == 2 and _SYSTEM.fullmatch(parts[1]) else None
 
 
-def remove_directory(path):
-    """A script: the directory goes; of a disk that is mounted there, what is on it."""
-    path = str(path).rstrip("/")
-    return (
-        f"if mountpoint -q {path}; then\n"
-        f"  find {path} -xdev -mindepth 1 ! -path '{path}/lost+found*' -delete\n"
-        f"  chown root:root {path}\n"
-        f"else rm -rf --one-file-system {path}; fi"
-    )
-
-
 def no_buckets_but(buckets, path):
     """A probe: no bucket but these holds anything. A bucket is a folder of the data directory, server or not."""
     ours = " ".join(f"! -name {name}" for name in [PROOF_BUCKET, "lost+found", *buckets])

@@ -116,6 +116,40 @@ def test_the_shown_commands_name_no_mirror(served):
     assert not any(url in line for line in actions.artifact_file(artifact(url, sha), "/x").shown)
 
 
+# -- a disk that is mounted where we would have a directory ------------------------------------------
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """mounted(script): run it where `disk` is a mounted disk, fresh but for what is in it."""
+    for name in ("disk/lost+found", "disk/detai/a", "folder/detai"):
+        (tmp_path / name).mkdir(parents=True)
+    mounted = f"mountpoint() {{ [ $2 = {tmp_path}/disk ]; }}; chown() {{ echo $*; }}\n"
+    return lambda script: bash(mounted + script)
+
+
+def test_remove_empties_a_disk_that_is_mounted_and_takes_a_directory_away(disk, tmp_path):
+    ok, said = disk(actions.remove_directory(tmp_path / "disk"))
+    assert ok and [p.name for p in (tmp_path / "disk").iterdir()] == ["lost+found"]
+    assert said.split() == ["root:root", str(tmp_path / "disk")]
+    assert disk(actions.remove_directory(tmp_path / "folder")) == (True, "")
+    assert disk(actions.remove_directory(tmp_path / "not-there")) == (True, "")
+    assert not (tmp_path / "folder").exists()
+
+
+def test_packages_data_on_a_disk_of_their_own_are_away_when_it_is_empty(disk, tmp_path, busy):
+    """PostgreSQL on a disk mounted at /var/lib/postgresql: rm cannot take a mount point away."""
+    action = actions.packages(["x"], paths=[str(tmp_path / name) for name in ("disk", "folder")])
+    away = "\n".join(line for line in action.absent.splitlines() if str(tmp_path) in line)
+    assert not disk(away)[0]
+    busy("apt-get", "never", 0)
+    ok, said = disk(action.undo)
+    assert ok, said
+    assert disk(away)[0] and not (tmp_path / "folder").exists()
+    (tmp_path / "disk" / "10").mkdir()
+    assert not disk(away)[0]
+
+
 # -- a fresh host that is still busy ------------------------------------------------------------------
 
 

@@ -104,7 +104,7 @@ def node_answers_here(ch, path, context):
 
     Returns whether the way that the kubeconfig itself names leads there. Only one through the proxy must.
     """
-    with ch.host.forward(_server(path, context).port) as port:
+    with ch.host.forward(_server(path, context).port or 16443) as port:
         if ch.installing:  # a kubelet that just started says so a little later
             ch.wait(
                 "the node, seen from here, to be Ready", lambda: _node_is_ready(ch, path, context, port), timeout=90
@@ -116,9 +116,10 @@ def node_answers_here(ch, path, context):
 
 def _server(path, context):
     found = kubeconfig.entry(path, context)
-    if found is None or not found["cluster"]:
-        raise Unmet(f"the context {context} in your kubeconfig", "none")
-    return urlsplit(found["cluster"]["server"])
+    address = found and found["cluster"] and found["cluster"].get("server")
+    if not address:
+        raise Unmet(f"the context {context} in your kubeconfig, with a cluster's address", "none")
+    return urlsplit(address)
 
 
 def _node_is_ready(ch, path, context, port):

@@ -104,6 +104,13 @@ def test_an_address_that_answers_is_told(ch, merged):
     assert proofs.node_answers_here(ch, path, "mlops") == server + " answers from here, too"
 
 
+@pytest.mark.parametrize("text", ["", "contexts: [{name: mlops, context: {cluster: a, user: b}}]"])
+def test_a_kubeconfig_without_the_cluster_is_told(ch, tmp_path, text):
+    (tmp_path / "config").write_text(text)
+    with pytest.raises(Unmet, match="the context mlops in your kubeconfig"):
+        proofs.node_answers_here(ch, tmp_path / "config", "mlops")
+
+
 def test_another_clusters_node_is_no_proof(monkeypatch, own_home, merged):
     ch = stand_in.chapter(monkeypatch, "kubernetes", lambda script, _: "another\n")
     with pytest.raises(Unmet, match="this host's node"):

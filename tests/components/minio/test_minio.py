@@ -156,21 +156,6 @@ def test_a_data_directory_is_an_absolute_path_and_not_the_systems():
         assert minio.why_bad_directory(path)
 
 
-def test_remove_empties_a_disk_that_is_mounted_and_takes_a_directory_away(chapter, tmp_path):
-    chapter.host.connect()
-    for name in ("disk/lost+found", "disk/detai/a", "folder/detai"):
-        (tmp_path / name).mkdir(parents=True)
-    mounted = f"mountpoint() {{ [ $2 = {tmp_path}/disk ]; }}; chown() {{ echo $*; }}\n"
-    said = chapter.host.run(mounted + minio.remove_directory(tmp_path / "disk")).out
-    assert [p.name for p in (tmp_path / "disk").iterdir()] == ["lost+found"] and said.split() == [
-        "root:root",
-        str(tmp_path / "disk"),
-    ]
-    chapter.host.run(mounted + minio.remove_directory(tmp_path / "folder"))
-    chapter.host.run(mounted + minio.remove_directory(tmp_path / "not-there"))
-    assert not (tmp_path / "folder").exists()
-
-
 def test_settings_that_the_runbook_did_not_write_are_anothers(chapter, tmp_path):
     chapter.host.connect()
     path = tmp_path / "minio"
