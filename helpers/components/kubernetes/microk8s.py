@@ -82,8 +82,8 @@ class MicroK8s:
     def why_no_alias(self):
         """None when the name kubectl is free among snaps, or MicroK8s'; else whose it is: snapd refuses the alias."""
         other = self.ch.run(
-            "snap list kubectl 2>/dev/null | awk 'NR == 2 {print $1}'; "
-            "snap aliases 2>/dev/null | awk '$2 == \"kubectl\" && $1 !~ /^microk8s[.]/ {print $1}'",
+            "{ snap list kubectl 2>/dev/null || true; } | awk 'NR == 2 {print $1}'; "
+            "{ snap aliases 2>/dev/null || true; } | awk '$2 == \"kubectl\" && $1 !~ /^microk8s[.]/ {print $1}'",
             sudo=False,
         ).split()
         return f"the snap {other[0]} has that name: type microk8s.kubectl" if other else None

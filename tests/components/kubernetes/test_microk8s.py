@@ -109,18 +109,21 @@ def test_a_node_is_named_as_rfc_1123_says(bash, tmp_path, name, fits):
 
 # -- the alias ------------------------------------------------------------------------------------
 
+NONE = "echo 'error: no matching snaps installed' >&2; exit 1"
 SNAP = """#!/bin/sh
-[ $1 = list ] && printf 'Name  Version\\n{}' || printf 'Command  Alias  Notes\\n{}'
+if [ $1 = list ]; then {}; fi
+printf 'Command  Alias  Notes\\n{}'
 """
 
 
 @pytest.mark.parametrize(
     "snap, whose",
     [
-        (SNAP.format("", "microk8s.kubectl  kubectl  manual\\n"), None),
-        (SNAP.format("", ""), None),
-        (SNAP.format("kubectl  1.29.3\\n", ""), "the snap kubectl has"),
-        (SNAP.format("", "other.ctl  kubectl  manual\\n"), "the snap other.ctl has"),
+        (SNAP.format(NONE, "microk8s.kubectl  kubectl  manual\\n"), None),
+        (SNAP.format(NONE, ""), None),
+        ("#!/bin/sh\nexit 1\n", None),
+        (SNAP.format("printf 'Name  Version\\nkubectl  1.29.3\\n'; exit", ""), "the snap kubectl has"),
+        (SNAP.format(NONE, "other.ctl  kubectl  manual\\n"), "the snap other.ctl has"),
     ],
 )
 @pytest.mark.usefixtures("own_home")
@@ -129,7 +132,7 @@ def test_the_name_kubectl_may_be_another_snaps(monkeypatch, bash, tmp_path, snap
     (tmp_path / "snap").chmod(0o755)
 
     def answer(text, stdin):
-        return "ubuntu" if text == "id -un" else bash(text, "exit 1")[1]
+        return "ubuntu" if text == "id -un" else (*bash(text, "exit 1"), "")
 
     said = microk8s.MicroK8s(stand_in.chapter(monkeypatch, "kubernetes", answer)).why_no_alias()
     assert said is None if whose is None else said.startswith(whose)
