@@ -32,6 +32,9 @@ class Command:
         # The process boundary: an ssh that runs the command here, on a machine that calls itself something else.
         (bin / "ssh").write_text(
             """#!/bin/sh
+case "$*" in
+    "-G "*) exec {ssh} "$@";;  # a question to ssh itself: nobody is reached
+esac
 echo "$*" >> {log}
 case "$*" in
     *held.example*) exec sleep 60;;
