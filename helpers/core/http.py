@@ -5,14 +5,13 @@ from __future__ import annotations
 import ssl
 from typing import Any
 
-import certifi
 import httpx
 
 
 def trusted() -> ssl.SSLContext:
     """Trusts the public authorities, and those of the system's store or of SSL_CERT_FILE: a company's own is there."""
-    context = ssl.create_default_context()
-    context.load_verify_locations(certifi.where())
+    context = httpx.create_ssl_context(trust_env=False)
+    context.load_default_certs()
     return context
 
 
