@@ -52,13 +52,18 @@ def _alone(name: str, what: str) -> Generator[Sandbox]:
         yield box
 
 
-@sandbox.command("up")
+@sandbox.command("up", epilog=examples("./runbook sandbox up\n./runbook sandbox up --name online --upstream"))
 @name_option
-def up(name: str) -> None:
-    """Make the host and its mirror, or start them."""
+@click.option("--upstream", is_flag=True, default=None, help="A rehearsal of an installation from the Internet.")
+def up(name: str, upstream: bool | None) -> None:
+    """Make the host and its mirror, or start them.
+
+    With --upstream the host finds the catalogue's hosts at their own names, with TLS: the mirror answers for them, and
+    origin=upstream runs word for word.
+    """
     box = _box(name)
     doctor.install(box.missing(), say)
-    box.up(say, recipes_for(a for n in notebooks.load_all().values() for a in n.artifacts))
+    box.up(say, recipes_for(a for n in notebooks.load_all().values() for a in n.artifacts), upstream)
 
 
 @sandbox.command("down")

@@ -9,7 +9,7 @@ import os
 import re
 import subprocess
 import time
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Generator, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypedDict
@@ -38,12 +38,6 @@ def _trim(coming: supply.Supply) -> None:
             caches.trim(coming.tell)
         except (RunbookError, OSError) as error:
             coming.tell(f"caches: not trimmed: {error}")
-
-
-def _last_of(count: int, close: Callable[[], None]) -> Callable[[], None]:
-    """What each of so many calls at its end; the last one closes."""
-    left = iter(range(count - 1, -1, -1))
-    return lambda: None if next(left) else close()
 
 
 class Status(TypedDict):
@@ -78,6 +72,7 @@ class Sandbox:
         self._disk = Disk(self.dir, Target.parse("sandbox:" + name).slug)
         self._guest = boot.Guest(self._disk, name, self.address, self._net)
         self._mirror = mirror.Mirror(self.dir, self.gateway)
+        self._rehearsal = self._mirror.rehearsal
         self._registry = registry.Registry(self.dir, self.gateway)
         self.mirror_url, self.registry_url = self._mirror.url, self._registry.url
 
@@ -88,17 +83,24 @@ class Sandbox:
         cached = (home("cache") / rootfs.builder_name()).is_dir()
         return needs.sandbox_lacks(self.dir, needs.NEXT_DISK if cached else needs.SANDBOX_DISK)
 
-    def up(self, report: Report = _silent, artifacts: Iterable[str] | None = None) -> None:
+    def up(
+        self, report: Report = _silent, artifacts: Iterable[str] | None = None, upstream: bool | None = None
+    ) -> None:
         """Make the host, its network and its mirror, as far as they are missing.
 
-        artifacts: the substitutes to serve, all when None. RunbookError when this machine cannot do it, a build fails
-        or the host does not answer. A second call while another one runs waits for it.
+        artifacts: the substitutes to serve, all when None.  upstream: with a rehearsal of upstream; None: as it was
+        made.  RunbookError when this machine cannot do it, a build fails or the host does not answer. A second call
+        while another one runs waits for it.
         """
-        self.begin(report, artifacts).wait()
+        self.begin(report, artifacts, upstream=upstream).wait()
         report(f"sandbox {self.name}: running at {self.address}")
 
     def begin(
-        self, report: Report = _silent, artifacts: Iterable[str] | None = None, quiet: bool = False
+        self,
+        report: Report = _silent,
+        artifacts: Iterable[str] | None = None,
+        quiet: bool = False,
+        upstream: bool | None = None,
     ) -> supply.Supply:
         """As up(), but return when the host answers: the rest is built behind the caller, in the order given.
 
@@ -110,13 +112,13 @@ class Sandbox:
             coming = supply.Supply(recipes, report, quiet)
             coming.prepare = lambda: rootfs.builder(coming.tell, coming.stopped)
             coming.serve = lambda built: self._serve(built, coming)
-            if self._stands(recipes):
+            if self._stands(recipes) and upstream in (None, self._rehearsal.chosen):
                 coming.all_served()
             else:
-                self._check(recipes)
-                self._make_host(recipes, report)
+                self._check(recipes, upstream)
+                self._make_host(recipes, report, bool(upstream))
                 held.callback(_trim, coming)  # before the lock is given back
-                leave = _last_of(2, held.pop_all().close)
+                leave = supply.last_of(2, held.pop_all().close)
                 coming.start(leave)
                 try:
                     self._boot_beside(report, coming)
@@ -129,13 +131,20 @@ class Sandbox:
         return (
             self._guest.running()
             and self._installed(recipes)
+            and (not self._rehearsal.chosen or self._rehearsal.holds(mirror.hosts()))
             and self._mirror.serves(self._mirror.content(recipes))
             and self._registry_stands()
             and self._guest.answers()
         )
 
-    def _check(self, recipes: dict[str, Path]) -> None:
+    def _check(self, recipes: dict[str, Path], upstream: bool | None) -> None:
         """Refuse what cannot go well, before anything is touched."""
+        if self._disk.exists() and upstream not in (None, self._rehearsal.chosen):
+            raise RunbookError(
+                f"make the sandbox {self.name} {'with' if upstream else 'without'} a rehearsal of upstream",
+                saw="its host was made otherwise",
+                do=f"./runbook sandbox down --name {self.name} --wipe, then again; or another --name",
+            )
         mirror.fidelity(recipes)
         lacks = self.missing()
         if lacks:
@@ -146,8 +155,10 @@ class Sandbox:
             )
         self._net.check()
 
-    def _make_host(self, recipes: dict[str, Path], report: Report) -> None:
+    def _make_host(self, recipes: dict[str, Path], report: Report, upstream: bool) -> None:
         self.dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if upstream or self._rehearsal.chosen:
+            self._rehearsal.make(rootfs.builder(report), mirror.hosts())
         self._disk.prepare(report)
         guest.make(self._guest.root, report)
         self._install(recipes)
@@ -182,22 +193,19 @@ class Sandbox:
     def _locked(self, report: Report) -> contextlib.AbstractContextManager[None]:
         return rootfs.lock(f"sandbox-{self.name}", report, f"sandbox {self.name}")
 
-    def _guest_files(self, recipes: dict[str, Path]) -> Generator[tuple[Path, str, int]]:
-        """What the host needs before any chapter: each recipe's guest/ folder, the mirror's address."""
-        root = self._guest.root
-        for folder in (path / "guest" for path in recipes.values()):
-            for file in (p for p in folder.rglob("*") if p.is_file()):
-                mode = 0o755 if file.stat().st_mode & 0o100 else 0o644
-                yield root / file.relative_to(folder), file.read_text(), mode
-        yield root / "etc/runbook-mirror", self.mirror_url + "\n", 0o644
+    def _contents(self, recipes: dict[str, Path]) -> list[guest.Content]:
+        return guest.contents(self._guest.root, recipes, "" if self._rehearsal.chosen else self.mirror_url)
 
     def _install(self, recipes: dict[str, Path]) -> None:
-        for path, text, mode in self._guest_files(recipes):
+        """Give the host what substitutes need before any chapter."""
+        for path, text, mode in self._contents(recipes):
             machine.write(path, text, mode)
+        if self._rehearsal.chosen:
+            self._rehearsal.into(self._guest.root)
 
     def _installed(self, recipes: dict[str, Path]) -> bool:
         """Not so of a host that was restored to a state from before these recipes were asked for."""
-        return all(path.is_file() and path.read_text() == text for path, text, _ in self._guest_files(recipes))
+        return all(path.is_file() and path.read_text() == text for path, text, _ in self._contents(recipes))
 
     def _tell_endpoint(self) -> None:
         """What the engine needs to reach this host, where Target.endpoint() reads it: the whole file or none."""
@@ -208,6 +216,7 @@ class Sandbox:
             "key": str(self.key),
             "known_hosts": str(self.known_hosts),
             "mirror_url": self.mirror_url,
+            "authority": str(self._rehearsal.authority) if self._rehearsal.chosen else "",
         }
         new = self.dir / "endpoint.json.new"
         machine.write(new, json.dumps(known, indent=1) + "\n", 0o600)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from helpers.core.errors import RunbookError
 
-from . import machine, processes
+from . import machine, processes, rehearsal
 from .disk import Disk
 from .network import Network, ip
 from .processes import Report
@@ -138,8 +138,10 @@ class Guest:
         (root / "home/ubuntu/.ssh").chmod(0o700)
         machine.write(root / "etc/hostname", self.name + "\n")
         hosts = root / "etc/hosts"
-        if not hosts.is_file() or self.address not in hosts.read_text():
-            machine.write(hosts, f"127.0.0.1 localhost\n::1 localhost\n{self.address} {self.name}\n")
+        known = hosts.read_text() if hosts.is_file() else ""
+        if self.address not in known:
+            ours = [line for line in known.splitlines(keepends=True) if rehearsal.MARK in line]
+            machine.write(hosts, f"127.0.0.1 localhost\n::1 localhost\n{self.address} {self.name}\n" + "".join(ours))
         # Without LinkLocalAddressing=no networkd may pick 169.254.x first.
         machine.write(
             root / "etc/systemd/network/10-host0.network",

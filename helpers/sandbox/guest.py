@@ -11,6 +11,8 @@ from .processes import Report
 HERE = Path(__file__).resolve().parent
 FILES, SET_UP = HERE / "guest_files", HERE / "set-up.sh"  # files of a new host, and what is run in it once
 
+Content = tuple[Path, str, int]  # a file's path, text and mode
+
 
 def files() -> dict[str, tuple[str, int]]:
     """{path in the guest: (contents, mode)}; sudo wants its files closed to all others."""
@@ -43,3 +45,15 @@ def make(root: Path, report: Report) -> None:
     )
     made_as.write_text(recipe)
     os.replace(new, root)
+
+
+def contents(root: Path, recipes: dict[str, Path], mirror_url: str) -> list[Content]:
+    """What a host needs before any chapter: each recipe's guest/ folder, and the mirror's address where it has one."""
+    found: list[Content] = []
+    for folder in (path / "guest" for path in recipes.values()):
+        for file in (p for p in folder.rglob("*") if p.is_file()):
+            mode = 0o755 if file.stat().st_mode & 0o100 else 0o644
+            found.append((root / file.relative_to(folder), file.read_text(), mode))
+    if mirror_url:
+        found.append((root / "etc/runbook-mirror", mirror_url + "\n", 0o644))
+    return found

@@ -32,6 +32,12 @@ def _told(error: Exception) -> RunbookError:
     )
 
 
+def last_of(count: int, close: Callable[[], None]) -> Callable[[], None]:
+    """What each of so many calls at its end; the last one closes."""
+    left = iter(range(count - 1, -1, -1))
+    return lambda: None if next(left) else close()
+
+
 @dataclass
 class Item:
     """One substitute on its way. state: waiting, building, built, served, failed, stopped; times as time.time()."""

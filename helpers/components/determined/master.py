@@ -179,13 +179,14 @@ class Determined:
                 raise RunbookError("follow the task", saw="the master has forgotten it: was it restarted?")
             if until(found):
                 return found
-            raise NotYet("; ".join([found["state"].lower()] + [t for t, _ in self.kube.troubles()][:2]))
+            raise NotYet("; ".join([found["state"].lower(), *pods.texts(2)]))
 
+        pods = self.kube.pods(self.space)
         do = (
             f"On the host: microk8s kubectl get pods -n {self.space}; "
             f"microk8s kubectl describe pods -n {self.space} -l determined"
         )
-        return self.ch.wait("a task to run", ready, failed=lambda: self.kube.hopeless(self.space), timeout=900, do=do)
+        return self.ch.wait("a task to run", ready, pods.failed, timeout=900, do=do, stands=pods.stands)
 
     def _lines(self, task, user):
         """A command's output: what its log has behind the bars."""

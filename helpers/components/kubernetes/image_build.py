@@ -29,10 +29,12 @@ class Build:
         self.kube.kubectl(f"delete {self._both} --ignore-not-found --grace-period=0 --timeout=60s", timeout=90)
         try:
             self.kube.kubectl("apply -f -", stdin=json.dumps(self.manifest()))
+            pods = self.kube.pods(self.namespace, self.pod)
             self.ch.wait(
                 f"the image {self.image.name} to be built",
                 self._succeeded,
-                failed=self._why_failed,
+                failed=lambda: self._why_failed() or pods.failed(),
+                stands=pods.stands,
                 timeout=timeout,
                 do=f"On the host: microk8s kubectl logs -n {self.namespace} {self.pod}",
             )
@@ -55,7 +57,7 @@ class Build:
     def _why_failed(self):
         if self._phase() == "Failed":
             return "its pod failed. Its last lines:\n" + self._logs(8)
-        return next((text for text, final in self.kube.troubles() if final and f"/{self.pod} " in text), None)
+        return None
 
     # -- the manifest --------------------------------------------------------------------------
 

@@ -63,7 +63,7 @@ class Install:
         self.kube.kubectl(f"annotate crd {CRD} {_KEEP} --overwrite")
         values = json.dumps(dict(self.values, crd={"create": False}))
         where = [*self.chart.where, "-n", SYSTEM, "-f", "-"]
-        self.helm.run("upgrade", RELEASE, *where, stdin=values, timeout=300, mirrored=self.chart.mirrored)
+        self.helm.run("upgrade", RELEASE, *where, stdin=values, timeout=300, environment=self.chart.environment)
 
     def _why_defined(self, delete_crds):
         there = delete_crds and self.kube.installed() and self.manager.defined()
