@@ -55,6 +55,19 @@ def test_a_probe_says_what_kubectl_said_when_it_fails(probe):
     assert not ok and "16443 was refused" in says
 
 
+@pytest.mark.parametrize(
+    "said, says",
+    [
+        ("b3Vycw==|", ""),
+        ('b3Vycw==|{"data":{"passphrase":"YWRtaW4="}}', ""),
+        ('b3Vycw==|{"data":{"passphrase":"b3Vycw=="}}', "Kiali's password stands in an annotation, in clear"),
+        ("YWRtaW4=|", "Kiali's password is still admin"),
+    ],
+)
+def test_kialis_password_is_neither_the_demos_nor_to_be_read_in_an_annotation(probe, said, says):
+    assert probe(istio._NOT_ADMIN, said) == (not says, says)
+
+
 def names(*more):
     return "".join(name + "\n" for name in (*istio.DEPLOYMENTS, *more))
 
