@@ -597,8 +597,8 @@ def pins(text: str) -> dict[str, str]:
 
 def test_the_environment_has_nothing_that_only_the_runbook_needs():
     """The real image has none of it: a notebook has to bring it along."""
-    needed = pins((SETUP / "requirements-notebook.txt").read_text().split("# what these bring along")[0])
-    theirs = {"httpx", "protobuf", "ipykernel"}  # JupyterLab 4's, TensorFlow's, Jupyter's
+    needed = pins((SETUP / "requirements-notebook-task.txt").read_text())
+    theirs = {"httpx", "protobuf"}  # JupyterLab 4's, TensorFlow's
     assert needed.keys() > theirs and not (needed.keys() - theirs) & pins(ENVIRONMENT.read_text()).keys()
 
 
