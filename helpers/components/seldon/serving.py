@@ -16,8 +16,11 @@ from helpers.core.shell import filled
 
 MODELS, NAME = "models", "flowers"
 SETUP_FOLDER = SETUP / "seldon-setup"
-#: a command for the image's containers: seldon-core's microservice with the class Flowers of Flowers.py
-COMMAND = ["seldon-core-microservice", "Flowers", "--service-type", "MODEL"]
+#: framework: (the model's class, in a file of its name; the packages of its image; memory that a pod of it may have)
+_FRAMEWORKS = {
+    "sklearn": ("Flowers", "requirements-model.txt", "1Gi"),
+    "keras": ("KerasFlowers", "requirements-keras.txt", "2Gi"),
+}
 
 _PARTS = f"-n {MODELS} -l seldon-deployment-id={NAME}"
 
@@ -35,13 +38,16 @@ class Seldon:
 
     def image(self):
         """What the model's image is made of, as Images takes it."""
-        files = {"Flowers.py": (SETUP_FOLDER / "Flowers.py").read_text("utf-8")}
-        return NAME, self.base, (SETUP_FOLDER / "requirements-model.txt").read_text("utf-8"), files, COMMAND
+        model, requirements, _ = _FRAMEWORKS[self.store.framework]
+        files = {model + ".py": (SETUP_FOLDER / (model + ".py")).read_text("utf-8")}
+        command = ["seldon-core-microservice", model, "--service-type", "MODEL"]
+        return NAME, self.base, (SETUP_FOLDER / requirements).read_text("utf-8"), files, command
 
     def manifest(self, version):
         """The SeldonDeployment that serves this version."""
-        image, weights = self.images.name(*self.image()), self.store.uri(version)
-        return yaml.safe_load(filled(SETUP_FOLDER / "seldondeployment.yaml", IMAGE=image, WEIGHTS=weights))
+        holes = {"IMAGE": self.images.name(*self.image()), "WEIGHTS": self.store.uri(version)}
+        holes["MEMORY"] = _FRAMEWORKS[self.store.framework][2]
+        return yaml.safe_load(filled(SETUP_FOLDER / "seldondeployment.yaml", **holes))
 
     def why_others_are_served(self):
         """For removing: None when there is no SeldonDeployment but ours."""
