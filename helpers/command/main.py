@@ -145,6 +145,7 @@ def _plan_from(options: Options) -> Plan:
         last=options.last,
         given=said.chapters,
         everywhere=said.parameters,
+        installed=record.installed(target) if mode == "remove" else None,
     )
 
 

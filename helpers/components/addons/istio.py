@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import json
 from pathlib import Path
 
 from helpers.components.kubernetes import addon
+from helpers.components.kubernetes.objects import put_secret
 from helpers.components.kubernetes.probes import of_pods, owners_of, rollout, when_it_answers, with_cluster
 from helpers.core.actions import Action
 from helpers.core.errors import NotYet, RunbookError, Unmet
@@ -98,7 +98,7 @@ class Istio:
     def kiali_password(self):
         """Action: Kiali's login is a secret of this target instead of the demo's admin/admin."""
         self.ch.forgets("kiali")
-        shown = "kubectl apply -f - (Secret istio-system/kiali), kubectl rollout restart deployment kiali"
+        shown = "kubectl create, or replace, -f - (Secret istio-system/kiali), kubectl rollout restart deployment kiali"
         return Action(shown, _NOT_ADMIN, self._set_kiali_password)
 
     def _set_kiali_password(self):
@@ -109,7 +109,7 @@ class Istio:
             "metadata": {"name": "kiali", "namespace": NAMESPACE, "labels": {"app": "kiali"}},
             "data": {"username": "YWRtaW4=", "passphrase": word},
         }
-        self.kube.kubectl("apply -f -", stdin=json.dumps(secret))
+        put_secret(self.kube, secret)
         self.kube.kubectl("rollout restart deployment kiali -n " + NAMESPACE)
         self.kube.wait_for("Kiali", READY, space=NAMESPACE)
 

@@ -23,7 +23,8 @@ _UNITS = ("apiserver", "controller-manager", "scheduler", "kubelet", "proxy", "c
 #: what MicroK8s leaves behind when its snap is removed
 _LEFT = (
     "rm -rf ~root/.kube/cache; "
-    "find ~root/.kube /usr/libexec/kubernetes -depth -type d -empty -delete 2>/dev/null || true"
+    "find ~root/.kube /usr/libexec/kubernetes -depth -type d -empty -delete 2>/dev/null || true\n"
+    + script(_SCRIPTS / "calico_left.sh")
 )
 
 

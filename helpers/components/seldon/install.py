@@ -108,7 +108,9 @@ class Install:
         """Action: the Secret with MinIO's address and key, for the model's pods."""
         labels = {"app.kubernetes.io/managed-by": "runbook"}
         secret = self.kube.secret("minio", MODELS, self.seldon.store.credentials(), labels)
-        shown = f"kubectl apply -f -   (Secret {MODELS}/minio: MinIO's address and key, on standard input)"
+        shown = (
+            f"kubectl create, or replace, -f -   (Secret {MODELS}/minio: MinIO's address and key, on standard input)"
+        )
         return secret.but(shown=shown)
 
     def image(self):
