@@ -3,9 +3,9 @@
     python -m venv keras && keras/bin/pip install --no-deps -r setup/seldon-setup/requirements-keras.txt
     PYTHONPATH=. keras/bin/python setup/seldon-setup/weights/make_keras.py [another folder]
 
-A seed is fixed, so the weights come out alike; TensorFlow does not promise the same bytes on every processor. The
-weights are rounded before they are saved, so that model.json has them whole: from it the chapter works out, without
-TensorFlow, what the model must say.
+A seed is fixed, so model.json comes out the same on one kind of processor; TensorFlow's own files have a few bytes that
+differ each time. The weights are rounded before they are saved, so that model.json has them whole: from it the chapter
+works out, without TensorFlow, what the model must say.
 """
 
 import csv

@@ -1,5 +1,7 @@
 """The Keras model beside scikit-learn's: its files, its answers, and the chapter with framework=keras."""
 
+import struct
+
 import pytest
 
 from helpers.components.seldon import flowers
@@ -32,6 +34,15 @@ def test_a_saved_model_lies_in_a_folder_of_its_own_and_is_small(version):
     assert {where + "saved_model.pb", where + "variables/variables.index", where + "model.json"} <= set(held)
     assert sum(map(len, held.values())) < 60_000
     assert flowers.weights(version, "keras")["version"] == str(version)
+
+
+@pytest.mark.parametrize("version", flowers.VERSIONS)
+def test_a_saved_model_holds_the_weights_of_the_text_beside_it(version):
+    saved = flowers.files("keras", version)[f"flowers/keras/{version}/variables/variables.data-00000-of-00001"]
+    for layer in flowers.weights(version, "keras")["layers"]:
+        kernel = [number for inputs in zip(*layer["coef"], strict=True) for number in inputs]
+        for numbers in (kernel, layer["intercept"]):
+            assert struct.pack(f"<{len(numbers)}f", *numbers) in saved
 
 
 def test_version_2_of_keras_knows_more_than_version_1():
