@@ -16,10 +16,13 @@ from helpers.core.shell import filled
 
 MODELS, NAME = "models", "flowers"
 SETUP_FOLDER = SETUP / "seldon-setup"
-#: framework: (the model's class, in a file of its name; the packages of its image; memory that a pod of it may have)
+#: On a busy node it takes TensorFlow more than a minute to listen, and Seldon's own probe ends it after 75 s.
+_PATIENT = {"tcpSocket": {"port": 9000}, "initialDelaySeconds": 300, "periodSeconds": 5, "failureThreshold": 3}
+_LARGE = {"requests": {"cpu": "50m", "memory": "512Mi"}, "limits": {"memory": "2Gi"}}
+#: framework: (the model's class, in a file of its name; the packages of its image; what its container has of its own)
 _FRAMEWORKS = {
-    "sklearn": ("Flowers", "requirements-model.txt", "1Gi"),
-    "keras": ("KerasFlowers", "requirements-keras.txt", "2Gi"),
+    "sklearn": ("Flowers", "requirements-model.txt", {}),
+    "keras": ("KerasFlowers", "requirements-keras.txt", {"livenessProbe": _PATIENT, "resources": _LARGE}),
 }
 
 _PARTS = f"-n {MODELS} -l seldon-deployment-id={NAME}"
@@ -45,9 +48,11 @@ class Seldon:
 
     def manifest(self, version):
         """The SeldonDeployment that serves this version."""
-        holes = {"IMAGE": self.images.name(*self.image()), "WEIGHTS": self.store.uri(version)}
-        holes["MEMORY"] = _FRAMEWORKS[self.store.framework][2]
-        return yaml.safe_load(filled(SETUP_FOLDER / "seldondeployment.yaml", **holes))
+        image, weights = self.images.name(*self.image()), self.store.uri(version)
+        made = yaml.safe_load(filled(SETUP_FOLDER / "seldondeployment.yaml", IMAGE=image, WEIGHTS=weights))
+        (container,) = made["spec"]["predictors"][0]["componentSpecs"][0]["spec"]["containers"]
+        container.update(_FRAMEWORKS[self.store.framework][2])
+        return made
 
     def why_others_are_served(self):
         """For removing: None when there is no SeldonDeployment but ours."""

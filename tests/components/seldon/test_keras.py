@@ -60,12 +60,15 @@ def test_a_network_is_worked_out_layer_by_layer():
     assert a == pytest.approx(0.5) and b == pytest.approx(0.5)
 
 
-def test_the_framework_decides_image_class_place_and_memory(made, keras):
+def test_the_framework_decides_image_class_place_memory_and_patience(made, keras):
     name, base, requirements, files, command = keras().image()
     assert set(files) == {"KerasFlowers.py"} and command[1] == "KerasFlowers" and "tensorflow-cpu==" in requirements
     container = keras().manifest(1)["spec"]["predictors"][0]["componentSpecs"][0]["spec"]["containers"][0]
     assert container["env"][0] == {"name": "MODEL_URI", "value": "s3://models/flowers/keras/1"}
     assert container["resources"]["limits"] == {"memory": "2Gi"}
+    assert container["livenessProbe"]["initialDelaySeconds"] == 300  # Seldon's own ends it after 75
+    one = made().manifest(1)["spec"]["predictors"][0]["componentSpecs"][0]["spec"]["containers"][0]
+    assert one["resources"]["limits"] == {"memory": "1Gi"} and "livenessProbe" not in one
     assert (name, base) == made().image()[:2] and container["image"] != made().images.name(*made().image())
 
 
