@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from helpers.command import doctor, given, pages, progress, record, regress, site, supplies, timeline, upstream
+from helpers.command.artifacts import artifacts
 from helpers.command.base import console, examples, say, target_option
 from helpers.command.chapter_commands import ChapterGroup
 from helpers.command.plan import Plan
@@ -249,6 +250,7 @@ def secrets(name: str | None, target: str | None) -> None:
 
 
 main.add_command(sandbox)
+main.add_command(artifacts)
 
 
 @main.command(epilog=examples("./runbook book\n./runbook book --open\n./runbook book --readme"))

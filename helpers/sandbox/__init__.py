@@ -18,7 +18,7 @@ from helpers.core.errors import BadInput, RunbookError
 from helpers.core.paths import home
 from helpers.core.target import Target
 
-from . import boot, builds, caches, guest, machine, mirror, needs, processes, registry, rootfs, supply
+from . import boot, builds, guest, machine, mirror, needs, processes, registry, rootfs, supply
 from .disk import Disk, Saved, checked
 from .network import Network
 from .processes import Report
@@ -29,15 +29,6 @@ USER = "ubuntu"
 
 def _silent(_text: str) -> None:
     pass
-
-
-def _trim(coming: supply.Supply) -> None:
-    """New builds may have made the caches too large. What goes wrong there is no fault of the host's."""
-    if not coming.stopped.is_set() and any(item.made for item in coming.items.values()):
-        try:
-            caches.trim(coming.tell)
-        except (RunbookError, OSError) as error:
-            coming.tell(f"caches: not trimmed: {error}")
 
 
 class Status(TypedDict):
@@ -117,7 +108,7 @@ class Sandbox:
             else:
                 self._check(recipes, upstream)
                 self._make_host(recipes, report, bool(upstream))
-                held.callback(_trim, coming)  # before the lock is given back
+                held.callback(coming.trim_caches)  # before the lock is given back
                 leave = supply.last_of(2, held.pop_all().close)
                 coming.start(leave)
                 try:
@@ -133,7 +124,7 @@ class Sandbox:
             and self._installed(recipes)
             and (not self._rehearsal.chosen or self._rehearsal.holds(mirror.hosts()))
             and self._mirror.serves(self._mirror.content(recipes))
-            and self._registry_stands()
+            and self._registry.stands()
             and self._guest.answers()
         )
 
@@ -183,11 +174,14 @@ class Sandbox:
     def _serve(self, built: dict[str, Path], coming: supply.Supply) -> None:
         """Images first, then the index that names them: what is named is there."""
         builder = rootfs.builder(coming.tell)
-        folders = {f"{name}-{folder.name}": folder / "out" for name, folder in built.items()}
-        self._serve_images(builder, folders, coming)
+        folders = [
+            *(folder / "out" for folder in built.values()),
+            mirror.bundle(),
+        ]  # last: the real image wins its name
+        self._registry.serve(builder, folders, coming.tell, coming.stopped)
         content = self._mirror.content({name: builds.RECIPES / name for name in built})
         if not self._mirror.serves(content):
-            self._mirror.fill(content, built)
+            self._mirror.fill(content, built, self._registry.store.served)
         self._mirror.start(builder)
 
     def _locked(self, report: Report) -> contextlib.AbstractContextManager[None]:
@@ -222,18 +216,6 @@ class Sandbox:
         machine.write(new, json.dumps(known, indent=1) + "\n", 0o600)
         os.replace(new, self.dir / "endpoint.json")
 
-    def _registry_stands(self) -> bool:
-        return not self._registry.config.is_file() or self._registry.answers()
-
-    def _serve_images(self, builder: Path, folders: dict[str, Path], coming: supply.Supply) -> None:
-        """Start the registry where a substitute or the bundle has images, and push those that are not there yet."""
-        listing = mirror.bundle() / "images.txt"
-        if listing.is_file():  # last: the real image goes before a substitute of the same name
-            folders["bundle-" + builds.sha256(listing)[:16]] = listing.parent
-        if any(map(registry.images, folders.values())):
-            self._registry.start(builder)
-            self._registry.push(builder, folders, coming.tell, coming.stopped)
-
     def _answers_soon(self, report: Report) -> bool:
         """A running guest may be in the middle of a reboot: give it time before it is booted by force."""
         if not self._guest.running():
@@ -258,6 +240,7 @@ class Sandbox:
                 report("host: removing its disk")
                 (self.dir / "endpoint.json").unlink(missing_ok=True)
                 self._disk.remove_image()
+                self._registry.store.remove()
                 rootfs.remove(self.dir)
             report(f"sandbox {self.name}: {'removed' if wipe else 'stopped'}")
 

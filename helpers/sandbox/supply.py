@@ -11,7 +11,7 @@ from pathlib import Path
 from helpers.core import catalogue
 from helpers.core.errors import RunbookError
 
-from . import builds, mirror, rootfs
+from . import builds, caches, mirror, rootfs
 from .builds import Report
 
 
@@ -114,6 +114,14 @@ class Supply:
         self.stopped.set()
         for thread in self._threads:
             thread.join()
+
+    def trim_caches(self) -> None:
+        """New builds may have made the caches too large. What goes wrong there is no fault of the host's."""
+        if not self.stopped.is_set() and any(item.made for item in self.items.values()):
+            try:
+                caches.trim(self.tell)
+            except (RunbookError, OSError) as error:
+                self.tell(f"caches: not trimmed: {error}")
 
     def _work(self, number: int) -> None:
         try:

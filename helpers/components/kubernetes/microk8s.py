@@ -8,6 +8,7 @@ from helpers.components.kubernetes import kubeconfig
 from helpers.components.kubernetes.host_kubeconfig import HostKubeconfig
 from helpers.components.kubernetes.kube import READY, Kube
 from helpers.components.kubernetes.probes import NOT_INSTALLED, with_cluster
+from helpers.components.kubernetes.registries import READY_OR_WHY
 from helpers.core import actions
 from helpers.core.actions import Action
 from helpers.core.shell import script
@@ -87,7 +88,7 @@ class MicroK8s:
         def apply():
             self.ch.host.run("microk8s start", timeout=180, what="start MicroK8s")
             do = "On the host: sudo microk8s inspect; journalctl -u snap.microk8s.daemon-kubelet -n 50"
-            self.kube.wait_for("the node to be Ready", READY, do=do)
+            self.kube.wait_for("the node to be Ready", READY_OR_WHY, do=do)
 
         return Action("microk8s start; microk8s status --wait-ready", READY, apply)
 
