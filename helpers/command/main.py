@@ -24,7 +24,7 @@ from helpers.command.runner import Runner, check_reachable, target_lock
 from helpers.command.sandbox import sandbox
 from helpers.core import notebooks
 from helpers.core.errors import BadInput, RunbookError
-from helpers.core.paths import REPO, runs
+from helpers.core.paths import REPO, absolute_environment, runs
 from helpers.core.secrets import SecretStore
 from helpers.core.target import Target
 from helpers.sandbox import Sandbox
@@ -44,6 +44,7 @@ from helpers.sandbox.supply import Supply
 @click.option("--debug", is_flag=True, help="Show Python tracebacks.")
 def main(debug: bool) -> None:
     """Make a host a machine-learning platform, prove it works, and write it down."""
+    absolute_environment()
 
 
 @main.command(

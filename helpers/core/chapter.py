@@ -324,7 +324,7 @@ class Chapter:
 
     def _fill(self, text: str) -> str:
         """Put secrets in for their marks."""
-        return re.sub(r"\{\{secret:([a-z0-9-]+)\}\}", lambda m: self.secret(m.group(1)).reveal(), text)
+        return re.sub(r"\{\{secret:([a-z0-9_-]+)\}\}", lambda m: self.secret(m.group(1)).reveal(), text)
 
     def _line(self, stream: str, text: str) -> None:
         """Every line of output: into the log, and now and then into the cell that waits."""

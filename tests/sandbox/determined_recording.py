@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 RECORDING = Path(__file__).resolve().parent.parent / "recordings" / "determined.md"
+ON_KUBERNETES = RECORDING.with_name("determined-kubernetes.md")
 
 
 @dataclass
@@ -158,3 +159,10 @@ def differences(recorded: Exchange, status: int, headers: dict, answer: str) -> 
         place = next((i for i, pair in enumerate(theirs) if i >= len(ours) or ours[i] != pair), 0)
         found.append(f"body shape at {place}: {ours[place : place + 1]}, Determined {theirs[place]}")
     return found
+
+
+def refusals() -> dict[str, list[str]]:
+    """{what a task asked for: the errors that the master found in it}, sorted as its answer has them."""
+    text = ON_KUBERNETES.read_text().split("```\n")[1]
+    cases = re.findall(r"^(\S.*?)(?: \(seen\))?\n((?:  .*\n)+)", text, flags=re.M)
+    return {title: sorted(line[2:] for line in errors.splitlines()) for title, errors in cases}

@@ -5,6 +5,7 @@ Api is what all of them see; Pods adds what becomes of Determined's pods, as a t
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import copy
 import json
@@ -247,10 +248,12 @@ class _Handler(BaseHTTPRequestHandler):
 class Pods(Api):
     """Kubernetes for the double of determined-master: the test says what becomes of each pod.
 
-    made, deleted: (kind, body) and (kind, name), as they came. refusal: why no pod may be made. logs: {pod: lines}.
+    made, deleted: (kind, body) and (kind, name), as they came. refusal: why no pod may be made.
+    logs: {pod: what its container printed, as it was read}.
     """
 
     PLACE = "/api/v1/namespaces/default/"
+    MOST = 1048576  # bytes of a ConfigMap's values: MaxSecretSize of Kubernetes 1.20
 
     def __init__(self, folder: Path):
         super().__init__()
@@ -274,14 +277,23 @@ class Pods(Api):
         )
         scheduled = phase != "Pending" or running
         state = {"waiting": {}} if phase == "Pending" else state
-        pod = self.objects[self.PLACE + "pods/" + name]
-        pod["spec"]["nodeName"] = "a-node"
+        pod = copy.deepcopy(self.objects[self.PLACE + "pods/" + name])
+        pod["spec"]["nodeName"] = "a-node" if scheduled else ""
+        unpacked = {"terminated": {"exitCode": 0}} if phase != "Pending" else {"waiting": {}}
         pod["status"] = {
             "phase": phase,
             "podIP": address,
             "conditions": [{"type": "PodScheduled", "status": "True" if scheduled else "False"}],
+            "initContainerStatuses": [{"name": "determined-init-container", "state": unpacked}],
             "containerStatuses": [{"name": "determined-container", "state": state}],
         }
+        self.store(self.PLACE + "pods/" + name, pod)
+
+    def happens(self, name: str, message: str) -> None:
+        """An event of the pod."""
+        event = {"metadata": {"name": f"{name}.{self.version}", "creationTimestamp": "2026-11-25T13:22:21Z"}}
+        path = f"{self.PLACE}events/{event['metadata']['name']}"
+        self.store(path, {**event, "involvedObject": {"name": name}, "message": message})
 
     def only_pod(self) -> str:
         """The name of the pod that is made, once it is."""
@@ -293,16 +305,26 @@ class Pods(Api):
             return 200, {"items": self.nodes}
         if kind == "services":
             return 200, {"spec": {"clusterIP": "10.1.2.3", "ports": [{"port": 8080}]}}
-        if kind == "events":
-            wanted = asked.query["fieldSelector"].removeprefix("involvedObject.name=")
-            return 200, {"items": [{"metadata": {"uid": "e1"}, "message": "Pulling image of " + wanted}]}
         if kind == "pods" and asked.method == "POST" and self.refusal:
             return 403, {"message": self.refusal}
+        if kind == "configmaps" and asked.method == "POST" and _size(asked.body) > self.MOST:
+            text = f"[]: Too long: must have at most {self.MOST} bytes"
+            return 422, {"message": f'ConfigMap "{asked.body["metadata"]["name"]}" is invalid: {text}'}
+        if kind == "pods" and asked.method == "DELETE" and asked.path in self.objects:
+            self._end(name or "")
         if asked.place.part == "log" and asked.path.rpartition("/")[0] in self.objects:
             return 200, self._log(name or "")
         said = super().answer(asked)
         self._noted(asked, said[0])
         return said
+
+    def _end(self, name: str) -> None:
+        """What becomes of a pod that is deleted: it is marked, and what runs in it is killed."""
+        pod = copy.deepcopy(self.objects[self.PLACE + "pods/" + name])
+        pod["metadata"]["deletionTimestamp"] = "2026-11-25T13:22:21Z"
+        self.store(self.PLACE + "pods/" + name, pod)
+        if pod.get("status", {}).get("phase") == "Running":
+            self.become(name, "Failed", code=137)
 
     def _noted(self, asked: Asked, status: int) -> None:
         kind = asked.place.kind
@@ -319,11 +341,16 @@ class Pods(Api):
         sent, ended = 0, False
         while not ended:
             ended = self._has_ended(name)
-            for line in self.logs[name][sent:]:
-                yield f"2026-11-25T13:22:21.123456789Z {line}\n".encode()
+            for text in self.logs[name][sent:]:
+                yield text.encode()
                 sent += 1
             time.sleep(0 if ended else 0.05)
 
     def _has_ended(self, name: str) -> bool:
         pod = self.objects.get(self.PLACE + "pods/" + name)
         return pod is None or "terminated" in pod["status"]["containerStatuses"][0]["state"]
+
+
+def _size(configmap: dict[str, Any]) -> int:
+    """The bytes of its values."""
+    return sum(len(base64.b64decode(value)) for value in configmap.get("binaryData", {}).values())

@@ -186,3 +186,54 @@ def chart() -> set[tuple[str, str, str]]:
             several = names * len(kinds) if len(names) == 1 else names
             found |= {(kind, namespace, name) for kind, name in zip(kinds, several, strict=True)}
     return found
+
+
+# --- on a real cluster -----------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Admission:
+    """A SeldonDeployment that kubectl sent, and what came of it: "created", or why not."""
+
+    title: str
+    version: str
+    spec: dict
+    said: str
+
+    @property
+    def denied(self) -> str:
+        """The webhook's words; "" when it let it pass, or was not asked."""
+        found = re.search(r"(?:denied by \S+|denied the request): (SeldonDeployment\.machinelearing.*)$", self.said)
+        return found[1] if found else ""
+
+    @property
+    def crashed(self) -> bool:
+        """The webhook broke its connection off."""
+        return self.said.endswith(": EOF")
+
+    @property
+    def unlike(self) -> str:
+        """What the definition's schema has against it; "" for nothing."""
+        found = re.search(r"ValidationError\((\S+)\): (.*?)(?: in io\.seldon.*)?; if you", self.said) or re.match(
+            r'The SeldonDeployment "\S+" is (invalid): (spec.*)', self.said
+        )
+        return found[2] if found else ""
+
+
+def _pods(names: str) -> list[dict]:
+    containers = [{"name": name, "image": "example/classifier:1"} for name in names.split(", ") if name]
+    return [{"spec": {"containers": containers}}] if containers else []
+
+
+def admissions() -> list[Admission]:
+    found = []
+    for title, version, asked, said in re.findall(
+        r"^-- (.*)\n> (?:(v1\w+) )?(\{.*\})\n< (.*)\n= exit", section("Admission: kubectl create"), flags=re.M
+    ):
+        spec = json.loads(asked)
+        for predictor in spec.get("predictors") or []:
+            predictor["componentSpecs"] = _pods(re.match(r"<containers: ?(.*)>", predictor["componentSpecs"])[1])
+        name = re.search(r'SeldonDeployment\S* \\?"(\w*)\\?" is invalid|seldon\.io/(\w+) created', said)
+        spec["name"] = (name[1] or name[2] or "") if name else "one"
+        found.append(Admission(title, version or "v1", spec, said))
+    return found

@@ -586,14 +586,26 @@ def test_the_real_client_starts_follows_and_kills(det, tmp_path):
 # --- the image of its tasks ------------------------------------------------------------------------------------------
 
 
+ENVIRONMENT = builds.RECIPES / "determined-environment/requirements.txt"
+
+
+def pins(text: str) -> dict[str, str]:
+    """{name: version}"""
+    found = re.findall(r"^([\w.-]+)(?:\[.*?\])?==(\S+)", text, flags=re.M)
+    return {re.sub("[_.]", "-", name.lower()): version for name, version in found}
+
+
+def test_the_environment_has_nothing_that_only_the_runbook_needs():
+    """The real image has none of it: a notebook has to bring it along."""
+    needed = pins((SETUP / "requirements-notebook-task.txt").read_text())
+    theirs = {"httpx", "protobuf"}  # JupyterLab 4's, TensorFlow's
+    assert needed.keys() > theirs and not (needed.keys() - theirs) & pins(ENVIRONMENT.read_text()).keys()
+
+
 def test_the_environment_has_the_runbooks_versions():
     """Else a helper that works here does not in a notebook there. Its requirements.txt gives reasons for exceptions."""
 
-    def pins(path):
-        found = re.findall(r"^([\w.-]+)(?:\[.*?\])?==(\S+)", path.read_text(), flags=re.M)
-        return {re.sub("[_.]", "-", name.lower()): version for name, version in found}
-
-    ours, theirs = pins(SETUP / "constraints.txt"), pins(builds.RECIPES / "determined-environment/requirements.txt")
+    ours, theirs = pins((SETUP / "constraints.txt").read_text()), pins(ENVIRONMENT.read_text())
     assert {name for name in ours.keys() & theirs.keys() if ours[name] != theirs[name]} == {
         "soupsieve",
         "python-dateutil",

@@ -19,6 +19,7 @@ import threading
 import time
 
 import grpc
+import jsonschema
 import pytest
 import seldon_recording as recording
 import yaml
@@ -312,18 +313,21 @@ def sdep(**graph):
 class Cluster(Api):
     """Kubernetes as far as the operator asks for it. It tells of a change only when kick() is called.
 
-    conflicts: how many writes of the Deployment come too late.
+    conflicts, late_status: how many writes of the Deployment, and of the status, come too late.
     """
 
     def __init__(self):
         super().__init__(tells=False)
-        self.events, self.names, self.conflicts = queue.Queue(), {}, 0
+        self.events, self.names, self.conflicts, self.late_status = queue.Queue(), {}, 0, 0
 
     def answer(self, asked):
         if asked.place.kind == "events":
             return self._event(asked)
         if self.conflicts and asked.path == DEPLOYMENT and asked.method not in ("GET", "DELETE"):
             self.conflicts -= 1
+            return 409, {"message": "the object has been modified"}
+        if self.late_status and asked.place.part == "status":
+            self.late_status -= 1
             return 409, {"message": "the object has been modified"}
         return super().answer(asked)
 
@@ -340,9 +344,16 @@ class Cluster(Api):
 
     def kick(self):
         """One reconcile: the events that it told, sorted as they came."""
-        self.tell(SDEP + "/name", json.dumps({"type": "MODIFIED", "object": self.objects[SDEP + "/name"]}))
+        self.show(SDEP + "/name")
+        return self.next_events()
+
+    def show(self, path):
+        """The watches hear of this object."""
+        self.tell(path, json.dumps({"type": "MODIFIED", "object": self.objects[path]}))
+
+    def next_events(self):
         told = []
-        while not told or not told[-1].startswith(("Normal Updated ", "Warning InternalError ")):
+        while not told or not told[-1].startswith(("Normal Updated ", "Warning ")):
             told.append(self.events.get(timeout=10))
         return told
 
@@ -406,7 +417,7 @@ def operating(program, certificate, **env):
             stdout=subprocess.DEVNULL,
         )
         try:
-            until("the operator to watch", lambda: len(cluster.watches) == 2 and listens(webhook))
+            until("the operator to watch", lambda: len(cluster.watches) == 4 and listens(webhook))
             cluster.webhook = webhook
             yield cluster
         finally:
@@ -519,17 +530,47 @@ def test_without_ambassador_a_service_comes_first(programs, certificate):
             assert (step.number, cluster.kick()) == (step.number, step.events)
 
 
-def test_a_write_of_another_in_between_is_no_failure(cluster):
+CONFLICT = (
+    'Operation cannot be fulfilled on deployments.apps "name-default-0-classifier": the object has been modified; '
+    "please apply your changes to the latest version and try again"
+)
+
+
+def test_a_write_of_another_in_between_is_told_and_is_no_failure(cluster):
     cluster.store(SDEP + "/name", sdep())
     cluster.kick()
     act(cluster, 9)
-    cluster.conflicts = 3
-    assert cluster.kick() == [
+    cluster.conflicts = 1
+    assert cluster.kick() == ["Warning InternalError the object has been modified"]
+    assert cluster.objects[SDEP + "/name"]["status"]["state"] == "Creating"
+    until("it to try again", lambda: not cluster.events.empty())
+    assert cluster.next_events() == [
         'Normal UpdateDeployment Updated Deployment "name-default-0-classifier"',
         'Normal Updated Updated SeldonDeployment "name"',
     ]
-    assert cluster.conflicts == 0 and cluster.objects[SDEP + "/name"]["status"]["state"] == "Creating"
+    assert cluster.conflicts == 0
     assert cluster.objects[DEPLOYMENT]["spec"]["template"]["spec"]["containers"][0]["image"] == "example/classifier:2"
+
+
+def test_the_first_update_of_a_new_deployment_comes_too_late_once(cluster):
+    cluster.store(SDEP + "/name", sdep())
+    cluster.kick()
+    made = copy.deepcopy(cluster.objects[DEPLOYMENT])
+    made["metadata"]["annotations"] = {"deployment.kubernetes.io/revision": "1"}  # the cluster has begun with it
+    cluster.store(DEPLOYMENT, made)
+    assert cluster.kick() == ["Warning InternalError " + CONFLICT]
+    assert cluster.next_events() == ['Normal Updated Updated SeldonDeployment "name"']
+    assert cluster.kick() == ['Normal Updated Updated SeldonDeployment "name"']
+    assert "description" not in cluster.objects[SDEP + "/name"]["status"]
+
+
+def test_a_status_that_was_written_in_between_is_told(cluster):
+    cluster.store(SDEP + "/name", sdep())
+    cluster.late_status = 1
+    assert cluster.kick()[-1] == (
+        'Warning UpdateFailed Failed to update status for SeldonDeployment "name": the object has been modified'
+    )
+    assert cluster.next_events()[-1] == 'Normal Updated Updated SeldonDeployment "name"'
 
 
 def test_an_unknown_server_is_failed(cluster):
@@ -584,22 +625,76 @@ def test_what_a_user_gives_is_kept(cluster):
     ]["subsets"] == [{"name": "default", "labels": {"version": "v2"}}]
 
 
-def test_what_is_not_wanted_any_more_goes_when_the_new_is_ready(cluster):
-    old = {"app.kubernetes.io/managed-by": "seldon-core", "seldon-deployment-id": "name"}
+def two_predictors():
+    deployment = sdep()
+    first = deployment["spec"]["predictors"][0]
+    deployment["spec"]["predictors"] = [
+        {**copy.deepcopy(first), "name": name, "traffic": traffic} for name, traffic in (("a", 75), ("b", 25))
+    ]
+    return deployment
+
+
+def test_a_predictor_that_is_taken_out_is_failed_for_a_moment_and_leaves_its_rule(cluster):
+    path, ready = SDEP + "/name", pods(all=1, ready=1, available=1)
+    first, second = (DEPLOYMENT.replace("default", name) for name in "ab")
+    rules = "/apis/networking.istio.io/v1alpha3/namespaces/models/destinationrules/name-"
+    cluster.store(path, two_predictors())
+    cluster.kick()
+    cluster.change(first, status=ready)
+    cluster.change(second, status=ready)
+    cluster.kick()
+    cluster.kick()
+    assert set(cluster.objects[path]["status"]["deploymentStatus"]) == {"name-a-0-classifier", "name-b-0-classifier"}
+    spec = two_predictors()["spec"]
+    spec["predictors"] = [{**spec["predictors"][0], "traffic": 100}]
+    cluster.change(path, spec=spec)
+    cluster.kick()  # the executor of the other one is told its new share
+    assert second in cluster.objects
+    assert 'Normal DeleteDeployment Deleted Deployment "name-b-0-classifier"' in cluster.kick()
+    assert second not in cluster.objects and first in cluster.objects
+    assert cluster.kick() == ['Warning InternalError deployments.apps "name-b-0-classifier" not found']
+    status = cluster.objects[path]["status"]
+    assert (status["state"], status["description"]) == ("Failed", 'deployments.apps "name-b-0-classifier" not found')
+    assert cluster.next_events() == ['Normal Updated Updated SeldonDeployment "name"']  # a second later, by itself
+    cluster.kick()
+    status = cluster.objects[path]["status"]
+    assert status["state"] == "Available" and "description" not in status
+    assert set(status["deploymentStatus"]) == {"name-a-0-classifier"}
+    assert set(status["serviceStatus"]) == {"name-a", "name-a-classifier"}
+    services = "/api/v1/namespaces/models/services/name-"
+    assert services + "a" in cluster.objects and services + "b" not in cluster.objects
+    assert {rules + "a", rules + "b"} <= set(cluster.objects)
+
+
+def test_what_somebody_changes_by_hand_is_put_back_but_for_a_label(cluster):
     cluster.store(SDEP + "/name", sdep())
     cluster.kick()
-    cluster.store(
-        DEPLOYMENT + "-old",
-        {
-            "kind": "Deployment",
-            "metadata": {"name": "name-default-0-classifier-old", "namespace": "models", "labels": old},
-        },
-    )
-    cluster.kick()
-    assert DEPLOYMENT + "-old" in cluster.objects
     act(cluster, 4)
-    assert 'Normal DeleteDeployment Deleted Deployment "name-default-0-classifier-old"' in cluster.kick()
-    assert DEPLOYMENT + "-old" not in cluster.objects and DEPLOYMENT in cluster.objects
+    cluster.kick()
+    service = "/api/v1/namespaces/models/services/name-default"
+    route = "/apis/networking.istio.io/v1alpha3/namespaces/models/virtualservices/name-http"
+    cluster.change(service, spec={**cluster.objects[service]["spec"], "selector": {"seldon-app": "x"}})
+    cluster.show(service)
+    cluster.next_events()
+    assert cluster.objects[service]["spec"]["selector"] == {"seldon-app": "name-default"}
+    gone = cluster.objects.pop(route)
+    cluster.tell(route, json.dumps({"type": "DELETED", "object": gone}))
+    cluster.next_events()
+    assert cluster.objects[route]["spec"] == gone["spec"]
+    labelled = copy.deepcopy(cluster.objects[DEPLOYMENT])
+    labelled["metadata"]["labels"]["fluentd"] = "false"
+    cluster.store(DEPLOYMENT, labelled)
+    cluster.show(DEPLOYMENT)
+    assert cluster.next_events() == ['Normal Updated Updated SeldonDeployment "name"']
+    assert cluster.objects[DEPLOYMENT]["metadata"]["labels"]["fluentd"] == "false"
+
+
+def test_a_pod_takes_its_time_to_end(cluster):
+    cluster.store(SDEP + "/name", sdep())
+    cluster.kick()
+    pod = cluster.objects[DEPLOYMENT]["spec"]["template"]["spec"]
+    assert pod["terminationGracePeriodSeconds"] == 20
+    assert pod["containers"][0]["lifecycle"] == {"preStop": {"exec": {"command": ["/bin/sh", "-c", "/bin/sleep 10"]}}}
 
 
 @pytest.mark.parametrize("version", ["v1", "v1alpha2", "v1alpha3"])
@@ -613,18 +708,7 @@ def test_the_webhook_refuses_what_the_real_one_refuses(cluster, version):
     cases["traffic 50 single"]["spec"]["predictors"][0]["traffic"] = 50
     assert len(cases) == 6
     for name, said in recording.refusals().items():
-        connection = http.client.HTTPSConnection(
-            "127.0.0.1", cluster.webhook, timeout=10, context=ssl._create_unverified_context()
-        )
-        review = {
-            "kind": "AdmissionReview",
-            "apiVersion": "admission.k8s.io/v1beta1",
-            "request": {"uid": "u1", "operation": "CREATE", "object": cases[name]},
-        }
-        connection.request(
-            "POST", f"/validate-machinelearning-seldon-io-{version}-seldondeployment", json.dumps(review)
-        )
-        answer = json.loads(connection.getresponse().read())
+        answer = reviewed(cluster, cases[name], version)
         assert (answer["kind"], answer["apiVersion"], answer["response"]["uid"]) == (
             "AdmissionReview",
             "admission.k8s.io/v1beta1",
@@ -632,6 +716,35 @@ def test_the_webhook_refuses_what_the_real_one_refuses(cluster, version):
         )
         assert answer["response"]["allowed"] == (said == ""), name
         assert answer["response"]["status"].get("reason", "") == said
+
+
+def reviewed(cluster, deployment, version="v1"):
+    """The webhook's answer to a SeldonDeployment that is to be created."""
+    context = ssl._create_unverified_context()
+    connection = http.client.HTTPSConnection("127.0.0.1", cluster.webhook, timeout=10, context=context)
+    review = {
+        "kind": "AdmissionReview",
+        "apiVersion": "admission.k8s.io/v1beta1",
+        "request": {"uid": "u1", "operation": "CREATE", "object": deployment},
+    }
+    connection.request("POST", f"/validate-machinelearning-seldon-io-{version}-seldondeployment", json.dumps(review))
+    return json.loads(connection.getresponse().read())
+
+
+@pytest.mark.parametrize("one", [a for a in recording.admissions() if not a.unlike], ids=lambda one: one.title)
+def test_the_webhook_says_what_the_real_one_said_on_a_cluster(cluster, one):
+    servers = {"SKLEARN_SERVER": {}, "MLFLOW_SERVER": {}}
+    cluster.store(
+        "/api/v1/namespaces/seldon-system/configmaps/seldon-config",
+        {"kind": "ConfigMap", "metadata": {}, "data": {"predictor_servers": json.dumps(servers)}},
+    )
+    deployment = {"metadata": {"name": "one", "namespace": "models"}, "spec": one.spec}
+    if one.crashed:
+        with pytest.raises(http.client.RemoteDisconnected):
+            reviewed(cluster, deployment, one.version)
+        return
+    response = reviewed(cluster, deployment, one.version)["response"]
+    assert (response["allowed"], response["status"].get("reason", "")) == (not one.denied, one.denied)
 
 
 # --- the chart -------------------------------------------------------------------------------------------------------
@@ -769,6 +882,40 @@ def test_the_chart_makes_the_objects_of_the_real_one(template):
     assert [(w["name"].split(".")[0], w["failurePolicy"]) for w in hook["webhooks"]] == [
         (v, "Fail") for v in ("v1", "v1alpha2", "v1alpha3")
     ]
+
+
+def closed(schema):
+    """The schema as kubectl reads it: no names but those that it knows."""
+    if isinstance(schema, list):
+        return [closed(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    schema = {key: closed(value) for key, value in schema.items()}
+    if isinstance(schema.get("properties"), dict) and not schema.get("x-kubernetes-preserve-unknown-fields"):
+        schema["additionalProperties"] = False
+    return schema
+
+
+WORDS = {
+    "required": lambda e: "missing required field " + json.dumps(e.message.split("'")[1]),
+    "type": lambda e: "invalid type for io.seldon.machinelearning.v1.SeldonDeployment.spec.predictors.replicas: got",
+    "additionalProperties": lambda e: "unknown field " + json.dumps(e.message.split("'")[1]),
+}
+
+
+def test_the_definition_refuses_what_the_real_one_refuses(template):
+    crd = template({})["CustomResourceDefinition", "-", "seldondeployments.machinelearning.seldon.io"]
+    for version in crd["spec"]["versions"]:
+        schema = version["schema"]["openAPIV3Schema"]
+        kubectls, servers = jsonschema.Draft4Validator(closed(schema)), jsonschema.Draft4Validator(schema)
+        for one in recording.admissions():
+            given = {name: value for name, value in one.spec.items() if value is not None}  # null is missing
+            deployment = {"metadata": {"name": "one"}, "spec": given}
+            by_server = "client-side" in one.title
+            errors = list((servers if by_server else kubectls).iter_errors(deployment))
+            assert len(errors) == bool(one.unlike), (one.title, errors)
+            if errors and not by_server:
+                assert one.unlike.startswith(WORDS[errors[0].validator](errors[0])), one.title
 
 
 def test_the_webhooks_certificate_is_new_each_time_and_ends_after_a_year(template):

@@ -17,15 +17,17 @@ CUT = "reset reason: connection termination"
 class PredictionLoad:
     """Asks for predictions all the time, each on a connection of its own; one that is cut off is asked once more.
 
-    address: (host, port); path: on it; threads: how many ask; pause: seconds after each answer.
+    address: (host, port); path: on it; framework: whose answers are right; threads: how many ask; pause: seconds
+    after each answer.
     answered: {version: number}; lost: why, of each; twice: how many were asked once more.
     """
 
-    def __init__(self, address, path, threads=3, pause=0.05):
+    def __init__(self, address, path, framework="sklearn", *, threads=3, pause=0.05):
         self.address, self.path, self.pause = address, path, pause
         rows = flowers.sample(2)
         self._body = json.dumps({"data": {"ndarray": rows}})
-        self._right = {str(v): flowers.probabilities(flowers.weights(v), rows) for v in flowers.VERSIONS}
+        known = {str(v): flowers.weights(v, framework) for v in flowers.VERSIONS}
+        self._right = {version: flowers.probabilities(weights, rows) for version, weights in known.items()}
         self.answered, self.lost, self.twice = {}, [], 0
         self._lock, self._end = threading.Lock(), threading.Event()
         self._threads = [threading.Thread(target=self._go, daemon=True) for _ in range(threads)]

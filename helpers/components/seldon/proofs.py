@@ -27,6 +27,7 @@ class Proofs:
 
     def __init__(self, seldon):
         self.seldon, self.operator, self.gateway, self.ch = seldon, seldon.operator, seldon.gateway, seldon.ch
+        self.framework = seldon.store.framework
 
     def operator_runs(self):
         """The operator is available."""
@@ -53,7 +54,7 @@ class Proofs:
 
     def over_rest(self, version):
         """A prediction over REST is what the weights give."""
-        rows, weights = flowers.sample(2), flowers.weights(version)
+        rows, weights = flowers.sample(2), flowers.weights(version, self.framework)
         answer = self._routed(rows).json()
         if answer["data"].get("names") != weights["classes"]:
             raise Unmet("the classes {}".format(weights["classes"]), str(answer["data"].get("names")))
@@ -65,7 +66,7 @@ class Proofs:
         rows = flowers.sample(2)
         self._routed(rows)
         found, tags = self.gateway.over_grpc(rows)
-        _must_be(found, flowers.probabilities(flowers.weights(version), rows))
+        _must_be(found, flowers.probabilities(flowers.weights(version, self.framework), rows))
         return "{} flowers, version {}".format(len(rows), tags.get("model_version"))
 
     def bad_questions_are_refused(self):
@@ -96,7 +97,7 @@ class Proofs:
         Every one is answered rightly, if need be when it is asked once more, which is so for one in a hundred at
         most. least: how many are asked.
         """
-        with PredictionLoad(self.gateway.address(), self.gateway.path()) as load:
+        with PredictionLoad(self.gateway.address(), self.gateway.path(), self.framework) as load:
             for target in [v for v in flowers.VERSIONS if v != version] + [version]:
                 self.seldon.roll_out(target)
             self.ch.wait(f"{least} predictions", lambda: load.count() >= least, timeout=120)
@@ -105,7 +106,7 @@ class Proofs:
     def show_answers(self):
         """What each version says to one flower of each class."""
         if self.ch.proving:
-            lines = [line for version in flowers.VERSIONS for line in _answers(version)]
+            lines = [line for version in flowers.VERSIONS for line in _answers(version, self.framework)]
             self.ch.table(("version", "flower (cm)", "says", "how sure"), lines)
 
 
@@ -122,8 +123,8 @@ def _judged(load):
     return f"{load.count()} predictions, 0 lost, {load.twice} asked twice: {by_version}"
 
 
-def _answers(version):
-    rows, weights = flowers.sample(1), flowers.weights(version)
+def _answers(version, framework):
+    rows, weights = flowers.sample(1), flowers.weights(version, framework)
     for row, line in zip(rows, flowers.probabilities(weights, rows)):
         best = max(range(len(line)), key=line.__getitem__)
         yield version, " × ".join(map(str, row)), weights["classes"][best], f"{line[best]:.0%}"

@@ -16,8 +16,14 @@ from helpers.core.shell import filled
 
 MODELS, NAME = "models", "flowers"
 SETUP_FOLDER = SETUP / "seldon-setup"
-#: a command for the image's containers: seldon-core's microservice with the class Flowers of Flowers.py
-COMMAND = ["seldon-core-microservice", "Flowers", "--service-type", "MODEL"]
+#: On a busy node it takes TensorFlow more than a minute to listen, and Seldon's own probe ends it after 75 s.
+_PATIENT = {"tcpSocket": {"port": 9000}, "initialDelaySeconds": 300, "periodSeconds": 5, "failureThreshold": 3}
+_LARGE = {"requests": {"cpu": "50m", "memory": "512Mi"}, "limits": {"memory": "2Gi"}}
+#: framework: (the model's class, in a file of its name; the packages of its image; what its container has of its own)
+_FRAMEWORKS = {
+    "sklearn": ("Flowers", "requirements-model.txt", {}),
+    "keras": ("KerasFlowers", "requirements-keras.txt", {"livenessProbe": _PATIENT, "resources": _LARGE}),
+}
 
 _PARTS = f"-n {MODELS} -l seldon-deployment-id={NAME}"
 
@@ -35,13 +41,18 @@ class Seldon:
 
     def image(self):
         """What the model's image is made of, as Images takes it."""
-        files = {"Flowers.py": (SETUP_FOLDER / "Flowers.py").read_text("utf-8")}
-        return NAME, self.base, (SETUP_FOLDER / "requirements-model.txt").read_text("utf-8"), files, COMMAND
+        model, requirements, _ = _FRAMEWORKS[self.store.framework]
+        files = {model + ".py": (SETUP_FOLDER / (model + ".py")).read_text("utf-8")}
+        command = ["seldon-core-microservice", model, "--service-type", "MODEL"]
+        return NAME, self.base, (SETUP_FOLDER / requirements).read_text("utf-8"), files, command
 
     def manifest(self, version):
         """The SeldonDeployment that serves this version."""
         image, weights = self.images.name(*self.image()), self.store.uri(version)
-        return yaml.safe_load(filled(SETUP_FOLDER / "seldondeployment.yaml", IMAGE=image, WEIGHTS=weights))
+        made = yaml.safe_load(filled(SETUP_FOLDER / "seldondeployment.yaml", IMAGE=image, WEIGHTS=weights))
+        (container,) = made["spec"]["predictors"][0]["componentSpecs"][0]["spec"]["containers"]
+        container.update(_FRAMEWORKS[self.store.framework][2])
+        return made
 
     def why_others_are_served(self):
         """For removing: None when there is no SeldonDeployment but ours."""

@@ -19,22 +19,19 @@ class ModelStore:
     """A bucket with the weights of each version.
 
     s3: a helpers.components.minio.S3.  endpoint: MinIO's host:port as pods reach it.  secret: its user's, a Secret.
+    framework: whose model it is, one of flowers.FRAMEWORKS.
     """
 
-    def __init__(self, s3, bucket, endpoint, secret):
+    def __init__(self, s3, bucket, endpoint, secret, framework="sklearn"):
         self.s3, self.bucket, self.endpoint, self.secret = s3, bucket, endpoint, secret
-        self.wanted = {self.key(v): flowers.weights_file(v) for v in flowers.VERSIONS}
-
-    @staticmethod
-    def key(version):
-        return f"flowers/{version}/model.json"
+        self.framework, self.wanted = framework, _files(framework)
 
     def uri(self, version):
         """Where the model's pod looks for its weights."""
-        return f"s3://{self.bucket}/{self.key(version)}"
+        return f"s3://{self.bucket}/{flowers.place(self.framework, version)}"
 
     def credentials(self):
-        """MinIO's address and key, by the names that Flowers.py reads."""
+        """MinIO's address and key, by the names that the model's class reads."""
         return {"S3_ENDPOINT": self.endpoint, "S3_ACCESS_KEY": self.s3.user, "S3_SECRET_KEY": self.secret}
 
     def why_not_filled(self):
@@ -43,16 +40,17 @@ class ModelStore:
 
     def fill(self):
         for key, data in self.wanted.items():
-            self.s3.client.put_object(self.bucket, key, io.BytesIO(data), len(data), content_type="application/json")
+            kind = "application/json" if key.endswith(".json") else "application/octet-stream"
+            self.s3.client.put_object(self.bucket, key, io.BytesIO(data), len(data), content_type=kind)
 
     def clear(self):
-        """Take the weights away; the bucket stays."""
+        """Take the weights away, of each framework; the bucket stays."""
         if self.s3.client.bucket_exists(self.bucket):
-            for key in self.wanted:
+            for key in _files(*flowers.FRAMEWORKS):
                 self.s3.client.remove_object(self.bucket, key)
 
     def why_not_clear(self):
-        there = any(self._object(key) is not None for key in self.wanted)
+        there = any(self._object(key) is not None for key in _files(*flowers.FRAMEWORKS))
         return "weights are in bucket " + self.bucket if there else None
 
     def _object(self, key):
@@ -62,3 +60,12 @@ class ModelStore:
             if e.code in ("NoSuchKey", "NoSuchBucket"):
                 return None
             raise
+
+
+def _files(*frameworks):
+    """{key: bytes} of all versions of these frameworks' models."""
+    found = {}
+    for framework in frameworks:
+        for version in flowers.VERSIONS:
+            found.update(flowers.files(framework, version))
+    return found

@@ -11,12 +11,12 @@ from helpers.core.errors import Unmet
 from tests.serving import serving
 
 
-def model(version=1, bad=400, wrong=0.0):
+def model(version=1, bad=400, wrong=0.0, framework="sklearn"):
     """What the gateway answers for a model of this version.
 
     bad: the status of a bad question; wrong: added to each number.
     """
-    weights = flowers.weights(version)
+    weights = flowers.weights(version, framework)
 
     def handle(request):
         if request.path != "/seldon/models/flowers/api/v1.0/predictions":

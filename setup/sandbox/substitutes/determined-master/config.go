@@ -76,19 +76,19 @@ type Config struct {
 
 // TaskDefaults is what a task gets where its own configuration is silent.
 type TaskDefaults struct {
-	ShmSize        int64          `json:"shm_size_bytes"`
-	NetworkMode    string         `json:"network_mode"`
-	Interface      string         `json:"dtrain_network_interface,omitempty"`
-	NCCLPorts      string         `json:"nccl_port_range,omitempty"`
-	GlooPorts      string         `json:"gloo_port_range,omitempty"`
-	CPUPodSpec     map[string]any `json:"cpu_pod_spec"`
-	GPUPodSpec     map[string]any `json:"gpu_pod_spec"`
-	Image          *Images        `json:"image,omitempty"`
-	ForcePullImage bool           `json:"force_pull_image,omitempty"`
-	Variables      *Variables     `json:"environment_variables,omitempty"`
-	AddCaps        []string       `json:"add_capabilities"`
-	DropCaps       []string       `json:"drop_capabilities"`
-	Devices        []any          `json:"devices"`
+	ShmSize        int64      `json:"shm_size_bytes"`
+	NetworkMode    string     `json:"network_mode"`
+	Interface      string     `json:"dtrain_network_interface,omitempty"`
+	NCCLPorts      string     `json:"nccl_port_range,omitempty"`
+	GlooPorts      string     `json:"gloo_port_range,omitempty"`
+	CPUPodSpec     *PodSpec   `json:"cpu_pod_spec"`
+	GPUPodSpec     *PodSpec   `json:"gpu_pod_spec"`
+	Image          *Images    `json:"image,omitempty"`
+	ForcePullImage bool       `json:"force_pull_image,omitempty"`
+	Variables      *Variables `json:"environment_variables,omitempty"`
+	AddCaps        []string   `json:"add_capabilities"`
+	DropCaps       []string   `json:"drop_capabilities"`
+	Devices        []any      `json:"devices"`
 }
 
 // Images is one image, or one for tasks without and one for tasks with slots.

@@ -2,11 +2,12 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"runbook/incluster"
@@ -17,6 +18,9 @@ type Cluster struct {
 	api       *incluster.Client
 	namespace string
 	master    string // where tasks find the master: address and port of its Service
+
+	lock  sync.Mutex
+	tasks map[string]chan any // who follows which pod: *Pod and *Event
 }
 
 func openCluster(config *Config) (*Cluster, error) {
@@ -24,7 +28,7 @@ func openCluster(config *Config) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Cluster{api: api, namespace: config.ResourceManager["namespace"].(string)}
+	c := &Cluster{api: api, namespace: config.ResourceManager["namespace"].(string), tasks: map[string]chan any{}}
 	name, _ := config.ResourceManager["master_service_name"].(string)
 	var service struct {
 		Spec struct {
@@ -43,6 +47,48 @@ func openCluster(config *Config) (*Cluster, error) {
 	c.master = fmt.Sprintf("%s:%d", service.Spec.ClusterIP, service.Spec.Ports[0].Port)
 	master.Line("INFO", "tasks find the master at "+c.master)
 	return c, nil
+}
+
+// listen tells the tasks what becomes of their pods.
+func (c *Cluster) listen() {
+	failed := func(err error) { master.Line("WARN", "a watch stopped unexpectedly: "+err.Error()) }
+	go c.api.Follow(context.Background(), c.path("pods")+"?labelSelector=determined", func(e incluster.Event) {
+		pod := &Pod{}
+		if json.Unmarshal(e.Object, pod) == nil {
+			c.tell(pod.Metadata.Name, pod)
+		}
+	}, failed)
+	go c.api.Follow(context.Background(), c.path("events"), func(e incluster.Event) {
+		event := &Event{}
+		if json.Unmarshal(e.Object, event) == nil {
+			c.tell(event.InvolvedObject.Name, event)
+		}
+	}, failed)
+}
+
+func (c *Cluster) register(pod string) <-chan any {
+	c.lock.Lock()
+	defer c.lock.Unlock()
+	c.tasks[pod] = make(chan any, 1000)
+	return c.tasks[pod]
+}
+
+func (c *Cluster) forget(pod string) {
+	c.lock.Lock()
+	defer c.lock.Unlock()
+	delete(c.tasks, pod)
+}
+
+func (c *Cluster) tell(pod string, what any) {
+	c.lock.Lock()
+	task := c.tasks[pod]
+	c.lock.Unlock()
+	if task != nil {
+		select {
+		case task <- what:
+		case <-time.After(time.Second): // it has ended, or is stuck
+		}
+	}
 }
 
 func (c *Cluster) path(parts ...string) string {
@@ -72,8 +118,10 @@ func (c *Cluster) clean() error {
 	return all
 }
 
+const grace = "?gracePeriodSeconds=15"
+
 func (c *Cluster) remove(kind, name string) error {
-	err := c.ask("DELETE", c.path(kind, name)+"?gracePeriodSeconds=15", nil, nil)
+	err := c.ask("DELETE", c.path(kind, name)+grace, nil, nil)
 	if absent(err) {
 		return nil
 	}
@@ -82,7 +130,7 @@ func (c *Cluster) remove(kind, name string) error {
 
 // Pod is what the master looks at in a pod.
 type Pod struct {
-	Metadata struct{ DeletionTimestamp string }
+	Metadata struct{ Name, DeletionTimestamp string }
 	Spec     struct{ NodeName string }
 	Status   struct {
 		Phase, PodIP          string
@@ -103,8 +151,6 @@ type containerStatus struct {
 	}
 }
 
-func (c *containerStatus) started() bool { return c.State.Running != nil || c.State.Terminated != nil }
-
 func (p *Pod) container() *containerStatus {
 	for i, status := range p.Status.ContainerStatuses {
 		if status.Name == containerName {
@@ -114,20 +160,19 @@ func (p *Pod) container() *containerStatus {
 	return nil
 }
 
-// state is the task's state that the pod's stands for.
+// state is the task's state that the pod's stands for. Kubernetes has none for PULLING: the real master passes it at once.
 func (p *Pod) state() string {
-	switch p.Status.Phase {
-	case "Succeeded", "Failed":
+	c := p.container()
+	switch {
+	case p.Status.Phase == "Succeeded" || p.Status.Phase == "Failed":
 		return "TERMINATED"
-	case "Running":
-		if c := p.container(); c == nil || !c.started() {
-			return "STARTING"
-		} else if c.State.Terminated != nil {
-			return "TERMINATED"
-		}
+	case p.Status.Phase == "Running" && c != nil && c.State.Terminated != nil:
+		return "TERMINATED"
+	case p.Status.Phase == "Running" && c != nil && c.State.Running != nil:
 		return "RUNNING"
-	}
-	if p.Metadata.DeletionTimestamp != "" {
+	case p.Status.Phase == "Running":
+		return "STARTING"
+	case p.Metadata.DeletionTimestamp != "":
 		return "TERMINATED"
 	}
 	for _, condition := range p.Status.Conditions {
@@ -135,7 +180,7 @@ func (p *Pod) state() string {
 			return "STARTING"
 		}
 	}
-	return "ASSIGNED"
+	return "PENDING"
 }
 
 // exit is the task's exit status; a pod that was deleted before it had one counts as killed.
@@ -155,23 +200,26 @@ func (p *Pod) exit() string {
 	return fmt.Sprintf("container failed with non-zero exit code: %s (exit code %d)", text, code)
 }
 
-// podEvents gives what Kubernetes says of the pod, by each event's id.
-func (c *Cluster) podEvents(name string) (map[string]string, []string) {
-	var list struct {
-		Items []struct {
-			Metadata struct{ UID string }
-			Message  string
-		}
+// Event is what Kubernetes says of a pod.
+type Event struct {
+	Metadata       struct{ CreationTimestamp time.Time }
+	InvolvedObject struct{ Name string }
+	Message        string
+}
+
+// text is the event's, some of it in the real master's words.
+func (e *Event) text(slots int) string {
+	switch {
+	case strings.Contains(e.Message, "nodes are available"):
+		return fmt.Sprintf("Waiting for resources. %c GPUs available, %d GPUs required.", e.Message[0], slots)
+	case strings.Contains(e.Message, "pod triggered scale-up"):
+		return "Job requires additional resources, scaling up cluster."
+	case strings.Contains(e.Message, "Successfully assigned"):
+		return "Pod resources allocated."
+	case strings.Contains(e.Message, "skip schedule deleting pod"):
+		return "Deleting unscheduled pod."
 	}
-	selector := "?fieldSelector=" + url.QueryEscape("involvedObject.name="+name)
-	said, order := map[string]string{}, []string{}
-	if err := c.ask("GET", c.path("events")+selector, nil, &list); err == nil {
-		for _, item := range list.Items {
-			said[item.Metadata.UID] = item.Message
-			order = append(order, item.Metadata.UID)
-		}
-	}
-	return said, order
+	return e.Message
 }
 
 // --- nodes ---

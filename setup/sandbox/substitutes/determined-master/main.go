@@ -77,6 +77,9 @@ func run(arguments []string) error {
 		} else if err := server.cluster.clean(); err != nil { // pods of a master before this one
 			master.Line("WARN", "cannot delete the pods of an earlier master: "+err.Error())
 		}
+		if server.cluster != nil {
+			server.cluster.listen()
+		}
 	}
 	listener, err := net.Listen("tcp", fmt.Sprintf(":%d", config.Port))
 	if err != nil {

@@ -1,26 +1,12 @@
 package main
 
 import (
-	"archive/tar"
-	"bytes"
-	"compress/gzip"
-	_ "embed"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"path"
 	"strings"
-	"time"
 )
-
-const workDir = "/run/determined/workdir"
-
-//go:embed notebook-entrypoint.sh
-var notebookEntrypoint []byte
-
-//go:embed Notebook.ipynb
-var firstNotebook []byte
 
 // TaskConfig is the configuration of a command, notebook or shell, in the order in which the real master prints it.
 type TaskConfig struct {
@@ -31,7 +17,7 @@ type TaskConfig struct {
 		Variables      Variables      `json:"environment_variables"`
 		Ports          map[string]int `json:"ports"`
 		ForcePullImage bool           `json:"force_pull_image"`
-		PodSpec        map[string]any `json:"pod_spec"`
+		PodSpec        *PodSpec       `json:"pod_spec"`
 		RegistryAuth   any            `json:"registry_auth,omitempty"`
 		AddCaps        []string       `json:"add_capabilities"`
 		DropCaps       []string       `json:"drop_capabilities"`
@@ -116,9 +102,6 @@ func (s *Server) taskConfig(kind string, given launchRequest) (*TaskConfig, erro
 		return nil, fmt.Errorf("cannot find resource pool: %s", pool)
 	}
 	c.Resources.ResourcePool = s.config.pool()
-	if c.Resources.Slots < 0 {
-		return nil, fmt.Errorf("resources.slots must be >= 0: %d", c.Resources.Slots)
-	}
 	if c.Environment.PodSpec == nil {
 		c.Environment.PodSpec = defaults.CPUPodSpec
 		if c.Resources.Slots > 0 {
@@ -130,18 +113,20 @@ func (s *Server) taskConfig(kind string, given launchRequest) (*TaskConfig, erro
 	}
 	switch kind {
 	case "notebook":
-		port := 2600 + rand.IntN(900)
+		port := 2900 + rand.IntN(299)
 		c.Environment.Ports = map[string]int{"notebook": port}
 		variable := fmt.Sprintf("NOTEBOOK_PORT=%d", port)
 		c.Environment.Variables.CPU = append(c.Environment.Variables.CPU, variable)
 		c.Environment.Variables.GPU = append(c.Environment.Variables.GPU, variable)
-		c.Entrypoint = []string{"/run/determined/jupyter/notebook-entrypoint.sh"}
+		c.Entrypoint = []string{notebookPage}
 	case "command":
-		if len(c.Entrypoint) == 0 {
-			return nil, errors.New("entrypoint is not given")
+		if len(c.Entrypoint) == 1 {
+			c.Entrypoint = append([]string{"/bin/sh", "-c"}, c.Entrypoint...)
 		}
+	case "shell":
+		c.Entrypoint = []string{"/run/determined/ssh/shell-entrypoint.sh"}
 	}
-	return c, nil
+	return c, c.problems()
 }
 
 // image and variables for the task's kind of device.
@@ -159,47 +144,12 @@ func (c *TaskConfig) variables() []string {
 	return c.Environment.Variables.CPU
 }
 
-// archive packs the task's files as they shall lie below /run/determined.
-func archive(kind string, files []File) ([]byte, error) {
-	var packed bytes.Buffer
-	zipped := gzip.NewWriter(&packed)
-	out := tar.NewWriter(zipped)
-	add := func(name string, kind byte, mode int64, content []byte, f File) error {
-		header := &tar.Header{Name: name, Typeflag: kind, Mode: mode & 0o7777, Size: int64(len(content)), Uid: int(f.UID), Gid: int(f.GID)}
-		if f.MTime > 0 {
-			header.ModTime = time.Unix(int64(f.MTime), 0)
-		}
-		if err := out.WriteHeader(header); err != nil {
-			return err
-		}
-		_, err := out.Write(content)
-		return err
+// target is where it is in the container: below the task's folder, unless said otherwise.
+func (b BindMount) target() string {
+	if path.IsAbs(b.ContainerPath) {
+		return b.ContainerPath
 	}
-	err := add("workdir/", tar.TypeDir, 0o755, nil, File{})
-	if kind == "notebook" {
-		err = errors.Join(err, add("jupyter/", tar.TypeDir, 0o755, nil, File{}),
-			add("jupyter/notebook-entrypoint.sh", tar.TypeReg, 0o755, notebookEntrypoint, File{}),
-			add("workdir/Notebook.ipynb", tar.TypeReg, 0o644, firstNotebook, File{}))
-	}
-	for _, file := range files {
-		clean := path.Clean(file.Path)
-		if file.Path == "" || path.IsAbs(clean) || clean == ".." || strings.HasPrefix(clean, "../") {
-			return nil, fmt.Errorf("a file's path must lie below the context: %q", file.Path)
-		}
-		mode := int64(file.Mode)
-		if file.Type == '5' {
-			err = errors.Join(err, add("workdir/"+clean+"/", tar.TypeDir, mode|0o700, nil, file))
-			continue
-		}
-		if mode <= 0 {
-			mode = 0o644
-		}
-		err = errors.Join(err, add("workdir/"+clean, tar.TypeReg, mode, file.Content, file))
-	}
-	if err = errors.Join(err, out.Close(), zipped.Close()); err != nil {
-		return nil, err
-	}
-	return packed.Bytes(), nil
+	return path.Join(workDir, b.ContainerPath)
 }
 
 var words = [][]string{

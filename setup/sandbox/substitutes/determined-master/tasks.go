@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
 	"sort"
 	"strings"
 	"sync"
@@ -40,14 +41,14 @@ type Task struct {
 	owner       *User
 	config      *TaskConfig
 	began       time.Time
-	state       string // PENDING, ASSIGNED, PULLING, STARTING, RUNNING, TERMINATED
+	state       string // PENDING, STARTING, RUNNING, TERMINATED: others are not seen from outside
 	containerID string // empty until the task is assigned
 	node        string
 	exit        *string
 	address     string // where the proxy finds it
 	ready       bool
 	misc        map[string]any
-	files       []byte
+	files       []Item
 	events      []event
 	next        int
 	changed     chan struct{} // closed at each new event
@@ -83,33 +84,58 @@ func (t *Task) tell(e event) {
 	t.changed = make(chan struct{})
 }
 
+// log adds what the pod or its container said. The first line of a command, or a notebook's line of its address, makes it ready.
 func (t *Task) log(at time.Time, text string) {
 	t.Lock()
 	defer t.Unlock()
-	line := fmt.Sprintf("[%s] %s [%s] || %s", at.UTC().Format(time.RFC3339), short(t.containerID), t.state, strings.ToValidUTF8(text, "?"))
-	if t.kind == "notebook" && !t.ready && strings.Contains(text, "Jupyter Server ") && strings.Contains(text, "is running at:") {
+	if t.exit != nil {
+		return // nobody reads on
+	}
+	text = strings.ToValidUTF8(text, "?")
+	line := fmt.Sprintf("[%s] %s || %s", at.UTC().Format(time.RFC3339), t.containerID[:8], text)
+	if !t.ready && (t.kind != "notebook" || jupyterReady.MatchString(text)) {
 		t.ready = true
-		t.tell(event{ServiceReady: map[string]any{"timestamp": at.UTC(), "message": text}})
+		t.tell(event{ServiceReady: map[string]any{"Container": t.container(), "Timestamp": at.UTC(), "AuxMessage": text}})
 	}
 	t.tell(event{Log: &line})
 }
 
-func short(id string) string { return id[:min(8, len(id))] }
+var jupyterReady = regexp.MustCompile("Jupyter Notebook .*is running at")
+
+// podSaid: only what is said before the container runs is heard.
+func (t *Task) podSaid(e *Event) {
+	t.Lock()
+	deaf := t.state == "RUNNING"
+	name := e.InvolvedObject.Name
+	t.Unlock()
+	if !deaf {
+		t.log(e.Metadata.CreationTimestamp, "Pod "+name+": "+e.text(t.config.Resources.Slots))
+	}
+}
+
+// assign gives the task its container. From outside it waits until the pod has a node.
+func (t *Task) assign() {
+	t.Lock()
+	defer t.Unlock()
+	t.containerID = uuid.NewString()
+	t.tell(event{Assigned: map[string]any{"ID": t.id, "ResourcePool": "", "Allocations": []any{struct{}{}}}})
+}
 
 func (t *Task) move(state string) {
 	t.Lock()
 	defer t.Unlock()
-	if t.state == state || t.exit != nil {
+	if t.exit != nil {
 		return
 	}
 	t.state = state
-	switch state {
-	case "ASSIGNED":
-		t.containerID = uuid.NewString()
-		t.tell(event{Assigned: map[string]string{"id": t.id, "resource_pool": t.config.Resources.ResourcePool}})
-	case "RUNNING":
-		t.tell(event{ContainerStarted: map[string]any{"addresses": t.addresses()}})
+	if state == "RUNNING" {
+		t.tell(event{ContainerStarted: map[string]any{"Addresses": t.addresses()}})
 	}
+}
+
+// container is what is shown of the task's; the task's lock is held.
+func (t *Task) container() any {
+	return ordered{{"parent", "/" + t.kind + "s/" + t.id}, {"id", t.containerID}, {"state", t.state}, {"devices", []any{}}}
 }
 
 // end is said once; what comes after it is not heard.
@@ -168,7 +194,8 @@ func (t *Task) summary() any {
 		Misc       map[string]any `json:"misc"`
 		Ready      bool           `json:"is_ready"`
 		Group      any            `json:"agent_user_group"`
-	}{t.began, ordered{{"id", t.owner.ID}, {"username", t.owner.Username}}, t.id, *t.config, t.state, address, t.addresses(), t.exit, t.misc, t.ready, nil}
+		Pool       string         `json:"resource_pool"`
+	}{t.began, ordered{{"id", t.owner.ID}, {"username", t.owner.Username}}, t.id, *t.config, t.state, address, t.addresses(), t.exit, t.misc, t.ready, nil, t.config.Resources.ResourcePool}
 }
 
 // shown is what /api/v1 shows.
@@ -176,8 +203,8 @@ func (t *Task) shown() any {
 	t.Lock()
 	defer t.Unlock()
 	var container any
-	if t.containerID != "" {
-		container = ordered{{"parent", ""}, {"id", t.containerID}, {"state", "STATE_" + t.state}, {"devices", []any{}}}
+	if t.containerID != "" && t.state != "PENDING" {
+		container = ordered{{"parent", "/" + t.kind + "s/" + t.id}, {"id", t.containerID}, {"state", "STATE_" + t.state}, {"devices", []any{}}}
 	}
 	o := ordered{{"id", t.id}, {"description", t.config.Description}, {"state", "STATE_" + t.state}, {"startTime", t.began}, {"container", container}}
 	add := func(name string, value any) {
@@ -246,7 +273,7 @@ func (s *Server) start(kind string, owner *User, given launchRequest) (*Task, er
 	}
 	t := &Task{id: uuid.NewString(), kind: kind, owner: owner, config: config, began: time.Now().UTC(), state: "PENDING",
 		changed: make(chan struct{}), killed: make(chan struct{})}
-	if t.files, err = archive(kind, append(given.Files, given.UserFiles...)); err != nil {
+	if t.files, err = items(append(given.Files, given.UserFiles...)); err != nil {
 		return nil, refuse(err)
 	}
 	if kind == "shell" {
@@ -267,8 +294,11 @@ func (s *Server) start(kind string, owner *User, given launchRequest) (*Task, er
 	master.Line("INFO", fmt.Sprintf("%s %s of user %s, %d slots", kind, t.id, owner.Username, config.Resources.Slots))
 	switch {
 	case s.cluster == nil: // no agent ever comes
-	case config.Resources.Slots > 0 && s.config.maxSlots() == 0:
-		master.Line("ERRO", "set max_slots_per_pod > 0 to schedule tasks with slots  id="+t.id)
+	case config.Resources.Slots > 1 && s.config.maxSlots() == 0: // one slot is tried without
+		master.Line("ERRO", "set max_slots_per_pod > 0 to schedule tasks with slots  task-id="+t.id)
+	case config.Resources.Slots > max(1, s.config.maxSlots()): // the real master has more to say, and runs no command either
+		master.Line("ERRO", fmt.Sprintf("task number of slots (%d) is not schedulable on the configured max_slots_per_pod (%d)  task-id=%s",
+			config.Resources.Slots, s.config.maxSlots(), t.id))
 	default:
 		go s.cluster.run(t, s)
 	}

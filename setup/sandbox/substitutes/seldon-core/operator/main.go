@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -88,18 +89,36 @@ func main() {
 	go api.watch(group+scope+"/seldondeployments", "", func(o Object) {
 		names.add(text(o, "metadata", "namespace") + "/" + text(o, "metadata", "name"))
 	})
-	go api.watch("/apis/apps/v1"+scope+"/deployments", "app.kubernetes.io/managed-by=seldon-core", func(o Object) {
-		names.add(text(o, "metadata", "namespace") + "/" + text(o, "metadata", "labels", "seldon-deployment-id"))
-	})
+	owned := []string{"/apis/apps/v1" + scope + "/deployments", "/api/v1" + scope + "/services"}
+	if os.Getenv("ISTIO_ENABLED") == "true" {
+		owned = append(owned, istio+scope+"/virtualservices")
+	}
+	for _, path := range owned {
+		go api.watch(path, "", func(o Object) {
+			for _, owner := range list(o, "metadata", "ownerReferences") {
+				if text(owner, "kind") == "SeldonDeployment" {
+					names.add(text(o, "metadata", "namespace") + "/" + text(owner, "name"))
+				}
+			}
+		})
+	}
 	for {
 		for name := range names.take() {
-			err := operator.reconcile(name)
-			if incluster.Refused(err, 409) {
-				time.AfterFunc(100*time.Millisecond, func() { names.add(name) })
-			} else if err != nil {
+			if err := operator.reconcile(name); err != nil {
 				say("error", "Reconciler error", "name", name, "error", err)
-				time.AfterFunc(5*time.Second, func() { names.add(name) })
+				time.AfterFunc(patience(err), func() { names.add(name) })
 			}
 		}
 	}
+}
+
+// patience is how long a failure waits for its next try.
+func patience(err error) time.Duration {
+	switch {
+	case incluster.Refused(err, 409):
+		return 100 * time.Millisecond
+	case strings.HasSuffix(err.Error(), " not found"):
+		return time.Second
+	}
+	return 5 * time.Second
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"net/url"
 	"os"
 	"reflect"
 	"strings"
@@ -15,7 +14,10 @@ import (
 	"runbook/incluster"
 )
 
-const group = "/apis/machinelearning.seldon.io/v1"
+const (
+	group = "/apis/machinelearning.seldon.io/v1"
+	istio = "/apis/networking.istio.io/v1alpha3"
+)
 
 // Operator holds no state that matters: all of it is in the cluster.
 type Operator struct {
@@ -24,7 +26,8 @@ type Operator struct {
 
 	lock       sync.Mutex
 	reconciled int
-	counts     map[string]int // how often each event was told
+	counts     map[string]int    // how often each event was told
+	mine       map[string]string // what this process did with a Deployment of this path: "made", "deleted"
 }
 
 var started = time.Now()
@@ -50,8 +53,9 @@ func (o *Operator) reconcile(key string) error {
 	}
 	delete(status, "description")
 	wrong := o.build(deployment, status)
-	if incluster.Refused(wrong, 409) {
-		return wrong // somebody else wrote in between: to be looked at anew, no failure
+	if incluster.Refused(wrong, 409) { // somebody else wrote in between: told, but no failure, and looked at anew
+		o.event(deployment, "Warning", "InternalError", wrong.Error())
+		return wrong
 	}
 	if wrong != nil {
 		status["state"], status["description"] = "Failed", wrong.Error()
@@ -60,6 +64,7 @@ func (o *Operator) reconcile(key string) error {
 		changed := copied(deployment)
 		changed["status"] = now
 		if _, err := o.api.do("PUT", path+"/status", changed); err != nil {
+			o.event(deployment, "Warning", "UpdateFailed", fmt.Sprintf("Failed to update status for SeldonDeployment %q: %v", name, err))
 			return err
 		}
 	}
@@ -107,11 +112,11 @@ func (o *Operator) build(deployment, status Object) error {
 		return err
 	}
 	for _, route := range plan.routes {
-		if _, err := o.ensure(deployment, "/apis/networking.istio.io/v1alpha3", route); err != nil {
+		if _, err := o.ensure(deployment, istio, route); err != nil {
 			return err
 		}
 	}
-	return o.removeOthers(deployment, plan)
+	return o.removeOthers(deployment, status, plan)
 }
 
 func (o *Operator) ensureServices(deployment, status Object, services []Object) (bool, error) {
@@ -228,7 +233,7 @@ func within(wanted, found any) bool {
 // ensureDeployments makes them; true when all were there, unchanged and ready.
 func (o *Operator) ensureDeployments(deployment, status Object, plan *Plan) (bool, error) {
 	all := true
-	for _, wanted := range plan.deployments {
+	for i, wanted := range plan.deployments {
 		name, path := text(wanted, "metadata", "name"), where("/apis/apps/v1", wanted)
 		owned(wanted, deployment)
 		found, err := o.api.do("GET", path+"/"+name, nil)
@@ -237,21 +242,33 @@ func (o *Operator) ensureDeployments(deployment, status Object, plan *Plan) (boo
 				return false, err
 			}
 			o.event(deployment, "Normal", "CreateDeployment", fmt.Sprintf("Created Deployment %q", name))
+			o.did(path+"/"+name, "made")
 			all = false
 			continue
 		}
 		if err != nil {
 			return false, err
 		}
-		// What would it be with the cluster's defaults? Only the cluster knows.
-		would, err := o.api.do("PUT", path+"/"+name+"?dryRun=All", on(wanted, found))
+		if err := o.late(path+"/"+name, found); err != nil {
+			return false, err
+		}
+		// Its labels stay as somebody changed them. What would it be with the cluster's defaults? Only the cluster knows.
+		update := copied(found)
+		update["spec"] = plain(wanted["spec"])
+		if replicas := at(found, "spec", "replicas"); at(wanted, "spec", "replicas") == nil && replicas != nil {
+			update["spec"].(Object)["replicas"] = replicas
+		}
+		would, err := o.api.do("PUT", path+"/"+name+"?dryRun=All", update)
 		if err != nil {
 			return false, err
 		}
-		if !reflect.DeepEqual(would["spec"], found["spec"]) || !reflect.DeepEqual(at(would, "metadata", "labels"), at(found, "metadata", "labels")) {
-			if err := o.put(deployment, path, wanted, found); err != nil {
+		if !reflect.DeepEqual(would["spec"], found["spec"]) {
+			if _, err := o.api.do("PUT", path+"/"+name, update); err != nil {
 				return false, err
 			}
+		}
+		if !reflect.DeepEqual(at(would, "spec", "template", "spec"), at(found, "spec", "template", "spec")) {
+			o.event(deployment, "Normal", "UpdateDeployment", fmt.Sprintf("Updated Deployment %q", name))
 			all = false
 			continue
 		}
@@ -265,39 +282,99 @@ func (o *Operator) ensureDeployments(deployment, status Object, plan *Plan) (boo
 				seen["availableReplicas"] = available
 			}
 			known[name] = seen
-			status["deploymentStatus"], status["replicas"] = known, number(found, "status", "replicas")
+			status["deploymentStatus"] = known
+			if i == 0 {
+				status["replicas"] = seen["replicas"]
+			}
 		}
 		all = all && number(found, "status", "readyReplicas") > 0 && number(found, "status", "unavailableReplicas") == 0
 	}
 	return all, nil
 }
 
-// removeOthers deletes what an earlier version of the SeldonDeployment had and this one has not.
-func (o *Operator) removeOthers(deployment Object, plan *Plan) error {
-	namespace, keep := text(deployment, "metadata", "namespace"), map[string]bool{}
+// did remembers what was done with a Deployment; before is what it was before.
+func (o *Operator) did(path, what string) (before string) {
+	o.lock.Lock()
+	defer o.lock.Unlock()
+	if o.mine == nil {
+		o.mine = map[string]string{}
+	}
+	before = o.mine[path]
+	o.mine[path] = what
+	return before
+}
+
+// late: the real operator's first update of a Deployment that it made comes after the cluster's own, and is refused.
+// It reads what it made from a cache that is behind; this one does not, so it says so once.
+func (o *Operator) late(path string, found Object) error {
+	if text(found, "metadata", "annotations", "deployment.kubernetes.io/revision") == "" {
+		return nil // the cluster has not written to it yet
+	}
+	if o.did(path, "seen") != "made" {
+		return nil
+	}
+	return &incluster.Refusal{Code: 409, Message: fmt.Sprintf("Operation cannot be fulfilled on deployments.apps %q: the object has been modified; "+
+		"please apply your changes to the latest version and try again", text(found, "metadata", "name"))}
+}
+
+// removeOthers deletes what the status knows from an earlier version of the SeldonDeployment, and this one has not: Deployments with an
+// executor first, Services when no Deployment is left. DestinationRules stay, as with the real one.
+func (o *Operator) removeOthers(deployment, status Object, plan *Plan) error {
+	keep := map[string]bool{}
 	for _, objects := range [][]Object{plan.deployments, plan.services, plan.routed} {
 		for _, object := range objects {
 			keep[text(object, "kind")+text(object, "metadata", "name")] = true
 		}
 	}
-	for kind, api := range map[string]string{"Deployment": "/apis/apps/v1", "Service": "/api/v1"} {
-		path := api + "/namespaces/" + namespace + "/" + plural[kind]
-		found, err := o.api.do("GET", path+"?labelSelector="+url.QueryEscape("app.kubernetes.io/managed-by=seldon-core,seldon-deployment-id="+text(deployment, "metadata", "name")), nil)
-		if err != nil {
-			return err
+	namespace := text(deployment, "metadata", "namespace")
+	left, err := o.removeDeployments(deployment, status, keep, "/apis/apps/v1/namespaces/"+namespace+"/deployments/")
+	if err != nil || left {
+		return err
+	}
+	known, _ := status["serviceStatus"].(Object)
+	for name := range known {
+		if keep["Service"+name] {
+			continue
 		}
-		for _, one := range list(found, "items") {
-			name := text(one, "metadata", "name")
-			if keep[kind+name] {
-				continue
-			}
-			if _, err := o.api.do("DELETE", path+"/"+name, nil); err != nil && !incluster.Refused(err, 404) {
-				return err
-			}
-			o.event(deployment, "Normal", "Delete"+kind, fmt.Sprintf("Deleted %s %q", kind, name))
+		delete(known, name)
+		if _, err := o.api.do("DELETE", "/api/v1/namespaces/"+namespace+"/services/"+name, nil); err != nil && !incluster.Refused(err, 404) {
+			return err
 		}
 	}
 	return nil
+}
+
+// removeDeployments tells whether there were any. One that has gone since it was deleted is an error once: the real operator
+// deletes it again, by a cache that is behind.
+func (o *Operator) removeDeployments(deployment, status Object, keep map[string]bool, path string) (bool, error) {
+	known, _ := status["deploymentStatus"].(Object)
+	others, holds := map[string]Object{}, false
+	for name := range known {
+		if keep["Deployment"+name] {
+			continue
+		}
+		found, err := o.api.do("GET", path+name, nil)
+		if err != nil && !incluster.Refused(err, 404) {
+			return true, err
+		}
+		others[name] = found
+		holds = holds || text(found, "metadata", "labels", "seldon-deployment-contains-svcorch") != ""
+	}
+	for name, found := range others {
+		switch {
+		case found == nil && o.did(path+name, "gone") == "deleted":
+			return true, fmt.Errorf("deployments.apps %q not found", name)
+		case found == nil:
+			delete(known, name)
+		case !holds || text(found, "metadata", "labels", "seldon-deployment-contains-svcorch") != "":
+			if _, err := o.api.do("DELETE", path+name+"?propagationPolicy=Foreground", nil); err != nil {
+				return true, err
+			}
+			o.did(path+name, "deleted")
+			o.event(deployment, "Normal", "DeleteDeployment", fmt.Sprintf("Deleted Deployment %q", name))
+		}
+	}
+	return len(others) > 0, nil
 }
 
 // owned marks an object as the SeldonDeployment's, and goes with it.
