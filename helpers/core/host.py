@@ -104,7 +104,7 @@ class Host:
 
     def _ask_who_we_are(self) -> None:
         try:
-            code, out, err, _ = execute(self._wrap("sh -c " + shlex.quote(_WHO)), timeout=LOGIN_TIMEOUT)
+            code, out, err, _ = execute(self._wrap("sh -c " + shell.quoted(_WHO)), timeout=LOGIN_TIMEOUT)
         except TimeoutError:
             code, out, err = 1, "", f"no answer from its login shell within {LOGIN_TIMEOUT} s"
         before, marked, answer = out.partition(_MARK + " ")
@@ -181,7 +181,7 @@ class Host:
         if sudo:
             self.require_root()
         shell_words = [*(self.sudo if sudo else []), "bash", "--norc", "-euo", "pipefail", "-c"]
-        command = " ".join([*shell_words, shlex.quote(_PRELUDE + script)])
+        command = " ".join([*shell_words, shell.quoted(_PRELUDE + script)])
         what = what or "run: " + _short(script)
         told = None if quiet or raw else self._masked(on_line or self.on_line)
         try:
