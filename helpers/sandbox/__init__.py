@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
-import os
 import re
 import subprocess
 import time
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Generator, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypedDict
@@ -18,12 +16,11 @@ from helpers.core.errors import BadInput, RunbookError
 from helpers.core.paths import home
 from helpers.core.target import Target
 
-from . import boot, builds, caches, guest, machine, mirror, needs, processes, registry, rootfs, supply
+from . import boot, builds, caches, guest, kinds, machine, mirror, needs, processes, proxy, registry, rootfs, supply
 from .disk import Disk, Saved, checked
 from .network import Network
 from .processes import Report
 
-PORT = 22
 USER = "ubuntu"
 
 
@@ -40,16 +37,11 @@ def _trim(coming: supply.Supply) -> None:
             coming.tell(f"caches: not trimmed: {error}")
 
 
-def _last_of(count: int, close: Callable[[], None]) -> Callable[[], None]:
-    """What each of so many calls at its end; the last one closes."""
-    left = iter(range(count - 1, -1, -1))
-    return lambda: None if next(left) else close()
-
-
 class Status(TypedDict):
     """state: running, stopped or absent. mirror: a URL, empty when it does not answer. since: ISO 8601. disk: bytes."""
 
     name: str
+    like: str
     state: str
     address: str
     mirror: str
@@ -67,7 +59,7 @@ class Sandbox:
                 saw="a name is up to 16 lower case letters and digits, a letter first",
                 do="for example sandbox:test",
             )
-        self.name, self.user, self.port = name, USER, PORT
+        self.name, self.user = name, USER
         mark = hashlib.sha256(name.encode()).digest()
         prefix = "10.99.0" if name == "sandbox" else f"10.99.{1 + mark[0] % 250}"
         bridge = "rb-" + (name if len(name) <= 12 else mark.hex()[:8])  # a link's name has 15 characters at most
@@ -79,7 +71,18 @@ class Sandbox:
         self._guest = boot.Guest(self._disk, name, self.address, self._net)
         self._mirror = mirror.Mirror(self.dir, self.gateway)
         self._registry = registry.Registry(self.dir, self.gateway)
+        self._proxy = proxy.Proxy(self.dir, self.gateway)
+        self._become(kinds.remembered(self.dir))
         self.mirror_url, self.registry_url = self._mirror.url, self._registry.url
+
+    @property
+    def kind(self) -> kinds.Kind:
+        """What its host is like."""
+        return self._guest.kind
+
+    def _become(self, kind: kinds.Kind) -> None:
+        self._guest.kind = kind
+        self._net.door = (kind.outside_port, self.address, kind.ssh_port) if kind.closed else None
 
     def missing(self) -> list[needs.Missing]:
         """What this machine lacks for a sandbox, as needs.Missing; empty when `up` can go ahead."""
@@ -88,17 +91,22 @@ class Sandbox:
         cached = (home("cache") / rootfs.builder_name()).is_dir()
         return needs.sandbox_lacks(self.dir, needs.NEXT_DISK if cached else needs.SANDBOX_DISK)
 
-    def up(self, report: Report = _silent, artifacts: Iterable[str] | None = None) -> None:
+    def up(self, report: Report = _silent, artifacts: Iterable[str] | None = None, like: str | None = None) -> None:
         """Make the host, its network and its mirror, as far as they are missing.
 
-        artifacts: the substitutes to serve, all when None. RunbookError when this machine cannot do it, a build fails
-        or the host does not answer. A second call while another one runs waits for it.
+        artifacts: the substitutes to serve, all when None. like: a kind of kinds.known(); a host keeps its own.
+        RunbookError when this machine cannot do it, a build fails or the host does not answer. A second call while
+        another one runs waits for it.
         """
-        self.begin(report, artifacts).wait()
+        self.begin(report, artifacts, like=like).wait()
         report(f"sandbox {self.name}: running at {self.address}")
 
     def begin(
-        self, report: Report = _silent, artifacts: Iterable[str] | None = None, quiet: bool = False
+        self,
+        report: Report = _silent,
+        artifacts: Iterable[str] | None = None,
+        quiet: bool = False,
+        like: str | None = None,
     ) -> supply.Supply:
         """As up(), but return when the host answers: the rest is built behind the caller, in the order given.
 
@@ -107,6 +115,8 @@ class Sandbox:
         recipes = builds.chosen(artifacts)
         with contextlib.ExitStack() as held:
             held.enter_context(self._locked(report))
+            there = kinds.remembered(self.dir)  # read again: it may have been made since
+            self._become(kinds.agreed(self.name, there, like, self._disk.exists()))
             coming = supply.Supply(recipes, report, quiet)
             coming.prepare = lambda: rootfs.builder(coming.tell, coming.stopped)
             coming.serve = lambda built: self._serve(built, coming)
@@ -116,13 +126,13 @@ class Sandbox:
                 self._check(recipes)
                 self._make_host(recipes, report)
                 held.callback(_trim, coming)  # before the lock is given back
-                leave = _last_of(2, held.pop_all().close)
+                leave = supply.last_of(2, held.pop_all().close)
                 coming.start(leave)
                 try:
                     self._boot_beside(report, coming)
                 finally:
                     leave()
-            self._tell_endpoint()
+            self._guest.tell_endpoint(self.mirror_url)
         return coming
 
     def _stands(self, recipes: dict[str, Path]) -> bool:
@@ -131,6 +141,7 @@ class Sandbox:
             and self._installed(recipes)
             and self._mirror.serves(self._mirror.content(recipes))
             and self._registry_stands()
+            and (not self.kind.gateway or self._proxy.answers())
             and self._guest.answers()
         )
 
@@ -148,10 +159,16 @@ class Sandbox:
 
     def _make_host(self, recipes: dict[str, Path], report: Report) -> None:
         self.dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        kinds.remember(self.dir, self.kind)
         self._disk.prepare(report)
-        guest.make(self._guest.root, report)
+        guest.make(self._guest.root, report, self.kind, self._guest.values)
         self._install(recipes)
         self._net.up(self._guest.root)
+        self._start_proxy(report)
+
+    def _start_proxy(self, report: Report) -> None:
+        if self.kind.gateway:
+            self._proxy.start(self.kind.gateway, self._guest.values, rootfs.builder(report), report)
 
     def _boot_beside(self, report: Report, coming: supply.Supply) -> None:
         """Boot the host where it does not answer; a supply that is under way ends with an error."""
@@ -186,7 +203,8 @@ class Sandbox:
         """What the host needs before any chapter: each recipe's guest/ folder, the mirror's address."""
         root = self._guest.root
         for folder in (path / "guest" for path in recipes.values()):
-            for file in (p for p in folder.rglob("*") if p.is_file()):
+            files = (p for p in folder.rglob("*") if p.is_file())
+            for file in (p for p in files if str(p.relative_to(folder)) not in self.kind.files):
                 mode = 0o755 if file.stat().st_mode & 0o100 else 0o644
                 yield root / file.relative_to(folder), file.read_text(), mode
         yield root / "etc/runbook-mirror", self.mirror_url + "\n", 0o644
@@ -198,20 +216,6 @@ class Sandbox:
     def _installed(self, recipes: dict[str, Path]) -> bool:
         """Not so of a host that was restored to a state from before these recipes were asked for."""
         return all(path.is_file() and path.read_text() == text for path, text, _ in self._guest_files(recipes))
-
-    def _tell_endpoint(self) -> None:
-        """What the engine needs to reach this host, where Target.endpoint() reads it: the whole file or none."""
-        known = {
-            "user": self.user,
-            "address": self.address,
-            "port": self.port,
-            "key": str(self.key),
-            "known_hosts": str(self.known_hosts),
-            "mirror_url": self.mirror_url,
-        }
-        new = self.dir / "endpoint.json.new"
-        machine.write(new, json.dumps(known, indent=1) + "\n", 0o600)
-        os.replace(new, self.dir / "endpoint.json")
 
     def _registry_stands(self) -> bool:
         return not self._registry.config.is_file() or self._registry.answers()
@@ -242,6 +246,7 @@ class Sandbox:
             self._guest.halt()
             self._mirror.stop()
             self._registry.stop()
+            self._proxy.stop()
             roots = (self._guest.root, home("cache") / rootfs.builder_name())  # either has an iptables
             self._net.down(next((root for root in roots if root.is_dir()), None))
             self._disk.detach()
@@ -275,7 +280,7 @@ class Sandbox:
             self._disk.swap()
             self._start(report)
             self._boot(report)
-            self._tell_endpoint()
+            self._guest.tell_endpoint(self.mirror_url)
         report(
             f"sandbox {self.name}: restored to {name} in {time.monotonic() - began:.1f} s, running at {self.address}"
         )
@@ -307,6 +312,7 @@ class Sandbox:
         """Network, mirror and registry as the last `up` filled them."""
         builder = rootfs.builder(report)
         self._net.up(self._guest.root)
+        self._start_proxy(report)
         if (self._mirror.files / "current").is_symlink():
             self._mirror.start(builder)
         if self._registry.config.is_file():
@@ -326,6 +332,7 @@ class Sandbox:
         disk = subprocess.run(["du", "-sxk", str(self.dir)], capture_output=True, text=True).stdout.split()
         return {
             "name": self.name,
+            "like": self.kind.name,
             "state": state,
             "address": self.address,
             "mirror": self.mirror_url if self._mirror.answers() else "",

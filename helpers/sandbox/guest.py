@@ -3,39 +3,33 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
-from . import machine, processes, rootfs
+from . import kinds, machine, processes, rootfs
+from .kinds import Kind
 from .processes import Report
 
 HERE = Path(__file__).resolve().parent
 FILES, SET_UP = HERE / "guest_files", HERE / "set-up.sh"  # files of a new host, and what is run in it once
 
 
-def files() -> dict[str, tuple[str, int]]:
-    """{path in the guest: (contents, mode)}; sudo wants its files closed to all others."""
-    found: dict[str, tuple[str, int]] = {}
-    for file in sorted(p for p in FILES.rglob("*") if p.is_file()):
-        path = str(file.relative_to(FILES))
-        mode = 0o440 if path.startswith("etc/sudoers.d/") else 0o755 if file.stat().st_mode & 0o100 else 0o644
-        found[path] = file.read_text(), mode
-    return found
-
-
-def make(root: Path, report: Report) -> None:
-    """The sandbox host's root file system, made when missing."""
-    added, script = files(), SET_UP.read_text()
-    made_as, recipe = root.with_name("recipe"), rootfs.digest(machine.SUITE, rootfs.BASE, rootfs.THIN, added, script)
+def make(root: Path, report: Report, kind: Kind, values: Mapping[str, str]) -> None:
+    """The sandbox host's root file system, made when missing. values: for the kind's files, see kinds.filled()."""
+    added = {**kinds.tree(FILES), **kind.files}
+    script = "\n".join(filter(None, (SET_UP.read_text(), kind.script)))
+    packages = [*rootfs.BASE, *kind.packages]
+    made_as, recipe = root.with_name("recipe"), rootfs.digest(kind.suite, packages, rootfs.THIN, added, script)
     if root.is_dir():
         if not made_as.is_file() or made_as.read_text() != recipe:
             report("host: made by an older runbook; './runbook sandbox down --wipe', then up, renews it")
         return
-    tar = rootfs.base(report)
+    tar = rootfs.base(report, kind.suite, kind.packages)
     report("host: unpacking its root file system")
     new = root.with_name("root.new")
-    rootfs.unpack(tar, new)
+    rootfs.unpack(tar, new, kind.suite)
     for path, (text, mode) in added.items():
-        machine.write(new / path, text, mode)
+        machine.write(new / path, kinds.filled(text, values), mode)
     processes.run(
         "set up the sandbox host's root file system",
         processes.entered(new, ["sh", "-c", script]),
