@@ -276,6 +276,7 @@ class Host:
             yield port
             return
         self.connect()
+        self._connection.require_forwarding(address, port)
         local = free_port()
         with self._connection.forwarding("-L", f"127.0.0.1:{local}:{address}:{port}"):
             yield local
@@ -287,6 +288,7 @@ class Host:
             do = "No proxy is needed here."
             raise RunbookError("open a SOCKS proxy", self.name, "the target is this machine", do)
         self.connect()
+        self._connection.require_forwarding()
         local = port or free_port()
         with self._connection.forwarding("-D", f"127.0.0.1:{local}"):
             yield local

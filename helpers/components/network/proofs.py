@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import socks
 
-from helpers.core.errors import Unmet
+from helpers.core.errors import RunbookError, Unmet
 from helpers.core.http import through
 
 _SERVER = Path(__file__).with_name("one_answer.py")
@@ -95,7 +95,7 @@ class RouteProofs:
             raise Unmet("a web server on the host", "none: is python3 there?")
         yield int(port[0]), word
         # One more request, by another way, so that the server ends now.
-        with contextlib.suppress(httpx.HTTPError), self.ch.host.forward(int(port[0])) as local:
+        with contextlib.suppress(httpx.HTTPError, RunbookError), self.ch.host.forward(int(port[0])) as local:
             httpx.get(f"http://127.0.0.1:{local}/", timeout=5, trust_env=False)
         thread.join(20)
 
