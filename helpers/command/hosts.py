@@ -30,7 +30,7 @@ CHEAP = ("requirements", "network", "minio", "postgres")
 
 
 class Said(BaseModel):
-    """How a chapter ended on a host. state: ok, refused (before it changed anything), failed; words: why not ok."""
+    """How a chapter ended on a host. state: ok, refused (before it changed the host), failed; words: why not ok."""
 
     state: str
     words: str = ""
@@ -98,7 +98,8 @@ def judge(c: ChapterRun) -> Said:
     failed += [f"{step.title}: {step.note}" for step in c.steps if step.state == "failed"]
     if failed:
         return Said(state="failed", words=" · ".join(" ".join(text.split()) for text in failed))
-    return Said(state="refused", words=_short(c.error or c.reason))
+    changed = any(step.note == "applied" for step in c.steps)
+    return Said(state="failed" if changed else "refused", words=_short(c.error or c.reason))
 
 
 def _short(error: str) -> str:

@@ -20,6 +20,10 @@ do     Add systemd.unified_cgroup_hierarchy=0 to the kernel's command line"""
         ({"state": "ok"}, ("ok", "")),
         ({"state": "skipped"}, ("ok", "")),
         ({"state": "failed", "error": REFUSED}, ("refused", "the host has cgroup v1: cgroup v2 only")),
+        (
+            {"state": "failed", "error": REFUSED, "steps": [Step(title="x", state="ok", note="applied")]},
+            ("failed", "the host has cgroup v1: cgroup v2 only"),
+        ),
         ({"state": "failed", "error": "KeyError: 'x'"}, ("refused", "KeyError: 'x'")),
         (
             {
