@@ -269,6 +269,16 @@ class Host:
 
     # -- ports ---------------------------------------------------------------------------------
 
+    def why_no_forwarding(self) -> str | None:
+        """None when ports of the host can be reached through SSH, else why not."""
+        try:
+            self.connect()
+            if self._connection:
+                self._connection.require_forwarding()
+        except RunbookError as e:
+            return e.saw or e.what
+        return None
+
     @contextlib.contextmanager
     def forward(self, port: int, address: str = "127.0.0.1") -> Generator[int, None, None]:
         """A local port that leads to address:port as seen from the host; yields its number."""
