@@ -51,7 +51,7 @@ CLAIMS = {
         ),
         "which knows the world": ("getent hosts deb.debian.org", r"\w"),
         "and the host's own name, which stands nowhere else": (
-            "getent hosts $(hostname); grep -c $(hostname) /etc/hosts; true",
+            "getent ahostsv4 $(hostname); grep -c $(hostname) /etc/hosts; true",
             r"(?s)10\.99\.\d+\.2.*^0$",
         ),
         "a cloud named it": ("hostname", r"^ip-10-99-\d+-2$"),
