@@ -79,6 +79,7 @@ CLAIMS = {
         ),
     },
     "crowded": {
+        "it has started, and nothing failed": ("systemctl is-system-running --wait", "^running$"),
         "others have Kubernetes' ports": ("sudo ss -Hltnp 'sport = :16443 or sport = :10250'", r"(?s)python3.*python3"),
         "Docker runs": (
             "sudo docker info --format '{{.ServerVersion}}'; ip -4 addr show docker0",
@@ -93,10 +94,12 @@ CLAIMS = {
         "its user's shell is zsh": ("getent passwd ubuntu", "/usr/bin/zsh$"),
     },
     "old": {
+        "it has started, and nothing failed": ("systemctl is-system-running --wait", "^running$"),
         "it is Debian 11": ("cat /etc/os-release", 'VERSION_ID="11"'),
         "with cgroup v1": ("stat -fc %T /sys/fs/cgroup", "^tmpfs$|^cgroup2fs$"),
     },
     "new": {
+        "it has started, and nothing failed": ("systemctl is-system-running --wait", "^running$"),
         "it is Debian 13": ("cat /etc/os-release", 'VERSION_ID="13"'),
         "with cgroup v2 and nothing else": (
             "stat -fc %T /sys/fs/cgroup; grep -c ' - cgroup ' /proc/self/mountinfo; true",
