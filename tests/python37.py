@@ -12,6 +12,7 @@ import pytest
 from helpers.core.paths import REPO, SETUP, home
 
 REQUIREMENTS = SETUP / "requirements-notebook.txt"
+_LISTS = sorted(SETUP.glob("requirements-notebook*.txt"))  # it includes the other
 
 
 def interpreter():
@@ -29,7 +30,10 @@ def python37():
     if not base or subprocess.run([base, "-c", "import sys; sys.exit(sys.version_info[:2] != (3, 7))"]).returncode:
         pytest.skip("no Python 3.7 on this machine: pyenv install 3.7")
     folder = home("cache") / "py37"
-    stamp, wanted = folder / "stamp", hashlib.sha256(REQUIREMENTS.read_bytes() + base.encode()).hexdigest()
+    stamp, wanted = (
+        folder / "stamp",
+        hashlib.sha256(b"".join(p.read_bytes() for p in _LISTS) + base.encode()).hexdigest(),
+    )
     with open(str(home("locks") / "py37"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not stamp.exists() or stamp.read_text() != wanted:

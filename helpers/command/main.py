@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from helpers.command import doctor, given, pages, progress, record, regress, site, supplies, timeline
+from helpers.command import doctor, given, pages, progress, record, regress, site, supplies, timeline, upstream
 from helpers.command.base import console, examples, say, target_option
 from helpers.command.chapter_commands import ChapterGroup
 from helpers.command.plan import Plan
@@ -145,6 +145,7 @@ def _plan_from(options: Options) -> Plan:
         last=options.last,
         given=said.chapters,
         everywhere=said.parameters,
+        installed=record.installed(target) if mode == "remove" else None,
     )
 
 
@@ -305,10 +306,13 @@ def test(faults: bool, kinds: bool, pytest_arguments: tuple[str, ...]) -> None:
     sys.exit(subprocess.call(argv, cwd=REPO))
 
 
-@main.command("doctor", epilog=examples("./runbook doctor\n./runbook doctor --install"))
+@main.command("doctor", epilog=examples("./runbook doctor\n./runbook doctor --install\n./runbook doctor --upstream"))
 @click.option("--install", is_flag=True, help="Install what is missing (root on Debian or Ubuntu).")
-def examine(install: bool) -> None:
+@click.option("--upstream", "ask", is_flag=True, help="Ask every address of the catalogue whether it still answers.")
+def examine(install: bool, ask: bool) -> None:
     """What this machine lacks, with the command that mends it."""
+    if ask:
+        sys.exit(_ask_upstream())
     found = doctor.lacks()
     for lack in found:
         say(f"{lack.what}\n    why: {lack.why}\n    mend: {lack.mend}")
@@ -317,3 +321,15 @@ def examine(install: bool) -> None:
         found = doctor.lacks()
     say(f"{len(found)} missing" if found else "nothing is missing")
     sys.exit(1 if found else 0)
+
+
+def _ask_upstream() -> int:
+    """Tell of each address as it answers; the exit code is 1 when one does not."""
+    found = upstream.addresses()
+    with upstream.client() as client:
+        for address in upstream.ask_all(found, client):
+            said = f"no: {address.why_not}" if address.why_not else "ok"
+            say(f"{address.artifact:<22} {said:<6} {address.url}")
+    silent = [address for address in found if address.why_not]
+    say(f"{len(silent)} of {len(found)} addresses do not answer" if silent else f"all {len(found)} addresses answer")
+    return 1 if silent else 0

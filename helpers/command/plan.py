@@ -20,6 +20,7 @@ class Plan:
 
     only, first, last: chapters by id, number or file name; without them all are chosen.
     given: {chapter: {parameter: value}}.  everywhere: {parameter: value} for every chapter that has it.
+    installed: {chapter: its parameters at the last install}, which go before the defaults.
     """
 
     def __init__(  # noqa: PLR0913  its keywords are the options of `up`
@@ -32,6 +33,7 @@ class Plan:
         last: str | None = None,
         given: Mapping[str, Values] | None = None,
         everywhere: Values | None = None,
+        installed: Mapping[str, Values] | None = None,
     ):
         self.known: dict[str, Notebook] = notebooks.load_all()
         self.target, self.mode = target, mode
@@ -39,7 +41,7 @@ class Plan:
         _check_mode(mode)
         _check_not_common([everywhere, *given.values()])
         self.chapters = self._chosen(only, first, last)
-        self.parameters = self._parameters(given, everywhere)
+        self.parameters = self._parameters(given, everywhere, installed or {})
         check_graph(self.known)
 
     def _chosen(self, only: Iterable[str], first: str | None, last: str | None) -> list[Notebook]:
@@ -52,13 +54,16 @@ class Plan:
             raise BadInput("choose chapters", saw="none is left", do="Chapters: " + labels)
         return chosen
 
-    def _parameters(self, given: Mapping[str, Values], everywhere: Values) -> dict[str, dict[str, Any]]:
+    def _parameters(
+        self, given: Mapping[str, Values], everywhere: Values, installed: Mapping[str, Values]
+    ) -> dict[str, dict[str, Any]]:
         named: dict[str, dict[str, Any]] = {}  # one chapter may be named in several ways: minio, 05
         for name, values in given.items():
             named.setdefault(notebooks.find(name, self.known).id, {}).update(values)
         found: dict[str, dict[str, Any]] = {}
         for n in self.known.values():
-            mine = {name: value for name, value in everywhere.items() if name in n.parameters}
+            known = [installed.get(n.id, {}), everywhere]
+            mine = {name: value for values in known for name, value in values.items() if name in n.parameters}
             mine.update(named.get(n.id, {}), target=self.target, mode=self.mode)
             found[n.id] = n.check(mine)
         check_names(everywhere, {name: 1 for n in self.known.values() for name in n.parameters}, "any chapter")

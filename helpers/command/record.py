@@ -63,6 +63,7 @@ class ChapterRun(BaseModel):
     reason: str = ""
     key: str = ""  # see Plan.key
     parameters: dict[str, Any] = {}
+    installed: dict[str, Any] = {}  # the parameters of the last install that was begun
     notebook: str = ""  # the last executed install (or its failure), relative to the run's folder
     verify_notebook: str = ""
     log: str = ""
@@ -191,6 +192,13 @@ def latest(target: str | None = None) -> Run | None:
         if found and found.target == target and found.mode != "plan" and found.state != "running":
             return found
     return None
+
+
+def installed(target: str) -> dict[str, dict[str, Any]]:
+    """{chapter: its parameters} of what the last record of this target says to be there, or half there."""
+    run = latest(target)
+    there = [c for c in run.chapters.values() if c.state != "removed"] if run else []
+    return {c.id: c.installed or c.parameters for c in there}
 
 
 @functools.cache  # one warning for each

@@ -89,7 +89,7 @@ class Runner:
             fresh = ChapterRun(
                 id=n.id, number=n.number, title=n.title, run=self.current.id, parameters=self.plan.parameters[n.id]
             )
-            for kept in ("notebook", "verify_notebook", "verified") if old else ():
+            for kept in ("notebook", "verify_notebook", "verified", "installed") if old else ():
                 setattr(fresh, kept, getattr(old, kept))
             self.current.chapters[n.id] = fresh
 
@@ -234,6 +234,8 @@ class Runner:
         folder = self.current.folder
         execution = self._executions[n.id] = Execution(n, {**self.plan.parameters[n.id], "mode": mode}, folder)
         c.log = str(execution.log.relative_to(folder))
+        if mode == "install":  # also when it is cut off: what it began with is what remove looks for
+            c.installed = self.plan.parameters[n.id]
         try:
             error = execution.run(lambda event: self.progress.event(n.label, event))
         finally:

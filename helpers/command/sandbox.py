@@ -59,17 +59,23 @@ def _alone(name: str, what: str) -> Generator[Sandbox]:
 ./runbook sandbox up
 ./runbook sandbox up --like ubuntu                     what a cloud's fresh Ubuntu is like
 ./runbook sandbox up --like corporate --name company   and a second one, behind a proxy
+./runbook sandbox up --name online --upstream
 """),
 )
 @name_option
+@click.option("--upstream", is_flag=True, default=None, help="A rehearsal of an installation from the Internet.")
 @click.option("--like", metavar="KIND", help="Make a host of this kind; it keeps it. `sandbox kinds` lists them.")
-def up(name: str, like: str | None) -> None:
-    """Make the host and its mirror, or start them."""
+def up(name: str, upstream: bool | None, like: str | None) -> None:
+    """Make the host and its mirror, or start them.
+
+    With --upstream the host finds the catalogue's hosts at their own names, with TLS: the mirror answers for them, and
+    origin=upstream runs word for word.
+    """
     box = _box(name)
     if like:
         kinds.kind(like)  # a misspelt one is refused before anything is installed
     doctor.install(box.missing(), say)
-    box.up(say, recipes_for(a for n in notebooks.load_all().values() for a in n.artifacts), like=like)
+    box.up(say, recipes_for(a for n in notebooks.load_all().values() for a in n.artifacts), upstream, like)
 
 
 @sandbox.command("kinds")

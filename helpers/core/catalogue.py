@@ -33,6 +33,7 @@ class Artifact:
 
     name, kind, version, licence, about: as written there.  url, sha256: of this origin ("" when not known).
     fidelity: original, equivalent or double.  program, differs: what stands in for it, and how it differs.
+    socks: in a rehearsal of upstream, the local port of the proxy that leads to it; authority: who vouches there.
     """
 
     def __init__(self, name: str, entry: dict[str, Any]):
@@ -47,6 +48,8 @@ class Artifact:
         self.packages: list[str] = entry.get("packages", [])
         self.entry = entry
         self.origin = self.fidelity = self.program = ""
+        self.socks: int | None = None
+        self.authority = ""
         self.differs: list[str] = []
         self._mirror = ""
         self._sums: dict[str, str] = {}
@@ -54,11 +57,26 @@ class Artifact:
     def take(self, mirror: str, entry: dict[str, Any]) -> None:
         """Be what a mirror's index says of this artifact."""
         self.url = f"{mirror}/{self.path}"
-        self._mirror, self._sums = mirror, entry.get("sums", {})
+        self._mirror = mirror
+        self.rehearse(entry)
         self.sha256 = entry.get("sha256", "")
+
+    def rehearse(self, entry: dict[str, Any]) -> None:
+        """Be what stands at upstream's address in a rehearsal: another file than the publisher's, with its checksum."""
+        self._sums = entry.get("sums", {})
+        self.sha256 = entry.get("sha256", "") if self.sha256 else ""
         self.fidelity = entry.get("fidelity", "original")
         self.program = entry.get("program", self.name)
         self.differs = entry.get("differs", [])
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables by which a program of this machine reaches its origin."""
+        if self._mirror:  # it is in this network; a proxy for the Internet would not find it
+            return {"NO_PROXY": "*", "no_proxy": "*"}
+        if self.socks:
+            return {"HTTPS_PROXY": f"socks5://127.0.0.1:{self.socks}", "SSL_CERT_FILE": self.authority}
+        return {}
 
     @property
     def path(self) -> str:
@@ -72,8 +90,9 @@ class Artifact:
 
     def sha256_for(self, system: str, arch: str) -> str:
         """The checksum of a tool's file, the catalogue's `sha256_<os>_<arch>` or the mirror's; "" when not known."""
-        if self._mirror:
-            return self._sums.get(self.url_for(system, arch)[len(self._mirror) + 1 :], "")
+        path = _path(self.entry.get("url_" + system, self.entry["url"]).format(os=system, arch=arch))
+        if self._mirror or self._sums:
+            return self._sums.get(path, "")
         return self.entry.get(f"sha256_{system}_{arch}", "")
 
 
@@ -126,12 +145,15 @@ class Origin:
 
     def __init__(self, text: str, target: Target):
         if text == "auto":
-            text = target.endpoint().mirror_url if target.kind == "sandbox" else "upstream"
+            mirror = target.kind == "sandbox" and not target.endpoint().authority
+            text = target.endpoint().mirror_url if mirror else "upstream"
         if text != "upstream" and not (text.startswith(("http://", "https://")) and urlsplit(text).netloc):
             raise BadInput(
                 f"read the origin {text!r}", do="An origin is auto, upstream, or a mirror's http:// address."
             )
         self.text = text.rstrip("/")
+        rehearsal = target.endpoint() if self.text == "upstream" and target.kind == "sandbox" else None
+        self._rehearsal = rehearsal if rehearsal and rehearsal.authority else None
         self._index: dict[str, Any] | None = None
 
     @property
@@ -151,29 +173,36 @@ class Origin:
         if artifact.kind in ("apt", "pip"):
             artifact.origin = "the host's apt sources" if artifact.kind == "apt" else "the host's pip"
         elif self.text != "upstream":
-            self._from_mirror(artifact, host)
-        elif artifact.kind != "tool" and not artifact.sha256 and artifact.sha256_url:
+            artifact.take(self.text, self._entry(artifact, self.text, host))
+        else:
+            self._from_upstream(artifact, host)
+        return artifact
+
+    def _from_upstream(self, artifact: Artifact, host: Host) -> None:
+        if self._rehearsal:
+            artifact.rehearse(self._entry(artifact, self._rehearsal.mirror_url, host))
+            artifact.authority = self._rehearsal.authority
+        if artifact.kind != "tool" and not artifact.sha256 and artifact.sha256_url:
             said = host.run(
                 FETCH + "fetch " + shlex.quote(artifact.sha256_url),
                 sudo=False,
                 timeout=60,
                 quiet=True,
-                what="ask for the checksum of " + name,
+                what="ask for the checksum of " + artifact.name,
             ).out.split()
             artifact.sha256 = said[0] if said else ""
-        return artifact
 
-    def _from_mirror(self, artifact: Artifact, host: Host) -> None:
+    def _entry(self, artifact: Artifact, mirror: str, host: Host) -> dict[str, Any]:
         if self._index is None:
-            self._index = self._read_index(host)
+            self._index = self._read_index(mirror, host)
         entry = self._index.get(artifact.name)
         if entry is None:
             do = "Put it into the bundle folder, or take origin=upstream."
             raise RunbookError(f"get {artifact.name} from the mirror", host.name, "its index does not list it", do)
-        artifact.take(self.text, entry)
+        return entry
 
-    def _read_index(self, host: Host) -> dict[str, Any]:
-        url = self.text + "/index.json"
+    def _read_index(self, mirror: str, host: Host) -> dict[str, Any]:
+        url = mirror + "/index.json"
         said = host.run(FETCH + "fetch " + shlex.quote(url), sudo=False, timeout=60, check=False, quiet=True)
         try:
             return json.loads(said.out)["artifacts"]

@@ -59,6 +59,7 @@ class Chapter:
         self._log = open(log, "a", buffering=1)  # noqa: SIM115 - until the process ends: what comes late is news, too
         self.host = Host(target, self.masker, self._line)
         self.origin = Origin(values["origin"], target)
+        self._rehearsal: int | None = None
         self._prober = Prober(self.host, self.masker.mask)
         self._steps = Steps(notebook.id, self._prober, self.events, self.masker.mask)
         self._secret_names: list[str] = []
@@ -86,12 +87,20 @@ class Chapter:
     def artifact(self, name: str) -> Artifact:
         """The catalogue's artifact as the origin has it; shows version, licence, origin and fidelity."""
         found = self.origin.resolve(name, self.host)
+        if found.authority:
+            found.socks = self._way_to_rehearsal()
         facts = {key: getattr(found, key) for key in ("name", "version", "origin", "fidelity", "program", "sha256")}
         self.events.tell("artifact", **facts)
         stands = found.fidelity if found.program == name else f"{found.fidelity}: {found.program}"
         row = (name, found.version, found.licence, found.origin, stands)
         self.table(("artifact", "version", "licence", "from", "fidelity"), [row])
         return found
+
+    def _way_to_rehearsal(self) -> int:
+        """The local port of a SOCKS proxy by which this machine reaches what the host calls upstream."""
+        if self._rehearsal is None:
+            self._rehearsal = self.until_the_verdict(self.host.socks())
+        return self._rehearsal
 
     def tool(self, name: str) -> Tool:
         """A program of the catalogue for this machine; shows the artifact. See tools.Tool."""
@@ -273,16 +282,18 @@ class Chapter:
         """Run a command on the host whatever the mode: for questions, never for changes. Returns its output."""
         return self.host.run(script, quiet=quiet, **how).out
 
-    def wait(
+    def wait(  # noqa: PLR0913 - its keywords are its interface
         self,
         what: str,
         ready: Callable[[], T],
         failed: Callable[[], str | None] | None = None,
         timeout: float = 60,
         do: str | None = None,
+        *,
+        stands: Callable[[], str | None] | None = None,
     ) -> T:
         """Wait for `ready()`, showing what is waited for; see waiting.wait."""
-        return wait(what, ready, failed, timeout, host=self.host.name, do=do, tell=self._waits)
+        return wait(what, ready, failed, timeout, host=self.host.name, do=do, tell=self._waits, stands=stands)
 
     def forward(self, port: int, address: str = "127.0.0.1") -> int:
         """A local port that leads to address:port of the host until the verdict."""

@@ -15,7 +15,10 @@ FORMS = "a target is ssh://user@host[:port], local, sandbox or sandbox:NAME"
 
 
 class Endpoint(NamedTuple):
-    """Where a sandbox answers, running or not: SSH's user, address, port and two files, and its mirror's URL."""
+    """Where a sandbox answers, running or not: SSH's user, address, port and two files, and its mirror's URL.
+
+    authority: the file of the authority that a rehearsal of upstream is signed by; empty when it is none.
+    """
 
     user: str
     address: str
@@ -23,6 +26,7 @@ class Endpoint(NamedTuple):
     key: str
     known_hosts: str
     mirror_url: str
+    authority: str = ""
 
 
 class Target:

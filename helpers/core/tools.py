@@ -7,10 +7,12 @@ import io
 import os
 import platform
 import shutil
+import ssl
 import subprocess
 import tarfile
+import time
 import zipfile
-from typing import Callable, Iterator
+from typing import Any, Callable, Iterator
 
 import httpx
 
@@ -18,11 +20,17 @@ from helpers.core.actions import Action
 from helpers.core.catalogue import Artifact
 from helpers.core.errors import BadInput, CommandFailed, RunbookError
 from helpers.core.files import write_whole
+from helpers.core.http import through
 from helpers.core.paths import home
 from helpers.core.secrets import Masker
 
 _MACHINES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 _HERE = "this machine"
+_PASSING = (408, 429, 500, 502, 503, 504)
+#: seconds before a file is asked for again, where the server names none
+_PAUSES = (1.0, 4.0)
+#: seconds; a server may ask for more
+_LONGEST_PAUSE = 60.0
 
 
 def platform_of_this_machine() -> tuple[str, str]:
@@ -111,20 +119,40 @@ class Tool:
         return self.artifact.entry.get("member", "").format(os=self.os, arch=self.arch)
 
     def _download(self) -> bytes:
-        # A mirror's address is one of this network; a proxy for the Internet would not find it.
-        proxied = self.artifact.origin == "upstream"
-        try:
-            with httpx.stream("GET", self.url, follow_redirects=True, timeout=30, trust_env=proxied) as answer:
-                if answer.status_code == 404:
-                    raise self._not_there()
-                answer.raise_for_status()
-                return b"".join(self._parts(answer))
-        except httpx.HTTPStatusError as e:
-            said = f"status {e.response.status_code}"
-        except (httpx.HTTPError, OSError) as e:
-            said = f"{type(e).__name__}: {e}"
+        """The file's content. What may pass (a busy server, a cut line) is tried again."""
+        said = ""
+        for pause in (*_PAUSES, None):
+            asked = ""
+            try:
+                return self._fetched()
+            except httpx.HTTPStatusError as e:
+                said, asked = f"status {e.response.status_code}", e.response.headers.get("Retry-After", "")
+                if e.response.status_code not in _PASSING:
+                    break
+            except (httpx.HTTPError, OSError) as e:
+                said = f"{type(e).__name__}: {e}"
+            if pause is not None:
+                self.tell(f"fetching {self.name}: {said}, asked again soon")
+                time.sleep(min(float(asked), _LONGEST_PAUSE) if asked.isdigit() else pause)
         do = "This machine must reach that address. Behind a proxy: set HTTPS_PROXY. "
         raise RunbookError(f"fetch {self.url}", _HERE, said, do + "Without a way out: a mirror, -p origin=http://...")
+
+    def _fetched(self) -> bytes:
+        with self._client() as client, client.stream("GET", self.url) as answer:
+            if answer.status_code == 404:
+                raise self._not_there()
+            answer.raise_for_status()
+            if self.url.startswith("https:") and answer.url.scheme != "https":
+                raise httpx.UnsupportedProtocol(f"sent on to {answer.url}, which is no HTTPS")
+            return b"".join(self._parts(answer))
+
+    def _client(self) -> httpx.Client:
+        settings: dict[str, Any] = {"follow_redirects": True, "timeout": 30}
+        if self.artifact.authority:
+            settings["verify"] = ssl.create_default_context(cafile=self.artifact.authority)
+        if self.artifact.environment:
+            return through(self.artifact.socks, **settings)
+        return httpx.Client(**settings)
 
     def _not_there(self) -> BadInput:
         do = (

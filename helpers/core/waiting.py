@@ -7,9 +7,12 @@ from typing import Callable, TypeVar
 
 from helpers.core.errors import NotYet, RunbookError
 
-__all__ = ["NotYet", "TimedOut", "wait"]
+__all__ = ["STANDS", "NotYet", "TimedOut", "wait"]
 
 T = TypeVar("T")
+
+#: seconds that the clock of one wait may stand in all
+STANDS = 1800
 
 
 class TimedOut(RunbookError):
@@ -26,14 +29,16 @@ def wait(  # noqa: PLR0913 - its keywords are its interface
     host: str | None = None,
     tell: Callable[[str], None] | None = None,
     do: str | None = None,
+    stands: Callable[[], str | None] | None = None,
 ) -> T:
     """Poll until `ready()` returns something true, and return it.
 
     ready: returns a false value, or raises, while it is not ready (NotYet says why).  failed: returns a reason
     once there is no hope, and RunbookError is raised at once.  timeout, every: seconds.  tell(text): told what is
-    seen meanwhile.  TimedOut after `timeout`, with the last thing seen. Never a false success.
+    seen meanwhile.  stands: says why the clock stands now, None while it runs; it stands for STANDS seconds at most.
+    TimedOut after `timeout`, with the last thing seen. Never a false success.
     """
-    deadline, last = time.monotonic() + timeout, ""
+    clock, last = _Clock(timeout), ""
     while True:
         try:
             got = ready()
@@ -44,9 +49,32 @@ def wait(  # noqa: PLR0913 - its keywords are its interface
         reason = failed() if failed else None
         if reason:
             raise RunbookError("wait for " + what, host, reason, do)
-        left = deadline - time.monotonic()
+        left = clock.left(stands() if stands else None)
         if left <= 0:
-            raise TimedOut(f"wait for {what} (up to {timeout} s)", host, last or "not ready", do)
+            raise TimedOut(f"wait for {what} ({clock.given()})", host, last or "not ready", do)
         if tell:
-            tell("waiting for {}, {:.0f} s left{}".format(what, left, ": " + last if last else ""))
+            tell("waiting for {}, {:.0f} s left{}{}".format(what, left, clock.why, ": " + last if last else ""))
         time.sleep(min(every, max(left, 0.01)))
+
+
+class _Clock:
+    """The seconds of one wait, which do not run while it stands."""
+
+    def __init__(self, timeout: float):
+        self._timeout, self._asked, self._stood, self.why = timeout, time.monotonic(), 0.0, ""
+        self._end = self._asked + timeout
+
+    def left(self, stands: str | None) -> float:
+        """Seconds left. stands: why the clock stood since it was asked last."""
+        now = time.monotonic()
+        since, self._asked, self.why = now - self._asked, now, ""
+        if stands and self._stood < STANDS:
+            since = min(since, STANDS - self._stood)
+            self._stood += since
+            self._end += since
+            self.why = f" (the clock stands for up to {STANDS - self._stood:.0f} s: {stands})"
+        return self._end - now
+
+    def given(self) -> str:
+        stood = f", and {self._stood:.0f} s in which the clock stood" if self._stood >= 1 else ""
+        return f"up to {self._timeout} s{stood}"

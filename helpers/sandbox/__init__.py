@@ -16,7 +16,7 @@ from helpers.core.errors import BadInput, RunbookError
 from helpers.core.paths import home
 from helpers.core.target import Target
 
-from . import boot, builds, caches, guest, kinds, machine, mirror, needs, processes, proxy, registry, rootfs, supply
+from . import boot, builds, guest, kinds, machine, mirror, needs, processes, proxy, registry, rootfs, supply
 from .disk import Disk, Saved, checked
 from .network import Network
 from .processes import Report
@@ -26,15 +26,6 @@ USER = "ubuntu"
 
 def _silent(_text: str) -> None:
     pass
-
-
-def _trim(coming: supply.Supply) -> None:
-    """New builds may have made the caches too large. What goes wrong there is no fault of the host's."""
-    if not coming.stopped.is_set() and any(item.made for item in coming.items.values()):
-        try:
-            caches.trim(coming.tell)
-        except (RunbookError, OSError) as error:
-            coming.tell(f"caches: not trimmed: {error}")
 
 
 class Status(TypedDict):
@@ -70,18 +61,14 @@ class Sandbox:
         self._disk = Disk(self.dir, Target.parse("sandbox:" + name).slug)
         self._guest = boot.Guest(self._disk, name, self.address, self._net)
         self._mirror = mirror.Mirror(self.dir, self.gateway)
+        self._rehearsal = self._mirror.rehearsal
         self._registry = registry.Registry(self.dir, self.gateway)
         self._proxy = proxy.Proxy(self.dir, self.gateway)
         self._become(kinds.remembered(self.dir))
         self.mirror_url, self.registry_url = self._mirror.url, self._registry.url
 
-    @property
-    def kind(self) -> kinds.Kind:
-        """What its host is like."""
-        return self._guest.kind
-
     def _become(self, kind: kinds.Kind) -> None:
-        self._guest.kind = kind
+        self.kind = self._guest.kind = kind
         self._net.door = (kind.outside_port, self.address, kind.ssh_port) if kind.closed else None
 
     def missing(self) -> list[needs.Missing]:
@@ -91,14 +78,20 @@ class Sandbox:
         cached = (home("cache") / rootfs.builder_name()).is_dir()
         return needs.sandbox_lacks(self.dir, needs.NEXT_DISK if cached else needs.SANDBOX_DISK)
 
-    def up(self, report: Report = _silent, artifacts: Iterable[str] | None = None, like: str | None = None) -> None:
+    def up(
+        self,
+        report: Report = _silent,
+        artifacts: Iterable[str] | None = None,
+        upstream: bool | None = None,
+        like: str | None = None,
+    ) -> None:
         """Make the host, its network and its mirror, as far as they are missing.
 
-        artifacts: the substitutes to serve, all when None. like: a kind of kinds.known(); a host keeps its own.
-        RunbookError when this machine cannot do it, a build fails or the host does not answer. A second call while
-        another one runs waits for it.
+        artifacts: the substitutes to serve, all when None.  upstream: with a rehearsal of upstream; None: as it was
+        made.  like: one of kinds.known(); None: as it was made.  RunbookError when this machine cannot do it, a build
+        fails or the host does not answer. A second call while another one runs waits for it.
         """
-        self.begin(report, artifacts, like=like).wait()
+        self.begin(report, artifacts, upstream=upstream, like=like).wait()
         report(f"sandbox {self.name}: running at {self.address}")
 
     def begin(
@@ -106,6 +99,7 @@ class Sandbox:
         report: Report = _silent,
         artifacts: Iterable[str] | None = None,
         quiet: bool = False,
+        upstream: bool | None = None,
         like: str | None = None,
     ) -> supply.Supply:
         """As up(), but return when the host answers: the rest is built behind the caller, in the order given.
@@ -120,33 +114,40 @@ class Sandbox:
             coming = supply.Supply(recipes, report, quiet)
             coming.prepare = lambda: rootfs.builder(coming.tell, coming.stopped)
             coming.serve = lambda built: self._serve(built, coming)
-            if self._stands(recipes):
+            if self._stands(recipes) and upstream in (None, self._rehearsal.chosen):
                 coming.all_served()
             else:
-                self._check(recipes)
-                self._make_host(recipes, report)
-                held.callback(_trim, coming)  # before the lock is given back
+                self._check(recipes, upstream)
+                self._make_host(recipes, report, bool(upstream))
+                held.callback(supply.trim, coming)  # before the lock is given back
                 leave = supply.last_of(2, held.pop_all().close)
                 coming.start(leave)
                 try:
                     self._boot_beside(report, coming)
                 finally:
                     leave()
-            self._guest.tell_endpoint(self.mirror_url)
+            self._tell_endpoint()
         return coming
 
     def _stands(self, recipes: dict[str, Path]) -> bool:
         return (
             self._guest.running()
             and self._installed(recipes)
+            and (not self._rehearsal.chosen or self._rehearsal.holds(mirror.hosts()))
             and self._mirror.serves(self._mirror.content(recipes))
             and self._registry_stands()
             and (not self.kind.gateway or self._proxy.answers())
             and self._guest.answers()
         )
 
-    def _check(self, recipes: dict[str, Path]) -> None:
+    def _check(self, recipes: dict[str, Path], upstream: bool | None) -> None:
         """Refuse what cannot go well, before anything is touched."""
+        if self._disk.exists() and upstream not in (None, self._rehearsal.chosen):
+            raise RunbookError(
+                f"make the sandbox {self.name} {'with' if upstream else 'without'} a rehearsal of upstream",
+                saw="its host was made otherwise",
+                do=f"./runbook sandbox down --name {self.name} --wipe, then again; or another --name",
+            )
         mirror.fidelity(recipes)
         lacks = self.missing()
         if lacks:
@@ -157,9 +158,11 @@ class Sandbox:
             )
         self._net.check()
 
-    def _make_host(self, recipes: dict[str, Path], report: Report) -> None:
+    def _make_host(self, recipes: dict[str, Path], report: Report, upstream: bool) -> None:
         self.dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         kinds.remember(self.dir, self.kind)
+        if upstream or self._rehearsal.chosen:
+            self._rehearsal.make(rootfs.builder(report), mirror.hosts())
         self._disk.prepare(report)
         guest.make(self._guest.root, report, self.kind, self._guest.values)
         self._install(recipes)
@@ -199,23 +202,23 @@ class Sandbox:
     def _locked(self, report: Report) -> contextlib.AbstractContextManager[None]:
         return rootfs.lock(f"sandbox-{self.name}", report, f"sandbox {self.name}")
 
-    def _guest_files(self, recipes: dict[str, Path]) -> Generator[tuple[Path, str, int]]:
-        """What the host needs before any chapter: each recipe's guest/ folder, the mirror's address."""
-        root = self._guest.root
-        for folder in (path / "guest" for path in recipes.values()):
-            files = (p for p in folder.rglob("*") if p.is_file())
-            for file in (p for p in files if str(p.relative_to(folder)) not in self.kind.files):
-                mode = 0o755 if file.stat().st_mode & 0o100 else 0o644
-                yield root / file.relative_to(folder), file.read_text(), mode
-        yield root / "etc/runbook-mirror", self.mirror_url + "\n", 0o644
+    def _contents(self, recipes: dict[str, Path]) -> list[guest.Content]:
+        url = "" if self._rehearsal.chosen else self.mirror_url
+        return guest.contents(self._guest.root, recipes, url, self.kind)
 
     def _install(self, recipes: dict[str, Path]) -> None:
-        for path, text, mode in self._guest_files(recipes):
+        """Give the host what substitutes need before any chapter."""
+        for path, text, mode in self._contents(recipes):
             machine.write(path, text, mode)
+        if self._rehearsal.chosen:
+            self._rehearsal.into(self._guest.root)
 
     def _installed(self, recipes: dict[str, Path]) -> bool:
         """Not so of a host that was restored to a state from before these recipes were asked for."""
-        return all(path.is_file() and path.read_text() == text for path, text, _ in self._guest_files(recipes))
+        return all(path.is_file() and path.read_text() == text for path, text, _ in self._contents(recipes))
+
+    def _tell_endpoint(self) -> None:
+        self._guest.tell_endpoint(self.mirror_url, str(self._rehearsal.authority) if self._rehearsal.chosen else "")
 
     def _registry_stands(self) -> bool:
         return not self._registry.config.is_file() or self._registry.answers()
@@ -280,7 +283,7 @@ class Sandbox:
             self._disk.swap()
             self._start(report)
             self._boot(report)
-            self._guest.tell_endpoint(self.mirror_url)
+            self._tell_endpoint()
         report(
             f"sandbox {self.name}: restored to {name} in {time.monotonic() - began:.1f} s, running at {self.address}"
         )

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from helpers.core.errors import RunbookError
 
-from . import kinds, machine, processes
+from . import kinds, machine, processes, rehearsal
 from .disk import Disk
 from .network import Network, ip
 from .processes import Report
@@ -167,8 +167,10 @@ class Guest:
         hostname = kinds.filled(self.kind.hostname, self.values) or self.name
         machine.write(self.root / "etc/hostname", hostname + "\n")
         hosts, own = self.root / "etc/hosts", f"{self.address} {hostname}\n" if self.kind.name_in_hosts else ""
-        if not hosts.is_file() or own not in hosts.read_text():
-            machine.write(hosts, f"127.0.0.1 localhost\n::1 localhost\n{own}")
+        known = hosts.read_text() if hosts.is_file() else ""
+        if not known or own not in known:
+            ours = [line for line in known.splitlines(keepends=True) if rehearsal.MARK in line]
+            machine.write(hosts, f"127.0.0.1 localhost\n::1 localhost\n{own}" + "".join(ours))
 
     def _connect(self) -> None:
         """Its network, and where it looks names up."""
@@ -280,7 +282,7 @@ class Guest:
             *command,
         ]
 
-    def tell_endpoint(self, mirror_url: str) -> None:
+    def tell_endpoint(self, mirror_url: str, authority: str) -> None:
         """What the engine needs to reach this host, where Target.endpoint() reads it: the whole file or none."""
         address, port = self.way
         known = {
@@ -290,6 +292,7 @@ class Guest:
             "key": str(self.dir / "id"),
             "known_hosts": str(self.dir / "known_hosts"),
             "mirror_url": mirror_url,
+            "authority": authority,
         }
         new = self.dir / "endpoint.json.new"
         machine.write(new, json.dumps(known, indent=1) + "\n", 0o600)

@@ -13,6 +13,8 @@ from .processes import Report
 HERE = Path(__file__).resolve().parent
 FILES, SET_UP = HERE / "guest_files", HERE / "set-up.sh"  # files of a new host, and what is run in it once
 
+Content = tuple[Path, str, int]  # a file's path, text and mode
+
 
 def make(root: Path, report: Report, kind: Kind, values: Mapping[str, str]) -> None:
     """The sandbox host's root file system, made when missing. values: for the kind's files, see kinds.filled()."""
@@ -37,3 +39,18 @@ def make(root: Path, report: Report, kind: Kind, values: Mapping[str, str]) -> N
     )
     made_as.write_text(recipe)
     os.replace(new, root)
+
+
+def contents(root: Path, recipes: dict[str, Path], mirror_url: str, kind: Kind) -> list[Content]:
+    """What a host needs before any chapter: each recipe's guest/ folder, and the mirror's address where it has one.
+
+    A file that the kind of host has is left to it.
+    """
+    found: list[Content] = []
+    for folder in (path / "guest" for path in recipes.values()):
+        for path, (text, mode) in kinds.tree(folder).items():
+            if path not in kind.files:
+                found.append((root / path, text, 0o755 if mode & 0o100 else 0o644))
+    if mirror_url:
+        found.append((root / "etc/runbook-mirror", mirror_url + "\n", 0o644))
+    return found

@@ -15,6 +15,8 @@ from helpers.core.errors import RunbookError
 from helpers.core.paths import SETUP, home
 
 from . import builds, machine, processes, registry, rootfs
+from .rehearsal import Rehearsal
+from .rehearsal import hosts as hosts_of
 
 PORT = 8088
 Table = dict[str, dict[str, Any]]  # an artifact's name, and what is said of it
@@ -40,7 +42,7 @@ http {
     }
   }
   map $arg_ns $prefix { "" ""; default $arg_ns/; }
-}
+%(rehearsal)s}
 """
 
 
@@ -51,6 +53,11 @@ def _toml(path: Path) -> Table:
         return {}
     except tomllib.TOMLDecodeError as error:
         raise RunbookError(f"read {path}", saw=str(error), do="mend the file") from None
+
+
+def hosts() -> list[str]:
+    """The hosts of the catalogue that a rehearsal of upstream answers for."""
+    return hosts_of(_toml(CATALOGUE))
 
 
 def bundle() -> Path:
@@ -131,6 +138,14 @@ def _substitutes(new: Path, catalogue: Table, built: dict[str, Path]) -> Table:
     return index
 
 
+def _checksum_files(new: Path, catalogue: Table, index: Table) -> None:
+    """The file that a publisher puts beside his own, where the catalogue names one."""
+    for artifact, said in index.items():
+        beside = catalogue.get(artifact, {}).get("sha256_url")
+        if beside and said["sha256"]:
+            machine.write(new / _path(beside), f"{said['sha256']} {Path(_path(catalogue[artifact]['url'])).name}\n")
+
+
 class _Bundle:
     """The real artifacts in a folder, which go before the substitutes."""
 
@@ -194,6 +209,7 @@ class Mirror:
         self.url = f"http://{address}:{PORT}"
         self.files, self.logs = folder / "mirror", folder / "logs"
         self.pid = folder / "pids/nginx"
+        self.rehearsal = Rehearsal(folder, address)
 
     def content(self, artifacts: dict[str, Path]) -> str:
         """A hash of what the mirror should serve: recipes, bundle and catalogue."""
@@ -228,6 +244,7 @@ class Mirror:
         catalogue = _toml(CATALOGUE)
         index = _substitutes(new, catalogue, built)
         _Bundle(bundle()).add(new, catalogue, index)
+        _checksum_files(new, catalogue, index)
         (new / "index.json").write_text(json.dumps({"artifacts": dict(sorted(index.items()))}, indent=1) + "\n")
         self._switch(content, new)
 
@@ -250,17 +267,20 @@ class Mirror:
             return
         processes.stop(self.pid, processes.KILL)
         self.logs.mkdir(exist_ok=True)
-        machine.write(
-            self.files / "nginx.conf", NGINX % {"address": self.address, "port": PORT, "registry": registry.PORT}
-        )
-        argv = processes.entered(
-            builder,
-            ["nginx", "-e", "stderr", "-c", "/srv/mirror/nginx.conf", "-g", "daemon off;"],
-            {self.files: "/srv/mirror", self.logs: "/srv/logs"},
-        )
+        self._configure()
+        folders = {self.files: "/srv/mirror", self.logs: "/srv/logs"}
+        if self.rehearsal.chosen:
+            folders[self.rehearsal.dir] = "/srv/rehearsal"
+        argv = ["nginx", "-e", "stderr", "-c", "/srv/mirror/nginx.conf", "-g", "daemon off;"]
+        argv = processes.entered(builder, argv, folders)
         log = self.logs / "mirror.log"
         processes.start(self.pid, argv, log, env=processes.MINIMAL)
         processes.wait("the sandbox's mirror", self.answers, log)
+
+    def _configure(self) -> None:
+        fill = {"address": self.address, "port": PORT, "registry": registry.PORT}
+        text = NGINX % {**fill, "rehearsal": self.rehearsal.nginx(_toml(CATALOGUE))}
+        machine.write(self.files / "nginx.conf", text)
 
     def stop(self) -> bool:
         return processes.stop(self.pid, processes.KILL)

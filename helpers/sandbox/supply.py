@@ -11,7 +11,7 @@ from pathlib import Path
 from helpers.core import catalogue
 from helpers.core.errors import RunbookError
 
-from . import builds, mirror, rootfs
+from . import builds, caches, mirror, rootfs
 from .builds import Report
 
 
@@ -194,3 +194,12 @@ class Supply:
         if asked not in self._makers:  # asked several times a second while chapters wait
             self._makers[asked] = recipes_for(asked)
         return [self.items[name] for name in self._makers[asked] if name in self.items]
+
+
+def trim(coming: Supply) -> None:
+    """New builds may have made the caches too large. What goes wrong there is no fault of the host's."""
+    if not coming.stopped.is_set() and any(item.made for item in coming.items.values()):
+        try:
+            caches.trim(coming.tell)
+        except (RunbookError, OSError) as error:
+            coming.tell(f"caches: not trimmed: {error}")

@@ -2,6 +2,7 @@
 
 import pytest
 
+from helpers.command import record
 from helpers.command.plan import Plan
 from helpers.core import catalogue
 
@@ -36,3 +37,20 @@ def test_what_an_artifact_needs_counts(keys):
         keys("pause", 'version = "3.1"', 'version = "3.2"'),
     )
     assert before["kubernetes"] != after["kubernetes"] and before["postgres"] == after["postgres"]
+
+
+def test_remove_takes_the_parameters_of_the_last_install_and_what_is_said_goes_before(runs):
+    run = record.new("local", "install")
+    there = {"data_dir": "/data/minio", "port": 9010, "target": "other", "gone": 1}
+    for chapter, state in (("minio", "failed"), ("postgres", "removed")):
+        run.chapters[chapter] = record.ChapterRun(
+            id=chapter, number="05", title="x", state=state, parameters={"port": 1}, installed=there
+        )
+    run.save()
+    run.publish()
+    installed = record.installed("local")
+    plan = Plan("local", "remove", given={"minio": {"port": 9020}}, installed=installed)
+    minio = plan.parameters["minio"]
+    assert (minio["data_dir"], minio["port"], minio["target"]) == ("/data/minio", 9020, "local") and "gone" not in minio
+    assert plan.parameters["postgres"]["port"] == 5432, "it is removed: nothing is left of it"
+    assert record.installed("sandbox") == {}

@@ -102,4 +102,6 @@ def test_a_sandboxes_endpoint_is_what_its_last_up_wrote(own_home):
     file.parent.mkdir(parents=True)
     known = {"user": "u", "address": "a", "port": 22, "key": "/k", "known_hosts": "/h", "mirror_url": "http://m"}
     file.write_text(json.dumps(known))
-    assert target.endpoint()._asdict() == known
+    assert target.endpoint()._asdict() == {**known, "authority": ""}, "no rehearsal of upstream"
+    file.write_text(json.dumps({**known, "authority": "/ca"}))
+    assert target.endpoint().authority == "/ca"

@@ -9,6 +9,7 @@ import threading
 import zipfile
 
 import pytest
+from serving import serving
 
 from helpers.core import catalogue, tools
 from helpers.core.catalogue import Artifact
@@ -144,6 +145,7 @@ def test_what_cannot_be_fetched_is_said_to_people(web, monkeypatch):
     with pytest.raises(BadInput) as e:
         tool(address).fetch()
     assert "(404)" in e.value.saw and "[thing]" in e.value.do
+    monkeypatch.setattr(tools, "_PAUSES", (0.0, 0.0))
     with pytest.raises(RunbookError) as e:
         tool("http://127.0.0.1:9").fetch()
     assert "ConnectError" in e.value.saw and "proxy" in e.value.do
@@ -151,6 +153,33 @@ def test_what_cannot_be_fetched_is_said_to_people(web, monkeypatch):
     with pytest.raises(BadInput) as e:
         tool(address, archs=["amd64"]).fetch()
     assert "linux riscv64" in e.value.what and "amd64" in e.value.do
+
+
+@pytest.mark.parametrize("trouble", [(429, "slowly", {"Retry-After": "0"}), (503, "later"), None, "cut"])
+def test_what_may_pass_is_asked_for_again(own_home, monkeypatch, trouble):
+    monkeypatch.setattr(tools, "_PAUSES", (0.0, 0.0))
+    answers = [trouble, trouble, (200, PROGRAM)]
+
+    def answer(request):
+        said = answers.pop(0)
+        if said == "cut":  # half of what was announced
+            request.connection.sendall(b"HTTP/1.0 200 OK\r\nContent-Length: 100000\r\n\r\nhalf")
+            return None
+        return said
+
+    with serving(answer) as web:
+        t = tool(web.url)
+        t.fetch()
+        assert t.missing() is None and len(web.asked) == 3
+
+
+def test_what_does_not_pass_ends_with_the_last_word_and_what_is_final_is_asked_once(own_home, monkeypatch):
+    monkeypatch.setattr(tools, "_PAUSES", (0.0, 0.0))
+    for status, times in ((429, 3), (403, 1)):
+        with serving(lambda _, status=status: (status, "no")) as web:
+            with pytest.raises(RunbookError) as e:
+                tool(web.url).fetch()
+            assert e.value.saw == f"status {status}" and len(web.asked) == times
 
 
 def test_a_mirror_serves_it_under_its_upstream_name_with_its_checksum():

@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from helpers.core import waiting
 from helpers.core.errors import RunbookError
 from helpers.core.waiting import TimedOut, wait
 
@@ -54,3 +55,24 @@ def test_ctrl_c_passes():
 
     with pytest.raises(KeyboardInterrupt):
         wait("it", interrupted)
+
+
+def test_the_clock_stands_while_it_is_told_to_and_says_so():
+    told, pulls, asked = [], ["pod a/b pulls image c"] * 4, []
+
+    def ready():
+        asked.append(1)
+        return len(asked) > 6
+
+    wait("it", ready, timeout=0.25, every=0.06, tell=told.append, stands=lambda: pulls.pop(0) if pulls else None)
+    assert "waiting for it, 0 s left (the clock stands for up to 1800 s: pod a/b pulls image c)" in told
+    assert told[-1].endswith("s left"), "it runs again"
+
+
+def test_the_clock_does_not_stand_for_ever(monkeypatch):
+    monkeypatch.setattr(waiting, "STANDS", 1.2)
+    start = time.monotonic()
+    with pytest.raises(TimedOut) as e:
+        wait("it", lambda: False, timeout=0.2, every=0.05, stands=lambda: "a pull that hangs")
+    assert 1.3 < time.monotonic() - start < 4
+    assert e.value.what == "wait for it (up to 0.2 s, and 1 s in which the clock stood)"

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from helpers.components.addons import dns, host_access
 from helpers.components.addons.istio import Istio
 from helpers.components.addons.knative import Knative
+from helpers.components.addons.leftovers import with_leftovers
+from helpers.components.kubernetes import networks
 from helpers.components.kubernetes.kube import Kube, all_of, available
 from helpers.components.kubernetes.probes import when_it_answers
 from helpers.components.kubernetes.proofs import Proofs
@@ -15,8 +18,6 @@ from helpers.core import address_pools as addresses
 from helpers.core.shell import script
 
 _SCRIPTS = Path(__file__).with_name("scripts")
-#: the cluster's own networks: of Services, of pods
-_NETWORKS = ("10.152.183.0/24", "10.1.0.0/16")
 
 #: a probe: the metrics API answers. While it does not, no namespace can be deleted.
 METRICS = script(_SCRIPTS / "metrics_answer.sh")
@@ -31,27 +32,17 @@ class Addons:
         self.istio, self.knative = Istio(self.kube), Knative(self.proofs)
         self.registry = Registry(self.proofs)
 
-    def why_pool_collides(self, pool):
-        """For a precondition: None when nobody has an address of this pool: not the host, not the cluster."""
-        return addresses.collision(pool, self.ch.run("hostname -I", sudo=False).split(), _NETWORKS)
+    def why_pool_collides(self, pool, address):
+        """For a precondition: None when nobody has an address of this pool: not the host, not the cluster.
+
+        address: the one at which pods reach the host.
+        """
+        mine = [*self.ch.run("hostname -I", sudo=False).split(), address]
+        return addresses.collision(pool, mine, reversed(tuple(networks.TAKEN)))
 
     def dns(self, servers):
         """Action: CoreDNS, forwarding to these servers (the host's own when empty). Others later are applied, too."""
-        asked = " ".join(servers) or "/etc/resolv.conf"
-        pods = available("kube-system", "deployment", "coredns")
-        probe = all_of(pods, script(_SCRIPTS / "dns_forwards.sh", asked))
-        left = "deployment,pod,service -l k8s-app=kube-dns -n kube-system"
-        enable = self.kube.addon("dns", ",".join(servers) or "/etc/resolv.conf", probe, left)
-
-        def apply():
-            run = self.ch.host.run
-            run(script(_SCRIPTS / "dns_scale_up.sh"), what="scale CoreDNS up")
-            run(script(_SCRIPTS / "dns_set_servers.sh", asked), what="set CoreDNS' upstream servers")
-            enable.apply()
-
-        # `disable` restarts the kubelet, which then cannot end a pod whose ConfigMap is gone.
-        ended = "microk8s kubectl delete pod -n kube-system -l k8s-app=kube-dns --force --grace-period=0"
-        return enable.but(apply=apply, undo=f"{enable.undo}\n{ended} >/dev/null 2>&1 || true")
+        return dns.enabled(self.kube, servers)
 
     def storage(self):
         """Action: the hostPath provisioner, and its StorageClass as the default one."""
@@ -73,7 +64,7 @@ class Addons:
         names = ("metrics-server", "kubernetes-dashboard", "dashboard-metrics-scraper")
         pods = [available("kube-system", "deployment", name) for name in names]
         left = "deployment kubernetes-dashboard dashboard-metrics-scraper -n kube-system"
-        return self.kube.addon("dashboard", "", all_of(*pods, METRICS), left)
+        return with_leftovers(self.kube.addon("dashboard", "", all_of(*pods, METRICS), left), "dashboard")
 
     def has_gpu(self, wish):
         """Whether the GPU's add-on is for this host. wish: the parameter gpu."""
@@ -101,18 +92,15 @@ class Addons:
             self.kube.wait_for("MetalLB with its pool", probe, space="metallb-system")
 
         shown = [*enable.shown, "kubectl apply -f - (ConfigMap metallb-system/config)"]
-        return enable.but(shown=shown, probe=probe, apply=apply)
+        return with_leftovers(enable.but(shown=shown, probe=probe, apply=apply), "metallb")
+
+    def istio_enabled(self, delete_crds):
+        """Action: the add-on istio; see Istio.enabled. Remove takes what Istio's own labels do not tell, too."""
+        return with_leftovers(self.istio.enabled(delete_crds), "istio", "yes" if delete_crds else "no")
 
     def host_access(self, address):
-        """Action: an address of the host on its loopback, for pods."""
-        probe = script(_SCRIPTS / "host_access.sh", address)
-        enable = self.kube.addon("host-access", "ip=" + address, probe, None)
-
-        def apply():
-            self.ch.host.run("microk8s disable host-access </dev/null || true", what="take an older address away")
-            enable.apply()
-
-        return enable.but(apply=apply)
+        """Actions: an address on the host's loopback, for pods, before each start of the proxy; the add-on for it."""
+        return host_access.at_each_start(self.ch, address), host_access.enabled(self.kube, address)
 
 
 def _metallb_config(ranges):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import json
 from pathlib import Path
 
-from helpers.components.kubernetes.probes import when_it_answers, with_cluster
+from helpers.components.kubernetes import addon
+from helpers.components.kubernetes.objects import put_secret
+from helpers.components.kubernetes.probes import of_pods, owners_of, rollout, when_it_answers, with_cluster
 from helpers.core.actions import Action
-from helpers.core.errors import NotYet, Unmet
+from helpers.core.errors import NotYet, RunbookError, Unmet
 from helpers.core.http import through
 from helpers.core.shell import script
 
@@ -35,12 +36,21 @@ _SCRIPTS = Path(__file__).with_name("scripts")
 _NAMES = f"microk8s kubectl get deployments -n {NAMESPACE} -o jsonpath='{{.items[*].metadata.name}}'"
 
 #: a probe: each of Istio's Deployments has its pods ready. Names those that have not, the gateway first.
-READY = script(_SCRIPTS / "istio_ready.sh", *sorted(DEPLOYMENTS, key=lambda name: name != GATEWAY))
+READY = of_pods(
+    rollout(_SCRIPTS / "istio_ready.sh", *sorted(DEPLOYMENTS, key=lambda name: name != GATEWAY)),
+    [(NAMESPACE, "deployment", name) for name in DEPLOYMENTS],
+)
 
 #: a probe: no Deployment in istio-system that is not Istio's
 NO_STRANGERS = with_cluster(script(_SCRIPTS / "istio_no_strangers.sh", *DEPLOYMENTS))
 
 _NOT_ADMIN = script(_SCRIPTS / "kiali_not_admin.sh")
+
+#: without the pods behind them they refuse Istio's rules, and each pod of a namespace with a label of Istio's
+_NO_WEBHOOKS = (
+    "microk8s kubectl delete mutatingwebhookconfiguration,validatingwebhookconfiguration "
+    "--ignore-not-found istio-sidecar-injector istio-galley"
+)
 
 
 class Istio:
@@ -61,18 +71,34 @@ class Istio:
 
     def _enable(self):
         run = self.ch.host.run
-        there = set(run(_NAMES, what="list Istio's Deployments", check=False).out.split())
-        if there & set(DEPLOYMENTS) and not set(DEPLOYMENTS) <= there:
+        there = set(DEPLOYMENTS).intersection(run(_NAMES, what="list Istio's Deployments", check=False).out.split())
+        if not there:
+            run(_NO_WEBHOOKS, what="take away what an earlier Istio left")
+        elif len(there) < len(DEPLOYMENTS):
             # An install that was cut off: `enable` would say that it is enabled, and do nothing.
-            run("microk8s disable istio </dev/null", what="take a half Istio away", timeout=300)
-        run("microk8s enable istio", what="enable istio", stdin="", timeout=300)
+            self._take_away("take a half Istio away")
+        try:
+            addon.enable(self.kube, "istio", owners=owners_of(READY))
+        except Unmet:
+            # Its Deployments may come up all the same, and the next run would take it for whole.
+            with contextlib.suppress(RunbookError):
+                self._take_away("take away what `enable istio` left")
+            raise
         run(script(_SCRIPTS / "scale_up.sh", NAMESPACE, *DEPLOYMENTS), what="start what was scaled down")
         self.kube.wait_for("Istio", READY, timeout=600, space=NAMESPACE)
+
+    def _take_away(self, what):
+        # Not by `disable istio`: its webhooks would stay, and refuse the next Istio's rules and Knative's pods.
+        alone, seen = self.ch.host.ask(NO_STRANGERS)
+        if not alone:
+            do = f"The namespace {NAMESPACE} goes with it: move or delete what is not Istio's, then run again."
+            raise RunbookError(what, self.ch.host.name, seen, do)
+        self.ch.host.run(script(_SCRIPTS / "istio_remove.sh", "no"), what=what, timeout=300)
 
     def kiali_password(self):
         """Action: Kiali's login is a secret of this target instead of the demo's admin/admin."""
         self.ch.forgets("kiali")
-        shown = "kubectl apply -f - (Secret istio-system/kiali), kubectl rollout restart deployment kiali"
+        shown = "kubectl create, or replace, -f - (Secret istio-system/kiali), kubectl rollout restart deployment kiali"
         return Action(shown, _NOT_ADMIN, self._set_kiali_password)
 
     def _set_kiali_password(self):
@@ -83,7 +109,7 @@ class Istio:
             "metadata": {"name": "kiali", "namespace": NAMESPACE, "labels": {"app": "kiali"}},
             "data": {"username": "YWRtaW4=", "passphrase": word},
         }
-        self.kube.kubectl("apply -f -", stdin=json.dumps(secret))
+        put_secret(self.kube, secret)
         self.kube.kubectl("rollout restart deployment kiali -n " + NAMESPACE)
         self.kube.wait_for("Kiali", READY, space=NAMESPACE)
 

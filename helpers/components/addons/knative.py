@@ -20,9 +20,14 @@ from helpers.core.shell import filled, script
 _MANIFESTS = "/snap/microk8s/current/actions/knative"
 _SPACE, _DEPLOYMENTS = "knative-serving", ("webhook", "controller", "autoscaler", "activator")
 _PODS = [available(_SPACE, "deployment", name) for name in _DEPLOYMENTS]
+#: what `enable` says when not all was applied, at the end of ten tries; its exit code is 0
+_FAILED = "Knative failed to install"
 _NAME = "starts-on-request"
 _SCRIPTS = Path(__file__).with_name("scripts")
 _SERVICE = Path(__file__).with_name("manifests") / "knative_service.yaml"
+
+#: a probe: nobody has an object of Eventing's kinds
+EVENTING_UNUSED = with_cluster(script(_SCRIPTS / "eventing_unused.sh"))
 
 
 def _service(name, image, *command):
@@ -57,14 +62,24 @@ class Knative:
                 "Move or delete what is not Istio's, then run again.",
             )
         run = self.ch.host.run
-        run("microk8s enable knative", stdin="", timeout=300, what="enable knative")
+        said = run("microk8s enable knative", stdin="", timeout=300, what="enable knative").out
         there = run(f"microk8s kubectl get deployment -n {_SPACE} -o name", check=False, quiet=True).out
         there = [line.rpartition("/")[2] for line in there.split()]
         run(script(_SCRIPTS / "scale_up.sh", _SPACE, *there), what="start what was scaled down")
-        if not set(_DEPLOYMENTS) <= set(there):
+        if not set(_DEPLOYMENTS) <= set(there) or _FAILED in said:
             finish = script(_SCRIPTS / "knative_finish.sh", _MANIFESTS)
-            run(finish, timeout=180, what="finish an install that was cut off")
+            run(finish, timeout=300, what="finish an install that was cut off")
         self.kube.wait_for("Knative", all_of(*_PODS), timeout=300, space=_SPACE)
+
+    def eventing(self, wanted):
+        """Action: Knative's Eventing has its pods, or none but its webhook. It goes with Knative's namespaces.
+
+        `enable knative` starts all of it, which asks for 1.2 CPUs (imc-dispatcher for a whole one), and nothing of the
+        platform uses it.
+        """
+        answer = "yes" if wanted else "no"
+        probe, scale = (script(_SCRIPTS / name, answer) for name in ("eventing_runs.sh", "eventing_scale.sh"))
+        return Action(f"kubectl scale deployment -n knative-eventing --replicas={int(wanted)}", probe, scale)
 
     def through_istio(self):
         """Action: requests come through Istio. It goes with Knative's namespace.

@@ -8,6 +8,7 @@ from pathlib import Path
 import urllib3
 from minio.error import S3Error
 
+from helpers.components.determined.task_pod import variables, with_secret
 from helpers.core.actions import Action
 
 #: the Secret with the keys, which the chart and a task's pod read
@@ -15,6 +16,8 @@ KEYS = "determined-keys"
 #: what the task writes, below the bucket
 CHECKPOINT, CHECKPOINT_BYTES = "runbook-proof/checkpoint.bin", bytes(range(256)) * 256
 _WRITER = Path(__file__).with_name("write_checkpoint.py")
+#: the folder in which the task's container has these keys, a file each
+_MOUNTED, _READ = "/run/runbook-keys", ("accessKey", "secretKey")
 
 
 def written(det, s3, bucket, user):
@@ -37,14 +40,14 @@ def written(det, s3, bucket, user):
 
 
 def _environment(settings):
-    """The environment of the task's container: where to write, and the keys to it."""
+    """The environment of the task's configuration: where to write, and a volume with the keys to it.
+
+    What stands in a task's configuration is shown to every user; and Determined lets a pod_spec add volumes to its
+    container, but no variables (master/pkg/model/environment_config.go).
+    """
     store = settings["checkpoint_storage"]
-    plain = {"ENDPOINT": store["endpoint_url"], "BUCKET": store["bucket"], "KEY": CHECKPOINT}
-    # By reference: what stands in a task's configuration is shown to every user.
-    keys = {"ACCESS_KEY": "accessKey", "SECRET_KEY": "secretKey"}
-    return [{"name": name, "value": value} for name, value in plain.items()] + [
-        {"name": name, "valueFrom": {"secretKeyRef": {"name": KEYS, "key": key}}} for name, key in keys.items()
-    ]
+    plain = {"ENDPOINT": store["endpoint_url"], "BUCKET": store["bucket"], "KEY": CHECKPOINT, "KEYS": _MOUNTED}
+    return {"environment_variables": variables(plain), "pod_spec": {"spec": with_secret(KEYS, _MOUNTED, _READ)}}
 
 
 def why_not_written(s3, bucket):

@@ -7,9 +7,12 @@ from pathlib import Path
 
 from helpers.components.determined import checkpoint
 from helpers.components.determined.checkpoint import KEYS
+from helpers.components.determined.task_pod import PIP, pip_files
+from helpers.components.kubernetes.objects import SERVICE_TYPES
 from helpers.components.kubernetes.probes import all_of, available, with_cluster
 from helpers.core import shell
 from helpers.core.actions import Action
+from helpers.core.errors import RunbookError
 
 
 class Install:
@@ -35,6 +38,10 @@ class Install:
     def keys(self, wanted):
         """Action: the Secret that the chart reads, which goes with its namespace. wanted: {"accessKey": text, ...}."""
         return self.kube.secret(KEYS, self.space, wanted).but(undo=None)
+
+    def pip(self):
+        """Action: the Secret with the host's settings for pip, for notebooks' pods. It goes with its namespace."""
+        return self.kube.secret(PIP, self.space, pip_files(self.ch.host)).but(undo=None)
 
     def revision(self):
         """A word that changes when the Secret does: it restarts the master, which reads its keys at its start only."""
@@ -64,7 +71,6 @@ class Install:
 
     def password(self, name):
         """Action: this user's password is ours, the secret determined-<name>; an empty one gets nobody in."""
-        secret = self.det.secret(name)
 
         def why_not_ours():
             if self.det.login(name, ""):
@@ -72,17 +78,19 @@ class Install:
             self.det.token(name)
             return None
 
-        def apply():
-            self.det.ask("POST", f"/api/v1/users/{name}/password", secret.reveal(), self.det.first_token())
+        shown = f"POST /api/v1/users/{name}/password   (the secret determined-{name})"
+        return Action(shown, why_not_ours, lambda: self._set_password(name))
 
-        return Action(f"POST /api/v1/users/{name}/password   (the secret determined-{name})", why_not_ours, apply)
+    def _set_password(self, name):
+        word = self.det.secret(name).reveal()
+        self.det.ask("POST", f"/api/v1/users/{name}/password", word, self.det.first_token())
 
     def user(self, name):
         """Action: an active user, without a right to administer.
 
-        Its password is another action: 0.15.3 loses one that is given here.
+        0.15.3 loses a password that is given when a user is made. So it is made inactive, and may log in when its
+        password is ours.
         """
-        new = {"user": {"username": name, "admin": False, "active": True}}
 
         def found():
             return self.det.ask("GET", "/api/v1/users/" + name, token=self.det.token())
@@ -94,12 +102,32 @@ class Install:
             return None if there["user"]["active"] else f"user {name} is not active"
 
         def apply():
-            if found():
-                self.det.ask("PATCH", "/users/" + name, {"active": True}, self.det.token())
-            else:
+            new = {"user": {"username": name, "admin": False, "active": False}}
+            if not found():
                 self.det.ask("POST", "/api/v1/users", new, self.det.token())
+            self._set_password(name)
+            self.det.ask("PATCH", "/users/" + name, {"active": True}, self.det.token())
 
-        return Action(f"POST /api/v1/users   (user {name})", why_not_active, apply)
+        shown = f"POST /api/v1/users   (user {name}, inactive), its password, PATCH /users/{name}   (active)"
+        return Action(shown, why_not_active, apply)
+
+    # -- who reaches it ----------------------------------------------------------------------------
+
+    def service(self, expose, node_port, *users):
+        """The chart's masterService as `expose` says, but for the cluster only until these users' passwords are ours.
+
+        Without one, whoever reaches the port is admin.
+        """
+        shut = {"type": SERVICE_TYPES["cluster"], "nodePort": 0}
+        if expose == "cluster" or not self._all_ours(users):
+            return shut
+        return {"type": SERVICE_TYPES[expose], "nodePort": node_port if expose == "node" else 0}
+
+    def _all_ours(self, users):
+        try:
+            return all(self.password(name).probe() is None for name in users)
+        except RunbookError:  # no master that answers, or a password of somebody's
+            return False
 
     # -- a task ------------------------------------------------------------------------------------
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 
 import httpx
 
+from helpers.components.determined.task import Task
+from helpers.components.determined.task_pod import with_host_pip
 from helpers.components.kubernetes.kube import Kube
-from helpers.core.errors import CommandFailed, NotYet, RunbookError
+from helpers.core.errors import CommandFailed, RunbookError
 
-#: the container of a task, which a pod_spec of ours must name, and where the task's files lie in it
-CONTAINER, WORK = "determined-container", "/run/determined/workdir"
 NOTEBOOK = "runbook"
 #: what the master says when it is there and its database is not
 _DATABASE_LOST = re.compile("unexpected EOF|failed to connect|connection re|conn closed|bad connection")
@@ -147,73 +146,45 @@ class Determined:
 
     # -- tasks -------------------------------------------------------------------------------------
 
-    def command(self, words, user, env=(), files=()):
-        """Run a command of zero slots to its end; returns its output.
+    def command(self, words, user, environment=None, files=()):
+        """Run a command of zero slots to its end; returns its output, which is lost when it ends within a second.
 
-        env: of its container, as a pod's. files: see task_files.packed. RunbookError with its last lines when it fails.
+        environment: as in Determined's configurations; see task_pod. files: see task_files.packed.
+        RunbookError with its last lines when it fails.
         """
         config = {"description": "runbook proof", "entrypoint": list(words), "resources": {"slots": 0}}
-        if env:
-            config["environment"] = {"pod_spec": {"spec": {"containers": [{"name": CONTAINER, "env": list(env)}]}}}
-        task = self._start("command", config, files, user)["id"]
+        if environment:
+            config["environment"] = environment
+        task = self.task("commands", self._start("command", config, files, user)["id"], user)
         try:
-            ended = self._follow("commands", task, user, lambda found: found["state"] == "TERMINATED")
-            lines = self._lines(task, user)
+            ended = task.follow(lambda found: found["state"] == "TERMINATED")
+            if "success" not in str(ended.get("exit_status")):
+                raise self._error("run a command", task.end(ended), "det-task")
+            return "\n".join(task.lines())
         finally:
-            self.kill("commands", task, user)
-        status = str(ended.get("exit_status"))
-        if "success" not in status:
-            raise self._error("run a command", "\n".join(["it failed: " + status, *lines[-8:]]), "det-task")
-        return "\n".join(lines)
+            task.kill()
 
     def _start(self, kind, config, files, user):
         request = {"config": config, "files": list(files)}
         return self.ask("POST", f"/api/v1/{kind}s", request, self.token(user))[kind]
 
-    def _follow(self, kind, task, user, until):
-        """Wait for a task; its pod may have to pull an image of gigabytes."""
-
-        def ready():
-            found = self.ask("GET", f"/{kind}/{task}", token=self.token(user))
-            if found is None:
-                raise RunbookError("follow the task", saw="the master has forgotten it: was it restarted?")
-            if until(found):
-                return found
-            raise NotYet("; ".join([found["state"].lower()] + [t for t, _ in self.kube.troubles()][:2]))
-
-        do = (
-            f"On the host: microk8s kubectl get pods -n {self.space}; "
-            f"microk8s kubectl describe pods -n {self.space} -l determined"
-        )
-        return self.ch.wait("a task to run", ready, failed=lambda: self.kube.hopeless(self.space), timeout=900, do=do)
-
-    def _lines(self, task, user):
-        """A command's output: what its log has behind the bars."""
-        events = self.ask("GET", f"/commands/{task}/events", token=self.token(user)) or []
-        lines = [event["log_event"].rstrip("\n") for event in events if event.get("log_event")]
-        return [line.partition(" || ")[2] or line for line in lines]
-
-    def kill(self, kind, task, user):
-        """End a task, and be silent when that cannot be: for use after an error, which says more."""
-        with contextlib.suppress(RunbookError):
-            self.ask("POST", f"/api/v1/{kind}/{task}/kill", {}, self.token(user))
+    def task(self, kind, id, user):
+        """A task that was started: task.Task. kind: "commands" or "notebooks"."""
+        return Task(self, kind, id, user)
 
     def start_notebook(self, user, description=NOTEBOOK, files=()):
         """Start JupyterLab with these files (see task_files.packed); returns the task once its page answers.
 
         It is killed when its page does not.
         """
-        made = self._start("notebook", {"description": description, "resources": {"slots": 0}}, files, user)
-
-        def answers(found):
-            if found["state"] == "TERMINATED":
-                raise RunbookError("start a notebook", saw="it ended: {}".format(found.get("exit_status")))
-            return found["state"] == "RUNNING" and self._page(made)
-
+        config = {"description": description, "resources": {"slots": 0}}
+        config["environment"] = {"pod_spec": {"spec": with_host_pip()}}
+        made = self._start("notebook", config, files, user)
+        task = self.task("notebooks", made["id"], user)
         try:
-            self._follow("notebooks", made["id"], user, answers)
+            task.follow(lambda found: found["state"] == "RUNNING" and self._page(made))
         except BaseException:
-            self.kill("notebooks", made["id"], user)
+            task.kill()
             raise
         return made
 

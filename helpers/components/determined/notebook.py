@@ -31,7 +31,8 @@ def run(ch, say, tunnel=False, stop=False, context=""):
         say("stopped" if running else "none is running")
         return
     if not running:
-        say("starting; the first time its image is pulled, which is several GB")
+        say("starting; its pod first installs the packages that its image lacks")
+        say("the first time the image itself is pulled, which is several GB")
     task = running[0] if running else det.start_notebook(user, files=files)
     say("notebook   http://{}:{}{}".format(det.address, det.port, task["serviceAddress"]))
     if not tunnel:
@@ -46,5 +47,5 @@ def run(ch, say, tunnel=False, stop=False, context=""):
 
 def _files(context):
     """The runbook's own files, and those of a folder."""
-    found = dict(task_files.runbooks() + (task_files.files(Path(context).expanduser()) if context else []))
-    return task_files.packed(sorted(found.items()))
+    folder = task_files.files(Path(context).expanduser()) if context else []
+    return task_files.packed(task_files.with_runbooks(folder))

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import socket
 
 from helpers.components.determined import checkpoint, task_files
-from helpers.components.determined.master import CONTAINER, WORK, Refused
+from helpers.components.determined.master import Refused
+from helpers.components.determined.task_pod import CONTAINER, WORK
 from helpers.components.kubernetes.objects import SERVICE_TYPES
 from helpers.core import catalogue
 from helpers.core.errors import RunbookError, Unmet
+
+#: the master opens a command's log when it has seen it run: what a command says that ends within a second is lost
+_STAY = "sleep 3"
+#: what a chapter in a notebook stands on: the helpers, and the clients of three servers
+_LOAD = "import minio, psycopg, python_pachyderm; from helpers import Chapter; print(Chapter.__name__)"
+_HOOK_SAYS = re.compile("runbook: |ERROR: ")
 
 
 class Proofs:
@@ -91,15 +99,15 @@ class Proofs:
 
     def runs_command(self, user):
         """A command of zero slots is accepted, followed to its end, and its output seen."""
-        said = self.det.command(["sh", "-c", "echo $((6 * 7)) is the answer"], user)
+        said = self.det.command(["sh", "-c", "echo $((6 * 7)) is the answer; " + _STAY], user)
         if "42 is the answer" not in said:
-            raise Unmet("its output", repr(said[:80]))
+            raise Unmet("its output", repr(said[-80:]), "det-output")
         return "accepted, ended, and said: 42 is the answer"
 
     def tells_failure(self, user):
         """A command that fails is told to have failed, with what it said."""
         try:
-            self.det.command(["sh", "-c", "echo no such data; exit 3"], user)
+            self.det.command(["sh", "-c", f"echo no such data; {_STAY}; exit 3"], user)
         except RunbookError as e:
             if "no such data" in (e.saw or ""):
                 return "it failed, and said: no such data"
@@ -107,24 +115,28 @@ class Proofs:
         raise Unmet("a command that fails", "it ended well")
 
     def runs_notebook(self, user):
-        """A notebook with the runbook in it: JupyterLab answers through the master's proxy, and the helpers load."""
-        task = self.det.start_notebook(user, "runbook proof", task_files.packed(task_files.runbooks()))
+        """A notebook with the runbook in it: JupyterLab answers through the master's proxy, and the helpers load.
+
+        Before JupyterLab starts, startup-hook.sh installs what the helpers need; that is waited for.
+        """
+        made = self.det.start_notebook(user, "runbook proof", task_files.packed(task_files.runbooks()))
+        task = self.det.task("notebooks", made["id"], user)
         try:
-            there = self.det.http.get("/proxy/{}/api/contents/helpers/__init__.py".format(task["id"])).status_code
+            there = self.det.http.get("/proxy/{}/api/contents/helpers/__init__.py".format(made["id"])).status_code
             if there != 200:
                 raise Unmet("helpers/ among its files", f"status {there}")
-            self._helpers_load(task["id"])
+            self._helpers_load(task)
         finally:
-            self.det.kill("notebooks", task["id"], user)
-        return "JupyterLab answers, the helpers load"
+            task.kill()
+        return "JupyterLab answers, the packages that its image lacked are there, the helpers load"
 
     def _helpers_load(self, task):
-        space = self.det.space
-        pod = self.kube.kubectl(f"get pods -n {space} -l determined={task} -o jsonpath='{{.items[0].metadata.name}}'")
-        load = f'cd {WORK}; python3 -c "from helpers import Chapter; print(Chapter.__name__)"'
-        said = self.kube.kubectl(f"exec -n {space} {pod} -c {CONTAINER} -- sh -c {shlex.quote(load)}")
+        at = f"-n {self.det.space}"
+        load = f"cd {WORK}; python3 -c {shlex.quote(_LOAD)} 2>&1 | tail -n 1"
+        said = self.kube.kubectl(f"exec {at} {task.pod()} -c {CONTAINER} -- sh -c {shlex.quote(load)}")
         if said != "Chapter":
-            raise Unmet("the runbook's helpers in the notebook", said[-80:])
+            words = [said, *(line for line in task.lines() if _HOOK_SAYS.match(line))]
+            raise Unmet("the runbook's helpers in the notebook", "\n".join(words), "det-notebook")
 
 
 def _gpus(agent):

@@ -14,8 +14,13 @@ from helpers.core.paths import REPO
 
 #: Determined's own limit: 95 MiB after base64 (harness/determined/common/constants.py)
 LIMIT = 128 * 1024 * 1024 // 8 * 6 - 1024 * 1024
-#: on Kubernetes the files travel in a ConfigMap, packed
-PACKED = 1024 * 1024
+#: on Kubernetes the files travel packed, in a ConfigMap, which takes 1 MiB (master/internal/kubernetes/spec.go)
+CONFIGMAP = 1024 * 1024
+#: of it, what 0.15.3's master adds: its harness as a wheel of 358,616 bytes, scripts, an archive each
+MASTERS_OWN = 364 * 1024
+PACKED = CONFIGMAP - MASTERS_OWN
+#: Determined sources a file of this name before JupyterLab starts (master/static/srv/notebook-entrypoint.sh)
+HOOK = "startup-hook.sh"
 #: names of files and folders that are never sent
 _RUBBISH = ("__pycache__", "*.pyc", ".git", ".venv", ".ipynb_checkpoints", ".DS_Store")
 #: what a chapter stands on, without what only ./runbook and the sandbox read: {folder: what of it stays here}
@@ -37,13 +42,20 @@ def files(folder):
 
 
 def runbooks():
-    """The runbook as a notebook needs it: helpers, chapters, and what they read in setup/."""
-    return [
+    """The runbook as a notebook needs it: helpers, chapters, what they read in setup/, and the hook for packages."""
+    sent = [
         (f"{top}/{path}", file)
         for top, stays in _RUNBOOK.items()
         for path, file in _all(REPO / top)
         if not path.startswith(stays)
     ]
+    return [*sent, (HOOK, Path(__file__).with_name(HOOK))]
+
+
+def with_runbooks(folders):
+    """The files of a folder beside the runbook's own. A hook of the folder's runs after ours, as my-startup-hook.sh."""
+    theirs = [("my-" + path if path == HOOK else path, file) for path, file in folders]
+    return sorted(dict(runbooks() + theirs).items())
 
 
 def _all(folder):
@@ -71,7 +83,7 @@ def packed(found):
         raise _too_much(found, f"{_mib(size)} MiB in base64; Determined takes {LIMIT / 2**20:.0f} MiB")
     size = _packed_size(found)
     if size > PACKED:
-        why = f"{_mib(size)} MiB when packed; on Kubernetes they travel in a ConfigMap, which takes 1 MiB"
+        why = f"{_mib(size)} MiB when packed; on Kubernetes a ConfigMap has room for {_mib(PACKED)} MiB of them"
         raise _too_much(found, why)
     return sent
 
@@ -82,14 +94,14 @@ def _entry(path, kind, content, mode):
 
 def _packed_size(found):
     out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w:gz") as tar:
+    with tarfile.open(fileobj=out, mode="w:gz", compresslevel=6) as tar:  # the master's
         for path, file in found:
             tar.add(str(file), path)
     return len(out.getvalue())
 
 
 def _mib(size):
-    return f"{size / 2**20:.1f}"
+    return f"{size / 2**20:.2f}"
 
 
 def _too_much(found, saw):

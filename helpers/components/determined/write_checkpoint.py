@@ -1,15 +1,17 @@
 """Runs in a task's pod: writes an object as Determined writes its checkpoints, and reads it back."""
 
 import os
+from pathlib import Path
 
 import boto3  # what Determined itself writes checkpoints with
 
+keys = Path(os.environ["KEYS"])  # a Secret's, a file each
 s3 = boto3.client(
     "s3",
     endpoint_url=os.environ["ENDPOINT"],
     region_name="us-east-1",
-    aws_access_key_id=os.environ["ACCESS_KEY"],
-    aws_secret_access_key=os.environ["SECRET_KEY"],
+    aws_access_key_id=(keys / "accessKey").read_text(),
+    aws_secret_access_key=(keys / "secretKey").read_text(),
 )
 place = {"Bucket": os.environ["BUCKET"], "Key": os.environ["KEY"]}
 data = bytes(range(256)) * 256

@@ -17,11 +17,14 @@ _HALF_DONE = ("pending-install", "pending-upgrade", "pending-rollback", "uninsta
 
 
 class Chart:
-    """A chart by name and version; where: helm's arguments for it; shown: the same for a reader."""
+    """A chart by name and version; where: helm's arguments for it; shown: the same for a reader.
 
-    def __init__(self, name, version, where, shown=None, mirrored=False):
+    environment: variables by which helm reaches it.
+    """
+
+    def __init__(self, name, version, where, shown=None, environment=None):
         self.name, self.version, self.where = name, version, list(where)
-        self.shown, self.mirrored = shown or name, mirrored
+        self.shown, self.environment = shown or name, environment or {}
 
     @classmethod
     def folder(cls, path):
@@ -39,7 +42,7 @@ class Chart:
             artifact.version,
             [name, "--repo", repo, "--version", artifact.version],
             f"{name} --version {artifact.version}",
-            artifact.origin != "upstream",
+            artifact.environment,
         )
 
 
@@ -49,15 +52,14 @@ class Helm:
     def __init__(self, ch, tool):
         self.ch, self.tool, self.kube, self._config = ch, tool, Kube(ch), None
 
-    def run(self, *arguments, mirrored=False, cluster=True, **how):
+    def run(self, *arguments, environment=None, cluster=True, **how):
         """Run helm; returns its standard output. Secrets have no place in it, neither as an argument nor as a value.
 
-        mirrored: what it fetches is on a mirror.  cluster: it talks to the cluster.  how: see tools.Tool.run.
+        environment: more variables.  cluster: it talks to the cluster.  how: see tools.Tool.run.
         """
         folder = home("helm")
         env = {f"HELM_{k}_HOME": str(folder / k.lower()) for k in ("CACHE", "CONFIG", "DATA")}
-        if mirrored:  # a mirror is in this network; a proxy for the Internet would not find it
-            env.update(NO_PROXY="*", no_proxy="*")
+        env.update(environment or {})
         if cluster:
             env["KUBECONFIG"] = self._kubeconfig()
         if self.ch.mode == "remove" and self.tool.missing():  # another machine than the one that installed
@@ -171,7 +173,7 @@ class _Release:
         self.helm.kube.kubectl(f"delete secret -n {self.namespace} -l '{half_done}'")
         release = ["upgrade", "--install", self.name, *self.chart.where, "-n", self.namespace, "-f", "-"]
         values = json.dumps(self._wanted())
-        self.helm.run(*release, stdin=values, timeout=self.timeout, mirrored=self.chart.mirrored)
+        self.helm.run(*release, stdin=values, timeout=self.timeout, environment=self.chart.environment)
         if self.ready:
             self.helm.kube.wait_for("the pods of release " + self.name, self.ready, self.timeout, self.namespace)
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from helpers.components.kubernetes.host_pip import CERTIFICATES, host_pip
 from helpers.core.errors import NotYet
-from helpers.core.shell import script
 
 #: the registry as a pod reaches it; the node's container runtime calls it registry.PLACE
 IN_CLUSTER = "registry.container-registry.svc.cluster.local:5000"
 #: runs in the pod, not here. Its text is part of an image's tag: another byte in it, and every host builds anew.
 BUILDER = Path(__file__).with_name("build_image.py")
-_HOST_PIP = Path(__file__).with_name("scripts") / "host_pip.sh"
-_CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 
 
 class Build:
@@ -28,11 +26,13 @@ class Build:
         """Build and push it. RunbookError with the pod's last lines when it fails. timeout: seconds."""
         self.kube.kubectl(f"delete {self._both} --ignore-not-found --grace-period=0 --timeout=60s", timeout=90)
         try:
-            self.kube.kubectl("apply -f -", stdin=json.dumps(self.manifest()))
+            self.kube.kubectl("create -f -", stdin=json.dumps(self.manifest()))
+            pods = self.kube.pods(self.namespace, self.pod)
             self.ch.wait(
                 f"the image {self.image.name} to be built",
                 self._succeeded,
-                failed=self._why_failed,
+                failed=lambda: self._why_failed() or pods.failed(),
+                stands=pods.stands,
                 timeout=timeout,
                 do=f"On the host: microk8s kubectl logs -n {self.namespace} {self.pod}",
             )
@@ -55,13 +55,13 @@ class Build:
     def _why_failed(self):
         if self._phase() == "Failed":
             return "its pod failed. Its last lines:\n" + self._logs(8)
-        return next((text for text, final in self.kube.troubles() if final and f"/{self.pod} " in text), None)
+        return None
 
     # -- the manifest --------------------------------------------------------------------------
 
     def manifest(self):
         """The pod, and the Secret with its files. Not to be shown: pip's settings may hold a password."""
-        settings, proxies, certificates = self._host_pip()
+        settings, proxies, certificates = host_pip(self.ch.host)
         meta = {"name": self.pod, "namespace": self.namespace, "labels": {"app": self.pod}}
         texts = {
             "requirements.txt": self.image.requirements,
@@ -73,22 +73,13 @@ class Build:
         pod = {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": self._spec(proxies, certificates)}
         return {"apiVersion": "v1", "kind": "List", "items": [secret, pod]}
 
-    def _host_pip(self):
-        """The host's settings for pip, its proxies, and whether it has a file of certificates.
-
-        A pod has its own, and needs the same.
-        """
-        said = self.ch.host.run(script(_HOST_PIP, _CERTIFICATES), raw=True).out
-        settings, proxies, certificates = (part.strip() for part in said.split("@@@"))
-        return settings, dict(line.split("=", 1) for line in proxies.splitlines()), certificates == "yes"
-
     def _spec(self, proxies, certificates):
         env = {"PIP_CONFIG_FILE": "/build/pip.conf", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
         env.update(proxies)
         volumes = [{"name": "build", "secret": {"secretName": self.pod}}]
         mounts = [{"name": "build", "mountPath": "/build", "readOnly": True}]
         if certificates:  # what the host trusts, also a certificate of a company's own
-            volumes.append({"name": "trust", "hostPath": {"path": _CERTIFICATES, "type": "File"}})
+            volumes.append({"name": "trust", "hostPath": {"path": CERTIFICATES, "type": "File"}})
             mounts.append({"name": "trust", "mountPath": "/run/ca.crt", "readOnly": True})
             env["PIP_CERT"] = "/run/ca.crt"
         build = ["python3", "/build/build_image", IN_CLUSTER, self.image.name, self.image.tag]

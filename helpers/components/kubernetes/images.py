@@ -70,7 +70,7 @@ class Images:
         what = "pip install -r requirements.txt, " + ", ".join(sorted(made.files))
         return Action(
             [
-                f"kubectl apply -f -   (a pod of {made.base} in {self.namespace}: {what})",
+                f"kubectl create -f -   (a pod of {made.base} in {self.namespace}: {what})",
                 f"PUT http://{PLACE}{_manifest_path(made.name, made.tag)}",
             ],
             lambda: self._why_missing(made),

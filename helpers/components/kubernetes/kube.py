@@ -5,19 +5,29 @@ from __future__ import annotations
 import json
 import re
 
-from helpers.components.kubernetes import objects, troubles
-from helpers.components.kubernetes.probes import NOT_INSTALLED, READY, all_of, available, gone, when_it_answers
+from helpers.components.kubernetes import addon, objects
+from helpers.components.kubernetes.probes import (
+    NOT_INSTALLED,
+    READY,
+    all_of,
+    available,
+    gone,
+    owners_of,
+    when_it_answers,
+)
+from helpers.components.kubernetes.waits import PodWait
 from helpers.core.actions import Action
-from helpers.core.errors import NotYet, RunbookError, Unmet
 
 __all__ = ["READY", "Kube", "all_of", "available"]
+
+_LOOK = "On the host: microk8s kubectl get pods -A; microk8s kubectl describe pod ..."
 
 
 class Kube:
     """The cluster on the chapter's target, by `microk8s kubectl` there."""
 
     def __init__(self, ch):
-        self.ch = ch
+        self.ch, self._looks = ch, {}
 
     def kubectl(self, arguments, stdin=None, timeout=60):
         """kubectl on the host; returns its standard output. Output is not shown in the cell."""
@@ -58,53 +68,36 @@ class Kube:
         left: what `kubectl get` lists with these arguments is away when the add-on is, its namespace the last word.
         None: nothing of the cluster.
         """
-        command = "microk8s enable " + name + (":" + argument if argument else "")
 
         def apply():
-            done = self.ch.host.run(command, timeout=300, stdin="", what="enable " + name)
-            if "Aborting" in done.out:  # its exit code is 0 all the same
-                raise Unmet("the add-on enabled", done.out.strip().splitlines()[-1])
+            addon.enable(self, name, argument, owners_of(probe))
             self.wait_for(name, probe, space=left.split()[-1] if left else None)
 
         undo = when_it_answers(f"microk8s disable {name} </dev/null")
-        return Action(command, probe, apply, undo, gone(left) if left else None)
+        return Action(addon.command(name, argument), probe, apply, undo, gone(left) if left else None)
 
     # -- waiting -------------------------------------------------------------------------------
 
-    def wait_for(self, what, probe, timeout=300, space=None):
-        """Wait until a probe holds; shows what pods wait for, and ends at once when there is no hope.
+    def wait_for(self, what, probe, timeout=300, space=None, do=_LOOK):
+        """Wait until a probe holds; shows what its pods wait for, and ends when there is no hope for one of them.
 
-        space: the namespace whose pods it waits for; None: all.
+        Its pods: those that the probe knows (see probes.OfPods), else those of the namespace `space`. The clock stands
+        while an image of theirs is pulled.
         """
+        pods = PodWait(self, owners_of(probe), space, probe)
+        self.ch.wait(what, pods.ready, pods.failed, timeout, do, stands=pods.stands)
 
-        def ready():
-            ok, seen = self.ch.host.ask(probe)
-            if not ok:
-                raise NotYet("; ".join([seen] + [text for text, _ in self.troubles(space)][:3]))
-            return True
+    def pods(self, space, name=None):
+        """For a wait for the pods of a namespace, or the one of this name, that has no probe.
 
-        self.ch.wait(
-            what,
-            ready,
-            failed=lambda: self.hopeless(space),
-            timeout=timeout,
-            do="On the host: microk8s kubectl get pods -A; microk8s kubectl describe pod ...",
-        )
+        `ch.wait(..., failed=pods.failed, stands=pods.stands)`; see PodWait.
+        """
+        return PodWait(self, frozenset([(space, "pod", name)] if name else []), space)
 
-    def hopeless(self, space=None):
-        """Why some pod will never run: no such image, crashing again and again, nowhere to run. None otherwise."""
+    def hopeless(self, space):
+        """Why some pod of a namespace will never run: no such image, crashing for minutes, no room. None otherwise."""
         return next((text for text, final in self.troubles(space) if final), None)
 
-    def troubles(self, space=None):
-        """[(what a pod waits for, whether that is for ever)] of the pods that are not ready: of a namespace, or all.
-
-        Empty when the API does not answer.
-        """
-        try:
-            pods = self.get("pods " + (f"-n {space}" if space else "-A"))["items"]
-        except (RunbookError, ValueError):
-            return []
-        return [trouble for pod in pods for trouble in troubles.of_pod(pod, self._last_lines)]
-
-    def _last_lines(self, namespace, pod, container):
-        return self.kubectl(f"logs -n {namespace} {pod} -c {container} --previous --tail=6")
+    def troubles(self, space):
+        """[(what a pod of a namespace waits for, whether that is for ever)]. Empty when the API does not answer."""
+        return self._looks.setdefault(space, self.pods(space)).look().told()

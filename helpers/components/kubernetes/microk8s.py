@@ -23,7 +23,8 @@ _UNITS = ("apiserver", "controller-manager", "scheduler", "kubelet", "proxy", "c
 #: what MicroK8s leaves behind when its snap is removed
 _LEFT = (
     "rm -rf ~root/.kube/cache; "
-    "find ~root/.kube /usr/libexec/kubernetes -depth -type d -empty -delete 2>/dev/null || true"
+    "find ~root/.kube /usr/libexec/kubernetes -depth -type d -empty -delete 2>/dev/null || true\n"
+    + script(_SCRIPTS / "calico_left.sh")
 )
 
 
@@ -82,20 +83,13 @@ class MicroK8s:
 
     def node_ready(self):
         """Action: its node is Ready. Installing waits up to 5 minutes, showing what for."""
-        ready = actions.waits(
-            self.ch,
-            "microk8s start; microk8s status --wait-ready",
-            "the node to be Ready",
-            READY,
-            timeout=300,
-            do="On the host: sudo microk8s inspect; journalctl -u snap.microk8s.daemon-kubelet -n 50",
-        )
 
         def apply():
             self.ch.host.run("microk8s start", timeout=180, what="start MicroK8s")
-            ready.apply()
+            do = "On the host: sudo microk8s inspect; journalctl -u snap.microk8s.daemon-kubelet -n 50"
+            self.kube.wait_for("the node to be Ready", READY, do=do)
 
-        return ready.but(apply=apply)
+        return Action("microk8s start; microk8s status --wait-ready", READY, apply)
 
     def host_kubeconfig(self):
         """Action: the user's ~/.kube/config on the host leads to the cluster."""

@@ -7,9 +7,12 @@ import json
 
 from helpers.components.kubernetes.probes import gone, when_it_answers
 from helpers.core.actions import Action
+from helpers.core.errors import CommandFailed
 
 #: the choices of a chapter's parameter `expose`, and the type of Service that each means
 SERVICE_TYPES = {"cluster": "ClusterIP", "node": "NodePort", "loadbalancer": "LoadBalancer"}
+#: where `kubectl apply` keeps what it was given
+APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 def secret(kube, name, namespace, values, labels=None):
@@ -18,35 +21,64 @@ def secret(kube, name, namespace, values, labels=None):
     Keys that others added stay. Remove deletes it; where its namespace goes as well: `.but(undo=None)`.
     """
     place = f"{namespace}/{name}"
-    ask = f"microk8s kubectl get secret {name} -n {namespace}"
 
     def wanted():
-        return {key: value if isinstance(value, str) else value.reveal() for key, value in values.items()}
+        return {key: _base64(value if isinstance(value, str) else value.reveal()) for key, value in values.items()}
 
     def why_not():
-        said = kube.ch.host.run(ask + " --ignore-not-found -o json", raw=True, check=False)
-        if said.code:
-            return said.err.strip().split("\n")[-1]
-        if not said.out.strip():
-            return f"there is no Secret {place}"
-        found = json.loads(said.out).get("data") or {}
-        other = sorted(key for key, value in wanted().items() if found.get(key) != _base64(value))
-        return " and ".join(f"{place} has another {key}" for key in other) or None
+        try:
+            found = _found(kube, name, namespace)
+        except CommandFailed as e:
+            return e.err.strip().split("\n")[-1]
+        return _why_other(found, place, wanted()) if found else f"there is no Secret {place}"
 
     def apply():
-        about = {"name": name, "namespace": namespace}
-        if labels:
-            about["labels"] = labels
-        manifest = {"apiVersion": "v1", "kind": "Secret", "metadata": about, "stringData": wanted()}
-        kube.kubectl("apply -f -", stdin=json.dumps(manifest))
+        about = {"name": name, "namespace": namespace, "labels": labels or {}}
+        put_secret(kube, {"apiVersion": "v1", "kind": "Secret", "metadata": about, "data": wanted()})
 
     return Action(
-        "kubectl apply -f -   (Secret {}: {})".format(place, ", ".join(sorted(values))),
+        "kubectl create, or replace, -f -   (Secret {}: {})".format(place, ", ".join(sorted(values))),
         why_not,
         apply,
         when_it_answers(f"microk8s kubectl delete secret {name} -n {namespace} --ignore-not-found"),
         gone(f"secret {name} -n {namespace}"),
     )
+
+
+def put_secret(kube, manifest):
+    """Make a Secret, or put these labels and this data into the one that is there. manifest: with `data` in base64.
+
+    Not by `kubectl apply`: that keeps what it is given in an annotation, which `kubectl describe` shows in clear.
+    """
+    name, namespace = manifest["metadata"]["name"], manifest["metadata"]["namespace"]
+    found = _found(kube, name, namespace)
+    text = json.dumps(_with(found, manifest) if found else manifest)
+    kube.kubectl("replace -f -" if found else "create -f -", stdin=text)
+
+
+def _found(kube, name, namespace):
+    """The Secret as it is; None when there is none. CommandFailed when that cannot be told."""
+    ask = f"microk8s kubectl get secret {name} -n {namespace} --ignore-not-found -o json"
+    said = kube.ch.host.run(ask, raw=True, what=f"kubectl get secret {name}").out
+    return json.loads(said) if said.strip() else None
+
+
+def _why_other(found, place, wanted):
+    is_so = found.get("data") or {}
+    other = [f"{place} has another {key}" for key in sorted(wanted) if is_so.get(key) != wanted[key]]
+    if APPLIED in (found["metadata"].get("annotations") or {}):  # one of an older runbook
+        other.append(f"{place} has its values in an annotation, in clear")
+    return " and ".join(other) or None
+
+
+def _with(found, manifest):
+    """The Secret that was found, with this data and these labels, and without kubectl's annotation."""
+    old, new = found["metadata"], manifest["metadata"]
+    kept = {key: text for key, text in (old.get("annotations") or {}).items() if key != APPLIED}
+    about = {"annotations": kept, "labels": dict(old.get("labels") or {}, **(new.get("labels") or {}))}
+    about.update(name=new["name"], namespace=new["namespace"], resourceVersion=old["resourceVersion"])
+    data = dict(found.get("data") or {}, **manifest["data"])
+    return dict(manifest, metadata=about, data=data, type=found.get("type", "Opaque"))
 
 
 def _base64(text):

@@ -13,18 +13,47 @@ _CLUSTER = script(_SCRIPTS / "cluster.sh")
 #: MicroK8s is provably not on the host
 NOT_INSTALLED = _CLUSTER + "\nnot_installed"
 
-#: the one node of MicroK8s is Ready
-READY = script(_SCRIPTS / "node_ready.sh")
+_ROLLOUT = script(_SCRIPTS / "rollout.sh")
+
+
+class OfPods(str):
+    """A probe that knows whose pods it waits for: `.owners`, {(namespace, kind, name)}, a kind as kubectl takes it."""
+
+    owners = frozenset()
+
+
+def of_pods(text, owners):
+    """The probe `text`, which waits for pods of these owners: (namespace, kind, name) each."""
+    probe = OfPods(text)
+    probe.owners = frozenset(owners)
+    return probe
+
+
+def owners_of(probe):
+    """Those whose pods a probe waits for; empty when it does not say."""
+    return getattr(probe, "owners", frozenset())
+
+
+#: the one node of MicroK8s is Ready, which it is when Calico runs there
+READY = of_pods(script(_SCRIPTS / "node_ready.sh"), [("kube-system", "daemonset", "calico-node")])
 
 
 def available(namespace, kind, name):
-    """All wanted pods of a Deployment, StatefulSet or DaemonSet are available, and at least one is wanted."""
-    return script(_SCRIPTS / "available.sh", kind, namespace, name)
+    """All wanted pods of a Deployment, StatefulSet or DaemonSet are available and of its newest template.
+
+    At least one is wanted.
+    """
+    return of_pods(rollout(_SCRIPTS / "available.sh", kind, namespace, name), [(namespace, kind, name)])
+
+
+def rollout(path, *arguments):
+    """A script that uses the function of rollout.sh."""
+    return f"{_ROLLOUT}\n{script(path, *arguments)}"
 
 
 def pod_runs(namespace, name):
     """The pod runs."""
-    return script(_SCRIPTS / "pod_runs.sh", name, namespace)
+    return of_pods(script(_SCRIPTS / "pod_runs.sh", name, namespace), [(namespace, "pod", name)])
 
 
 def gone(*what):
@@ -43,5 +72,5 @@ def when_it_answers(undo):
 
 
 def all_of(*probes):
-    """One probe that holds when all of them do."""
-    return "\n".join(probes)
+    """One probe that holds when all of them do, and waits for the pods of each."""
+    return of_pods("\n".join(probes), frozenset().union(*map(owners_of, probes)))

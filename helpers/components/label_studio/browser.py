@@ -6,6 +6,7 @@ import base64
 import os
 import platform
 import shutil
+import tempfile
 from functools import partial
 
 from helpers.core import show
@@ -67,7 +68,9 @@ class Browser:
         if hasattr(os, "geteuid") and os.geteuid() == 0:
             options.add_argument("--no-sandbox")  # Chromium refuses to run as root with it
         driver = shutil.which("chromedriver")
-        service = webdriver.ChromeService(executable_path=driver) if driver else None
+        # Chromium leaves a folder with its lock behind when it is ended: that goes with ours.
+        self._folder = tempfile.mkdtemp(prefix="runbook-")
+        service = webdriver.ChromeService(executable_path=driver, env=dict(os.environ, TMPDIR=self._folder))
         self.driver = webdriver.Chrome(options=options, service=service)
         self.driver.set_page_load_timeout(60)
 
@@ -76,6 +79,7 @@ class Browser:
 
     def __exit__(self, *_):
         self.driver.quit()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def fill(self, values):
         """Type into fields by name, then press Enter in the last one."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import urllib3
 
 from helpers.components.kubernetes.kube import all_of, available
+from helpers.components.kubernetes.objects import APPLIED
 from helpers.components.pachyderm.client import S3, SPACE
 from helpers.components.pachyderm.manifest import HOST_PATH, Manifest, essence, name
 from helpers.core import actions, catalogue, shell
@@ -128,7 +129,8 @@ class Deployment:
             return "not deployed" if f'namespaces "{SPACE}" not found' in text else text.split("\n")[-1]
         after, _, now = said.out.partition("@@@")
         away = actions.why_not_so(self.ch.host, self._available())
-        return "; ".join([*_differences(_by_name(after), _by_name(now)), *([away] if away else [])]) or None
+        found = _by_name(now)
+        return "; ".join([*_differences(_by_name(after), found), *_in_clear(found), *([away] if away else [])]) or None
 
     def _available(self):
         return all_of(available(SPACE, self.etcd, "etcd"), available(SPACE, "deployment", "pachd"))
@@ -148,6 +150,7 @@ class Deployment:
 
     def _apply(self):
         self.kube.kubectl("apply -f -", stdin=self.manifest.text(), timeout=120)
+        self.kube.kubectl(f"annotate secrets --all -n {SPACE} {APPLIED}-")
 
     def _ready(self):
         self.kube.wait_for("pachd and etcd", self._available(), 300)
@@ -224,6 +227,12 @@ def _differences(wanted, found):
     missing = [n for n in wanted if n not in found]
     changed = [n for n in wanted if n in found and essence(wanted[n]) != essence(found[n])]
     return [f"{word}: {', '.join(names)}" for word, names in (("missing", missing), ("changed", changed)) if names]
+
+
+def _in_clear(found):
+    """Secrets that have what `kubectl apply` was given in its annotation, MinIO's keys, as `describe` shows it."""
+    noted = [n for n, o in found.items() if o["kind"] == "Secret" and APPLIED in o["metadata"].get("annotations", {})]
+    return [f"in clear in an annotation: {', '.join(noted)}"] if noted else []
 
 
 def _is_etcds(volume):

@@ -43,6 +43,7 @@ class Jobs:
             f"pipeline {pipeline} to process the commit",
             watch.done,
             watch.why_hopeless,
+            stands=watch.pods.stands,
             timeout=timeout,
             do=f"On the host: microk8s kubectl get pods -n {SPACE}; the worker's log: "
             f"microk8s kubectl logs -n {SPACE} -l pipelineName={pipeline} -c user",
@@ -76,6 +77,7 @@ class _Watch:
     def __init__(self, jobs, commit, pipeline):
         self.jobs, self.commit, self.pipeline = jobs, commit, pipeline
         self._crashing_since = None
+        self.pods = jobs.pach.kube.pods(SPACE)
 
     def done(self):
         info = self.jobs.job(self.commit, self.pipeline)
@@ -99,7 +101,7 @@ class _Watch:
 
     def _trouble(self):
         pod = f"/{worker(self.pipeline)}-v"
-        return next((text for text, final in self.jobs.pach.kube.troubles() if final and pod in text), None)
+        return next((text for text, final in self.pods.told() if final and pod in text), None)
 
 
 def worker(pipeline):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from helpers.components.kubernetes import networks
 from helpers.core import notebooks
 from helpers.core.errors import Unmet
 from helpers.core.show import varying
@@ -109,6 +110,21 @@ def _port(port, who, ours):
     free, found = "free or ours", varying("free" if who is None else who or "somebody")
     state = "ok" if who is None or who in ours else "warn"
     return Row(f"port {port}", found, free, free, state, "req-port", "taken by {}".format(who or "somebody"))
+
+
+def judge_networks(found, address):
+    """Rows for what the cluster will take of the host's networks; address: the one for pods. A warning, as a port's.
+
+    found: networks.HostNetworks.
+    """
+    whys = [(f"{what} {network}", networks.why_taken(found, network)) for network, what in networks.TAKEN.items()]
+    whys.append((f"address for pods {address}", networks.why_bad(address) or networks.why_no_address(found, address)))
+    return [_network(title, why) for title, why in whys]
+
+
+def _network(title, why):
+    row = Row(title, "free or ours", "free or ours", "free or ours", "ok", "req-network")
+    return row._replace(found=varying("taken"), state="warn", problem=why) if why else row
 
 
 def judge_tools(found):

@@ -63,7 +63,7 @@ class Install:
         self.kube.kubectl(f"annotate crd {CRD} {_KEEP} --overwrite")
         values = json.dumps(dict(self.values, crd={"create": False}))
         where = [*self.chart.where, "-n", SYSTEM, "-f", "-"]
-        self.helm.run("upgrade", RELEASE, *where, stdin=values, timeout=300, mirrored=self.chart.mirrored)
+        self.helm.run("upgrade", RELEASE, *where, stdin=values, timeout=300, environment=self.chart.environment)
 
     def _why_defined(self, delete_crds):
         there = delete_crds and self.kube.installed() and self.manager.defined()
@@ -108,7 +108,9 @@ class Install:
         """Action: the Secret with MinIO's address and key, for the model's pods."""
         labels = {"app.kubernetes.io/managed-by": "runbook"}
         secret = self.kube.secret("minio", MODELS, self.seldon.store.credentials(), labels)
-        shown = f"kubectl apply -f -   (Secret {MODELS}/minio: MinIO's address and key, on standard input)"
+        shown = (
+            f"kubectl create, or replace, -f -   (Secret {MODELS}/minio: MinIO's address and key, on standard input)"
+        )
         return secret.but(shown=shown)
 
     def image(self):

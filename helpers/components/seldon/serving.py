@@ -61,10 +61,12 @@ class Seldon:
     def roll_out(self, version):
         """Serve this version; returns when it is served. RunbookError when it never will be."""
         self.kube.kubectl("apply -f -", stdin=json.dumps(self.manifest(version)))
+        pods = self.kube.pods(MODELS)
         self.ch.wait(
             f"version {version} to be served",
-            lambda: self._is_served(version),
-            failed=self._why_hopeless,
+            lambda: self._is_served(version, pods),
+            failed=pods.failed,
+            stands=pods.stands,
             timeout=240,
             do=f"On the host: microk8s kubectl get pods -n {MODELS}; "
             f"microk8s kubectl describe seldondeployment {NAME} -n {MODELS}",
@@ -105,17 +107,11 @@ class Seldon:
                 return why
         return None
 
-    def _is_served(self, version):
+    def _is_served(self, version, pods):
         why = self.why_not_served(version)
         if why:
-            raise NotYet("; ".join([why] + [text for text, _ in self._troubles()][:1]))
+            raise NotYet("; ".join([why, *pods.texts(1)]))
         return True
-
-    def _why_hopeless(self):
-        return next((text for text, final in self._troubles() if final), None)
-
-    def _troubles(self):
-        return [(text, final) for text, final in self.kube.troubles() if text.startswith(f"pod {MODELS}/")]
 
     def _live(self):
         if not self.operator.defined():

@@ -15,6 +15,7 @@ FAULTS = {
             "microk8s kubectl annotate storageclass microk8s-hostpath storageclass.kubernetes.io/is-default-class-",
             "StorageClass microk8s-hostpath is not the default",
         ),
+        ("ip addr del 10.0.1.1/32 dev lo", "lo has no address for pods, not 10.0.1.1/32"),
     ],
     "away": [
         (no_replicas("istio-system", "istio-ingressgateway"), "istio-ingressgateway: 0 of 0 ready"),

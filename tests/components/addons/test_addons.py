@@ -11,32 +11,39 @@ import yaml
 from helpers.components.addons import addons, istio, knative
 from helpers.components.kubernetes.kube import Kube
 from helpers.components.kubernetes.proofs import Proofs
-from helpers.core import shell
 from helpers.core.errors import Unmet
 from helpers.core.paths import SETUP
 
 
 def deployments(**changed):
-    """What kubectl lists of istio-system: name, wanted, ready.
+    """What kubectl lists of istio-system: name, generations, wanted, all, of the newest template, ready, why not.
 
     changed: another text for a name (- as _), None: it is missing.
     """
-    said = dict.fromkeys(istio.DEPLOYMENTS, "1 1")
+    said = dict.fromkeys(istio.DEPLOYMENTS, "1|1|1|1|1|1|")
     said.update({name.replace("_", "-"): text for name, text in changed.items()})
-    return "".join(f"{name} {text}\n" for name, text in said.items() if text is not None)
+    return "".join(f"{name}|{text}\n" for name, text in said.items() if text is not None)
 
 
 @pytest.mark.parametrize(
     "answer, says",
     [
         (deployments(), ""),
-        (deployments(istio_ingressgateway="0"), "istio-system: istio-ingressgateway: 0 of 0 ready"),
+        (deployments(istio_ingressgateway="2|2|0||||"), "istio-system: istio-ingressgateway: 0 of 0 ready"),
         (
-            deployments(istio_ingressgateway="1", kiali="2 1"),
+            deployments(istio_ingressgateway="1|1|1|1|1||", kiali="1|1|2|2|2|1|"),
             "istio-system: istio-ingressgateway: 0 of 1 ready; istio-system: kiali: 1 of 2 ready",
         ),
         (deployments(istio_pilot=None), "istio-system: istio-pilot is missing"),
-        (deployments(stranger="1 0"), ""),
+        (
+            deployments(kiali="2|2|1|2|1|1|"),
+            "istio-system: kiali: pods of an older template are still there: 1",
+        ),
+        (
+            deployments(kiali="1|1|1||||exceeded quota: few"),
+            "istio-system: kiali: 0 of 1 ready: exceeded quota: few",
+        ),
+        (deployments(stranger="1|1|1||||"), ""),
     ],
 )
 def test_istios_probe_names_what_is_not_ready_the_gateway_first(probe, answer, says):
@@ -46,6 +53,19 @@ def test_istios_probe_names_what_is_not_ready_the_gateway_first(probe, answer, s
 def test_a_probe_says_what_kubectl_said_when_it_fails(probe):
     ok, says = probe(istio.READY, "The connection to the server 127.0.0.1:16443 was refused\n", code=1)
     assert not ok and "16443 was refused" in says
+
+
+@pytest.mark.parametrize(
+    "said, says",
+    [
+        ("b3Vycw==|", ""),
+        ('b3Vycw==|{"data":{"passphrase":"YWRtaW4="}}', ""),
+        ('b3Vycw==|{"data":{"passphrase":"b3Vycw=="}}', "Kiali's password stands in an annotation, in clear"),
+        ("YWRtaW4=|", "Kiali's password is still admin"),
+    ],
+)
+def test_kialis_password_is_neither_the_demos_nor_to_be_read_in_an_annotation(probe, said, says):
+    assert probe(istio._NOT_ADMIN, said) == (not says, says)
 
 
 def names(*more):
@@ -63,45 +83,12 @@ def test_a_thirteenth_deployment_is_somebody_elses(probe):
     assert not ok and "was refused" in says
 
 
-ASKED = """
-case "$*" in
-  *configmap*coredns*) printf '.:53 {\\n  forward . %s\\n}\\n' "8.8.8.8 8.8.4.4" ;;
-  *) echo "1 1" ;;
-esac
-"""
-
-
-@pytest.mark.parametrize(
-    "servers, says",
-    [
-        (["8.8.8.8", "8.8.4.4"], ""),
-        (["8.8.8.8"], "CoreDNS forwards elsewhere"),
-        (["8x8.8.8", "8.8.4.4"], "CoreDNS forwards elsewhere"),
-        ([], "CoreDNS forwards elsewhere"),
-    ],
-)
-def test_coredns_asks_exactly_the_servers_that_we_say(monkeypatch, own_home, bash, servers, says):
-    add = addons.Addons(stand_in.chapter(monkeypatch, "addons", None))
-    assert bash(add.dns(servers).probe, ASKED) == (int(bool(says)), says)
-
-
-def test_other_servers_are_written_into_coredns_configuration(bash, tmp_path):
-    microk8s = f"""
-case "$*" in
-  *"apply -f -") cat > {tmp_path}/applied ;;
-  *"-o yaml") printf 'a\\n  forward . 1.1.1.1\\nb\\n' ;;
-esac
-"""
-    script = shell.script(addons._SCRIPTS / "dns_set_servers.sh", "/etc/resolv.conf")
-    assert bash(script, microk8s)[0] == 0
-    assert (tmp_path / "applied").read_text() == "a\n  forward . /etc/resolv.conf\nb\n"
-
-
 def test_metallb_has_exactly_our_pool(monkeypatch, own_home, bash):
     add = addons.Addons(stand_in.chapter(monkeypatch, "addons", None))
     pool = "10.1.2.3-10.1.2.9,10.1.3.1-10.1.3.1"
     manifest = addons._metallb_config(["10.1.2.3-10.1.2.9", "10.1.3.1-10.1.3.1"])
-    microk8s = f"case $* in *configmap*) cat <<'END'\n{manifest['data']['config']}\nEND\n;; *) echo '1 1';; esac"
+    pods = "*daemonset*) echo '1|1|1||1|1|';; *) echo '1|1|1|1|1|1|';;"
+    microk8s = f"case $* in *configmap*) cat <<'END'\n{manifest['data']['config']}\nEND\n;; {pods} esac"
     assert bash(add.metallb(pool).probe, microk8s) == (0, "")
     code, said = bash(add.metallb("10.1.2.3-10.1.2.9").probe, microk8s)
     assert code and said == "MetalLB's pool is 10.1.2.3-10.1.2.9 10.1.3.1-10.1.3.1 , not 10.1.2.3-10.1.2.9"
@@ -109,9 +96,11 @@ def test_metallb_has_exactly_our_pool(monkeypatch, own_home, bash):
 
 def test_a_pool_that_the_host_has_an_address_of_collides(monkeypatch, own_home):
     add = addons.Addons(stand_in.chapter(monkeypatch, "addons", lambda script, stdin: "10.64.0.5 fe80::1 \n"))
-    assert add.why_pool_collides("10.64.1.1-10.64.1.9") is None
-    assert "the host's own address 10.64.0.5" in add.why_pool_collides("10.64.0.1-10.64.0.9")
-    assert "the cluster's network 10.1.0.0/16" in add.why_pool_collides("10.1.0.1-10.1.0.9")
+    for_pods = "10.0.1.1"
+    assert add.why_pool_collides("10.64.1.1-10.64.1.9", for_pods) is None
+    assert "the host's own address 10.64.0.5" in add.why_pool_collides("10.64.0.1-10.64.0.9", for_pods)
+    assert "the host's own address 10.0.1.1" in add.why_pool_collides("10.0.1.0-10.0.1.9", for_pods)
+    assert "the cluster's network 10.1.0.0/16" in add.why_pool_collides("10.1.0.1-10.1.0.9", for_pods)
 
 
 @pytest.fixture
@@ -200,17 +189,6 @@ def test_knatives_kinds_go_only_when_asked(removed, kube):
     assert position(taken, "patch routes.serving") < position(taken, "delete namespace knative-serving")
 
 
-@pytest.mark.parametrize("kinds", ["setup", "serving-crds.yaml"])
-def test_an_install_that_was_cut_off_is_finished_kinds_first(bash, tmp_path, kinds):
-    folder, log = tmp_path / "knative", tmp_path / "log"
-    (folder / kinds).mkdir(parents=True)
-    script = shell.script(knative._SCRIPTS / "knative_finish.sh", folder)
-    assert bash(script, f'echo "$*" >> {log}; [ "$2" != apply ] || [ -e "$4" ]') == (0, "")
-    first, wait, then = log.read_text().splitlines()
-    assert first == f"kubectl apply -f {folder / kinds}" and "wait" in wait
-    assert then == f"kubectl apply -f {folder}"
-
-
 def test_istios_kinds_go_only_when_asked(removed, kube):
     kept, taken = (removed(istio.Istio(kube()).enabled(kinds)) for kinds in (False, True))
     assert not [line for line in kept if "crd" in line]
@@ -218,7 +196,7 @@ def test_istios_kinds_go_only_when_asked(removed, kube):
     assert position(kept, "webhookconfiguration") < position(kept, "delete namespace istio-system")
 
 
-HAS_KINDS = 'case "$*" in *"get namespace"*) ;; *) echo crd/x.knative.dev; echo crd/y.istio.io;; esac'
+HAS_KINDS = 'case "$*" in *"get crd"*) echo crd/x.knative.dev; echo crd/y.istio.io;; esac'
 
 
 def test_what_is_removed_is_gone_with_its_kinds_when_asked(bash, kube):
@@ -238,7 +216,7 @@ def every(monkeypatch, own_home):
     add = addons.Addons(stand_in.chapter(monkeypatch, "addons", None))
     made = [add.dns([]), add.storage(), add.dashboard(), add.gpu(), add.metallb("10.9.0.1-10.9.0.9")]
     kinds = [add.knative.enabled(all_kinds) for all_kinds in (False, True)]
-    return [*made, add.registry.enabled(), *kinds, add.istio.enabled(False), add.istio.enabled(True)]
+    return [*made, add.registry.enabled(), *kinds, add.istio_enabled(False), add.istio_enabled(True)]
 
 
 def test_a_cluster_that_does_not_answer_has_lost_nothing(every, bash):

@@ -1,15 +1,20 @@
 """Determined's client, steps and proofs against a server that answers as 0.15.3 was recorded; no cluster here."""
 
 import json
+import os
+import re
+import subprocess
+import sys
+import time
 
 import httpx
 import pytest
 
-from helpers.components.determined import checkpoint, forms
+from helpers.components.determined import checkpoint, forms, task, task_pod
 from helpers.components.determined.install import KEYS, Install
 from helpers.components.determined.master import Determined, _message
 from helpers.components.determined.proofs import Proofs
-from helpers.core.errors import BadInput, RunbookError, Unmet
+from helpers.core.errors import BadInput, NotYet, RunbookError, Unmet
 from tests import stand_in
 from tests.serving import serving
 
@@ -30,7 +35,7 @@ def made(monkeypatch, own_home):
         ch = stand_in.chapter(
             monkeypatch,
             "determined",
-            lambda script, stdin: "127.0.0.1" if "clusterIP" in script else said,
+            lambda script, stdin: "127.0.0.1" if "clusterIP" in script else said(script) if callable(said) else said,
             **parameters,
         )
         det = Determined(ch, port=web.port)
@@ -50,30 +55,40 @@ class Master:
     """Users with passwords, as 0.15.3 keeps them: a password that is given at creation is lost."""
 
     def __init__(self):
-        self.users, self.active = {"admin": EMPTY, "determined": EMPTY}, True
+        self.users, self.inactive, self.seen = {"admin": EMPTY, "determined": EMPTY}, set(), []
 
     def __call__(self, method, path, body):
+        said = self._say(method, path, body)
+        self.seen.append({name for name in self.users if self.users[name] == EMPTY and name not in self.inactive})
+        return said
+
+    def _say(self, method, path, body):
         if path == "/api/v1/auth/login":
             return self._login(body["username"], body["password"])
         if path == "/api/v1/auth/logout":
             return 200, {}
         if path == "/api/v1/users":
             self.users[body["user"]["username"]] = EMPTY
-            return 200, {}
+            return self._activate(body["user"]["username"], body["user"].get("active"))
         name = path.split("/")[-1 if method in ("GET", "PATCH") else -2]
+        if name not in self.users:
+            return error(404, "user not found", 5)
         if method == "PATCH":
-            self.active = body["active"]
-            return 200, {}
+            return self._activate(name, body["active"])
         if path.endswith("/password"):
             self.users[name] = body
             return 200, {}
-        if name not in self.users:
-            return error(404, "user not found", 5)
-        return 200, {"user": {"username": name, "active": self.active}}
+        return 200, {"user": {"username": name, "active": name not in self.inactive}}
+
+    def _activate(self, name, active):
+        (self.inactive.discard if active else self.inactive.add)(name)
+        return 200, {}
 
     def _login(self, name, password):
         if self.users.get(name) != password:
             return error(401, "invalid credentials", 16)
+        if name in self.inactive:
+            return error(403, "user does not have permission", 7)
         return 200, {"token": "token-of-" + name, "user": {"username": name}}, {"Set-Cookie": "auth=x; Path=/"}
 
 
@@ -92,26 +107,45 @@ def test_empty_passwords_are_found_replaced_and_found_replaced(made):
     assert bare == [OURS], "a bare JSON string, as 0.15.3 wants it"
 
 
-def test_a_user_gets_its_password_by_a_second_call(made):
-    install = Install(made(Master()))
+def test_a_user_is_made_with_its_password_and_never_gets_in_without(made):
+    master = Master()
+    install = Install(made(master))
     install.password("admin").apply()
     user, password = install.user("operator"), install.password("operator")
     assert user.probe() == "there is no user operator"
     user.apply()
-    assert user.probe() is None and password.probe() == "operator gets in with an empty password"
-    password.apply()
-    assert password.probe() is None
+    assert user.probe() is None and password.probe() is None
+    assert not any("operator" in open_ for open_ in master.seen)
 
 
-def test_a_user_that_was_put_aside_is_active_again(made):
+def test_a_user_whose_making_was_cut_off_is_finished(made):
     master = Master()
     install = Install(made(master))
     install.password("admin").apply()
-    install.user("operator").apply()
-    master.active = False
+    master.users["operator"], master.inactive = EMPTY, {"operator"}
     assert install.user("operator").probe() == "user operator is not active"
     install.user("operator").apply()
-    assert install.user("operator").probe() is None
+    assert install.user("operator").probe() is None and master.users["operator"] == OURS
+    assert not any("operator" in open_ for open_ in master.seen)
+
+
+def test_the_port_is_opened_when_every_password_is_ours_and_shut_while_one_is_not(made):
+    master = Master()
+    install = Install(made(master))
+    shut, open_ = {"type": "ClusterIP", "nodePort": 0}, {"type": "NodePort", "nodePort": 30880}
+    assert install.service("node", 30880, "admin", "determined") == shut
+    install.password("admin").apply()
+    assert install.service("node", 30880, "admin", "determined") == shut
+    install.password("determined").apply()
+    assert install.service("node", 30880, "admin", "determined") == open_
+    assert install.service("loadbalancer", 30880, "admin") == {"type": "LoadBalancer", "nodePort": 0}
+    assert install.service("cluster", 30880, "admin") == shut
+    master.users["admin"] = EMPTY
+    assert install.service("node", 30880, "admin", "determined") == shut
+
+
+def test_the_port_is_shut_while_no_master_answers(made):
+    assert Install(made(lambda *a: None)).service("node", 30880, "admin")["type"] == "ClusterIP"
 
 
 def test_a_login_leaves_no_cookie_by_which_later_questions_would_be_answered(made):
@@ -308,7 +342,149 @@ def test_a_command_that_fails_is_told_with_its_last_lines_and_ended(made):
         det.command(["false"], "operator")
     assert e.value.entry == "det-task" and "exit code 3" in e.value.saw and e.value.saw.endswith("no such data")
     assert det.asked[-1].path == "/api/v1/commands/task-1/kill"
-    assert Proofs(det).tells_failure("operator") == "it failed, and said: no such data"
+
+
+class Unkind(Tasks):
+    """Runs a command, and loses what it says when it ends within a second, as the real master does on Kubernetes."""
+
+    def __init__(self):
+        super().__init__("")
+
+    def __call__(self, method, path, body):
+        if path == "/api/v1/commands":
+            *shell, text = body["config"]["entrypoint"]
+            done = subprocess.run([*shell, "sleep() { :; }\n" + text], stdout=subprocess.PIPE, text=True)
+            lives = re.search("sleep ([1-9])", text)
+            self.log = ["[2026-11-25T13:22:21Z] 8c4b3b1a [RUNNING] || " + done.stdout] if lives else []
+            failed = f"container failed with non-zero exit code:  (exit code {done.returncode})"
+            self.status = failed if done.returncode else "command exited successfully"
+        return super().__call__(method, path, body)
+
+
+def test_the_proofs_commands_live_until_the_master_reads_what_they_say(made):
+    prove = Proofs(made(Unkind()))
+    assert prove.runs_command("operator") == "accepted, ended, and said: 42 is the answer"
+    assert prove.tells_failure("operator") == "it failed, and said: no such data"
+
+
+def test_an_event_of_the_log_has_many_lines_and_bars_before_the_first_only(made):
+    tasks = Tasks("command exited successfully", "[x] 8c4b3b1a [RUNNING] || first\nlast || not bars\n", "[x] y || \n")
+    assert made(tasks).command(["true"], "operator") == "first\nlast || not bars\n"
+
+
+# -- a task that does not come to what it is for ------------------------------------------------------
+
+
+class Notebook(Tasks):
+    """A notebook whose summary is this, and its log."""
+
+    def __init__(self, summary, *log):
+        super().__init__("", *log)
+        self.summary, self.ended = summary, []
+
+    def __call__(self, method, path, body):
+        if path == "/api/v1/notebooks":
+            return 200, {"notebook": {"id": "task-1"}}
+        if path == "/notebooks/task-1":
+            return (404, {"message": "Not Found"}) if self.summary is None else (200, self.summary)
+        if path == "/notebooks/task-1/events":
+            return 200, [{"log_event": line} for line in self.log]
+        if path == "/api/v1/notebooks/task-1/kill":
+            self.ended.append(path)
+            return 200, {}
+        return super().__call__(method, path, body)
+
+
+def why_not_started(made, notebook, said=""):
+    """What ends the wait for a notebook, and that it is ended."""
+    began = time.monotonic()
+    with pytest.raises(RunbookError) as e:
+        made(notebook, said).start_notebook("operator")
+    assert time.monotonic() - began < 5 and notebook.ended, "not after 15 minutes"
+    return e.value.saw
+
+
+def test_a_notebook_that_ends_early_ends_the_wait_with_its_last_lines(made):
+    status = "task failed without an associated exit code: agent failed while container was running"
+    too_long = 'ConfigMap "cmd-1" is invalid: []: Too long: must have at most 1048576 bytes'
+    saw = why_not_started(made, Notebook({"state": "TERMINATED", "exit_status": status}, "[x] 8c [] || " + too_long))
+    assert saw == f"it ended: {status}\n{too_long}"
+
+
+def test_a_notebook_that_the_master_forgot_ends_the_wait(made):
+    assert "was it restarted?" in why_not_started(made, Notebook(None))
+
+
+def cluster(own, *names):
+    """A host whose cluster has pods of these names without an image; own: the name of the task's."""
+    waiting = {"reason": "ImagePullBackOff", "message": "gone:1: not found"}
+    status = {"containerStatuses": [{"name": "x", "image": "gone:1", "state": {"waiting": waiting}}]}
+    about = [{"name": name, "namespace": "determined", "uid": name} for name in names]
+    items = json.dumps({"items": [{"kind": "Pod", "metadata": one, "spec": {}, "status": status} for one in about]})
+    return lambda script: own if "-l determined=task-1 " in script else items
+
+
+def test_a_pod_that_gets_no_image_ends_the_wait_for_its_own_task_only(made):
+    starting = {"state": "STARTING"}
+    saw = why_not_started(made, Notebook(starting), cluster("cmd-task-1-x", "cmd-task-2-x", "cmd-task-1-x"))
+    assert "pod determined/cmd-task-1-x gets no image gone:1" in saw
+
+    class Comes(Notebook):
+        """It answers at the third question, whatever becomes of another's pod."""
+
+        def __call__(self, method, path, body):
+            if path == "/notebooks/task-1":
+                self.ended.append(path)
+                return 200, {"state": "RUNNING" if len(self.ended) > 2 else "STARTING"}
+            return (200, "JupyterLab") if path == "/proxy/task-1/lab" else super().__call__(method, path, body)
+
+    assert made(Comes({}), cluster("", "cmd-task-2-x")).start_notebook("operator") == {"id": "task-1"}
+
+
+class Page(Notebook):
+    """A notebook that answers, with the runbook's files."""
+
+    def __init__(self, *log):
+        super().__init__({"state": "RUNNING"}, *log)
+
+    def __call__(self, method, path, body):
+        if path == "/api/v1/notebooks":
+            self.config, self.files = body["config"], {file["path"] for file in body["files"]}
+        if path == "/proxy/task-1/lab":
+            return 200, "<title>JupyterLab</title>"
+        if path == "/proxy/task-1/api/contents/helpers/__init__.py":
+            return (200 if "helpers/__init__.py" in self.files else 404), {}
+        return super().__call__(method, path, body)
+
+
+def test_a_notebook_starts_with_the_hook_that_installs_what_the_helpers_need(made):
+    page = Page()
+    assert "the helpers load" in Proofs(made(page, "Chapter")).runs_notebook("operator")
+    assert {"startup-hook.sh", "setup/requirements-notebook-task.txt"} <= page.files and page.ended
+    (container,) = page.config["environment"]["pod_spec"]["spec"]["containers"]
+    assert set(container) <= ALLOWED
+
+
+def test_helpers_that_do_not_load_are_told_with_what_pip_said(made):
+    page = Page(
+        "x || runbook: pip failed, so the helpers will not load; JupyterLab starts without them\n", "x || [I] up"
+    )
+    with pytest.raises(Unmet) as e:
+        Proofs(made(page, "ModuleNotFoundError: No module named 'minio'")).runs_notebook("operator")
+    first, second = e.value.saw.split("\n")
+    assert first.endswith("No module named 'minio'") and second.startswith("runbook: pip failed") and page.ended
+    assert e.value.entry == "det-notebook"
+
+
+def test_what_a_task_says_is_told_while_it_is_waited_for(made):
+    det = made(Notebook({"state": "STARTING"}, "Pod cmd-task-1: Pulling image"))
+    with pytest.raises(NotYet) as e:
+        task.Task(det, "notebooks", "task-1", "operator")._ready(bool_of_nothing)
+    assert e.value.saw == "starting; Pod cmd-task-1: Pulling image"
+
+
+def bool_of_nothing(_):
+    return False
 
 
 def test_a_command_that_should_fail_and_does_not_is_no_proof(made):
@@ -316,15 +492,65 @@ def test_a_command_that_should_fail_and_does_not_is_no_proof(made):
         Proofs(made(Tasks("command exited successfully"))).tells_failure("operator")
 
 
-def test_the_keys_reach_a_task_by_reference_only(made):
+def checkpoint_task(made):
+    """The configuration of the task that writes the checkpoint."""
     tasks = Tasks("command exited successfully")
     tasks.users["admin"] = OURS
     checkpoint.written(made(tasks), None, "detai", "operator").apply()
-    (container,) = tasks.config["environment"]["pod_spec"]["spec"]["containers"]
-    env = {one.pop("name"): one for one in container["env"]}
-    assert env["ENDPOINT"] == {"value": "http://s3:9000"} and env["BUCKET"] == {"value": "detai"}
-    assert env["SECRET_KEY"] == {"valueFrom": {"secretKeyRef": {"name": KEYS, "key": "secretKey"}}}
-    compile(tasks.config["entrypoint"][2], "the task's program", "exec")
+    return tasks.config
+
+
+def test_the_keys_reach_a_task_as_files_of_their_secret_and_no_others_of_it(made):
+    environment = checkpoint_task(made)["environment"]
+    spec = environment["pod_spec"]["spec"]
+    (volume,), (container,) = spec["volumes"], spec["containers"]
+    assert volume["secret"]["secretName"] == KEYS
+    assert [item["key"] for item in volume["secret"]["items"]] == ["accessKey", "secretKey"], "no dbPassword"
+    (mount,) = container["volumeMounts"]
+    assert (mount["name"], mount["mountPath"]) == (volume["name"], "/run/runbook-keys")
+    assert environment["environment_variables"][:2] == ["ENDPOINT=http://s3:9000", "BUCKET=detai"]
+
+
+#: what 0.15.3 lets a pod_spec say of its container: master/pkg/model/environment_config.go refuses most of the rest,
+#: master/internal/kubernetes/spec.go takes over only these
+ALLOWED = {"name", "resources", "volumeMounts", "volumeDevices"}
+
+
+def test_a_tasks_pod_spec_has_only_what_the_real_master_takes(made):
+    environment = checkpoint_task(made)["environment"]
+    assert set(environment["pod_spec"]) == {"spec"}
+    assert all(set(one) <= ALLOWED for one in environment["pod_spec"]["spec"]["containers"])
+    assert all(one.count("=") == 1 for one in environment["environment_variables"])
+
+
+def test_a_variable_with_a_second_equals_sign_is_refused_before_the_task_would_end_without_a_word():
+    with pytest.raises(BadInput) as e:
+        task_pod.variables({"A": "b=c"})
+    assert "give A to a task" in str(e.value)
+
+
+#: boto3's two calls, which only the task's image has; what was asked of them goes to standard output
+BOTO3 = """
+import io, json
+kept = {}
+class client:
+    def __init__(self, kind, **given): print(json.dumps(dict(given, kind=kind)))
+    def put_object(self, Body, **place): kept[str(place)] = Body; print(json.dumps(place))
+    def get_object(self, **place): return {"Body": io.BytesIO(kept[str(place)])}
+"""
+
+
+def test_the_tasks_program_writes_with_the_keys_that_it_finds_in_files(made, tmp_path):
+    for name, text in {"accessKey": "ours", "secretKey": "a=b/c", "boto3.py": BOTO3}.items():
+        (tmp_path / name).write_text(text)
+    config = checkpoint_task(made)
+    given = dict(one.split("=") for one in config["environment"]["environment_variables"])
+    given.update(KEYS=str(tmp_path), PYTHONPATH=str(tmp_path), PATH=os.environ["PATH"])
+    done = subprocess.run([sys.executable, *config["entrypoint"][1:]], env=given, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    asked, place = map(json.loads, done.stdout.splitlines()[:2])
+    assert (asked["aws_access_key_id"], asked["aws_secret_access_key"]) == ("ours", "a=b/c")
+    assert asked["endpoint_url"] == "http://s3:9000" and place == {"Bucket": "detai", "Key": checkpoint.CHECKPOINT}
 
 
 def test_gpus_are_counted_per_agent_and_a_node_without_is_none(made):

@@ -87,12 +87,27 @@ def test_too_many_files_are_refused_with_their_size(folder, monkeypatch):
     (folder / "noise.bin").write_bytes(os.urandom(1200000))
     with pytest.raises(BadInput) as e:
         task_files.packed(task_files.files(folder))
-    assert "1.1 MiB when packed" in e.value.saw and ".detignore" in e.value.do
+    assert e.value.saw == "1.15 MiB when packed; on Kubernetes a ConfigMap has room for 0.64 MiB of them"
+    assert ".detignore" in e.value.do
     assert task_files.LIMIT == 99614720
     monkeypatch.setattr(task_files, "LIMIT", 1000000)
     with pytest.raises(BadInput) as e:
         task_files.packed(task_files.files(folder))
     assert "in base64" in e.value.saw
+
+
+@pytest.mark.parametrize("kib, fits", [(640, True), (680, False), (700, False)])
+def test_the_masters_own_wheel_takes_a_third_of_the_room(folder, kib, fits):
+    """700 KiB that do not pack were refused on a cluster; 680 went in beside a wheel smaller than the released one."""
+    (folder / "noise.bin").write_bytes(os.urandom(kib * 1024))
+    wheel = 358616  # determined-0.15.3-py3-none-any.whl, as released
+    found = task_files.files(folder)
+    if fits:
+        task_files.packed(found)
+        assert task_files._packed_size(found) + wheel + 8 * 1024 < 1048576, "with scripts, and archives of folders"
+    else:
+        with pytest.raises(BadInput):
+            task_files.packed(found)
 
 
 # -- the runbook's own -------------------------------------------------------------------------------

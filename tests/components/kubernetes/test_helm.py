@@ -124,7 +124,7 @@ def test_a_charts_repository_is_where_its_package_lies():
         "--version",
         "1.7.0",
     ]
-    assert not Chart.artifact(a).mirrored
+    assert Chart.artifact(a).environment == {}
 
 
 def test_what_is_shown_is_what_set_would_take(made):

@@ -7,10 +7,36 @@ import pytest
 import stand_in
 
 from helpers.components.kubernetes.kube import Kube
+from helpers.core.errors import CommandFailed
+
+APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 def stored(**values):
-    return json.dumps({"data": {k: base64.b64encode(v.encode()).decode() for k, v in values.items()}})
+    data = {k: base64.b64encode(v.encode()).decode() for k, v in values.items()}
+    return json.dumps({"metadata": {"name": "minio"}, "data": data})
+
+
+class Secrets:
+    """One Secret, as kubectl gets, creates and replaces it; anything else is refused."""
+
+    def __init__(self, found=None):
+        self.found = found
+
+    def __call__(self, script, stdin):
+        if " get secret " in script:
+            return json.dumps(self.found) if self.found else ""
+        asked = json.loads(stdin)
+        if script.endswith("kubectl create -f -") and not self.found:
+            asked["metadata"]["resourceVersion"] = "1"
+        elif not script.endswith("kubectl replace -f -") or self._version(asked) != self._version(self.found):
+            return 1, "", "refused: " + script
+        self.found = asked
+        return ""
+
+    @staticmethod
+    def _version(secret):
+        return secret["metadata"]["resourceVersion"]
 
 
 @pytest.fixture
@@ -20,7 +46,7 @@ def kube(monkeypatch, own_home):
 
         def said(script, stdin):
             asked.append((script, stdin))
-            return answer
+            return answer(script, stdin) if callable(answer) else answer
 
         made = Kube(stand_in.chapter(monkeypatch, "kubernetes", said))
         made.asked = asked
@@ -44,19 +70,39 @@ def test_a_secret_is_so_when_its_values_are_ours(kube, answer, says):
 
 
 def test_a_secrets_values_travel_on_standard_input_and_are_never_shown(kube):
-    made = kube("")
+    made = kube(Secrets())
     secret = made.ch.secret("proof")
     action = made.secret("minio", "lab", {"user": "me", "key": secret}, labels={"runbook": "x"})
     action.apply()
-    ((script, manifest),) = made.asked
+    script, manifest = made.asked[-1]
+    ours = base64.b64encode(secret.reveal().encode()).decode()
     assert json.loads(manifest) == {
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": {"name": "minio", "namespace": "lab", "labels": {"runbook": "x"}},
-        "stringData": {"user": "me", "key": secret.reveal()},
+        "data": {"user": "bWU=", "key": ours},
     }
     assert secret.reveal() not in script + "".join(action.shown)
-    assert action.shown == ["kubectl apply -f -   (Secret lab/minio: key, user)"]
+    assert action.shown == ["kubectl create, or replace, -f -   (Secret lab/minio: key, user)"]
+    assert action.probe() is None
+
+
+def test_a_secret_that_was_applied_loses_the_annotation_with_its_values_and_nothing_else(kube):
+    about = {"annotations": {APPLIED: "{...}", "theirs": "stays"}, "labels": {"theirs": "too"}, "resourceVersion": "7"}
+    cluster = Secrets({"metadata": about, "type": "Opaque", "data": {"key": "b3Vycw==", "other": "b2Y="}})
+    action = kube(cluster).secret("minio", "lab", {"key": "ours"}, labels={"runbook": "x"})
+    assert action.probe() == "lab/minio has its values in an annotation, in clear"
+    action.apply()
+    assert action.probe() is None and cluster.found["data"] == {"key": "b3Vycw==", "other": "b2Y="}
+    assert cluster.found["metadata"]["annotations"] == {"theirs": "stays"}
+    assert cluster.found["metadata"]["labels"] == {"theirs": "too", "runbook": "x"}
+
+
+def test_a_secret_that_cannot_be_read_is_not_made_anew(kube):
+    made = kube((1, "", "The connection to the server was refused\n"))
+    with pytest.raises(CommandFailed):
+        made.secret("minio", "lab", {"key": "ours"}).apply()
+    assert not any("create" in script or "replace" in script for script, _ in made.asked)
 
 
 def test_a_namespace_is_made_with_its_mark_and_removed_by_it(kube):

@@ -1,5 +1,8 @@
 """A real browser on a page of our own."""
 
+import os
+import tempfile
+
 import pytest
 
 from helpers.components.label_studio import browser
@@ -22,3 +25,14 @@ def test_a_picture_counts_only_when_it_loaded(tmp_path):
         with pytest.raises(Exception) as e:
             b.wait("a second picture", lambda: len(b.images()) > 1, timeout=1)
         assert "the page A page says: some words" in str(e.value)
+
+
+@pytest.mark.skipif(bool(browser.why_none()), reason=str(browser.why_none()))
+def test_it_leaves_nothing_in_the_folder_of_temporary_files(monkeypatch):
+    with tempfile.TemporaryDirectory() as folder:  # a short path: Chromium's socket lies below it
+        monkeypatch.setattr(tempfile, "tempdir", folder)
+        monkeypatch.setenv("TMPDIR", folder)
+        with browser.Browser("a host") as b:
+            b.driver.get("about:blank")
+            assert os.listdir(folder) != []
+        assert os.listdir(folder) == []

@@ -89,6 +89,17 @@ def test_what_differs_in_the_cluster_is_told(made):
     assert away == "deployment pachyderm/pachd: 0 of 1 pods available"
 
 
+def test_keys_in_kubectls_annotation_are_told_and_taken_out_of_it(made):
+    about = {"name": "store", "annotations": {"kubectl.kubernetes.io/last-applied-configuration": "{...}"}}
+    secret = {"kind": "Secret", "apiVersion": "v1", "metadata": about}
+    told = made(cluster([secret], [secret])).deployed().probe()
+    assert told == "in clear in an annotation: secret/store"
+    asked = []
+    made(lambda script, stdin: asked.append(script) or "")._apply()
+    assert "kubectl apply -f -" in asked[-2]
+    assert "annotate secrets --all -n pachyderm kubectl.kubernetes.io/last-applied-configuration-" in asked[-1]
+
+
 def test_what_the_server_refuses_is_told_and_a_missing_namespace_means_not_deployed(made):
     def answer(said):
         return lambda script, stdin: (1, "", said) if "dry-run" in script else "0123"

@@ -96,10 +96,12 @@ def test_following_a_commit_ends_with_its_job_or_with_the_reason_why_there_is_no
 
 
 def test_a_pod_that_will_never_run_ends_the_wait_when_it_is_the_pipelines(cluster):
-    waiting = {"waiting": {"reason": "ImagePullBackOff", "message": "not found"}}
+    waiting = {"waiting": {"reason": "ErrImagePull", "message": "not found"}}
     pod = {
-        "metadata": {"namespace": "pachyderm", "name": "pipeline-my-line-v1-x"},
-        "status": {"containerStatuses": [{"image": "python:0", "state": waiting}]},
+        "kind": "Pod",
+        "metadata": {"namespace": "pachyderm", "name": "pipeline-my-line-v1-x", "uid": "1"},
+        "spec": {"containers": [{"name": "user"}]},
+        "status": {"containerStatuses": [{"name": "user", "image": "python:0", "state": waiting}]},
     }
     answers = {"ListCommitStream": [], "ListJobStream": [], "InspectPipeline": pipeline_info("My_line")}
     with pytest.raises(RunbookError) as e:

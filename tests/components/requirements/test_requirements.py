@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import stand_in
 
+from helpers.components.kubernetes import networks
 from helpers.components.requirements import judge, look
 from helpers.core import notebooks
 from helpers.core.errors import Unmet
@@ -71,6 +72,22 @@ def test_another_ubuntu_is_a_warning_and_a_failed_row_fails_its_check():
     with pytest.raises(Unmet) as e:
         next(row for row in failed if row.title == "init").prove()
     assert (e.value.expected, e.value.saw) == ("systemd", "init")
+
+
+def test_networks_that_the_cluster_takes_are_a_warning_as_a_port_is():
+    free = "address 192.168.7.5/24 eth0\\\nroute default via 192.168.7.1 dev eth0"
+    rows = judge.judge_networks(networks.read(free), "10.0.1.1")
+    assert [row.title for row in rows] == [
+        "the pods' network 10.1.0.0/16",
+        "the services' network 10.152.183.0/24",
+        "address for pods 10.0.1.1",
+    ]
+    assert {row.state for row in rows} == {"ok"} and not [row for row in rows if row.prove()]
+    taken = networks.read(free + "\nserver 10.1.0.2\nroute 10.0.0.0/16 dev eth1")
+    pods, services, address = judge.judge_networks(taken, "10.0.1.1")
+    assert pods.prove() == "10.1.0.2, a name server, lies in 10.1.0.0/16, the pods' network"
+    assert services.state == "ok" and address.state == "warn" and "leads to eth1" in address.prove()
+    assert "no IPv4 address" in judge.judge_networks(taken, "host")[2].prove()
 
 
 def test_a_port_is_free_or_ours_or_somebodys():

@@ -24,7 +24,9 @@ def test_a_gateway_is_ours_when_it_selects_and_listens_as_written(made):
 
 def test_no_line_that_is_shown_has_the_key_of_minio(made):
     action = install(made()).key()
-    assert action.shown == ["kubectl apply -f -   (Secret models/minio: MinIO's address and key, on standard input)"]
+    assert action.shown == [
+        "kubectl create, or replace, -f -   (Secret models/minio: MinIO's address and key, on standard input)"
+    ]
     assert action.undo.endswith("microk8s kubectl delete secret minio -n models --ignore-not-found")
 
 

@@ -1,16 +1,20 @@
 # A probe: each of these DEPLOYMENTS of istio-system has its pods ready. Names those that have not, in this order.
-fields='{range .items[*]}{.metadata.name} {.spec.replicas} {.status.readyReplicas}{"\n"}{end}'
-found=$(microk8s kubectl get deployments -n istio-system -o jsonpath="$fields" 2>&1) || {
+fields='{.metadata.generation}|{.status.observedGeneration}|{.spec.replicas}|{.status.replicas}'
+fields="$fields|{.status.updatedReplicas}|{.status.readyReplicas}"
+why='{.status.conditions[?(@.type=="ReplicaFailure")].message}'
+each="{range .items[*]}{.metadata.name}|$fields|$why{\"\\n\"}{end}"
+found=$(microk8s kubectl get deployments -n istio-system -o jsonpath="$each" 2>&1) || {
   echo "$found" | tail -1
   exit 1
 }
 bad=
 for deployment in "$@"; do
-  read -r _ want have <<< "$(echo "$found" | grep "^$deployment " || echo "$deployment missing")"
-  if [ "$want" = missing ]; then
-    bad="$bad; istio-system: $deployment is missing"
-  elif [ "$want" = 0 ] || [ "${have:-0}" -lt "$want" ]; then
-    bad="$bad; istio-system: $deployment: ${have:-0} of $want ready"
+  if line=$(grep "^$deployment|" <<< "$found"); then
+    IFS='|' read -r name generation observed want all new have why <<< "$line"
+    says=$(rolled_out "$name" ready "$generation" "$observed" "$want" "$all" "$new" "$have" "$why") && continue
+  else
+    says="$deployment is missing"
   fi
+  bad="$bad; istio-system: $says"
 done
 [ -z "$bad" ] || { echo "${bad#; }"; exit 1; }

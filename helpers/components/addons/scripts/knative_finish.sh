@@ -1,8 +1,21 @@
-# Applies what `microk8s enable knative` itself applies, from the folder MANIFESTS: it says "already enabled" as soon
-# as one cluster role is there.
+# Applies what `microk8s enable knative` itself applies, from the folder MANIFESTS, and as often: it says "already
+# enabled" as soon as one cluster role is there.
 kubectl() { microk8s kubectl "$@"; }
-kinds=$1/setup  # there they lie in Canonical's snap
-[ -d "$kinds" ] || kinds=$1/serving-crds.yaml
-kubectl apply -f "$kinds"
+# Configurations of webhooks whose pod is gone: Eventing's refuses the ConfigMaps without which its pod cannot start.
+for release in serving.knative.dev/release eventing.knative.dev/release; do
+  kubectl delete mutatingwebhookconfiguration,validatingwebhookconfiguration -l $release --ignore-not-found
+done
+applied() {
+  local try
+  for try in 1 2 3 4 5 6 7 8 9 10; do
+    kubectl apply -f "$1" && return
+    echo "not all of $1 was applied, try $try"
+    sleep 3
+  done
+  return 1
+}
+kinds=$1/setup
+[ -d "$kinds" ] || kinds=$1/serving-crds.yaml # there an older stand-in has them
+applied "$kinds"
 kubectl wait --for=condition=established --timeout=60s crd -l knative.dev/crd-install=true
-kubectl apply -f "$1"
+applied "$1"

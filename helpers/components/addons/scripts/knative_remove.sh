@@ -1,14 +1,19 @@
-# Takes Knative away; KINDS=yes: its kinds too, and with them every object of them.
+# Takes Knative away, Serving and Eventing; KINDS=yes: its kinds too, and with them every object of them.
 kubectl() { microk8s kubectl "$@"; }
-# The webhooks first: while their configuration stands and their pod does not, nothing of Knative can be changed or
-# deleted.
-webhooks=mutatingwebhookconfiguration,validatingwebhookconfiguration
-kubectl delete $webhooks -l serving.knative.dev/release --ignore-not-found
+# What outlives the namespaces has one of these labels, in the releases of Serving and of Eventing 0.13.0.
+delete_released() {
+  local release
+  for release in serving.knative.dev/release eventing.knative.dev/release; do
+    kubectl delete "$1" -l "$release" --ignore-not-found
+  done
+}
+# The webhooks first: while their configuration stands and their pod does not, nothing of Knative can be changed,
+# deleted, or made again.
+delete_released mutatingwebhookconfiguration,validatingwebhookconfiguration
 if [ "$1" = yes ]; then
   # Without their controllers, nobody would take the finalizers away.
-  held='(ingresses\.networking\.internal|routes\.serving|services\.serving|configurations\.serving)(\.knative\.dev)'
   each='{range .items[*]}{.metadata.namespace} {.metadata.name}{"\n"}{end}'
-  for kind in $(kubectl get crd -o name | sed -nE "s#.*/$held\$#\\1\\2#p"); do
+  for kind in $(kubectl get crd -o name | sed -nE 's#.*/(.*\.knative\.dev)$#\1#p'); do
     kubectl get "$kind" -A -o jsonpath="$each" | while read -r namespace name; do
       kubectl delete "$kind" "$name" -n "$namespace" --ignore-not-found --wait=false </dev/null
       kubectl patch "$kind" "$name" -n "$namespace" --type=merge -p '{"metadata":{"finalizers":null}}' \
@@ -17,9 +22,11 @@ if [ "$1" = yes ]; then
   done
 fi
 # The activator would take 5 minutes to end.
-kubectl delete deployment --all -n knative-serving --wait=false >/dev/null 2>&1 || true
-kubectl delete pod --all -n knative-serving --force --grace-period=0 >/dev/null 2>&1 || true
-kubectl delete clusterrole,clusterrolebinding -l serving.knative.dev/release --ignore-not-found
+for namespace in knative-serving knative-eventing; do
+  kubectl delete deployment --all -n $namespace --wait=false >/dev/null 2>&1 || true
+  kubectl delete pod --all -n $namespace --force --grace-period=0 >/dev/null 2>&1 || true
+done
+delete_released apiservice,clusterrole,clusterrolebinding
 kubectl delete namespace knative-serving knative-eventing knative-monitoring --ignore-not-found --timeout=180s
 if [ "$1" = yes ]; then
   kubectl get crd -o name | { grep -E '\.knative\.dev$' || true; } | xargs -r microk8s kubectl delete --timeout=180s

@@ -1,0 +1,142 @@
+"""Knative in a cluster of this test's own: objects in a file, kubectl's refusals as the real webhooks make them."""
+
+import pytest
+import stand_in
+
+from helpers.components.addons import knative
+from helpers.components.addons.knative import Knative
+from helpers.components.kubernetes.kube import Kube
+from helpers.components.kubernetes.proofs import Proofs
+from helpers.core import shell
+
+#: what Eventing 0.13.0 leaves outside its namespace (facts: Knative 0.13.0), one of each kind
+EVENTING = [
+    "mutatingwebhookconfiguration/webhook.eventing.knative.dev",
+    "validatingwebhookconfiguration/config.webhook.eventing.knative.dev",
+    "clusterrole/knative-eventing-controller",
+    "clusterrolebinding/eventing-controller",
+]
+SERVING = ["validatingwebhookconfiguration/config.webhook.serving.knative.dev", "clusterrole/knative-serving-admin"]
+
+#: kubectl on that cluster. delete and get know kinds and the release labels; apply is refused as config.webhook does.
+CLUSTER = r"""
+import re, sys
+words, cluster = sys.argv[2:], {cluster!r}
+there = open(cluster).read().split()
+kinds = [k for k in words[1].split(",")] if len(words) > 1 else []
+label = next((re.sub(r"\.knative.*", "", w) for w in words if w.endswith("knative.dev/release")), "")
+mine = [t for t in there if t.split("/")[0] in kinds and (not label or label in t) and not (set("-n") & set(words))]
+if words[0] == "delete" and label:
+    there = [t for t in there if t not in mine]
+if words[0] == "get" and words[-1] == "name":
+    print(*mine, sep="\n")
+if words[0] == "apply":
+    print(*words, file=open(cluster + ".log", "a"))
+    if any(t.startswith("validatingwebhook") and "eventing" in t for t in there):
+        sys.exit("failed calling webhook config.webhook.eventing.knative.dev: service eventing-webhook not found")
+    if not words[-1].endswith(("setup", "crds.yaml")) and words[-1] + " once" not in open(cluster + ".log").read():
+        print(words[-1], "once", file=open(cluster + ".log", "a"))
+        sys.exit("namespaces knative-eventing not found")
+open(cluster, "w").write(" ".join(there))
+"""
+
+
+@pytest.fixture
+def cluster(bash, tmp_path):
+    """Run a script against a cluster that has these objects: (exit code, what it printed, what is left)."""
+    path, kubectl = tmp_path / "cluster", tmp_path / "kubectl.py"
+    kubectl.write_text(CLUSTER.replace("{cluster!r}", repr(str(path))))
+
+    def run(script, there):
+        path.write_text(" ".join(there))
+        (tmp_path / "cluster.log").write_text("")
+        code, said = bash(script, f'exec python3 {kubectl} "$@"')
+        return code, said, path.read_text().split()
+
+    return run
+
+
+@pytest.fixture
+def made(monkeypatch, own_home):
+    """Knative on a host that answers nothing."""
+    return Knative(Proofs(Kube(stand_in.chapter(monkeypatch, "addons", None))))
+
+
+def test_remove_takes_eventings_webhooks_and_roles_too(made, cluster):
+    enabled = made.enabled(False)
+    code, said, left = cluster(enabled.undo, [*EVENTING, *SERVING, "clusterrole/view"])
+    assert code == 0, said
+    assert left == ["clusterrole/view"]
+
+
+@pytest.mark.parametrize("left", [*EVENTING, *SERVING])
+def test_it_is_away_when_nothing_of_it_is_left_outside_its_namespaces(made, cluster, left):
+    absent = made.enabled(False).absent
+    assert cluster(absent, ["clusterrole/view"])[:2] == (0, "")
+    code, said, _ = cluster(absent, [left])
+    assert code and said == "still there: " + left
+
+
+@pytest.mark.parametrize("kinds", ["setup", "serving-crds.yaml"])
+def test_an_install_that_was_cut_off_is_finished_kinds_first(cluster, tmp_path, kinds):
+    """Also where an earlier remove left Eventing's webhooks, which refuse what Eventing needs to start."""
+    folder = tmp_path / "knative"
+    (folder / kinds).mkdir(parents=True)
+    script = shell.script(knative._SCRIPTS / "knative_finish.sh", folder).replace("sleep 3", "")
+    code, said, _ = cluster(script, EVENTING)
+    assert code == 0 and said.count("not all of") == 1, said
+    applied = [line for line in (tmp_path / "cluster.log").read_text().splitlines() if line.startswith("apply")]
+    assert applied == [f"apply -f {folder / kinds}", f"apply -f {folder}", f"apply -f {folder}"]
+
+
+def deployments(**replicas):
+    """What kubectl lists of knative-eventing."""
+    known = {"broker_controller": 1, "eventing_webhook": 1, "imc_dispatcher": 1, "sources_controller": 0, **replicas}
+    return "".join("{} {}\n".format(name.replace("_", "-"), count) for name, count in known.items())
+
+
+@pytest.mark.parametrize(
+    "wanted, there, says",
+    [
+        (False, deployments(), "of Eventing, these run: broker-controller imc-dispatcher"),
+        (False, deployments(broker_controller=0, imc_dispatcher=0), ""),
+        (False, "", ""),
+        (True, deployments(), ""),
+        (True, deployments(imc_dispatcher=0), "of Eventing, these are scaled down: imc-dispatcher"),
+    ],
+)
+def test_eventing_asks_for_no_cpus_unless_it_is_wanted(made, probe, wanted, there, says):
+    assert probe(made.eventing(wanted).probe, there) == (not says, says)
+
+
+def test_eventing_that_cannot_be_asked_is_not_so(made, probe):
+    assert probe(made.eventing(False).probe, "The connection was refused", code=1)[0] is False
+
+
+@pytest.mark.parametrize("wanted, count", [(False, 0), (True, 1)])
+def test_its_webhook_stays_and_sources_controller_never_runs(made, bash, tmp_path, wanted, count):
+    log = tmp_path / "log"
+    names = "broker-controller eventing-webhook sources-controller"
+    assert bash(made.eventing(wanted).apply, f'[ "$2" != get ] || echo {names}; echo "$*" >> {log}')[0] == 0
+    said = [line.split()[3:] for line in log.read_text().splitlines() if " scale " in line]
+    assert [(words[0], words[-1]) for words in said] == [
+        ("broker-controller", f"--replicas={count}"),
+        ("eventing-webhook", "--replicas=1"),
+    ]
+
+
+USED = """
+brokers=brokers.eventing.knative.dev channels=channels.messaging.knative.dev
+case "$*" in
+  *"get crd"*) printf 'crd/%s\\n' $brokers routes.serving.knative.dev $channels ;;
+  *"get $brokers,$channels -A "*) echo {} ;;
+  *) exit 1 ;;
+esac
+"""
+
+
+def test_eventing_that_somebody_uses_is_not_scaled_down(bash):
+    assert bash(knative.EVENTING_UNUSED, USED.format(""))[0] == 0
+    assert bash(knative.EVENTING_UNUSED, USED.format("broker/shop")) == (1, "still there: broker/shop")
+    assert bash(knative.EVENTING_UNUSED, "exit 0") == (0, ""), "no kind of it is there"
+    assert bash(knative.EVENTING_UNUSED, "exit 1")[0] == 1
