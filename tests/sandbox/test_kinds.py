@@ -187,7 +187,8 @@ def test_every_character_reaches_the_host_through_its_login_shell(made):
 @on_each
 def test_chapters_say_on_a_kind_what_the_page_says(made):
     recorded = hosts.load()[made.kind.name].chapters
-    found = hosts.on("sandbox:" + NAME, hosts.CHEAP)
+    refused = [n for n, said in recorded.items() if said.state == "refused" and n not in hosts.CHEAP]
+    found = hosts.on("sandbox:" + NAME, [*hosts.CHEAP, *refused])
     assert {n: s.state for n, s in found.items()} == {n: recorded[n].state for n in found}, found
 
 
