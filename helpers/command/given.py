@@ -27,10 +27,23 @@ class Given(NamedTuple):
 NOTHING = Given(None, None, {}, {})
 
 
+class _Once(yaml.SafeLoader):
+    """YAML whose maps have each key once. The plain loader takes the last one, and the person reads the first."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: dict[str, int] = {}
+        for key, _ in node.value:
+            line = key.start_mark.line + 1
+            if key.value in seen and isinstance(key, yaml.ScalarNode):
+                raise yaml.YAMLError(f"{key.value} is given twice, in lines {seen[key.value]} and {line}: keep one")
+            seen[str(key.value)] = line
+        return super().construct_mapping(node, deep)
+
+
 def platform_file(path: str | Path) -> Given:
     """What a platform.yaml says; BadInput names what it may not say."""
     try:
-        content: Any = yaml.safe_load(Path(path).read_text()) or {}
+        content: Any = yaml.load(Path(path).read_text(), _Once) or {}
     except (yaml.YAMLError, UnicodeDecodeError) as e:
         saw = " ".join(str(e).split())
         raise BadInput(f"read {path}", saw=saw, do="It must be YAML: see book/reference.") from None
@@ -46,7 +59,19 @@ def platform_file(path: str | Path) -> Given:
         name: _map(path, values, f"chapters.{name} is not a map", "chapters: {minio: {port: 9010}}")
         for name, values in chapters.items()
     }
+    _check_one_each(path, named)
     return Given(known.get("target"), known.get("mode"), named, parameters)
+
+
+def _check_one_each(path: str | Path, names: Iterable[str]) -> None:
+    """BadInput when a chapter is there under two of its names, as minio and as 05."""
+    known, found = notebooks.load_all(), dict[str, str]()
+    for name in names:
+        chapter = notebooks.find(name, known).id
+        if chapter in found:
+            saw = f"chapter {chapter} is given twice, as {found[chapter]} and as {name}"
+            raise BadInput(f"read {path}", saw=saw, do="Put what they say under one of them.")
+        found[chapter] = name
 
 
 def _map(path: str | Path, value: Any, saw: str, do: str) -> dict[str, Any]:

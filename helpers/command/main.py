@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from helpers.command import doctor, given, pages, progress, record, regress, site, supplies, timeline, upstream
+from helpers.command.artifacts import artifacts
 from helpers.command.base import console, examples, say, target_option
 from helpers.command.chapter_commands import ChapterGroup
 from helpers.command.plan import Plan
@@ -23,7 +24,7 @@ from helpers.command.runner import Runner, check_reachable, target_lock
 from helpers.command.sandbox import sandbox
 from helpers.core import notebooks
 from helpers.core.errors import BadInput, RunbookError
-from helpers.core.paths import REPO, runs
+from helpers.core.paths import REPO, absolute_environment, runs
 from helpers.core.secrets import SecretStore
 from helpers.core.target import Target
 from helpers.sandbox import Sandbox
@@ -43,6 +44,7 @@ from helpers.sandbox.supply import Supply
 @click.option("--debug", is_flag=True, help="Show Python tracebacks.")
 def main(debug: bool) -> None:
     """Make a host a machine-learning platform, prove it works, and write it down."""
+    absolute_environment()
 
 
 @main.command(
@@ -249,6 +251,7 @@ def secrets(name: str | None, target: str | None) -> None:
 
 
 main.add_command(sandbox)
+main.add_command(artifacts)
 
 
 @main.command(epilog=examples("./runbook book\n./runbook book --open\n./runbook book --readme"))

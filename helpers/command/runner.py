@@ -218,16 +218,24 @@ class Runner:
         unchanged = old and old.state in record.INSTALLED and old.key == c.key and old.notebook
         if not old or not unchanged or self.force or self.plan.mode != "install":
             return False
-        if self._execute(n, c, "verify"):
+        if self._execute(n, c, "verify") and not self._other_artifacts(n, c, old):
             self._carry(old)
             c.notebook, c.state = old.notebook, "skipped"
             c.reason = "unchanged, and verified: every step already so"
             c.run, c.verified = self.current.id, record.now()
             return True
-        if not self.stopping.is_set():
+        if c.error and not self.stopping.is_set():
             first = (c.error.splitlines() or [""])[0]
             self.progress.say(f"{n.label:<18} no longer as it was: {first}")
         return False
+
+    def _other_artifacts(self, n: Notebook, c: ChapterRun, old: ChapterRun) -> bool:
+        """Does the origin serve other ones by now than those that were installed?"""
+        before = {a.name: a for a in old.artifacts}
+        other = [a.name for a in c.artifacts if a.name in before and a != before[a.name]]
+        if other:
+            self.progress.say(f"{n.label:<18} not as it was installed: its origin serves another {', '.join(other)}")
+        return bool(other)
 
     def _execute(self, n: Notebook, c: ChapterRun, mode: str) -> bool:
         """Run the notebook once in this mode; fills the record, returns whether it ended well."""

@@ -12,7 +12,6 @@ import httpx
 
 from helpers.core import catalogue
 from helpers.core.catalogue import Artifact
-from helpers.sandbox.registry import repository
 from helpers.sandbox.rehearsal import REGISTRIES
 
 _MANIFESTS = ", ".join(
@@ -93,7 +92,7 @@ def _file(name: str, url: str) -> Address:
 
 
 def _image(name: str, image: str) -> Address:
-    host, _, rest = repository(image).partition("/")
+    host, _, rest = catalogue.image_name(image).partition("/")
     path, _, tag = rest.rpartition(":")
     url = f"https://{REGISTRIES.get(host, host)}/v2/{path}/manifests/{tag}"
     return Address(name, url, lambda client: _status(_manifest(client, url, path)))

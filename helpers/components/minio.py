@@ -11,6 +11,7 @@ from pathlib import Path
 import urllib3
 from minio import Minio
 from minio.error import S3Error
+from minio.helpers import check_bucket_name
 
 from helpers.core import actions
 from helpers.core.actions import Action
@@ -57,23 +58,22 @@ def directory_is_ours(path):
     )
 
 
+def why_bad_buckets(names):
+    """None when S3 takes each name for a new bucket, else the first that it does not, and why."""
+    for name in names:
+        try:
+            check_bucket_name(name, True)
+        except ValueError as e:
+            return f"{name}: {e}"
+    return None
+
+
 def why_bad_directory(path):
     """None when a path can be a directory of MinIO's own, which remove deletes; else why not."""
     parts = path.rstrip("/").split("/")
     if parts[0] or len(parts) < 2 or not all(parts[1:]) or {".", ".."} & set(parts):
         return f"{path!r} is no absolute path to a directory"
     return f"{path} is the system's" if len(parts) == 2 and _SYSTEM.fullmatch(parts[1]) else None
-
-
-def remove_directory(path):
-    """A script: the directory goes; of a disk that is mounted there, what is on it."""
-    path = str(path).rstrip("/")
-    return (
-        f"if mountpoint -q {path}; then\n"
-        f"  find {path} -xdev -mindepth 1 ! -path '{path}/lost+found*' -delete\n"
-        f"  chown root:root {path}\n"
-        f"else rm -rf --one-file-system {path}; fi"
-    )
 
 
 def no_buckets_but(buckets, path):

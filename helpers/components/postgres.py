@@ -26,11 +26,15 @@ def why_none_named(databases):
 
 def why_bad_names(databases):
     """None when each name can be a database's, a role's and part of a secret's; else the first that cannot."""
+    seen = {}
     for name in databases:
-        if not re.fullmatch("[a-z0-9-]+", name):
-            return f"{name!r} has others than lower case letters, digits and -"
-        if name in _TAKEN:
+        if not re.fullmatch("[a-z0-9_][a-z0-9_-]{0,62}", name):
+            return f"{name!r} has others than lower case letters, digits, - and _, or more than 63 of them"
+        if name in _TAKEN or name.startswith("pg_"):
             return f"{name} is PostgreSQL's own: its role would get a password that works from the network"
+        other = seen.setdefault(name.replace("-", "_"), name)
+        if other != name:  # one variable RUNBOOK_SECRET_POSTGRES_... would be the password of both
+            return f"{other} and {name} differ in - and _ only"
     return None
 
 

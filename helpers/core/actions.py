@@ -59,6 +59,23 @@ def commands(lines: str | Iterable[str], probe: Probe, undo: Work | None = None)
     return Action(lines, probe, "\n".join(lines), undo)
 
 
+def remove_directory(path: str | Path) -> str:
+    """A script: the directory goes; of a disk that is mounted there, what is on it, and the mount point is root's."""
+    q = shlex.quote(str(path).rstrip("/"))
+    return (
+        f"if mountpoint -q {q}; then\n"
+        f"  find {q} -xdev -mindepth 1 ! -path {q}'/lost+found*' -delete\n"
+        f"  chown root:root {q}\n"
+        f"else rm -rf --one-file-system {q}; fi"
+    )
+
+
+def _is_away(path: str) -> str:
+    """A probe: there is no such path, or only an empty disk that is mounted there."""
+    q = shlex.quote(path)
+    return f'[ ! -e {q} ] || {{ mountpoint -q {q} && [ -z "$(ls -A {q} | grep -vx lost+found)" ]; }}'
+
+
 class File(Action):
     """A file on the host with exactly this content, owner and mode. Secrets in it are written as f"{secret}"."""
 
@@ -95,13 +112,13 @@ def packages(
     """
     apt = _script("apt")
     users_go = "\n".join(f"! id {u} >/dev/null 2>&1 || userdel {u}" for u in map(shlex.quote, users))
-    left = [f"[ ! -e {shlex.quote(p)} ]" for p in paths] + [f"! id {shlex.quote(u)} >/dev/null 2>&1" for u in users]
+    left = [_is_away(p) for p in paths] + [f"! id {shlex.quote(u)} >/dev/null 2>&1" for u in users]
     return Action(
         "apt-get install " + _words(names),
         _script("packages_are", "there", *names),
         f"{apt}\nupdate\napt --no-install-recommends install {_words(names)}",
         f"{apt}\napt purge {_words(purge or names)}\napt autoremove --purge\n"
-        f"rm -rf --one-file-system {_words(paths)}\n{users_go}",
+        + "\n".join([*map(remove_directory, paths), users_go]),
         "\n".join([_script("packages_are", "gone", *names), *left]),
     )
 

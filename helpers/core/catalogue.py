@@ -28,11 +28,24 @@ KINDS = ("file", "tool", "apt", "snap", "image", "chart", "pip")
 FETCH = shell.script(Path(__file__).with_name("scripts") / "fetch.sh") + "\n"
 
 
+def image_name(text: str) -> str:
+    """An image's whole name, `<registry>/<path>:<tag>`: one for all its spellings. Without a registry: Docker Hub's."""
+    name = text if "@" in text or ":" in text.rpartition("/")[2] else text + ":latest"
+    first, slash, rest = name.partition("/")
+    if not slash or not (set(".:") & set(first) or first == "localhost"):
+        first, rest = "docker.io", name
+    if first in ("docker.io", "index.docker.io", "registry-1.docker.io"):
+        return "docker.io/" + (rest if "/" in rest else "library/" + rest)
+    return f"{first}/{rest}"
+
+
 class Artifact:
     """One entry of setup/catalogue.toml, and once resolved by an origin also where it comes from.
 
     name, kind, version, licence, about: as written there.  url, sha256: of this origin ("" when not known).
     fidelity: original, equivalent or double.  program, differs: what stands in for it, and how it differs.
+    parts: {name: the same three}, where not all of it is of one kind.
+    images: {its image's name: [the digests by which a node may know it]}, where the origin tells them.
     socks: in a rehearsal of upstream, the local port of the proxy that leads to it; authority: who vouches there.
     """
 
@@ -51,6 +64,8 @@ class Artifact:
         self.socks: int | None = None
         self.authority = ""
         self.differs: list[str] = []
+        self.parts: dict[str, dict[str, Any]] = {}
+        self.images: dict[str, list[str]] = {}
         self._mirror = ""
         self._sums: dict[str, str] = {}
 
@@ -64,10 +79,21 @@ class Artifact:
     def rehearse(self, entry: dict[str, Any]) -> None:
         """Be what stands at upstream's address in a rehearsal: another file than the publisher's, with its checksum."""
         self._sums = entry.get("sums", {})
-        self.sha256 = entry.get("sha256", "") if self.sha256 else ""
+        self.parts, self.images = entry.get("parts", {}), entry.get("images", {})
+        self.sha256 = entry.get("sha256", "") if self.sha256 or self.images else ""
         self.fidelity = entry.get("fidelity", "original")
         self.program = entry.get("program", self.name)
         self.differs = entry.get("differs", [])
+
+    def rows(self) -> list[dict[str, str]]:
+        """What there is to say of it and of each of its parts: name, version, origin, fidelity, program, sha256."""
+        common = {"version": self.version, "origin": self.origin}
+        whole = dict(common, name=self.name, fidelity=self.fidelity, program=self.program, sha256=self.sha256)
+        parts = [
+            dict(common, name=f"{self.name}: {name}", fidelity=said["fidelity"], program=said["program"], sha256="")
+            for name, said in self.parts.items()
+        ]
+        return [whole, *parts]
 
     @property
     def environment(self) -> dict[str, str]:
@@ -160,11 +186,61 @@ class Origin:
     def shown(self) -> str:
         return "upstream" if self.text == "upstream" else "mirror"
 
+    def with_needs(self, name: str, host: Host) -> list[Artifact]:
+        """The artifact as resolve() has it, then all that it needs in turn, whose checksums others ask for.
+
+        Without what a mirror may lack and lacks: what the sandbox's stand-ins do not pull (`only_upstream`).
+        """
+        wanted = self.resolve(name, host)
+        needed = [self._known(n, host) for n in with_needs([name])[1:]]
+        return [wanted, *(a for a in needed if a is not None)]
+
     def resolve(self, name: str, host: Host) -> Artifact:
         """The artifact with its URL, checksum and fidelity, asked of this origin from the host.
 
         RunbookError when it has none.
         """
+        artifact = self._known(name, host)
+        if artifact is None:  # on a real host it comes from there, whatever the mirror has
+            artifact = self._found(name)
+            artifact.origin = "upstream"
+        elif self.text == "upstream" and artifact.kind != "tool" and not artifact.sha256 and artifact.sha256_url:
+            said = host.run(
+                FETCH + "fetch " + shlex.quote(artifact.sha256_url),
+                sudo=False,
+                timeout=60,
+                quiet=True,
+                what="ask for the checksum of " + name,
+            ).out.split()
+            artifact.sha256 = said[0] if said else ""
+        return artifact
+
+    def _known(self, name: str, host: Host) -> Artifact | None:
+        """With what the mirror's index says of it; None where it need not have it, and has not."""
+        artifact, mirror = self._found(name), self._mirror
+        if not mirror or artifact.kind in ("apt", "pip"):
+            return artifact
+        entry = self._listed(mirror, host).get(name)
+        if entry is None and artifact.entry.get("only_upstream"):
+            return None
+        if entry is None:
+            do = "Put it into the bundle folder, or take origin=upstream."
+            raise RunbookError(f"get {name} from the mirror", host.name, "its index does not list it", do)
+        if self._rehearsal:
+            artifact.rehearse(entry)
+            artifact.authority = self._rehearsal.authority
+        else:
+            artifact.take(mirror, entry)
+        return artifact
+
+    @property
+    def _mirror(self) -> str:
+        """The mirror that answers, under its own address or under upstream's names; empty for upstream itself."""
+        if self._rehearsal:
+            return self._rehearsal.mirror_url
+        return "" if self.text == "upstream" else self.text
+
+    def _found(self, name: str) -> Artifact:
         try:
             artifact = load()[name]
         except KeyError:
@@ -172,34 +248,12 @@ class Origin:
         artifact.origin, artifact.fidelity, artifact.program = self.shown, "original", artifact.name
         if artifact.kind in ("apt", "pip"):
             artifact.origin = "the host's apt sources" if artifact.kind == "apt" else "the host's pip"
-        elif self.text != "upstream":
-            artifact.take(self.text, self._entry(artifact, self.text, host))
-        else:
-            self._from_upstream(artifact, host)
         return artifact
 
-    def _from_upstream(self, artifact: Artifact, host: Host) -> None:
-        if self._rehearsal:
-            artifact.rehearse(self._entry(artifact, self._rehearsal.mirror_url, host))
-            artifact.authority = self._rehearsal.authority
-        if artifact.kind != "tool" and not artifact.sha256 and artifact.sha256_url:
-            said = host.run(
-                FETCH + "fetch " + shlex.quote(artifact.sha256_url),
-                sudo=False,
-                timeout=60,
-                quiet=True,
-                what="ask for the checksum of " + artifact.name,
-            ).out.split()
-            artifact.sha256 = said[0] if said else ""
-
-    def _entry(self, artifact: Artifact, mirror: str, host: Host) -> dict[str, Any]:
+    def _listed(self, mirror: str, host: Host) -> dict[str, Any]:
         if self._index is None:
             self._index = self._read_index(mirror, host)
-        entry = self._index.get(artifact.name)
-        if entry is None:
-            do = "Put it into the bundle folder, or take origin=upstream."
-            raise RunbookError(f"get {artifact.name} from the mirror", host.name, "its index does not list it", do)
-        return entry
+        return self._index
 
     def _read_index(self, mirror: str, host: Host) -> dict[str, Any]:
         url = mirror + "/index.json"

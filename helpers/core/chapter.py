@@ -62,6 +62,7 @@ class Chapter:
         self._rehearsal: int | None = None
         self._prober = Prober(self.host, self.masker.mask)
         self._steps = Steps(notebook.id, self._prober, self.events, self.masker.mask)
+        self.artifacts: dict[str, Artifact] = {}  # that were asked for, with all that they need
         self._secret_names: list[str] = []
         self._stack = contextlib.ExitStack()
 
@@ -85,16 +86,21 @@ class Chapter:
     # -- what there is to install ------------------------------------------------------------------
 
     def artifact(self, name: str) -> Artifact:
-        """The catalogue's artifact as the origin has it; shows version, licence, origin and fidelity."""
-        found = self.origin.resolve(name, self.host)
-        if found.authority:
-            found.socks = self._way_to_rehearsal()
-        facts = {key: getattr(found, key) for key in ("name", "version", "origin", "fidelity", "program", "sha256")}
-        self.events.tell("artifact", **facts)
-        stands = found.fidelity if found.program == name else f"{found.fidelity}: {found.program}"
-        row = (name, found.version, found.licence, found.origin, stands)
-        self.table(("artifact", "version", "licence", "from", "fidelity"), [row])
-        return found
+        """The catalogue's artifact as the origin has it; shows it and all that it needs, with origin and fidelity."""
+        found = self.origin.with_needs(name, self.host)
+        if found[0].authority:
+            found[0].socks = self._way_to_rehearsal()
+        new = [a for a in found if a is found[0] or a.name not in self.artifacts]
+        rows: list[tuple[str, ...]] = []
+        for each in new:
+            for row in each.rows():
+                if each.name not in self.artifacts:
+                    self.events.tell("artifact", **row)
+                stands = row["fidelity"] if row["program"] == each.name else f"{row['fidelity']}: {row['program']}"
+                rows.append((row["name"], row["version"], each.licence, row["origin"], stands))
+            self.artifacts[each.name] = each
+        self.table(("artifact", "version", "licence", "from", "fidelity"), rows)
+        return found[0]
 
     def _way_to_rehearsal(self) -> int:
         """The local port of a SOCKS proxy by which this machine reaches what the host calls upstream."""
@@ -318,7 +324,7 @@ class Chapter:
 
     def _fill(self, text: str) -> str:
         """Put secrets in for their marks."""
-        return re.sub(r"\{\{secret:([a-z0-9-]+)\}\}", lambda m: self.secret(m.group(1)).reveal(), text)
+        return re.sub(r"\{\{secret:([a-z0-9_-]+)\}\}", lambda m: self.secret(m.group(1)).reveal(), text)
 
     def _line(self, stream: str, text: str) -> None:
         """Every line of output: into the log, and now and then into the cell that waits."""

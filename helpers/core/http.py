@@ -1,10 +1,18 @@
-"""HTTP to addresses that only the host reaches: a client behind a SOCKS proxy of this machine."""
+"""HTTP from this machine: whom it trusts, and a client behind a SOCKS proxy for what only the host reaches."""
 
 from __future__ import annotations
 
+import ssl
 from typing import Any
 
 import httpx
+
+
+def trusted() -> ssl.SSLContext:
+    """Trusts the public authorities, and those of the system's store or of SSL_CERT_FILE: a company's own is there."""
+    context = httpx.create_ssl_context(trust_env=False)
+    context.load_default_certs()
+    return context
 
 
 def through(socks: int | None, **settings: Any) -> httpx.Client:

@@ -11,6 +11,14 @@ NOTEBOOKS = REPO / "notebooks"
 SETUP = REPO / "setup"
 
 
+def absolute_environment() -> None:
+    """Relative paths in the environment lead from where the command was called: kernels run elsewhere."""
+    for name in ("KUBECONFIG", "RUNBOOK_HOME", "RUNBOOK_RUNS", "RUNBOOK_SSH_CONFIG", "RUNBOOK_BUNDLE"):
+        parts = [os.path.abspath(part) for part in os.environ.get(name, "").split(os.pathsep) if part]
+        if parts:
+            os.environ[name] = os.pathsep.join(parts)
+
+
 def runs() -> Path:
     """Run records; `RUNBOOK_RUNS` puts them elsewhere."""
     return Path(os.environ.get("RUNBOOK_RUNS") or REPO / "runs")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import json
 import os
 import re
@@ -12,12 +13,31 @@ from typing import ContextManager, Iterable, TextIO
 
 from helpers.core import files
 from helpers.core.errors import BadInput, RunbookError
-from helpers.core.paths import home
+from helpers.core.paths import REPO, home
 
 MASK = "*****"
 
 #: what a person may give: long enough to be masked, and nothing that a shell, SQL or a settings file interprets
 _GIVEN = r"[A-Za-z0-9!#%()*+,./:;=?@^_{|}~\[\]-]{8,}"
+
+
+#: below the repository: what the runbook itself writes into commands, files and pages
+_OWN_TEXTS = ("helpers/core", "helpers/components", "notebooks", "setup/catalogue.toml")
+
+
+@functools.lru_cache(maxsize=None)
+def _own_texts() -> str:
+    paths = [path for name in _OWN_TEXTS for path in [REPO / name, *(REPO / name).rglob("*")]]
+    kinds = (".py", ".sh", ".ipynb", ".toml", ".yaml", ".service", ".env")
+    return "\n".join(p.read_text("utf-8", "replace") for p in sorted(paths) if p.is_file() and p.suffix in kinds)
+
+
+def _why_no_secret(value: str) -> str | None:
+    """None when a value can be a secret of a person's; else why not, without the value."""
+    if not re.fullmatch(_GIVEN, value):
+        return "is shorter than 8 characters, or has a space, a quote, or one of $ & < > \\ `"
+    # Masked, it would stand as ***** all over, and commands with it are "a secret in a command line".
+    return "is a word of the runbook's own commands and texts" if value in _own_texts() else None
 
 
 class Secret:
@@ -47,7 +67,8 @@ class SecretStore:
     """The secrets of one target: HOME/secrets/<target>.json, or the environment.
 
     A variable RUNBOOK_SECRET_<NAME> (upper case, - as _) wins over the file and is not stored. Such a value has 8
-    characters or more, none of which a shell, SQL or a settings file would interpret; BadInput otherwise.
+    characters or more, none of which a shell, SQL or a settings file would interpret, and is no word of the runbook's
+    own; BadInput otherwise.
     """
 
     def __init__(self, slug: str):
@@ -73,15 +94,16 @@ class SecretStore:
 
     def get(self, name: str) -> Secret:
         """The secret of that name; 32 random URL-safe characters are made and stored when it is new."""
-        if not re.fullmatch(r"[a-z][a-z0-9-]*", name):
-            raise ValueError("a secret's name is lower case letters, digits and -: " + name)
+        if not re.fullmatch(r"[a-z][a-z0-9_-]*", name):
+            raise ValueError("a secret's name is lower case letters, digits, - and _: " + name)
         variable = _variable(name)
         given = os.environ.get(variable)
         if given:
-            if not re.fullmatch(_GIVEN, given):
+            why = _why_no_secret(given)
+            if why:
                 raise BadInput(
                     f"take the secret {name} from the environment",
-                    saw=f"{variable} is shorter than 8 characters, or has a space, a quote, or one of $ & < > \\ `",
+                    saw=f"{variable} {why}",
                     do="Choose another value; openssl rand -hex 16 makes a good one.",
                 )
             return Secret(name, given)
@@ -125,7 +147,7 @@ class SecretStore:
     def values(self) -> list[str]:
         """All values known for this target, stored ones and those in the environment that get() would take."""
         # Others are no secrets of anybody's: masked, one like "http" would take every address apart.
-        env = [v for k, v in os.environ.items() if k.startswith("RUNBOOK_SECRET_") and re.fullmatch(_GIVEN, v)]
+        env = [v for k, v in os.environ.items() if k.startswith("RUNBOOK_SECRET_") and _why_no_secret(v) is None]
         return list(self._read().values()) + env
 
 

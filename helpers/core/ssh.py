@@ -21,6 +21,12 @@ from helpers.core.target import Target
 #: (a person reads a chapter's next cell while its forwarded ports wait)
 CONNECT_TIMEOUT, IDLE = 10, 1800
 
+# A person's settings for a host may be those of a session to sit in: ports that a second session cannot have, a command
+# of its own, a terminal, a command here. Ours has none of these.
+_PLAIN = ("ClearAllForwardings=yes", "RemoteCommand=none", "RequestTTY=no", "PermitLocalCommand=no", "LogLevel=INFO")
+#: the same, for what OpenSSH has since 8.7
+_PLAIN_SINCE_8_7 = ("SessionType=default", "StdinNull=no", "ForkAfterAuthentication=no")
+
 _ERRORS = [  # what OpenSSH writes, what it means, what to do
     (
         "REMOTE HOST IDENTIFICATION HAS CHANGED",
@@ -87,7 +93,7 @@ class Connection:
             options += ["-o", f"UserKnownHostsFile={box.known_hosts}", "-o", "StrictHostKeyChecking=yes"]
         else:
             # A person's configuration may say accept-new or no; nobody would see it here.
-            options += ["-o", "StrictHostKeyChecking=yes"]
+            options += ["-o", "StrictHostKeyChecking=yes", *_plain_session()]
             if os.environ.get("RUNBOOK_SSH_CONFIG"):
                 options += ["-F", os.environ["RUNBOOK_SSH_CONFIG"]]
         if port != 22:
@@ -109,6 +115,11 @@ class Connection:
         options, where = self.endpoint()
         return ["ssh", *options, "-o", "ControlPath=" + self.socket, *more, where]
 
+    def _control(self, *words: str) -> Result:
+        """Tell the open connection something; without the person's settings, whose forwardings would be asked for."""
+        where = self.endpoint()[1]
+        return _ssh(["ssh", "-F", "/dev/null", "-o", "ControlPath=" + self.socket, "-O", *words, where])
+
     def exists(self) -> bool:
         return os.path.exists(self.socket)
 
@@ -124,8 +135,9 @@ class Connection:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(log)
             # -E: a connection that goes to the background would otherwise hold our stderr open.
-            persist = ["-M", "-N", "-f", "-E", log, "-o", f"ControlPersist={IDLE}"]
-            done = _ssh(self.command(*persist), CONNECT_TIMEOUT * 3)
+            persist = ["-M", "-f", "-E", log, "-o", f"ControlPersist={IDLE}"]
+            # -N comes first: after a SessionType it is an error.
+            done = _ssh(["ssh", "-N", *self.command(*persist)[1:]], CONNECT_TIMEOUT * 3)
             if done.code == 0:
                 return
             said = (Path(log).read_text() if os.path.exists(log) else "") + done.err
@@ -143,12 +155,12 @@ class Connection:
         return RunbookError("connect by SSH", str(t), saw, f"Try it by hand: ssh -v {where}")
 
     def alive(self) -> bool:
-        return _ssh(self.command("-O", "check")).code == 0
+        return self._control("check").code == 0
 
     def close(self) -> None:
         """Give it up. Commands of others that run on it end in peace; their next ones open a new one."""
         if self.exists():
-            _ssh(self.command("-O", "stop"))
+            self._control("stop")
 
     def require_forwarding(self, address: str = "127.0.0.1", port: int = 1) -> None:
         """RunbookError when the server forbids it. Asked once, of a port that nobody has; else a program would be."""
@@ -175,14 +187,26 @@ class Connection:
     @contextlib.contextmanager
     def forwarding(self, *spec: str) -> Generator[None, None, None]:
         """A forwarding (-L or -D and what belongs to it) over this connection, as long as the `with` lasts."""
-        done = _ssh(self.command("-O", "forward", *spec))
+        done = self._control("forward", *spec)
         if done.code != 0:
             do = "Is the local port in use? ss -ltn shows who listens."
             raise RunbookError("forward " + " ".join(spec), str(self.target), tail(done.err, 3), do)
         try:
             yield
         finally:
-            _ssh(self.command("-O", "cancel", *spec))
+            self._control("cancel", *spec)
+
+
+@functools.lru_cache(maxsize=None)
+def _plain_session() -> tuple[str, ...]:
+    """Options for a session that runs a command, whatever the person's settings say of this host."""
+    newer = _options(_PLAIN_SINCE_8_7)
+    known = _ssh(["ssh", "-G", "-F", "/dev/null", *newer, "localhost"]).code == 0
+    return _options(_PLAIN) + (newer if known else ())
+
+
+def _options(settings: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(word for setting in settings for word in ("-o", setting))
 
 
 def _short_folder() -> Path:

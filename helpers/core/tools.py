@@ -20,12 +20,17 @@ from helpers.core.actions import Action
 from helpers.core.catalogue import Artifact
 from helpers.core.errors import BadInput, CommandFailed, RunbookError
 from helpers.core.files import write_whole
-from helpers.core.http import through
+from helpers.core.http import through, trusted
 from helpers.core.paths import home
 from helpers.core.secrets import Masker
 
 _MACHINES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 _HERE = "this machine"
+_UNKNOWN = "CERTIFICATE_VERIFY_FAILED"
+_UNKNOWN_AUTHORITY = (
+    "Its certificate is of an authority that this machine does not know, as behind a company's proxy: put that one's "
+    "certificate into the system's store, or name its file in SSL_CERT_FILE. "
+)
 _PASSING = (408, 429, 500, 502, 503, 504)
 #: seconds before a file is asked for again, where the server names none
 _PAUSES = (1.0, 4.0)
@@ -131,10 +136,14 @@ class Tool:
                     break
             except (httpx.HTTPError, OSError) as e:
                 said = f"{type(e).__name__}: {e}"
+                if _UNKNOWN in said:
+                    break
             if pause is not None:
                 self.tell(f"fetching {self.name}: {said}, asked again soon")
                 time.sleep(min(float(asked), _LONGEST_PAUSE) if asked.isdigit() else pause)
         do = "This machine must reach that address. Behind a proxy: set HTTPS_PROXY. "
+        if _UNKNOWN in said:
+            do = _UNKNOWN_AUTHORITY
         raise RunbookError(f"fetch {self.url}", _HERE, said, do + "Without a way out: a mirror, -p origin=http://...")
 
     def _fetched(self) -> bytes:
@@ -147,9 +156,9 @@ class Tool:
             return b"".join(self._parts(answer))
 
     def _client(self) -> httpx.Client:
-        settings: dict[str, Any] = {"follow_redirects": True, "timeout": 30}
-        if self.artifact.authority:
-            settings["verify"] = ssl.create_default_context(cafile=self.artifact.authority)
+        authority = self.artifact.authority
+        verify = ssl.create_default_context(cafile=authority) if authority else trusted()
+        settings: dict[str, Any] = {"follow_redirects": True, "timeout": 30, "verify": verify}
         if self.artifact.environment:
             return through(self.artifact.socks, **settings)
         return httpx.Client(**settings)

@@ -119,7 +119,7 @@ class Sandbox:
             else:
                 self._check(recipes, upstream)
                 self._make_host(recipes, report, bool(upstream))
-                held.callback(supply.trim, coming)  # before the lock is given back
+                held.callback(coming.trim_caches)  # before the lock is given back
                 leave = supply.last_of(2, held.pop_all().close)
                 coming.start(leave)
                 try:
@@ -135,7 +135,7 @@ class Sandbox:
             and self._installed(recipes)
             and (not self._rehearsal.chosen or self._rehearsal.holds(mirror.hosts()))
             and self._mirror.serves(self._mirror.content(recipes))
-            and self._registry_stands()
+            and self._registry.stands()
             and (not self.kind.gateway or self._proxy.answers())
             and self._guest.answers()
         )
@@ -192,11 +192,14 @@ class Sandbox:
     def _serve(self, built: dict[str, Path], coming: supply.Supply) -> None:
         """Images first, then the index that names them: what is named is there."""
         builder = rootfs.builder(coming.tell)
-        folders = {f"{name}-{folder.name}": folder / "out" for name, folder in built.items()}
-        self._serve_images(builder, folders, coming)
+        folders = [
+            *(folder / "out" for folder in built.values()),
+            mirror.bundle(),
+        ]  # last: the real image wins its name
+        self._registry.serve(builder, folders, coming.tell, coming.stopped)
         content = self._mirror.content({name: builds.RECIPES / name for name in built})
         if not self._mirror.serves(content):
-            self._mirror.fill(content, built)
+            self._mirror.fill(content, built, self._registry.store.served)
         self._mirror.start(builder)
 
     def _locked(self, report: Report) -> contextlib.AbstractContextManager[None]:
@@ -219,18 +222,6 @@ class Sandbox:
 
     def _tell_endpoint(self) -> None:
         self._guest.tell_endpoint(self.mirror_url, str(self._rehearsal.authority) if self._rehearsal.chosen else "")
-
-    def _registry_stands(self) -> bool:
-        return not self._registry.config.is_file() or self._registry.answers()
-
-    def _serve_images(self, builder: Path, folders: dict[str, Path], coming: supply.Supply) -> None:
-        """Start the registry where a substitute or the bundle has images, and push those that are not there yet."""
-        listing = mirror.bundle() / "images.txt"
-        if listing.is_file():  # last: the real image goes before a substitute of the same name
-            folders["bundle-" + builds.sha256(listing)[:16]] = listing.parent
-        if any(map(registry.images, folders.values())):
-            self._registry.start(builder)
-            self._registry.push(builder, folders, coming.tell, coming.stopped)
 
     def _answers_soon(self, report: Report) -> bool:
         """A running guest may be in the middle of a reboot: give it time before it is booted by force."""
@@ -257,6 +248,7 @@ class Sandbox:
                 report("host: removing its disk")
                 (self.dir / "endpoint.json").unlink(missing_ok=True)
                 self._disk.remove_image()
+                self._registry.store.remove()
                 rootfs.remove(self.dir)
             report(f"sandbox {self.name}: {'removed' if wipe else 'stopped'}")
 

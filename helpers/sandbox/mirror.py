@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
 import shutil
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from helpers.core.catalogue import image_name
 from helpers.core.errors import RunbookError
 from helpers.core.paths import SETUP, home
 
@@ -122,20 +124,34 @@ def _substitutes(new: Path, catalogue: Table, built: dict[str, Path]) -> Table:
         for name in made[recipe]:
             _link(folder / "out" / name, new / name)
     index: Table = {}
-    for artifact, said in fidelity(built).items():
-        if said["recipe"] in made:  # one recipe may make several artifacts
-            files = made[said["recipe"]]
-            entry = catalogue.get(artifact, {})
-            index[artifact] = {
-                **said,
-                "version": entry.get("version", ""),
-                "from": "substitute",
-                "sha256": files.get(_path(entry.get("url", "")), {}).get("sha256", ""),
-                "files": sorted(files),
-            }
-            if entry.get("kind") == "tool":  # a file for each system and processor
-                index[artifact]["sums"] = {name: file["sha256"] for name, file in files.items()}
+    stated = {name: said for name, said in fidelity(built).items() if said["recipe"] in made}
+    for artifact, said in stated.items():  # one recipe may make several artifacts
+        if not _is_part(artifact, said, catalogue):
+            index[artifact] = _substitute(said, catalogue.get(artifact, {}), made[said["recipe"]])
+    for name, said in stated.items():
+        if _is_part(name, said, catalogue) and said["recipe"] in index:
+            told = {key: said[key] for key in ("fidelity", "program", "differs")}
+            index[said["recipe"]].setdefault("parts", {})[name] = told
     return index
+
+
+def _is_part(name: str, said: dict[str, Any], catalogue: Table) -> bool:
+    """Is it a part of what the recipe makes, which nobody installs by itself?"""
+    return name not in catalogue and name != said["recipe"]
+
+
+def _substitute(said: dict[str, Any], entry: dict[str, Any], files: Table) -> dict[str, Any]:
+    """What the index says of an artifact that a recipe made."""
+    told = {
+        **said,
+        "version": entry.get("version", ""),
+        "from": "substitute",
+        "sha256": files.get(_path(entry.get("url", "")), {}).get("sha256", ""),
+        "files": sorted(files),
+    }
+    if entry.get("kind") == "tool":  # a file for each system and processor
+        told["sums"] = {name: file["sha256"] for name, file in files.items()}
+    return told
 
 
 def _checksum_files(new: Path, catalogue: Table, index: Table) -> None:
@@ -159,7 +175,7 @@ class _Bundle:
             return
         for file in sorted(p for p in self.folder.rglob("*") if p.is_file()):
             _link(file, new / file.relative_to(self.folder))
-        archives = {name: archive for archive, name in registry.images(self.folder)}
+        archives = {image_name(name): archive for archive, name in registry.images(self.folder)}
         for artifact, said in catalogue.items():
             files = self._files(said, archives)
             if files:
@@ -198,7 +214,16 @@ class _Bundle:
 
 
 def _images(said: dict[str, Any]) -> list[str]:
-    return [image for image in said.get("images", [said.get("image")]) if image]
+    return [image_name(image) for image in said.get("images", [said.get("image")]) if image]
+
+
+def _add_digests(entry: dict[str, Any], images: dict[str, list[str]]) -> None:
+    """What an image is known by where it runs; one checksum for all of an artifact's images."""
+    served = {name: digests for name, digests in images.items() if digests}
+    if served:
+        ids = sorted(digests[-1].partition(":")[2] for digests in served.values())
+        entry["images"] = served
+        entry["sha256"] = ids[0] if len(ids) == 1 else hashlib.sha256("".join(ids).encode()).hexdigest()
 
 
 class Mirror:
@@ -234,8 +259,11 @@ class Mirror:
     def answers(self) -> bool:
         return processes.answers(self.pid, self.address, PORT, "/index.json")
 
-    def fill(self, content: str, built: dict[str, Path]) -> None:
-        """Lay out files and index.json in a new folder and switch to it in one step."""
+    def fill(self, content: str, built: dict[str, Path], images: Callable[[str], list[str]]) -> None:
+        """Lay out files and index.json in a new folder and switch to it in one step.
+
+        images: the digests of the image that is served by this name, its manifest's and its id; none: it is not served.
+        """
         new = self.files / f"{content}.new"
         rootfs.remove(new)
         new.mkdir(parents=True)
@@ -244,6 +272,8 @@ class Mirror:
         catalogue = _toml(CATALOGUE)
         index = _substitutes(new, catalogue, built)
         _Bundle(bundle()).add(new, catalogue, index)
+        for artifact, entry in index.items():
+            _add_digests(entry, {name: images(name) for name in _images(catalogue.get(artifact, {}))})
         _checksum_files(new, catalogue, index)
         (new / "index.json").write_text(json.dumps({"artifacts": dict(sorted(index.items()))}, indent=1) + "\n")
         self._switch(content, new)

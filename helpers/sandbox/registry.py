@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import tarfile
 import threading
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from helpers.core.catalogue import image_name
 from helpers.core.errors import RunbookError
+from helpers.core.files import write_whole
 from helpers.core.paths import home
 
 from . import machine, processes, rootfs
@@ -21,7 +24,7 @@ PORT = 5000
 CONFIG = """version: 0.1
 log: {level: warn}
 storage:
-  filesystem: {rootdirectory: /srv/registry}
+  filesystem: {rootdirectory: %(root)s}
   delete: {enabled: true}
 http: {addr: "%(address)s:%(port)d"}
 """
@@ -44,26 +47,81 @@ def images(folder: Path) -> list[tuple[Path, str]]:
     return found
 
 
-def repository(name: str) -> str:
-    """The image's name in the registry, `<public host>/<path>:<tag>`; a name without a host is Docker Hub's.
+class Store:
+    """The names of one sandbox, over the blobs that all sandboxes share: as the registry lays them out on the disk."""
 
-    A container runtime asks for it at http://<gateway>:5000/v2/<public host>/..., which keeps the hosts apart.
-    """
-    if not re.search(r":[^/]+$", name):
-        name += ":latest"
-    first, slash, rest = name.partition("/")
-    if not slash:
-        return f"docker.io/library/{name}"
-    if "." in first or ":" in first or first == "localhost":
-        return f"docker.io/library/{rest}" if first == "docker.io" and "/" not in rest else name
-    return f"docker.io/{name}"
+    def __init__(self, sandbox: str):
+        self.inside = f"/srv/registry/sandboxes/{sandbox}"
+        self._root = home("cache", "registry") / "sandboxes" / sandbox
+        self._top = self._root / "docker/registry/v2"
+
+    def make(self) -> None:
+        shared = home("cache", "registry") / "docker/registry/v2/blobs"
+        for folder in (shared, self._top):
+            folder.mkdir(parents=True, exist_ok=True)
+        if not (self._top / "blobs").is_symlink():  # relative: it holds inside the builder, too
+            (self._top / "blobs").symlink_to("../../../../../docker/registry/v2/blobs")
+
+    def remove(self) -> None:
+        """Forget the names; the blobs stay."""
+        rootfs.remove(self._root)
+
+    def digest(self, name: str) -> str:
+        """The digest of the manifest that this name leads to; empty when there is none."""
+        repository, _, tag = name.rpartition(":")
+        try:
+            return self._manifests(repository).joinpath("tags", tag, "current/link").read_text()
+        except (FileNotFoundError, NotADirectoryError):
+            return ""
+
+    def served(self, name: str) -> list[str]:
+        """The digests by which a node may know the image of this name: its manifest's, and its own (the id)."""
+        digest = self.digest(name)
+        return [digest, self._manifest(digest)["config"]["digest"]] if digest else []
+
+    def link(self, name: str, digest: str) -> bool:
+        """Let a name lead to a manifest that was pushed by some sandbox; False when its blobs are not there."""
+        repository, _, tag = name.rpartition(":")
+        try:
+            manifest = self._manifest(digest)
+        except (FileNotFoundError, ValueError):
+            return False
+        pieces = [manifest["config"]["digest"], *(layer["digest"] for layer in manifest["layers"])]
+        if not all(_blob(piece).is_file() for piece in pieces):
+            return False
+        for piece in pieces:
+            _lead(self._manifests(repository).with_name("_layers") / piece.replace(":", "/"), piece)
+        tags = self._manifests(repository) / "tags" / tag
+        for place in (self._manifests(repository) / "revisions", tags / "index"):
+            _lead(place / digest.replace(":", "/"), digest)
+        _lead(tags / "current", digest)  # last: what it names is there
+        return True
+
+    def _manifests(self, repository: str) -> Path:
+        return self._top / "repositories" / repository / "_manifests"
+
+    def _manifest(self, digest: str) -> dict[str, Any]:
+        return json.loads(_blob(digest).read_text())
+
+
+def _blob(digest: str) -> Path:
+    kind, _, name = digest.partition(":")
+    return home("cache", "registry") / "docker/registry/v2/blobs" / kind / name[:2] / name / "data"
+
+
+def _lead(folder: Path, digest: str) -> None:
+    """A link as the registry keeps it: a file with a digest."""
+    folder.mkdir(parents=True, exist_ok=True)
+    new = folder / "link.new"
+    new.write_text(digest)
+    os.replace(new, folder / "link")
 
 
 class Registry:
-    """One registry process for each sandbox; they share one store, in the cache."""
+    """One registry process for each sandbox, with names of its own."""
 
     def __init__(self, folder: Path, address: str):
-        self.address, self.url = address, f"http://{address}:{PORT}"
+        self.address, self.url, self.store = address, f"http://{address}:{PORT}", Store(folder.name)
         self.pid, self.log, self.config = (
             folder / "pids/registry",
             folder / "logs/registry.log",
@@ -71,14 +129,21 @@ class Registry:
         )
 
     def answers(self) -> bool:
-        return processes.answers(self.pid, self.address, PORT, "/v2/")
+        """Does it answer, with the names of its own sandbox?"""
+        ours = self.config.is_file() and self.config.read_text() == self._settings
+        return ours and processes.answers(self.pid, self.address, PORT, "/v2/")
+
+    @property
+    def _settings(self) -> str:
+        return CONFIG % {"address": self.address, "port": PORT, "root": self.store.inside}
 
     def start(self, builder: Path) -> None:
         """Start it when it does not answer."""
         if self.answers():
             return
         processes.stop(self.pid, processes.KILL)
-        machine.write(self.config, CONFIG % {"address": self.address, "port": PORT})
+        self.store.make()
+        machine.write(self.config, self._settings)
         argv = processes.entered(
             builder,
             ["docker-registry", "serve", "/srv/registry.yml"],
@@ -87,30 +152,42 @@ class Registry:
         processes.start(self.pid, argv, self.log, env=processes.MINIMAL)
         processes.wait("the sandbox's Docker registry", self.answers, self.log)
 
+    def stands(self) -> bool:
+        """It answers, or nothing has images."""
+        return not self.config.is_file() or self.answers()
+
     def stop(self) -> bool:
         return processes.stop(self.pid, processes.KILL)
 
-    def push(
-        self, builder: Path, folders: dict[str, Path], report: Report, stopped: threading.Event | None = None
+    def serve(
+        self, builder: Path, folders: Sequence[Path], report: Report, stopped: threading.Event | None = None
     ) -> None:
-        """Push the images of each folder that the store does not hold yet.
+        """Start it where one of these folders has images, and push those that are not there yet; see push()."""
+        if any(map(images, folders)):
+            self.start(builder)
+            self.push(builder, folders, report, stopped)
 
-        folders: a label that names this very content, and where it lies; the later folder wins a name that two have.
+    def push(
+        self, builder: Path, folders: Sequence[Path], report: Report, stopped: threading.Event | None = None
+    ) -> None:
+        """Serve the images of these folders, and push what no sandbox has pushed yet.
+
+        The later folder wins a name that two have.
         """
-        wanted = {
-            repository(name): (f"{label}/{archive.name}", archive)
-            for label, folder in folders.items()
-            for archive, name in images(folder)
-        }
+        wanted = {image_name(name): archive for folder in folders for archive, name in images(folder)}
         with rootfs.lock("registry", report, "images"):
-            held = _held()
-            todo = {name: source for name, source in wanted.items() if held.get(name) != source[0]}
+            pushed = _pushed()
+            todo = {name: archive for name, archive in wanted.items() if not self._serves(name, archive, pushed)}
             command = rootfs.Command("images", report, self.log.with_name("push.log"), stopped)
-            for number, (name, (source, archive)) in enumerate(todo.items(), 1):
+            for number, (name, archive) in enumerate(todo.items(), 1):
                 report(f"images: {number} of {len(todo)}, {name}")
                 self._push(builder, archive, name, command)
-                held[name] = source
-                _hold(held)
+                pushed[_same(archive)] = self.store.digest(name)
+                write_whole(_memory(), json.dumps(pushed, indent=1), 0o644)
+
+    def _serves(self, name: str, archive: Path, pushed: dict[str, str]) -> bool:
+        digest = pushed.get(_same(archive), "")
+        return bool(digest) and (self.store.digest(name) == digest or self.store.link(name, digest))
 
     def _push(self, builder: Path, archive: Path, name: str, command: rootfs.Command) -> None:
         with tarfile.open(archive) as tar:
@@ -124,14 +201,16 @@ class Registry:
         )
 
 
-def _held() -> dict[str, str]:
-    """What the store holds: an image's name, and the label of the archive that it came from."""
-    file = home("cache", "registry") / "held.json"
-    return json.loads(file.read_text()) if file.is_file() else {}
+def _same(archive: Path) -> str:
+    """What stays the same for as long as the archive does."""
+    stat = archive.stat()
+    return f"{stat.st_dev} {stat.st_ino} {stat.st_size} {stat.st_mtime_ns}"
 
 
-def _hold(held: dict[str, str]) -> None:
-    file = home("cache", "registry") / "held.json"
-    new = file.with_suffix(".new")
-    new.write_text(json.dumps(held, indent=1))
-    os.replace(new, file)
+def _memory() -> Path:
+    return home("cache", "registry") / "pushed.json"
+
+
+def _pushed() -> dict[str, str]:
+    """{what _same() says of an archive: the digest of the manifest that became of it}."""
+    return json.loads(_memory().read_text()) if _memory().is_file() else {}

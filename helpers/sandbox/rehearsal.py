@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from helpers.core.catalogue import image_name
+
 from . import machine, processes, registry
 
 HERE = Path(__file__).resolve().parent
@@ -34,7 +36,7 @@ FAULTS = {
 def registries(catalogue: dict[str, dict[str, Any]]) -> set[str]:
     """The registries of the catalogue's images, by the names in the images."""
     named = [i for said in catalogue.values() for i in said.get("images", [said.get("image")]) if i]
-    return {registry.repository(name).partition("/")[0] for name in named}
+    return {image_name(name).partition("/")[0] for name in named}
 
 
 def hosts(catalogue: dict[str, dict[str, Any]]) -> list[str]:

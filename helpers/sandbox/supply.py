@@ -115,6 +115,14 @@ class Supply:
         for thread in self._threads:
             thread.join()
 
+    def trim_caches(self) -> None:
+        """New builds may have made the caches too large. What goes wrong there is no fault of the host's."""
+        if not self.stopped.is_set() and any(item.made for item in self.items.values()):
+            try:
+                caches.trim(self.tell)
+            except (RunbookError, OSError) as error:
+                self.tell(f"caches: not trimmed: {error}")
+
     def _work(self, number: int) -> None:
         try:
             if number == 0:  # the others wait for it in _next
@@ -194,12 +202,3 @@ class Supply:
         if asked not in self._makers:  # asked several times a second while chapters wait
             self._makers[asked] = recipes_for(asked)
         return [self.items[name] for name in self._makers[asked] if name in self.items]
-
-
-def trim(coming: Supply) -> None:
-    """New builds may have made the caches too large. What goes wrong there is no fault of the host's."""
-    if not coming.stopped.is_set() and any(item.made for item in coming.items.values()):
-        try:
-            caches.trim(coming.tell)
-        except (RunbookError, OSError) as error:
-            coming.tell(f"caches: not trimmed: {error}")

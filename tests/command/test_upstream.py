@@ -26,7 +26,8 @@ def world(request):
         return httpx.Response(401, headers={"WWW-Authenticate": realm})
     if request.url.host == "api.snapcraft.io":
         assert request.headers["Snap-Device-Series"] == "16"
-        return httpx.Response(200, json={"channel-map": [{"channel": {"name": "1.20/stable"}}]})
+        channels = [{"channel": {"name": name}} for name in ("1.20/stable", "stable")]
+        return httpx.Response(200, json={"channel-map": channels})
     assert request.method == "HEAD", "nothing is fetched"
     if request.url.host == "get.helm.sh":
         raise httpx.ConnectTimeout("timed out")
@@ -58,7 +59,7 @@ def test_every_address_is_asked_and_those_that_are_dead_are_named(asked):
 
 
 def test_a_channel_that_the_store_no_longer_has_is_named(asked, monkeypatch):
-    [snap] = [a for a in upstream.addresses() if "snapcraft" in a.url]
+    [snap] = [a for a in upstream.addresses() if "snapcraft" in a.url and a.artifact == "microk8s"]
     gone = httpx.MockTransport(lambda _: httpx.Response(200, json={"channel-map": []}))
     assert next(upstream.ask_all([snap], httpx.Client(transport=gone))).why_not == "no channel 1.20/stable"
 

@@ -116,6 +116,40 @@ def test_the_shown_commands_name_no_mirror(served):
     assert not any(url in line for line in actions.artifact_file(artifact(url, sha), "/x").shown)
 
 
+# -- a disk that is mounted where we would have a directory ------------------------------------------
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """mounted(script): run it where `disk` is a mounted disk, fresh but for what is in it."""
+    for name in ("disk/lost+found", "disk/detai/a", "folder/detai"):
+        (tmp_path / name).mkdir(parents=True)
+    mounted = f"mountpoint() {{ [ $2 = {tmp_path}/disk ]; }}; chown() {{ echo $*; }}\n"
+    return lambda script: bash(mounted + script)
+
+
+def test_remove_empties_a_disk_that_is_mounted_and_takes_a_directory_away(disk, tmp_path):
+    ok, said = disk(actions.remove_directory(tmp_path / "disk"))
+    assert ok and [p.name for p in (tmp_path / "disk").iterdir()] == ["lost+found"]
+    assert said.split() == ["root:root", str(tmp_path / "disk")]
+    assert disk(actions.remove_directory(tmp_path / "folder")) == (True, "")
+    assert disk(actions.remove_directory(tmp_path / "not-there")) == (True, "")
+    assert not (tmp_path / "folder").exists()
+
+
+def test_packages_data_on_a_disk_of_their_own_are_away_when_it_is_empty(disk, tmp_path, busy):
+    """PostgreSQL on a disk mounted at /var/lib/postgresql: rm cannot take a mount point away."""
+    action = actions.packages(["x"], paths=[str(tmp_path / name) for name in ("disk", "folder")])
+    away = "\n".join(line for line in action.absent.splitlines() if str(tmp_path) in line)
+    assert not disk(away)[0]
+    busy("apt-get", "never", 0)
+    ok, said = disk(action.undo)
+    assert ok, said
+    assert disk(away)[0] and not (tmp_path / "folder").exists()
+    (tmp_path / "disk" / "10").mkdir()
+    assert not disk(away)[0]
+
+
 # -- a fresh host that is still busy ------------------------------------------------------------------
 
 
@@ -140,6 +174,20 @@ def busy(tmp_path, monkeypatch):
     return busy
 
 
+@pytest.fixture
+def host_with(busy, tmp_path):
+    """A host whose apt-get is this script (late: true the first two times); returns how often it was called."""
+    log = tmp_path / "apt.log"
+
+    def make(script):
+        apt = tmp_path / "bin" / "apt-get"
+        apt.write_text(f"#!/bin/bash\necho >> {log}\nlate() {{ [ $(wc -l < {log}) -lt 4 ]; }}\n{script}\n")
+        apt.chmod(0o755)
+        return lambda: len(log.read_text())
+
+    return make
+
+
 LISTS = "E: Could not get lock /var/lib/apt/lists/lock. It is held by process 2023 (apt-get)"
 UNSEEDED = "error: too early for operation, device not yet seeded or device model not acknowledged"
 
@@ -151,9 +199,40 @@ def test_the_lock_of_apts_lists_is_waited_for(busy):
 
 
 def test_another_error_of_apt_is_told_at_once(busy):
-    calls = busy("apt-get", "E: The repository does not have a Release file.")
+    calls = busy("apt-get", "E: Unable to locate package x")
     ok, said = bash(actions.packages(["x"]).apply)
-    assert not ok and said == "E: The repository does not have a Release file." and calls.read_text() == "apt-get\n"
+    assert not ok and said.endswith("E: Unable to locate package x")
+    assert calls.read_text() == "apt-get\n" * 2, "one update, one install"
+
+
+def test_an_apt_that_does_not_wait_for_dpkgs_lock_itself_is_waited_for(host_with):
+    """Ubuntu 18.04's apt 1.6 has no DPkg::Lock::Timeout; unattended-upgrades holds the lock between its dpkgs."""
+    held = "E: Could not get lock /var/lib/dpkg/lock-frontend - open (11: Resource temporarily unavailable)"
+    calls = host_with(f'if [ $2 = update ]; then exit 0; fi\nif late; then echo "{held}" >&2; exit 100; fi; echo done')
+    ok, said = bash(actions.packages(["x"]).apply)
+    assert ok and said.endswith("done") and calls() == 4, said
+
+
+# apt 2.6 with a source whose suite is gone, then with one whose index is
+GONE = [
+    "E: The repository 'http://ppa.example/ubuntu focal Release' does not have a Release file.",
+    "E: Failed to fetch http://ppa.example/ubuntu/Packages  404  Not Found [IP: 192.0.2.1 80]\n"
+    "E: Some index files failed to download. They have been ignored, or old ones used instead.",
+]
+
+
+@pytest.mark.parametrize("error", GONE)
+def test_a_source_of_somebodys_that_is_gone_is_told_and_no_reason_to_stop(host_with, error):
+    host_with(f'if [ $2 = update ]; then echo "Hit:1 http://x"; echo "{error}" >&2; exit 100; fi; echo done')
+    ok, said = bash(actions.packages(["x"]).apply)
+    assert ok and error in said and said.endswith("done") and "going on with the lists" in said
+
+
+@pytest.mark.parametrize("error", GONE)
+def test_where_the_package_is_nowhere_both_errors_are_told(host_with, error):
+    host_with(f'echo "E: Unable to locate package x" >&2; [ $2 != update ] || echo "{error}" >&2; exit 100')
+    ok, said = bash(actions.packages(["x"]).apply)
+    assert not ok and error in said and said.endswith("E: Unable to locate package x")
 
 
 def test_a_snapd_that_is_not_seeded_yet_is_waited_for(busy):

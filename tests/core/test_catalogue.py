@@ -6,6 +6,8 @@ import pytest
 
 from helpers.core import catalogue
 from helpers.core.errors import BadInput, RunbookError
+from helpers.core.host import Host
+from helpers.core.paths import REPO
 from helpers.core.target import Target
 
 
@@ -29,6 +31,26 @@ def test_needs_are_followed_once():
     wanted = catalogue.with_needs(["pachctl", "minio", "pachctl"])
     assert wanted[:2] == ["pachctl", "minio"] and "python" in wanted and len(wanted) == len(set(wanted))
     assert catalogue.with_needs(["unheard-of"]) == ["unheard-of"]
+
+
+def test_every_image_that_a_manifest_names_is_in_the_catalogue():
+    known = {
+        catalogue.image_name(image)
+        for a in catalogue.load().values()
+        for image in a.entry.get("images", [a.entry.get("image")])
+        if image
+    }
+    made = "setup/sandbox/substitutes/"
+    folders = (made + "microk8s", made + "istio", "helpers/components", "setup/knative-setup")
+    files = [path for folder in folders for path in (REPO / folder).rglob("*.yaml")]
+    named = {
+        catalogue.image_name(image.strip("\"'"))
+        for path in [*files, REPO / "setup/detai-setup/values.yaml"]
+        for image in re.findall(
+            r"\b(?:image|initImage): *([^\s,{}]+:[^\s,{}]+)", path.read_text().replace("$ARCH", "amd64")
+        )
+    }
+    assert len(named) > 10 and named - known == set()
 
 
 @pytest.mark.parametrize(
@@ -82,3 +104,38 @@ def test_an_artifact_that_nobody_knows():
 def test_apt_packages_come_from_the_hosts_sources_whatever_the_origin():
     found = catalogue.Origin("http://mirror.example", Target.parse("local")).resolve("postgresql", None)
     assert (found.origin, found.fidelity) == ("the host's apt sources", "original")
+
+
+@pytest.mark.parametrize(
+    "text, name",
+    [
+        ("python:3.11-slim", "docker.io/library/python:3.11-slim"),
+        ("pachyderm/pachd:1.13.2", "docker.io/pachyderm/pachd:1.13.2"),
+        ("k8s.gcr.io/pause:3.2", "k8s.gcr.io/pause:3.2"),
+        ("docker.io/redis", "docker.io/library/redis:latest"),
+        ("index.docker.io/redis:6", "docker.io/library/redis:6"),
+        ("registry-1.docker.io/library/redis:6", "docker.io/library/redis:6"),
+        ("index.docker.io/seldonio/seldon-core-operator:1.7.0", "docker.io/seldonio/seldon-core-operator:1.7.0"),
+        ("localhost:32000/x:1", "localhost:32000/x:1"),
+        ("localhost/x", "localhost/x:latest"),
+        ("busybox@sha256:aa", "docker.io/library/busybox@sha256:aa"),
+    ],
+)
+def test_an_image_has_one_name_in_all_its_spellings(text, name):
+    assert catalogue.image_name(text) == name == catalogue.image_name(name)
+
+
+def test_what_an_artifact_needs_comes_with_it_but_for_what_only_upstream_has():
+    index = {name: {"fidelity": "double"} for name in ("seldon-core", "seldon-operator", "seldon-executor", "istio")}
+    mirror = catalogue.Origin("http://mirror.example", Target.parse("local"))
+    mirror._index = index
+    assert [a.name for a in mirror.with_needs("seldon-core", None)] == list(index)[:3]
+    assert [a.name for a in mirror.with_needs("istio", None)] == ["istio"]
+    assert mirror.resolve("calico", None).origin == "upstream", "it is asked for by name"
+    del index["seldon-operator"]
+    with pytest.raises(RunbookError, match="get seldon-operator from the mirror"):
+        mirror.with_needs("seldon-core", Host("local"))
+    index["istio-release"] = {"fidelity": "double", "images": {"docker.io/istio/kubectl:1.5.1": ["sha256:aa"]}}
+    assert mirror.with_needs("istio", None)[1].images == {"docker.io/istio/kubectl:1.5.1": ["sha256:aa"]}
+    upstream = catalogue.Origin("upstream", Target.parse("local")).with_needs("istio", None)
+    assert {(a.name, a.fidelity) for a in upstream} == {("istio", "original"), ("istio-release", "original")}

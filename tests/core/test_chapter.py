@@ -99,3 +99,20 @@ def test_what_is_open_until_the_verdict_is_closed_by_it(monkeypatch, own_home):
     ch.cleanup(lambda: closed.append(1))
     ch.verdict()
     assert closed == [1]
+
+
+def test_an_artifact_is_recorded_with_all_that_it_needs_and_each_of_its_parts(monkeypatch, own_home, told):
+    ch = on(monkeypatch, own_home, origin="http://mirror.example")
+    part = {"fidelity": "original", "program": "Kubernetes 1.20.2", "differs": []}
+    double = {"fidelity": "double", "program": "a command written here"}
+    ch.origin._index = {"microk8s": {**double, "parts": {"kubernetes": part}}, "pause": {"sha256": "aa"}}
+    assert ch.artifact("microk8s").parts == {"kubernetes": part}
+    recorded = [(e["name"], e["fidelity"], e["sha256"]) for e in told() if e["kind"] == "artifact"]
+    assert recorded == [
+        ("microk8s", "double", ""),
+        ("microk8s: kubernetes", "original", ""),
+        ("pause", "original", "aa"),
+    ]
+    assert list(ch.artifacts) == ["microk8s", "pause"]
+    ch.artifact("pause")
+    assert len([e for e in told() if e["kind"] == "artifact"]) == 3, "each once"

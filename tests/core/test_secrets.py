@@ -79,6 +79,12 @@ def test_the_environment_wins_and_is_not_stored(store, monkeypatch):
         "new\nline",
         "`id`aaaa",
         "ampers&nd",
+        "postgres",
+        "directory",
+        "127.0.0.1",
+        "label-studio",
+        "kubernetes",
+        "/usr/local/bin",
     ],
 )
 def test_a_given_value_that_could_not_be_masked_or_quoted_is_refused_and_not_repeated(store, monkeypatch, value):
@@ -92,14 +98,16 @@ def test_a_given_value_that_could_not_be_masked_or_quoted_is_refused_and_not_rep
 def test_a_variable_that_is_no_secret_takes_no_text_apart(store, monkeypatch):
     for n, value in enumerate(("http", "true", "a b", "")):
         monkeypatch.setenv(f"RUNBOOK_SECRET_X{n}", value)
+    monkeypatch.setenv("RUNBOOK_SECRET_POSTGRES_A", "postgres")
     masker = Masker(store.values())
+    assert not masker.holds_secret("runuser -u postgres -- psql -p 5432")
     assert masker.mask("http://127.0.0.1 is true") == "http://127.0.0.1 is true"
     assert not masker.holds_secret("curl http://127.0.0.1")
     assert store.find("x3") is None and store.names() == [], "an empty variable asks for nothing"
 
 
 def test_names_are_checked(store):
-    for name in ("", "Upper", "a_b", "../x", "a b"):
+    for name in ("", "Upper", "_a", "../x", "a b"):
         with pytest.raises(ValueError):
             store.get(name)
 

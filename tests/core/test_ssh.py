@@ -1,7 +1,8 @@
-"""Where the shared connection's socket lies when the home's path is too long for one."""
+"""The shared connection: where its socket lies, and a person's settings that must not reach it."""
 
 import os
 import stat
+import subprocess
 import tempfile
 
 import pytest
@@ -51,3 +52,65 @@ def a_strangers(folder):
 def test_a_folder_that_others_may_have_made_is_not_used(folder, taken):
     taken(folder)
     assert sockets_folder() == sockets_folder() != str(folder), "one for all of this process's connections"
+
+
+# -- a person's settings, as OpenSSH itself understands them --------------------------------------
+
+SETTINGS = """Host desk
+  HostName 192.0.2.7
+  Port 2222
+  ProxyJump bastion
+  LocalForward 5432 localhost:5432
+  RemoteForward 9001 localhost:9001
+  DynamicForward 9999
+  RequestTTY force
+  RemoteCommand tmux attach
+Match host 192.0.2.7
+  User me
+  SessionType none
+  StdinNull yes
+  ForkAfterAuthentication yes
+  PermitLocalCommand yes
+  LocalCommand echo hello
+"""
+
+
+@pytest.fixture
+def desk(tmp_path, monkeypatch):
+    (tmp_path / "settings").write_text(SETTINGS)
+    monkeypatch.setenv("RUNBOOK_SSH_CONFIG", str(tmp_path / "settings"))
+    monkeypatch.setenv("RUNBOOK_HOME", str(tmp_path / "home"))
+    return Connection(Target.parse("ssh://desk"))
+
+
+def understood(argv):
+    """{setting: value} of an ssh command, by ssh itself."""
+    done = subprocess.run([argv[0], "-G", *argv[1:]], capture_output=True, text=True, check=True)
+    return dict(line.split(" ", 1) for line in done.stdout.splitlines() if " " in line)
+
+
+def test_a_session_to_sit_in_is_none_for_a_command(desk):
+    said = understood(desk.command())
+    assert not {"localforward", "remoteforward", "dynamicforward"} & set(said), "their ports may be taken"
+    assert said.get("remotecommand", "none") == "none" and said["requesttty"] == "false"
+    assert said["permitlocalcommand"] == "no" and said["clearallforwardings"] == "yes"
+    newer = {"sessiontype": "default", "stdinnull": "no", "forkafterauthentication": "no"}
+    assert {key: said[key] for key in newer if key in said} == {key: newer[key] for key in newer if key in said}
+
+
+def test_what_leads_to_the_host_is_the_persons(desk):
+    said = understood(desk.command())
+    assert [said[key] for key in ("hostname", "port", "user", "proxyjump")] == ["192.0.2.7", "2222", "me", "bastion"]
+
+
+def test_a_forwarding_asks_for_itself_alone(desk, tmp_path, monkeypatch):
+    """-O forward sends all that the settings name, and a taken port among them would be an error of ours."""
+    log = tmp_path / "log"
+    (tmp_path / "ssh").write_text(f'#!/bin/sh\necho "$*" >> {log}\n')
+    (tmp_path / "ssh").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with desk.forwarding("-L", "127.0.0.1:1:127.0.0.1:2"):
+        pass
+    told = [line for line in log.read_text().splitlines() if " -O " in line]
+    assert [line.split(" -O ")[1].split()[0] for line in told] == ["forward", "cancel"]
+    assert all("-F /dev/null" in line for line in told)

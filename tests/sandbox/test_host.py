@@ -448,6 +448,19 @@ def test_an_alias_of_the_persons_configuration_is_a_target(logins, box, monkeypa
     host.close()
 
 
+def test_settings_of_a_session_to_sit_in_are_in_nobodys_way(logins, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        more = f" LocalForward {taken.getsockname()[1]} localhost:22\n RequestTTY force\n RemoteCommand tmux attach\n"
+        monkeypatch.setenv(
+            "RUNBOOK_SSH_CONFIG", logins.write(more=more + "Match originalhost machine\n Compression yes")
+        )
+        host = Host("ssh://ubuntu@machine")
+        assert host.run("cat", stdin="one\n", sudo=False).out == "one\n"
+        with host.forward(22) as port, socket.create_connection(("127.0.0.1", port), 5) as s:
+            assert s.recv(4) == b"SSH-"
+        host.close()
+
+
 def test_no_such_host(refused):
     e = refused("ssh://ubuntu@no-such-host.invalid")
     assert "no such host" in e.saw and "getent hosts no-such-host.invalid" in e.do

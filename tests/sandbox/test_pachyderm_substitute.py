@@ -14,7 +14,7 @@ import pytest
 from image_files import unpacked
 
 from helpers.core import catalogue
-from helpers.sandbox import builds, mirror, needs, processes, registry
+from helpers.sandbox import builds, mirror, needs, processes
 
 pytestmark = pytest.mark.skipif(
     bool(needs.sandbox_lacks()), reason="this machine cannot host a sandbox: ./runbook doctor"
@@ -115,7 +115,7 @@ def test_pachctl_asks_for_the_images_that_are_served_and_for_no_other(served, pa
     known = catalogue.load()
     assert asked == {*known["pachyderm"].entry["images"], known["pachyderm-etcd"].entry["image"]}
     for image in asked:
-        name, tag = registry.repository(image).rsplit(":", 1)
+        name, tag = catalogue.image_name(image).rsplit(":", 1)
         manifest = json.loads(
             get(
                 f"{served.registry_url}/v2/{name}/manifests/{tag}",

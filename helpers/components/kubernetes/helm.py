@@ -13,6 +13,8 @@ from helpers.core.errors import CommandFailed, RunbookError
 from helpers.core.files import write_whole
 from helpers.core.paths import home
 
+#: a release's description: of which file it was made; of one that an older runbook made nothing is known
+_FILE = "chart sha256:"
 _HALF_DONE = ("pending-install", "pending-upgrade", "pending-rollback", "uninstalling")
 
 
@@ -37,10 +39,11 @@ class Chart:
         """An artifact of kind "chart", resolved: its url is the package's; the index of its repository lies beside."""
         repo, _, file = artifact.url.rpartition("/")
         name = file[: -len(f"-{artifact.version}.tgz")]
+        noted = ["--description", _FILE + artifact.sha256] if artifact.sha256 else []
         return cls(
             name,
             artifact.version,
-            [name, "--repo", repo, "--version", artifact.version],
+            [name, "--repo", repo, "--version", artifact.version, *noted],
             f"{name} --version {artifact.version}",
             artifact.environment,
         )
@@ -145,6 +148,9 @@ class _Release:
             return f"release {self.name} is not installed"
         if found["info"]["status"] != "deployed":
             return "release {} is {}".format(self.name, found["info"]["status"])
+        noted = found["info"].get("description", "")
+        if noted.startswith(_FILE) and noted != next((w for w in self.chart.where if w.startswith(_FILE)), noted):
+            return f"release {self.name} was made of another file of {found['chart']} than the origin serves"
         if found["chart"] != f"{self.chart.name}-{self.chart.version}":
             return f"release {self.name} is chart {found['chart']}, not {self.chart.name}-{self.chart.version}"
         is_so, wanted = flat(found.get("config") or {}), flat(self._wanted())

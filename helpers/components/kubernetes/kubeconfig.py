@@ -23,12 +23,25 @@ _EMPTY = 'apiVersion: v1\nkind: Config\nclusters: []\nusers: []\ncontexts: []\nc
 def default_path():
     """The first file of $KUBECONFIG, or ~/.kube/config."""
     first = [p for p in os.environ.get("KUBECONFIG", "").split(os.pathsep) if p]
-    return Path(first[0]) if first else Path.home() / ".kube" / "config"
+    return Path(os.path.abspath(first[0])) if first else Path.home() / ".kube" / "config"
 
 
 def entry(path, name):
     """{"cluster": ..., "user": ..., "context": ...} of that context as parsed; None when there is no such context."""
     return _entry(_load(_read(path), path), name)
+
+
+def through_proxy(config, port):
+    """What `microk8s config` prints, for a kubectl (1.19 or newer) behind the SOCKS proxy at this local port.
+
+    port None: as it is.
+    """
+    if not port:
+        return config
+    content = yaml.safe_load(config)
+    for item in content["clusters"]:
+        item["cluster"]["proxy-url"] = f"socks5://127.0.0.1:{port}"
+    return yaml.safe_dump(content)
 
 
 def why_differs(path, incoming, name, use=False):

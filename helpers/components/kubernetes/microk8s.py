@@ -8,6 +8,7 @@ from helpers.components.kubernetes import kubeconfig
 from helpers.components.kubernetes.host_kubeconfig import HostKubeconfig
 from helpers.components.kubernetes.kube import READY, Kube
 from helpers.components.kubernetes.probes import NOT_INSTALLED, with_cluster
+from helpers.components.kubernetes.registries import READY_OR_WHY
 from helpers.core import actions
 from helpers.core.actions import Action
 from helpers.core.shell import script
@@ -17,7 +18,10 @@ _SCRIPTS = Path(__file__).with_name("scripts")
 #: probes: what is asked of a host before MicroK8s comes
 CGROUP_V1 = "[ \"$(stat -fc %T /sys/fs/cgroup)\" != cgroup2fs ] || { echo 'cgroup v2 only'; exit 1; }"
 SNAPD = "command -v snap >/dev/null || { echo 'no snap command'; exit 1; }"
-API_PORT_IS_OURS = "! ss -Hltnp 'sport = :16443' | grep -vE '\"(kube-apiserver|kubelite)\"' || exit 1"
+#: the API server's, kubelet's, the scheduler's two, the controller manager's two, the datastore's, the cluster agent's:
+#: each ends its program when it is taken (Kubernetes 1.20's defaults, MicroK8s' documentation of its ports)
+PORTS_ARE_OURS = script(_SCRIPTS / "ports_are_ours.sh", 16443, 10250, 10251, 10259, 10252, 10257, 19001, 25000)
+NODE_NAME = script(_SCRIPTS / "node_name.sh")
 
 _UNITS = ("apiserver", "controller-manager", "scheduler", "kubelet", "proxy", "containerd")
 #: what MicroK8s leaves behind when its snap is removed
@@ -77,6 +81,15 @@ class MicroK8s:
             "snap unalias kubectl 2>/dev/null || true",
         )
 
+    def why_no_alias(self):
+        """None when the name kubectl is free among snaps, or MicroK8s'; else whose it is: snapd refuses the alias."""
+        other = self.ch.run(
+            "{ snap list kubectl 2>/dev/null || true; } | awk 'NR == 2 {print $1}'; "
+            "{ snap aliases 2>/dev/null || true; } | awk '$2 == \"kubectl\" && $1 !~ /^microk8s[.]/ {print $1}'",
+            sudo=False,
+        ).split()
+        return f"the snap {other[0]} has that name: type microk8s.kubectl" if other else None
+
     def services(self):
         """Action: MicroK8s' services run."""
         return actions.commands("microk8s start", script(_SCRIPTS / "services_run.sh", *_UNITS))
@@ -87,7 +100,7 @@ class MicroK8s:
         def apply():
             self.ch.host.run("microk8s start", timeout=180, what="start MicroK8s")
             do = "On the host: sudo microk8s inspect; journalctl -u snap.microk8s.daemon-kubelet -n 50"
-            self.kube.wait_for("the node to be Ready", READY, do=do)
+            self.kube.wait_for("the node to be Ready", READY_OR_WHY, do=do)
 
         return Action("microk8s start; microk8s status --wait-ready", READY, apply)
 
@@ -95,13 +108,20 @@ class MicroK8s:
         """Action: the user's ~/.kube/config on the host leads to the cluster."""
         return HostKubeconfig(self.kube, self.user).action()
 
-    def kubeconfig(self, path, context, use):
-        """Action: the operator's kubeconfig at `path` has this cluster as `context`; use: make it the current one."""
+    def kubeconfig(self, path, context, use, proxy=None):
+        """Action: the operator's kubeconfig at `path` has this cluster as `context`.
+
+        use: make it the current one.  proxy: the local port of the SOCKS proxy that leads to it; None: none.
+        """
         shown = str(path).replace(str(Path.home()), "~")
+
+        def wanted():
+            return kubeconfig.through_proxy(self.kube.config(), proxy)
+
         return Action(
             f"kubectl config: cluster, user and context {context} into {shown}",
-            lambda: kubeconfig.why_differs(path, self.kube.config(), context, use),
-            lambda: kubeconfig.merge(path, self.kube.config(), context, use),
+            lambda: kubeconfig.why_differs(path, wanted(), context, use),
+            lambda: kubeconfig.merge(path, wanted(), context, use),
             lambda: kubeconfig.remove(path, context),
             absent=lambda: None if kubeconfig.entry(path, context) is None else f"context {context} is still there",
         )

@@ -6,10 +6,12 @@ import contextlib
 import shlex
 import uuid
 from pathlib import Path
+from urllib.parse import urlsplit
 
+from helpers.components.kubernetes import kubeconfig
 from helpers.components.kubernetes.probes import available, pod_runs
 from helpers.core import catalogue
-from helpers.core.errors import Unmet
+from helpers.core.errors import Unmet, words
 from helpers.core.shell import filled
 
 PROOF_NAMESPACE = "runbook-proof"
@@ -98,15 +100,30 @@ class Proofs:
 
 
 def node_answers_here(ch, path, context):
-    """What `kubectl describe node` asks, with the operator's kubeconfig: this target's node is there, and Ready."""
-    if ch.installing:  # a kubelet that just started says so a little later
-        ch.wait("the node, seen from here, to be Ready", lambda: _node_is_ready(ch, path, context), timeout=90)
-    else:
-        _node_is_ready(ch, path, context)
+    """What `kubectl describe node` asks, with the operator's credentials through SSH: this target's node is Ready.
+
+    Returns whether the way that the kubeconfig itself names leads there. Only one through the proxy must.
+    """
+    with ch.host.forward(_server(path, context).port or 16443) as port:
+        if ch.installing:  # a kubelet that just started says so a little later
+            ch.wait(
+                "the node, seen from here, to be Ready", lambda: _node_is_ready(ch, path, context, port), timeout=90
+            )
+        else:
+            _node_is_ready(ch, path, context, port)
+    return _its_own_way(ch, path, context)
 
 
-def _node_is_ready(ch, path, context):
-    with outside(path, context) as api:
+def _server(path, context):
+    found = kubeconfig.entry(path, context)
+    address = found and found["cluster"] and found["cluster"].get("server")
+    if not address:
+        raise Unmet(f"the context {context} in your kubeconfig, with a cluster's address", "none")
+    return urlsplit(address)
+
+
+def _node_is_ready(ch, path, context, port):
+    with outside(path, context, port) as api:
         nodes = api.list_node(_request_timeout=15).items
     seen = {node.status.node_info.machine_id or node.metadata.name: _ready(node) for node in nodes}
     mine = ch.run("cat /etc/machine-id").strip()
@@ -121,11 +138,44 @@ def _ready(node):
     return [condition.status for condition in node.status.conditions if condition.type == "Ready"]
 
 
+def _its_own_way(ch, path, context):
+    """What becomes of a question at the address in the kubeconfig: the proxy's way must work, a direct one may."""
+    server = _server(path, context).geturl()
+    if "proxy-url" in kubeconfig.entry(path, context)["cluster"]:
+        # The operator's own proxy is open with his session only: one of ours, from the same place on the host.
+        with ch.host.socks() as proxy:
+            why = _why_silent(path, context, f"socks5://127.0.0.1:{proxy}")
+        if why:
+            raise Unmet(f"an answer of {server} through the proxy", why)
+        return f"{server} answers through the proxy"
+    why = _why_silent(path, context, None)
+    if why:
+        return f"{server} is silent from here: your kubectl needs -p kubernetes.api=proxy ({why})"
+    return f"{server} answers from here, too"
+
+
+def _why_silent(path, context, proxy):
+    try:
+        with outside(path, context, proxy=proxy) as api:
+            api.list_node(_request_timeout=5)
+    except Exception as e:  # of any layer: names, sockets, TLS, HTTP
+        return words(getattr(e, "reason", None) if isinstance(getattr(e, "reason", None), Exception) else e, 80)
+    return None
+
+
 @contextlib.contextmanager
-def outside(path, context):
-    """The Kubernetes API as the operator's own kubeconfig reaches it: yields a CoreV1Api."""
+def outside(path, context, port=None, proxy=None):
+    """The Kubernetes API with the operator's own kubeconfig: yields a CoreV1Api.
+
+    port: a local one that leads to it (the API's certificate names 127.0.0.1).  proxy: a URL. Neither: its address.
+    """
     from kubernetes import client, config  # a large package, and only this proof needs it
 
-    with config.new_client_from_config(config_file=str(path), context=context) as api:
-        api.configuration.retries = 0
+    settings = client.Configuration()
+    config.load_kube_config(config_file=str(path), context=context, client_configuration=settings)
+    settings.proxy, settings.retries = proxy, 0  # the environment's proxy is for the Internet
+    settings.refresh_api_key_hook = None  # it would put the file's address back
+    if port:
+        settings.host = f"https://127.0.0.1:{port}"
+    with client.ApiClient(settings) as api:
         yield client.CoreV1Api(api)

@@ -10,6 +10,8 @@ from helpers.core.actions import Action
 from helpers.core.errors import RunbookError, Unmet
 
 _SOURCES, _TARGETS = "/api/storages/s3", "/api/storages/export/s3"
+#: how the titles of our storages begin
+_TITLE = "Pachyderm "
 _NOT_IN_1_0 = ("recursive_scan", "can_delete_objects")
 
 
@@ -64,18 +66,18 @@ class Project:
         return self._id
 
     def source_storage(self):
-        """Action: its source storage is the source bucket, and no other."""
+        """Action: it has one source storage of ours, the source bucket. Storages of others stay."""
         # presign: a browser does not reach the gateway, so Label Studio hands the pictures on itself.
         pattern = configs.file_pattern(self.config)
         wanted = {"use_blob_urls": True, "regex_filter": pattern, "presign": False, "recursive_scan": True}
         return self._storage("source", _SOURCES, self.source, wanted)
 
     def target_storage(self):
-        """Action: its target storage is the labels' bucket, and no other."""
+        """Action: it has one target storage of ours, the labels' bucket. Storages of others stay."""
         return self._storage("target", _TARGETS, self.labels, {"can_delete_objects": True})
 
     def _storage(self, kind, path, bucket, settings):
-        wanted = dict({"title": "Pachyderm " + bucket, "bucket": bucket}, **settings)
+        wanted = dict({"title": _TITLE + bucket, "bucket": bucket}, **settings)
         if self.ls.old:
             wanted = {key: value for key, value in wanted.items() if key not in _NOT_IN_1_0}
         shown = ", ".join(f"{key}: {_shown(value)}" for key, value in wanted.items() if key != "title")
@@ -88,36 +90,61 @@ class Project:
     def _storages(self, path):
         return self.ls.api("GET", f"{path}?project={self.id}")
 
-    def _why_no_storage(self, kind, path, wanted):
+    def _ours(self, path, wanted):
+        """Ours by their titles, or by what they lead to."""
         found = self._storages(path)
+        return [s for s in found if str(s.get("title")).startswith(_TITLE) or s.get("bucket") == wanted["bucket"]]
+
+    def _why_no_storage(self, kind, path, wanted):
+        found = self._ours(path, wanted)
         if not found:
             return f"the project has no {kind} storage"
+        if len(found) > 1:
+            return f"{len(found)} {kind} storages lead to {wanted['bucket']}: with each, a file is a task once more"
         other = sorted(key for key in wanted if found[0].get(key) != wanted[key])
+        if found[0].get("prefix"):  # the gateway knows no newer way of listing, which one with a prefix needs
+            other.append("prefix")
         return f"another {', '.join(other)} than ours" if other else None
 
     def _set_storage(self, path, wanted):
-        found, content = self._storages(path), dict(wanted, project=self.id)
-        if found:
-            self.ls.api("PATCH", f"{path}/{found[0]['id']}", content)
-        else:
+        found, content = self._ours(path, wanted), dict(wanted, project=self.id)
+        if not found:
             self.ls.api("POST", path, content)
+            return
+        if found[0].get("prefix"):
+            content["prefix"] = None
+        self.ls.api("PATCH", f"{path}/{found[0]['id']}", content)
+        for surplus in found[1:]:  # its tasks stay
+            self.ls.api("DELETE", f"{path}/{surplus['id']}")
 
     def synced(self):
         """Action: each file of the source is a task."""
         return Action(f"POST {_SOURCES}/<id>/sync", self._why_not_synced, self._sync)
 
     def _why_not_synced(self):
-        missing = sorted(set(self.keys()) - set(self.tasks()))
-        return f"{len(missing)} files are no task yet, like {missing[0]}" if missing else None
+        tasks = self._tasks_of_keys()
+        missing = sorted(set(self.keys()) - set(tasks))
+        if missing:
+            return f"{len(missing)} files are no task yet, like {missing[0]}"
+        twice = sorted(key for key, found in tasks.items() if _surplus(found))
+        return f"{len(twice)} files are a task more than once, like {twice[0]}" if twice else None
 
     def _sync(self):
+        if set(self.keys()) - set(self.tasks()):
+            self._ask_for_tasks()
+        for found in self._tasks_of_keys().values():
+            for task in _surplus(found):
+                self.ls.api("DELETE", f"/api/tasks/{task['id']}/")
+        self.ls.ch.wait("the tasks", lambda: self._why_not_synced() is None, timeout=120)
+
+    def _ask_for_tasks(self):
         for storage in self._storages(_SOURCES):
             said = self.ls.api("POST", f"{_SOURCES}/{storage['id']}/sync", timeout=600)
             if said and said.get("status") == "failed":
                 why = (said.get("traceback") or "failed").strip().split("\n")[-1]
                 do = "See the chapter's Troubleshooting."
                 raise RunbookError("sync the source storage", self.ls.ch.host.name, why, do)
-        self.ls.ch.wait("the tasks", lambda: self._why_not_synced() is None, timeout=120)
+        self.ls.ch.wait("the tasks", lambda: set(self.keys()) <= set(self.tasks()), timeout=120)
 
     def keys(self):
         """The keys in the source that Label Studio would show. Unmet when there is no bucket, or nothing in it."""
@@ -129,13 +156,17 @@ class Project:
 
     def tasks(self):
         """{key in the source: task}, each with its annotations."""
+        return {key: found[0] for key, found in self._tasks_of_keys().items()}
+
+    def _tasks_of_keys(self):
+        """{key in the source: its tasks}, the first one the one that was annotated, or made, first."""
         # Not by an export: that leaves a file on the host each time, and 1.0.1's leaves out what was just annotated.
         tasks = {}
         for task in self.ls.api("GET", f"/api/projects/{self.id}/tasks/?page_size=1000000", timeout=300):
             for value in task["data"].values():
                 if isinstance(value, str) and value.startswith("s3://"):
-                    tasks[urllib.parse.urlsplit(value).path.lstrip("/")] = task
-        return tasks
+                    tasks.setdefault(urllib.parse.urlsplit(value).path.lstrip("/"), []).append(task)
+        return {key: sorted(found, key=_annotated_first) for key, found in tasks.items()}
 
     def task(self, key):
         """The task of a file. Unmet when there is none."""
@@ -143,6 +174,15 @@ class Project:
         if task is None:
             raise Unmet("a task for " + key, "there is none")
         return task
+
+
+def _annotated_first(task):
+    return not task.get("annotations"), task["id"]
+
+
+def _surplus(tasks):
+    """Tasks of a file that two syncs at once, or two storages, made beside the first; never one with annotations."""
+    return [task for task in tasks[1:] if not task.get("annotations")]
 
 
 def _shown(value):

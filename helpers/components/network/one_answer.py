@@ -1,9 +1,10 @@
-"""A web server on the host's loopback, on a port of its choice, for 15 s at most: one answer, the word WORD.
+"""A web server on the host, at the address of the name ADDRESS, on a port of its choice: one answer, the word WORD.
 
 It prints its port, answers one request, and leaves nothing.
 """
 
 import http.server
+import socketserver
 import sys
 
 
@@ -17,7 +18,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
 
-server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+# Not an HTTPServer: that asks for its own address's name, and a host without DNS waits for it.
+server = socketserver.TCPServer((sys.argv[2], 0), Handler)
 server.timeout = 15
-print(server.server_port, flush=True)
+print(server.server_address[1], flush=True)
 server.handle_request()

@@ -11,9 +11,8 @@ import uuid
 from pathlib import Path
 
 import httpx
-import socks
 
-from helpers.core.errors import RunbookError, Unmet
+from helpers.core.errors import RunbookError, Unmet, words
 from helpers.core.http import through
 
 _SERVER = Path(__file__).with_name("one_answer.py")
@@ -38,18 +37,26 @@ class RouteProofs:
 
     def inside_through_proxy(self):
         """Through the proxy the inner server answers."""
-        with self._inner_server() as (port, word), self.ch.host.socks() as proxy, through(proxy, timeout=10) as client:
-            got = client.get(f"http://127.0.0.1:{port}/").text
-        if got != word:
-            raise Unmet("the word made up for this proof", repr(got[:40]))
+        with self._inner_server() as (port, word), self.ch.host.socks() as proxy:
+            self._says(word, proxy, f"http://127.0.0.1:{port}/")
 
     def names_on_the_host(self):
         """The host's own name, which need not mean anything here, leads to it through the proxy."""
         name = self.ch.run("hostname", sudo=False).strip()
-        with self.ch.host.socks() as proxy:
-            saw = _greeting(proxy, name, self.ch.host.target.port)
-        if saw != "SSH-":
-            raise Unmet("the host's SSH server, by the host's own name", saw)
+        if not self.ch.host.ask(f"getent ahostsv4 {shlex.quote(name)}").ok:
+            raise Unmet("a host that knows its own name", f"getent ahostsv4 {name} finds nothing", "net-hostname")
+        # Not sshd's greeting: it may listen on one address only, and on another port than the one that leads there.
+        with self._inner_server(name) as (port, word), self.ch.host.socks() as proxy:
+            self._says(word, proxy, f"http://{name}:{port}/")
+
+    def _says(self, word, proxy, url):
+        with through(proxy, timeout=10) as client:
+            try:
+                got = client.get(url).text
+            except httpx.HTTPError as e:
+                raise Unmet("an answer through the proxy", words(e)) from e
+        if got != word:
+            raise Unmet("the word made up for this proof", repr(got[:40]))
 
     def inside_not_directly(self):
         """Without the proxy it does not answer."""
@@ -78,15 +85,15 @@ class RouteProofs:
         return "a SOCKS proxy answers"
 
     @contextlib.contextmanager
-    def _inner_server(self):
-        """(port, word): a web server on the host's loopback that answers one request with that word."""
+    def _inner_server(self, name="127.0.0.1"):
+        """(port, word): a web server on the host, at this name's address, that answers one request with that word."""
         word, port, told = uuid.uuid4().hex, [], threading.Event()
 
         def line(_, text):
             port.append(text)
             told.set()
 
-        script = f"timeout 15 python3 -c {shlex.quote(_SERVER.read_text('utf-8'))} {word} || true"
+        script = f"timeout 15 python3 -c {shlex.quote(_SERVER.read_text('utf-8'))} {word} {shlex.quote(name)} || true"
         thread = threading.Thread(
             target=lambda: self.ch.host.run(script, sudo=False, on_line=line, timeout=30), daemon=True
         )
@@ -95,18 +102,6 @@ class RouteProofs:
             raise Unmet("a web server on the host", "none: is python3 there?")
         yield int(port[0]), word
         # One more request, by another way, so that the server ends now.
-        with contextlib.suppress(httpx.HTTPError, RunbookError), self.ch.host.forward(int(port[0])) as local:
+        with contextlib.suppress(httpx.HTTPError, RunbookError), self.ch.host.forward(int(port[0]), name) as local:
             httpx.get(f"http://127.0.0.1:{local}/", timeout=5, trust_env=False)
         thread.join(20)
-
-
-def _greeting(proxy, name, port):
-    """The first four bytes of a server whose name the proxy looks up, as text; the proxy's words when it cannot."""
-    with contextlib.closing(socks.socksocket()) as s:
-        s.set_proxy(socks.SOCKS5, "127.0.0.1", proxy, rdns=True)
-        s.settimeout(10)
-        try:
-            s.connect((name, port))
-            return s.recv(4).decode("ascii", "replace")
-        except socks.ProxyError as e:
-            return f"SOCKS reply {e.socket_err or e}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -60,7 +62,7 @@ class SshRoute:
         options, where = self.ch.host.endpoint()
         ours, plain = _settings([*options, where]), _settings(["-F", "/dev/null", where.rpartition("@")[2]])
         return [
-            f"    {_WRITTEN[key]} {value}"
+            "    " + _written(key, value)
             for key, value in ours
             if key in _WRITTEN and (key == "hostname" or (key, value) not in plain)
         ]
@@ -98,6 +100,20 @@ class SshRoute:
         there = self.mine.stat() if self.mine.exists() else None
         # resolve: in many homes it is a link into a folder of settings, and stays one
         write_whole(self.mine.resolve(), text, there.st_mode & 0o777 if there else 0o600, owner=there)
+
+
+def _written(key, value):
+    """A setting that `ssh -G` tells, as a configuration file has it."""
+    if key == "proxyjump":
+        # ssh would look for the jump host in the entry's own file. It is the person's settings that know it.
+        mine = os.environ.get("RUNBOOK_SSH_CONFIG")
+        settings = f"-F {shlex.quote(os.path.abspath(mine))} " if mine else ""
+        before, _, last = value.rpartition(",")
+        jump = f"-J {before} " if before else ""
+        return f"ProxyCommand ssh {settings}{jump}-W [%h]:%p {last if ':' not in last else 'ssh://' + last}"
+    if " " in value and key in ("identityfile", "certificatefile", "identityagent"):
+        value = f'"{value}"'
+    return f"{_WRITTEN[key]} {value}"
 
 
 def _settings(arguments):

@@ -11,7 +11,9 @@ echo "init=$(cat /proc/1/comm)"
 echo "cgroup=$(case $(stat -fc %T /sys/fs/cgroup) in cgroup2fs) echo v2;; *) echo v1;; esac)"
 gpu='' card=''
 if command -v nvidia-smi >/dev/null; then
-  gpu=$(nvidia-smi --query-gpu=name,driver_version --format=csv,noheader 2>/dev/null | head -1 || true)
+  # It prints its errors on standard output: "NVIDIA-SMI has failed because it couldn't communicate with the driver".
+  gpu=$(nvidia-smi --query-gpu=name,driver_version --format=csv,noheader 2>/dev/null) || gpu="no driver: ${gpu:-no word}"
+  gpu=${gpu%%$'\n'*}
 fi
 if command -v lspci >/dev/null; then
   card=$(lspci 2>/dev/null | grep -i nvidia | head -1 || true)

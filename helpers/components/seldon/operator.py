@@ -32,6 +32,16 @@ class Operator:
         """Is there a definition of SeldonDeployments?"""
         return bool(self.kube.kubectl(f"get crd {CRD} --ignore-not-found -o name"))
 
+    def why_anothers(self):
+        """None when the definition is not there, or of our release, as one that a removal kept is; else whose it is."""
+        said = self.kube.kubectl(f"get crd {CRD} --ignore-not-found -o json")
+        notes = (json.loads(said)["metadata"].get("annotations") or {}) if said else {}
+        name, space = (notes.get("meta.helm.sh/release-" + key) for key in ("name", "namespace"))
+        if not said or (name, space) == (RELEASE, SYSTEM):
+            return None
+        whose = f"of Helm's release {name} in {space}" if name else "not made by Helm (kubectl apply, Kubeflow)"
+        return f"the definition {CRD} is there, and {whose}"
+
     def version(self):
         """The version of the operator that runs: its image's tag. Empty when none runs."""
         path = "{.spec.template.spec.containers[0].image}"

@@ -1,20 +1,31 @@
-# apt waits for its lock when told to, dpkg does not; an install that was cut off leaves packages half-configured.
-apt() { apt-get -qy -o DPkg::Lock::Timeout=300 "$@"; }
+# An install that was cut off leaves packages half-configured. And a fresh host's own apt holds the locks for minutes:
+# apt waits for dpkg's lock when told to (Ubuntu 18.04's does not know how), dpkg does not, nobody for that of the lists.
+locked() {
+  case $said in *"E: Could not get lock"* | *"is locked by another process"* | *"lock was locked"*) sleep 3 ;; *) return 1 ;; esac
+}
+apt() {
+  for _ in $(seq 100); do
+    said=$(apt-get -qy -o DPkg::Lock::Timeout=300 "$@" 2>&1 | tee >(cat >&2)) && return 0
+    locked || return 1
+  done
+  return 1
+}
 settle() {
   for _ in $(seq 100); do
     said=$(dpkg --configure -a 2>&1) && return 0
-    case $said in *lock*) sleep 3 ;; *) break ;; esac
+    locked || break
   done
   echo "$said" >&2
   return 1
 }
-# DPkg::Lock::Timeout is for dpkg's lock; a fresh host's apt-daily holds the one of the lists.
+# The host's sources are its owner's. One that is gone (a 404) is told, and no reason to stop: what is wanted lies in
+# others, or apt says that it is nowhere.
 update() {
   for _ in $(seq 100); do
     said=$(flock /run/lock/runbook-apt apt-get -qy update 2>&1) && echo "$said" && return 0
-    case $said in *"Could not get lock"*) sleep 3 ;; *) break ;; esac
+    locked || break
   done
-  echo "$said" >&2
-  return 1
+  echo "apt-get update did not end well; going on with the lists that are there:" >&2
+  echo "$said" | grep -E '^[EW]: ' | tail -n 4 >&2 || echo "$said" | tail -n 4 >&2
 }
 settle

@@ -54,6 +54,23 @@ def installed(helm, values=VALUES, **how):
     return helm.installed("determined", CHART, "space", values, **how)
 
 
+@pytest.mark.parametrize(
+    "description, says",
+    [("chart sha256:aa", None), ("chart sha256:bb", "another file of seldon-core-1.7.0"), ("Install complete", None)],
+)
+def test_a_chart_whose_file_the_origin_replaced_is_installed_again(made, description, says):
+    chart = catalogue.load()["seldon-core"]
+    chart.sha256 = "aa"
+    wanted = Chart.artifact(chart)
+    info = {"status": "deployed", "description": description}
+    helm = made(Tool({**STATUS, "info": info}, f"{wanted.name}-1.7.0"))
+    action = helm.installed("determined", wanted, "space", VALUES)
+    said = action.probe()
+    assert said is None if says is None else says.replace("seldon-core", wanted.name) in said
+    action.apply()
+    assert "chart sha256:aa" in helm.tool.given[-1][0], "the next run knows of which file it was made"
+
+
 def test_a_release_that_is_as_wanted(made):
     assert installed(made(Tool(STATUS))).probe() is None
 

@@ -2,14 +2,19 @@
 
 import json
 
+import pachd
 import pytest
+from google.protobuf.empty_pb2 import Empty
 
 from helpers.components.label_studio.annotations import Annotations
 from helpers.components.label_studio.config import default_config
 from helpers.components.label_studio.gateway import why_no_pair
 from helpers.components.label_studio.project import Project
 from helpers.components.label_studio.proofs import Proofs
+from helpers.components.pachyderm.client import Client
 from helpers.core.errors import RunbookError, Unmet
+
+from python_pachyderm.proto.pfs import pfs_pb2 as pfs  # isort: skip - the client sets grpc's environment first
 
 
 def project(ls, gateway=None):
@@ -63,6 +68,52 @@ def test_a_storage_is_made_and_one_with_another_setting_is_changed(there):
     assert server.sent("PATCH")[-1][0] == "/api/storages/s3/5"
 
 
+def test_a_prefix_that_the_gateway_cannot_list_is_taken_away(there):
+    routes, step = there.ls.server.routes, there.source_storage()
+    routes["GET", "/api/storages/s3"] = []
+    step.apply()
+    ((_, made),) = there.ls.server.sent("POST")
+    routes["GET", "/api/storages/s3"] = [dict(made, id=5, prefix="images/")]
+    assert step.probe() == "another prefix than ours"
+    step.apply()
+    assert there.ls.server.sent("PATCH")[-1][1]["prefix"] is None
+    for none in (None, ""):
+        routes["GET", "/api/storages/s3"] = [dict(made, id=5, prefix=none)]
+        assert step.probe() is None
+
+
+def test_a_second_storage_of_the_same_bucket_goes_and_those_of_others_stay(there):
+    routes, step = there.ls.server.routes, there.source_storage()
+    routes["GET", "/api/storages/s3"] = [{"id": 2, "title": "mine", "bucket": "elsewhere"}]
+    assert step.probe() == "the project has no source storage"
+    step.apply()
+    assert not there.ls.server.sent("PATCH"), "somebody's storage is not made ours"
+    ((_, made),) = there.ls.server.sent("POST")
+    routes["GET", "/api/storages/s3"] += [dict(made, id=5), dict(made, id=6, title="by hand")]
+    assert step.probe().startswith("2 source storages lead to master.fmnist")
+    step.apply()
+    assert there.ls.server.sent("DELETE") == [("/api/storages/s3/6", None)]
+
+
+def test_a_file_that_two_syncs_made_a_task_twice_keeps_the_annotated_one(there):
+    routes, server, step = there.ls.server.routes, there.ls.server, there.synced()
+
+    def task(number, key, *annotations):
+        return {"id": number, "data": {"image": "s3://master.fmnist/" + key}, "annotations": list(annotations)}
+
+    tasks = [task(11, "a/1.png"), task(12, "b/2.png"), task(13, "a/1.png", {"id": 1}), task(14, "b/2.png")]
+    routes["GET", "/api/projects/3/tasks/"] = tasks
+    for number in (11, 14):
+        routes["DELETE", f"/api/tasks/{number}/"] = lambda _, n=number: (
+            200,
+            tasks.remove(next(t for t in tasks if t["id"] == n)),
+        )
+    assert step.probe() == "2 files are a task more than once, like a/1.png"
+    assert there.task("a/1.png")["id"] == 13
+    step.apply()
+    assert [t["id"] for t in tasks] == [12, 13] and step.probe() is None and not server.sent("POST")
+
+
 def test_1_0_is_told_nothing_that_it_does_not_know(make):
     old = project(make("label-studio-2021"))
     assert "recursive_scan" not in old.source_storage().shown[0]
@@ -106,6 +157,27 @@ def test_what_the_gateway_lacks_is_said_with_the_entry_that_fits(gateway, serve)
     with pytest.raises(Unmet) as e:
         gateway.has("master.fmnist")
     assert e.value.saw.startswith("the S3 gateway does not answer") and e.value.entry == "ls-gateway"
+
+
+@pytest.mark.parametrize("there", [[], ["my_labels"]])
+def test_a_repository_with_an_underscore_is_made_by_pachyderms_own_api(gateway, there):
+    """An S3 client refuses to make such a bucket; Pachyderm's repositories often have one."""
+    made = []
+
+    def note(kind, name):
+        return lambda request: made.append((kind, name(request))) or Empty()
+
+    answers = {
+        "ListRepo": pfs.ListRepoResponse(repo_info=[pfs.RepoInfo(repo=pfs.Repo(name=name)) for name in there]),
+        "CreateRepo": note("repo", lambda r: r.repo.name),
+        "CreateBranch": note("branch", lambda r: (r.branch.repo.name, r.branch.name)),
+    }
+    with pachd.running(**answers) as port:
+        gateway.pach._client = Client("127.0.0.1", port)
+        gateway.bucket("master.my_labels").apply()
+    assert made == [("repo", "my_labels")][len(there) :] + [("branch", ("my_labels", "master"))]
+    gateway.buckets["master.my_labels"] = {"1": b"{}"}
+    assert gateway.bucket("master.my_labels").probe() is None and gateway.keys("master.my_labels") == ["1"]
 
 
 def test_the_first_annotation_is_made_anew_and_looked_for_in_the_repository(there):

@@ -143,26 +143,17 @@ def test_a_fresh_disk_is_empty(chapter, tmp_path):
     assert chapter.host.ask(minio.directory_is_ours(tmp_path / "disk")).ok
 
 
+@pytest.mark.parametrize("name", ["my_models", "Models", "a", "x" * 64, "10.0.0.5", "a..b", "-a"])
+def test_a_bucket_that_s3_would_not_make_is_refused_at_the_door(name):
+    assert minio.why_bad_buckets(["detai", name]).startswith(name + ": ")
+    assert minio.why_bad_buckets(["detai", "my-models", "a.b"]) is None
+
+
 def test_a_data_directory_is_an_absolute_path_and_not_the_systems():
     for path in ("/srv/minio", "/srv/minio/", "/data"):
         assert minio.why_bad_directory(path) is None
     for path in ("", "/", "//", "srv/minio", "/srv/../etc", "/srv//minio", "/srv", "/var/"):
         assert minio.why_bad_directory(path)
-
-
-def test_remove_empties_a_disk_that_is_mounted_and_takes_a_directory_away(chapter, tmp_path):
-    chapter.host.connect()
-    for name in ("disk/lost+found", "disk/detai/a", "folder/detai"):
-        (tmp_path / name).mkdir(parents=True)
-    mounted = f"mountpoint() {{ [ $2 = {tmp_path}/disk ]; }}; chown() {{ echo $*; }}\n"
-    said = chapter.host.run(mounted + minio.remove_directory(tmp_path / "disk")).out
-    assert [p.name for p in (tmp_path / "disk").iterdir()] == ["lost+found"] and said.split() == [
-        "root:root",
-        str(tmp_path / "disk"),
-    ]
-    chapter.host.run(mounted + minio.remove_directory(tmp_path / "folder"))
-    chapter.host.run(mounted + minio.remove_directory(tmp_path / "not-there"))
-    assert not (tmp_path / "folder").exists()
 
 
 def test_settings_that_the_runbook_did_not_write_are_anothers(chapter, tmp_path):

@@ -1,15 +1,20 @@
 """The SSH entry and the Include line as files of this machine, and the proofs against small servers; no host here."""
 
+import contextlib
 import socket
+import socketserver
+import subprocess
+import sys
 import threading
 
 import pytest
 import stand_in
 
-from helpers.components.network.proofs import RouteProofs, _greeting
+from helpers.components.network.proofs import RouteProofs
 from helpers.components.network.ssh_route import SshRoute
 from helpers.core.errors import Unmet
-from helpers.core.host import free_port
+from helpers.core.host import Host, free_port
+from helpers.core.paths import REPO
 
 
 @pytest.fixture
@@ -63,6 +68,31 @@ def test_a_config_that_is_a_link_stays_one(route, tmp_path):
     assert (tmp_path / ".ssh" / "config").is_symlink() and "Include" in (tmp_path / "settings").read_text()
 
 
+@pytest.mark.parametrize(
+    "jump, way",
+    [
+        ("bastion", "-W [%h]:%p bastion"),
+        ("one,me@two:2200", "-J one -W [%h]:%p ssh://me@two:2200"),
+    ],
+)
+def test_a_jump_host_is_found_in_the_persons_settings(monkeypatch, own_home, tmp_path, jump, way):
+    """`ssh -F the-entry's-file` would look for it in that file alone."""
+    settings = tmp_path / "settings"
+    settings.write_text(
+        f'Host desk\n  HostName 192.0.2.7\n  Port 2222\n  ProxyJump {jump}\n  IdentityFile "{tmp_path}/my key"\n'
+        "  LocalForward 5432 localhost:5432\n  RemoteCommand tmux\n"
+    )
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("RUNBOOK_SSH_CONFIG", str(settings))
+    ch = stand_in.chapter(monkeypatch, "network", None)
+    ch.host = Host("ssh://desk")
+    SshRoute(ch, "mlops", 9999).entry().apply()
+    file = own_home / "ssh" / "config"
+    said = subprocess.run(["ssh", "-G", "-F", file, "mlops"], capture_output=True, text=True, check=True).stdout
+    assert f"proxycommand ssh -F {settings} {way}\n" in said and f"identityfile {tmp_path}/my key\n" in said
+    assert "port 2222\n" in said and "localforward" not in said and "remotecommand tmux" not in said
+
+
 @pytest.fixture
 def server():
     """A server on loopback that handles one connection; yields its port."""
@@ -90,25 +120,80 @@ def test_a_port_is_free_or_our_proxy_or_another_programs(route, server):
     assert e.value.saw == "another program"
 
 
-def socks5(reply, then=b""):
-    """A SOCKS5 proxy that reads one request, keeps it and gives this answer."""
-    asked = []
-
-    def handle(s):
-        s.recv(3)
-        s.sendall(b"\x05\x00")
-        asked.append(s.recv(100))
-        s.sendall(b"\x05" + reply + b"\x00\x01\x7f\x00\x00\x01\x00\x16" + then)
-
-    return handle, asked
+# -- names, with a SOCKS5 proxy in the place of ssh's ----------------------------------------------
 
 
-def test_a_name_is_looked_up_by_the_proxy(server):
-    handle, asked = socks5(b"\x00", b"SSH-2.0-x")
-    assert _greeting(server(handle), "only-there", 22) == "SSH-"
-    assert asked == [b"\x05\x01\x00\x03\x0aonly-there\x00\x16"]
+class Socks5(socketserver.StreamRequestHandler):
+    """RFC 1928: it looks names up in its server's `names`, and refuses what is not in them."""
+
+    def handle(self):
+        self.request.recv(3)
+        self.request.sendall(b"\x05\x00")
+        head = self.request.recv(5)
+        name = self.request.recv(head[4]).decode()
+        port = int.from_bytes(self.request.recv(2), "big")
+        self.server.asked.append((head[3], name))
+        if name not in self.server.names:
+            self.request.sendall(b"\x05\x04\x00\x01\x00\x00\x00\x00\x00\x00")
+            return
+        self.request.sendall(b"\x05\x00\x00\x01\x7f\x00\x00\x01\x00\x16")
+        with socket.create_connection((self.server.names[name], port), 5) as there:
+            there.sendall(self.request.recv(65536))
+            while data := there.recv(65536):
+                self.request.sendall(data)
 
 
-def test_a_name_that_the_proxy_does_not_know_is_told(server):
-    handle, _ = socks5(b"\x04")
-    assert _greeting(server(handle), "only-here", 22) == "SOCKS reply 0x04: Host unreachable"
+@pytest.fixture
+def named(monkeypatch, own_home, tmp_path):
+    """named(hostname, known): RouteProofs on a host of that name that looks up the names of `known`, and its proxy."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Socks5) as proxy:
+        proxy.asked, proxy.daemon_threads = [], True
+        threading.Thread(target=proxy.serve_forever, args=(0.01,), daemon=True).start()
+
+        def make(hostname, known):
+            proxy.names = known
+
+            def run(script, **how):
+                how["on_line"]("out", str(server_of(script.split()[-4], known[hostname])))
+
+            def answer(script, _):
+                return hostname + "\n" if script == "hostname" else (0 if hostname in known else 2, "", "")
+
+            ch = stand_in.chapter(monkeypatch, "network", answer)
+            plain = ch.host.run
+            monkeypatch.setattr(
+                ch.host, "run", lambda script, **how: (run if "python3" in script else plain)(script, **how)
+            )
+            monkeypatch.setattr(ch.host, "socks", lambda: contextlib.nullcontext(proxy.server_address[1]))
+            return RouteProofs(SshRoute(ch, "mlops", 9999)), proxy
+
+        yield make
+        proxy.shutdown()
+
+
+def server_of(word, address):
+    """The real program of the proof, at that address: its port."""
+    argv = [sys.executable, "helpers/components/network/one_answer.py", word, address]
+    return int(subprocess.Popen(argv, cwd=str(REPO), stdout=subprocess.PIPE, text=True).stdout.readline())
+
+
+def test_a_name_is_looked_up_by_the_proxy_whatever_sshd_listens_on(named):
+    proofs, proxy = named("my_host", {"my_host": "127.0.0.3"})
+    proofs.names_on_the_host()
+    assert proxy.asked == [(3, "my_host")], "as a name"
+
+
+def test_a_host_that_does_not_know_itself_is_told(named):
+    proofs, proxy = named("lost", {})
+    with pytest.raises(Unmet, match="knows its own name"):
+        proofs.names_on_the_host()
+    assert not proxy.asked
+
+
+def test_a_name_that_the_proxy_does_not_know_is_told(named):
+    proofs, proxy = named("lost", {"lost": "127.0.0.3"})
+    proxy.names = {}
+    with pytest.raises(Unmet) as e:
+        proofs.names_on_the_host()
+    assert "ProxyError" in e.value.saw

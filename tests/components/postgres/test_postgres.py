@@ -82,10 +82,10 @@ def db(server, own_home):
 @pytest.fixture
 def made(db, server):
     """A database that the step made, with the kept row; dropped again."""
-    action = db.database("tried", drop=True)
+    action = db.database("label_studio", drop=True)
     action.apply()
-    db.kept_row("tried").apply()
-    yield Proofs(db, "tried", "")
+    db.kept_row("label_studio").apply()
+    yield Proofs(db, "label_studio", "")
     db.ch.host.run(action.undo)
 
 
@@ -121,14 +121,14 @@ def test_the_password_travels_on_standard_input_only(monkeypatch, own_home):
 
 @needs_a_server
 def test_the_kept_row_is_made_once_and_read_back(db, made):
-    action = db.kept_row("tried")
+    action = db.kept_row("label_studio")
     assert action.probe() is None and made.kept() is None
-    with db.connect("tried") as link:
+    with db.connect("label_studio") as link:
         link.execute("delete from runbook_proof")
     assert "missing" in action.probe()
     with pytest.raises(Unmet):
         made.kept()
-    with db.connect("tried") as link:
+    with db.connect("label_studio") as link:
         link.execute("drop table runbook_proof")
     assert "does not exist" in action.probe()
     action.apply()
@@ -141,7 +141,7 @@ def test_rows_come_back_and_a_wrong_password_does_not_get_in(made, server):
     made.wrong_password_is_refused()
     kept = server.rules("local all postgres peer\nhost all all 127.0.0.1/32 trust\n")
     try:
-        wait("the new rules", lambda: made.db.connect("tried", "any").close() is None, every=0.1)
+        wait("the new rules", lambda: made.db.connect("label_studio", "any").close() is None, every=0.1)
         with pytest.raises(Unmet, match="refused") as e:
             made.wrong_password_is_refused()
         assert e.value.saw == "it was let in"
@@ -202,7 +202,7 @@ def test_the_rules_of_the_server_are_read_and_those_that_it_cannot_read_are_told
     kept = server.rules("local all postgres peer\nhost all all 10.1.0.0/16 scram-sha-256\nhost all all nonsense\n")
     try:
         with pytest.raises(Unmet) as e:
-            Proofs(made.db, "tried", "10.1.0.0/16").rules_are_narrow()
+            Proofs(made.db, "label_studio", "10.1.0.0/16").rules_are_narrow()
         assert e.value.expected == "rules for this machine and 10.1.0.0/16 only" and e.value.saw.startswith("line 3: ")
         with pytest.raises(Unmet) as e:
             made.rules_are_narrow()
@@ -227,13 +227,15 @@ def clusters(server):
 @needs_a_server
 def test_databases_of_others_are_seen_in_every_cluster(db, made, clusters):
     ask = db.ch.host.ask
-    assert ask(_with(clusters, postgres.no_databases_but(["mine"]))) == (False, "found: tried")
+    assert ask(_with(clusters, postgres.no_databases_but(["mine"]))) == (False, "found: label_studio")
     assert (
         ask(_with("14 gone 1 down postgres /no/such /log\n" + clusters, postgres.no_databases_but(["mine"])))[0]
         is False
     )
-    assert ask(_with(clusters, postgres.no_databases_but(["mine", "tried"]))).ok
-    assert ask(_with(clusters, postgres.no_databases_but(["t.ied"]))) == (False, "found: tried"), "no pattern"
+    assert ask(_with(clusters, postgres.no_databases_but(["mine", "label_studio"]))).ok
+    assert ask(_with(clusters, postgres.no_databases_but(["label.studio"]))) == (False, "found: label_studio"), (
+        "no pattern"
+    )
     assert ask(_with("", postgres.no_databases_but(["mine"]))).ok, "no cluster, no databases"
 
 
@@ -241,7 +243,7 @@ def test_databases_of_others_are_seen_in_every_cluster(db, made, clusters):
 def test_tables_in_the_database_postgres_are_somebodys_data(db, made, server, clusters):
     server.sql("create table orders ()")
     try:
-        ok, said = db.ch.host.ask(_with(clusters, postgres.no_databases_but(["tried"])))
+        ok, said = db.ch.host.ask(_with(clusters, postgres.no_databases_but(["label_studio"])))
         assert not ok and said == "found: tables in the database postgres"
     finally:
         server.sql("drop table orders")
@@ -249,7 +251,7 @@ def test_tables_in_the_database_postgres_are_somebodys_data(db, made, server, cl
 
 @needs_a_server
 def test_a_cluster_that_cannot_be_asked_stops_remove_unless_remove_took_it_down(db, server, clusters):
-    ask, probe = db.ch.host.ask, postgres.no_databases_but(["tried"])
+    ask, probe = db.ch.host.ask, postgres.no_databases_but(["label_studio"])
     shut = clusters.replace(f" {server.port} ", f" {free_port()} ")
     ok, said = ask(_with(shut, probe))
     assert not ok and "the cluster 15 tried cannot be asked on port" in said and said.endswith("it is online")
@@ -285,5 +287,9 @@ def test_networks_and_names_are_looked_at_before_anything_is_touched():
     assert postgres.why_too_wide("fd00::/48") is None
     assert postgres.why_too_wide("2001::/16") == "2001::/16 is wider than a site's /48"
     assert postgres.why_bad_names(["runbook", "a-2"]) is None
-    assert postgres.why_bad_names(["a", "label_studio"]).startswith("'label_studio' has others")
+    assert postgres.why_bad_names(["a", "label_studio", "_x", "x" * 63]) is None
+    assert postgres.why_bad_names(["a", "Label"]).startswith("'Label' has others")
+    assert postgres.why_bad_names(["x" * 64]).endswith("more than 63 of them")
+    assert postgres.why_bad_names(["pg_mine"]).startswith("pg_mine is PostgreSQL's own")
+    assert postgres.why_bad_names(["a-b", "a_b"]) == "a-b and a_b differ in - and _ only"
     assert postgres.why_bad_names(["postgres"]).startswith("postgres is PostgreSQL's own")

@@ -138,5 +138,28 @@ def test_the_script_tells_all_that_is_judged(bash):
     assert code == 0 and set(GOOD) - {"skew"} <= set(facts)
 
 
+# nvidia-smi of driver 440, without its kernel module; on a host whose library was upgraded under it; and with no card
+SMI = [
+    ("NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver. Make sure that the latest", 9),
+    ("Failed to initialize NVML: Driver/library version mismatch", 18),
+    ("No devices were found", 6),
+]
+
+
+@pytest.mark.parametrize("words, code", SMI)
+def test_an_error_of_nvidia_smi_is_no_gpu(bash, tmp_path, words, code):
+    (tmp_path / "nvidia-smi").write_text(f'#!/bin/sh\necho "{words}"\nexit {code}\n')
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    _, said = bash(look.script(look._HOST), "exit 1")
+    (gpu,) = [line[4:] for line in said.splitlines() if line.startswith("gpu=")]
+    assert gpu == "no driver: " + words and state(machine(gpu=gpu), "GPU")[0] == "warn"
+
+
+def test_the_first_of_two_gpus_is_told(bash, tmp_path):
+    (tmp_path / "nvidia-smi").write_text('#!/bin/sh\necho "Tesla T4, 440.33"\necho "Tesla T4, 440.33"\n')
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    assert "gpu=Tesla T4, 440.33\n" in bash(look.script(look._HOST), "exit 1")[1]
+
+
 def test_the_tools_of_this_machine_have_versions():
     assert look.look_here()["ssh"][:1].isdigit() and judge.judge_tools(look.look_here())

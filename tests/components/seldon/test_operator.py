@@ -63,3 +63,27 @@ def test_a_certificate_is_told_in_time(made, certificates):
 def test_a_certificate_of_one_year_has_days_to_ask_for():
     assert why_no_days(1) is None and why_no_days(364) is None
     assert "one year" in why_no_days(365) and "it is 0" in why_no_days(0)
+
+
+# -- the definition, by the metadata that helm 3.5.4 and `kubectl apply` leave ---------------------
+
+
+@pytest.mark.parametrize(
+    "annotations, says",
+    [
+        ({"meta.helm.sh/release-name": "seldon-core", "meta.helm.sh/release-namespace": "seldon-system"}, None),
+        (
+            {"meta.helm.sh/release-name": "seldon", "meta.helm.sh/release-namespace": "ml"},
+            "of Helm's release seldon in ml",
+        ),
+        ({"kubectl.kubernetes.io/last-applied-configuration": "{}"}, "not made by Helm"),
+        (None, "not made by Helm"),
+    ],
+)
+def test_a_definition_of_another_tool_is_told(made, annotations, says):
+    crd = {"metadata": {"name": "x"}}
+    if annotations is not None:
+        crd["metadata"]["annotations"] = annotations
+    said = made({"get crd": crd}).operator.why_anothers()
+    assert said is None if says is None else says in said
+    assert made({"get crd": {}}).operator.why_anothers() is None

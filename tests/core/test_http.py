@@ -1,0 +1,59 @@
+"""Whom this machine's programs trust: a company's authority in the system's store, behind a real TLS server."""
+
+import os
+import ssl
+import subprocess
+import sys
+
+import pytest
+
+from helpers.core.paths import REPO
+
+SERVE_AND_FETCH = """
+import http.server, ssl, sys, threading
+from helpers.core.catalogue import Artifact
+from helpers.core.tools import Tool
+server = http.server.HTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler)
+tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+tls.load_cert_chain("crt", "key")
+server.socket = tls.wrap_socket(server.socket, server_side=True)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+artifact = Artifact("it", {"kind": "tool", "version": "1", "url": f"https://127.0.0.1:{server.server_port}/program"})
+tool = Tool(artifact)
+try:
+    tool.fetch()
+    print(tool.path.read_text())
+except Exception as e:
+    print(e)
+"""
+
+
+@pytest.fixture
+def fetched(tmp_path):
+    """Fetch a program with these mounts before, and these variables: what is printed."""
+    argv = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    argv += ["-subj", "/CN=company", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", "key", "-out", "crt"]
+    subprocess.run(argv, cwd=tmp_path, check=True, capture_output=True)
+    (tmp_path / "program").write_text("it came")
+
+    def fetch(before, **variables):
+        env = dict(os.environ, PYTHONPATH=str(REPO), RUNBOOK_HOME=str(tmp_path / "home"), **variables)
+        script = f"{before}exec {sys.executable} -c '{SERVE_AND_FETCH}'"
+        argv = ["unshare", "--mount", "bash", "-c", script] if before else ["bash", "-c", script]
+        return subprocess.run(argv, cwd=tmp_path, env=env, capture_output=True, text=True, check=True).stdout
+
+    return fetch
+
+
+def test_an_unknown_authority_is_told_with_what_to_do(fetched):
+    said = fetched("")
+    assert "CERTIFICATE_VERIFY_FAILED" in said and "SSL_CERT_FILE" in said and "it came" not in said
+
+
+def test_a_file_that_a_person_names_is_trusted(fetched):
+    assert "it came" in fetched("", SSL_CERT_FILE="crt")
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not ssl.get_default_verify_paths().cafile, reason="root mounts the store")
+def test_the_systems_store_is_trusted(fetched):
+    assert "it came" in fetched(f"mount --bind crt {ssl.get_default_verify_paths().cafile} && ")
