@@ -288,18 +288,22 @@ def replay(target: str | None, only: tuple[str, ...]) -> None:
 ./runbook test
 ./runbook test -k minio
 ./runbook test --faults tests/sandbox/test_runbook.py   the whole story of a host, with every fault
+./runbook test --kinds tests/sandbox/test_kinds.py      a host of every kind, and chapters on each
 """),
 )
 @click.option(
     "--faults", is_flag=True, help="Break the platform in all the ways that the tests know, not only in some."
 )
+@click.option("--kinds", is_flag=True, help="Boot hosts of all kinds, not only of some.")
 @click.argument("pytest_arguments", nargs=-1)
-def test(faults: bool, pytest_arguments: tuple[str, ...]) -> None:
+def test(faults: bool, kinds: bool, pytest_arguments: tuple[str, ...]) -> None:
     """The project's own tests, the real sandbox included."""
     proved = [lack for n in notebooks.load_all().values() for lack in doctor.chapter_lacks(n, n.check({}))]
     doctor.install(Sandbox("test").missing() + doctor.test_lacks() + proved, say)
     if faults:
         os.environ["RUNBOOK_FAULTS"] = "all"
+    if kinds:
+        os.environ["RUNBOOK_KINDS"] = "all"
     chosen = any((REPO / a.split("::")[0]).exists() for a in pytest_arguments if not a.startswith("-"))
     argv = [sys.executable, "-m", "pytest", *([] if chosen else ["tests"]), *pytest_arguments]
     sys.exit(subprocess.call(argv, cwd=REPO))

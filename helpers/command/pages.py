@@ -1,4 +1,4 @@
-"""Pages that are made: status, fidelity, troubleshooting; the reference's parts; the README's table of chapters."""
+"""Pages that are made: status, fidelity, troubleshooting; parts of others; the README's table of chapters."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any, NamedTuple
 
 import click
 
-from helpers.command import record
+from helpers.command import hosts, record
 from helpers.command.progress import checks_held
 from helpers.command.record import ChapterRun, Run
 from helpers.core import catalogue, notebooks
 from helpers.core.errors import RunbookError
 from helpers.core.notebooks import Notebook
 from helpers.core.paths import REPO, SETUP
-from helpers.sandbox import mirror
+from helpers.sandbox import kinds, mirror
 
 README = REPO / "README.md"
 Known = Mapping[str, Notebook]
@@ -40,6 +40,7 @@ def inserts(known: Known, commands: click.Group) -> dict[str, str]:
         "parts of the platform": _parts_table(known),
         "commands": commands_reference(commands),
         "parameters": parameters_reference(known),
+        "kinds of hosts": kinds_tried(known, hosts.load()),
         **{name: _rows(_chapters_rows(known, name)) for name in named},
     }
 
@@ -249,6 +250,28 @@ def _differs(name: str, entry: Mapping[str, Any]) -> str:
         return ""
     head = f"\n(differs-{name})=\n### {name}\n\n{entry.get('program', '')} ({entry['fidelity']})\n\n"
     return head + "\n".join("- " + html.escape(d, quote=False) for d in entry["differs"]) + "\n"
+
+
+# -- kinds of hosts ----------------------------------------------------------------------------------
+
+
+def kinds_tried(known: Known, found: Mapping[str, hosts.Tried]) -> str:
+    """Kind × chapter, and below in which words a chapter did not go through."""
+    tried = [n for n in known.values() if any(n.id in t.chapters for t in found.values())]
+    rows = [_kind_row(kind, found.get(name), tried) for name, kind in kinds.known().items()]
+    text = _table(["kind", "what it is", *(n.number for n in tried), "tried"], rows)
+    told = [
+        [f"`{name}`", n.number, t.chapters[n.id].state, literal(t.chapters[n.id].words)]
+        for name, t in found.items()
+        for n in tried
+        if n.id in t.chapters and t.chapters[n.id].state != "ok"
+    ]
+    return text + ("\n" + _table(["kind", "chapter", "", "in which words"], told) if told else "")
+
+
+def _kind_row(kind: kinds.Kind, tried: hosts.Tried | None, chapters: Iterable[Notebook]) -> list[str]:
+    ends = [tried.chapters[n.id].state if tried and n.id in tried.chapters else "" for n in chapters]
+    return [f"`{kind.name}`", kind.what, *ends, tried.when if tried else ""]
 
 
 # -- troubleshooting and reference -------------------------------------------------------------------

@@ -9,20 +9,21 @@ from contextlib import contextmanager
 
 import click
 
-from helpers.command import doctor, record
+from helpers.command import doctor, hosts, record
 from helpers.command.base import console, examples, say
 from helpers.command.runner import target_lock
 from helpers.core import notebooks
 from helpers.core.errors import RunbookError
 from helpers.core.secrets import SecretStore
 from helpers.core.target import Target
-from helpers.sandbox import Sandbox, caches
+from helpers.sandbox import Sandbox, caches, kinds
 from helpers.sandbox.supply import recipes_for
 
 
 @click.group(
     epilog=examples("""
 ./runbook sandbox up
+./runbook sandbox up --like ubuntu --name test   a host of another kind, beside it
 ./runbook sandbox ssh -- uptime
 ./runbook sandbox save before-upgrade      the disk as it is now, and the secrets
 ./runbook sandbox restore before-upgrade   and back again, in seconds
@@ -52,18 +53,62 @@ def _alone(name: str, what: str) -> Generator[Sandbox]:
         yield box
 
 
-@sandbox.command("up", epilog=examples("./runbook sandbox up\n./runbook sandbox up --name online --upstream"))
+@sandbox.command(
+    "up",
+    epilog=examples("""
+./runbook sandbox up
+./runbook sandbox up --like ubuntu                     what a cloud's fresh Ubuntu is like
+./runbook sandbox up --like corporate --name company   and a second one, behind a proxy
+./runbook sandbox up --name online --upstream
+"""),
+)
 @name_option
 @click.option("--upstream", is_flag=True, default=None, help="A rehearsal of an installation from the Internet.")
-def up(name: str, upstream: bool | None) -> None:
+@click.option("--like", metavar="KIND", help="Make a host of this kind; it keeps it. `sandbox kinds` lists them.")
+def up(name: str, upstream: bool | None, like: str | None) -> None:
     """Make the host and its mirror, or start them.
 
     With --upstream the host finds the catalogue's hosts at their own names, with TLS: the mirror answers for them, and
     origin=upstream runs word for word.
     """
     box = _box(name)
+    if like:
+        kinds.kind(like)  # a misspelt one is refused before anything is installed
     doctor.install(box.missing(), say)
-    box.up(say, recipes_for(a for n in notebooks.load_all().values() for a in n.artifacts), upstream)
+    box.up(say, recipes_for(a for n in notebooks.load_all().values() for a in n.artifacts), upstream, like)
+
+
+@sandbox.command("kinds")
+def list_kinds() -> None:
+    """The kinds of hosts that `sandbox up --like` makes."""
+    for kind in kinds.known().values():
+        say(f"{kind.name:<10} {kind.what}")
+
+
+@sandbox.command(
+    "try",
+    epilog=examples("""
+./runbook sandbox try ubuntu
+./runbook sandbox try new --chapter kubernetes    refused in which words?
+./runbook sandbox try --record                    every kind, for the book's page
+"""),
+)
+@click.option("--name", default="kind", metavar="NAME", help="The sandbox to make, and to remove.  [default: kind]")
+@click.option("--chapter", "chapters", multiple=True, metavar="CHAPTER", help="[default: 01, 02, 05 and 06]")
+@click.option("--record", "recorded", is_flag=True, help="Keep what they say in book/hosts.json.")
+@click.argument("chosen", nargs=-1, metavar="[KIND]...")
+def try_kinds(name: str, chapters: tuple[str, ...], recorded: bool, chosen: tuple[str, ...]) -> None:
+    """Install chapters on a new host of each kind, say how each ended, and remove it."""
+    wanted = [kinds.kind(k) for k in chosen] or list(kinds.known().values())
+    ids = [notebooks.find(c).id for c in chapters] or list(hosts.CHEAP)
+    box = _box(name)
+    doctor.install(box.missing(), say)
+    for kind in wanted:
+        said = hosts.attempt(kind, ids, box.name, say)
+        for chapter, end in said.items():
+            say(f"{kind.name:<10} {chapter:<14} {end.state:<8} {end.words}".rstrip())
+        if recorded:
+            hosts.keep(kind.name, said)
 
 
 @sandbox.command("down")

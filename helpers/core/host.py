@@ -104,7 +104,7 @@ class Host:
 
     def _ask_who_we_are(self) -> None:
         try:
-            code, out, err, _ = execute(self._wrap("sh -c " + shlex.quote(_WHO)), timeout=LOGIN_TIMEOUT)
+            code, out, err, _ = execute(self._wrap("sh -c " + shell.quoted(_WHO)), timeout=LOGIN_TIMEOUT)
         except TimeoutError:
             code, out, err = 1, "", f"no answer from its login shell within {LOGIN_TIMEOUT} s"
         before, marked, answer = out.partition(_MARK + " ")
@@ -181,7 +181,7 @@ class Host:
         if sudo:
             self.require_root()
         shell_words = [*(self.sudo if sudo else []), "bash", "--norc", "-euo", "pipefail", "-c"]
-        command = " ".join([*shell_words, shlex.quote(_PRELUDE + script)])
+        command = " ".join([*shell_words, shell.quoted(_PRELUDE + script)])
         what = what or "run: " + _short(script)
         told = None if quiet or raw else self._masked(on_line or self.on_line)
         try:
@@ -269,6 +269,16 @@ class Host:
 
     # -- ports ---------------------------------------------------------------------------------
 
+    def why_no_forwarding(self) -> str | None:
+        """None when ports of the host can be reached through SSH, else why not."""
+        try:
+            self.connect()
+            if self._connection:
+                self._connection.require_forwarding()
+        except RunbookError as e:
+            return e.saw or e.what
+        return None
+
     @contextlib.contextmanager
     def forward(self, port: int, address: str = "127.0.0.1") -> Generator[int, None, None]:
         """A local port that leads to address:port as seen from the host; yields its number."""
@@ -276,6 +286,7 @@ class Host:
             yield port
             return
         self.connect()
+        self._connection.require_forwarding(address, port)
         local = free_port()
         with self._connection.forwarding("-L", f"127.0.0.1:{local}:{address}:{port}"):
             yield local
@@ -287,6 +298,7 @@ class Host:
             do = "No proxy is needed here."
             raise RunbookError("open a SOCKS proxy", self.name, "the target is this machine", do)
         self.connect()
+        self._connection.require_forwarding()
         local = port or free_port()
         with self._connection.forwarding("-D", f"127.0.0.1:{local}"):
             yield local

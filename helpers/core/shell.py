@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from pathlib import Path
 from string import Template
@@ -17,6 +18,14 @@ def script(path: str | Path, *arguments: object) -> str:
         del lines[0]
     text = "\n".join(lines).strip("\n")
     return ("set -- " + " ".join(shlex.quote(str(a)) for a in arguments) + "\n" if arguments else "") + text
+
+
+def quoted(text: str) -> str:
+    """The text as one word for whatever shell a login has: between single quotes a backslash means itself, but in fish.
+
+    Between double quotes two of them are one in all of them.
+    """
+    return re.sub(r"\\+", lambda found: "'\"" + found[0] * 2 + "\"'", shlex.quote(text))
 
 
 def filled(path: str | Path, **values: object) -> str:

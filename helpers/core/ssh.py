@@ -78,7 +78,7 @@ class Connection:
     """The shared connection to one target (not `local`). Processes that name the same target share it."""
 
     def __init__(self, target: Target):
-        self.target = target
+        self.target, self._forwards = target, False
 
     def endpoint(self) -> tuple[list[str], str]:
         """(ssh options, destination) of this target."""
@@ -161,6 +161,28 @@ class Connection:
         """Give it up. Commands of others that run on it end in peace; their next ones open a new one."""
         if self.exists():
             self._control("stop")
+
+    def require_forwarding(self, address: str = "127.0.0.1", port: int = 1) -> None:
+        """RunbookError when the server forbids it. Asked once, of a port that nobody has; else a program would be."""
+        if self._forwards:
+            return
+        said = self._refusal("127.0.0.1:1") and self._refusal(f"{address}:{port}")  # PermitOpen may allow this one
+        if said:
+            do = (
+                "On the host: sudo sshd -T | grep -E 'allowtcpforwarding|permitopen|disableforwarding' must allow it.\n"
+            )
+            do += "It may be said for this user or key alone: see Match in sshd_config, and ~/.ssh/authorized_keys."
+            saw = "the SSH server forbids it: " + said
+            raise RunbookError("reach ports of the host through SSH", str(self.target), saw, do)
+        self._forwards = True
+
+    def _refusal(self, where: str) -> str:
+        """The server's word when it does not forward to where; "" when the port itself answers, or is closed."""
+        log = Path(self.socket + ".log")  # the shared connection's: it alone hears why
+        before = log.stat().st_size if log.exists() else 0
+        done = _ssh(self.command("-W", where))
+        said = log.read_bytes()[before:].decode("utf-8", "replace") if done.code and log.exists() else ""
+        return "administratively prohibited" if "administratively prohibited" in said else ""
 
     @contextlib.contextmanager
     def forwarding(self, *spec: str) -> Generator[None, None, None]:

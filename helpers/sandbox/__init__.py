@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
-import os
 import re
 import subprocess
 import time
@@ -18,12 +16,11 @@ from helpers.core.errors import BadInput, RunbookError
 from helpers.core.paths import home
 from helpers.core.target import Target
 
-from . import boot, builds, guest, machine, mirror, needs, processes, registry, rootfs, supply
+from . import boot, builds, guest, kinds, machine, mirror, needs, processes, proxy, registry, rootfs, supply
 from .disk import Disk, Saved, checked
 from .network import Network
 from .processes import Report
 
-PORT = 22
 USER = "ubuntu"
 
 
@@ -35,6 +32,7 @@ class Status(TypedDict):
     """state: running, stopped or absent. mirror: a URL, empty when it does not answer. since: ISO 8601. disk: bytes."""
 
     name: str
+    like: str
     state: str
     address: str
     mirror: str
@@ -52,7 +50,7 @@ class Sandbox:
                 saw="a name is up to 16 lower case letters and digits, a letter first",
                 do="for example sandbox:test",
             )
-        self.name, self.user, self.port = name, USER, PORT
+        self.name, self.user = name, USER
         mark = hashlib.sha256(name.encode()).digest()
         prefix = "10.99.0" if name == "sandbox" else f"10.99.{1 + mark[0] % 250}"
         bridge = "rb-" + (name if len(name) <= 12 else mark.hex()[:8])  # a link's name has 15 characters at most
@@ -65,7 +63,13 @@ class Sandbox:
         self._mirror = mirror.Mirror(self.dir, self.gateway)
         self._rehearsal = self._mirror.rehearsal
         self._registry = registry.Registry(self.dir, self.gateway)
+        self._proxy = proxy.Proxy(self.dir, self.gateway)
+        self._become(kinds.remembered(self.dir))
         self.mirror_url, self.registry_url = self._mirror.url, self._registry.url
+
+    def _become(self, kind: kinds.Kind) -> None:
+        self.kind = self._guest.kind = kind
+        self._net.door = (kind.outside_port, self.address, kind.ssh_port) if kind.closed else None
 
     def missing(self) -> list[needs.Missing]:
         """What this machine lacks for a sandbox, as needs.Missing; empty when `up` can go ahead."""
@@ -75,15 +79,19 @@ class Sandbox:
         return needs.sandbox_lacks(self.dir, needs.NEXT_DISK if cached else needs.SANDBOX_DISK)
 
     def up(
-        self, report: Report = _silent, artifacts: Iterable[str] | None = None, upstream: bool | None = None
+        self,
+        report: Report = _silent,
+        artifacts: Iterable[str] | None = None,
+        upstream: bool | None = None,
+        like: str | None = None,
     ) -> None:
         """Make the host, its network and its mirror, as far as they are missing.
 
         artifacts: the substitutes to serve, all when None.  upstream: with a rehearsal of upstream; None: as it was
-        made.  RunbookError when this machine cannot do it, a build fails or the host does not answer. A second call
-        while another one runs waits for it.
+        made.  like: one of kinds.known(); None: as it was made.  RunbookError when this machine cannot do it, a build
+        fails or the host does not answer. A second call while another one runs waits for it.
         """
-        self.begin(report, artifacts, upstream=upstream).wait()
+        self.begin(report, artifacts, upstream=upstream, like=like).wait()
         report(f"sandbox {self.name}: running at {self.address}")
 
     def begin(
@@ -92,6 +100,7 @@ class Sandbox:
         artifacts: Iterable[str] | None = None,
         quiet: bool = False,
         upstream: bool | None = None,
+        like: str | None = None,
     ) -> supply.Supply:
         """As up(), but return when the host answers: the rest is built behind the caller, in the order given.
 
@@ -100,6 +109,8 @@ class Sandbox:
         recipes = builds.chosen(artifacts)
         with contextlib.ExitStack() as held:
             held.enter_context(self._locked(report))
+            there = kinds.remembered(self.dir)  # read again: it may have been made since
+            self._become(kinds.agreed(self.name, there, like, self._disk.exists()))
             coming = supply.Supply(recipes, report, quiet)
             coming.prepare = lambda: rootfs.builder(coming.tell, coming.stopped)
             coming.serve = lambda built: self._serve(built, coming)
@@ -125,6 +136,7 @@ class Sandbox:
             and (not self._rehearsal.chosen or self._rehearsal.holds(mirror.hosts()))
             and self._mirror.serves(self._mirror.content(recipes))
             and self._registry.stands()
+            and (not self.kind.gateway or self._proxy.answers())
             and self._guest.answers()
         )
 
@@ -148,12 +160,18 @@ class Sandbox:
 
     def _make_host(self, recipes: dict[str, Path], report: Report, upstream: bool) -> None:
         self.dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        kinds.remember(self.dir, self.kind)
         if upstream or self._rehearsal.chosen:
             self._rehearsal.make(rootfs.builder(report), mirror.hosts())
         self._disk.prepare(report)
-        guest.make(self._guest.root, report)
+        guest.make(self._guest.root, report, self.kind, self._guest.values)
         self._install(recipes)
         self._net.up(self._guest.root)
+        self._start_proxy(report)
+
+    def _start_proxy(self, report: Report) -> None:
+        if self.kind.gateway:
+            self._proxy.start(self.kind.gateway, self._guest.values, rootfs.builder(report), report)
 
     def _boot_beside(self, report: Report, coming: supply.Supply) -> None:
         """Boot the host where it does not answer; a supply that is under way ends with an error."""
@@ -188,7 +206,8 @@ class Sandbox:
         return rootfs.lock(f"sandbox-{self.name}", report, f"sandbox {self.name}")
 
     def _contents(self, recipes: dict[str, Path]) -> list[guest.Content]:
-        return guest.contents(self._guest.root, recipes, "" if self._rehearsal.chosen else self.mirror_url)
+        url = "" if self._rehearsal.chosen else self.mirror_url
+        return guest.contents(self._guest.root, recipes, url, self.kind)
 
     def _install(self, recipes: dict[str, Path]) -> None:
         """Give the host what substitutes need before any chapter."""
@@ -202,19 +221,7 @@ class Sandbox:
         return all(path.is_file() and path.read_text() == text for path, text, _ in self._contents(recipes))
 
     def _tell_endpoint(self) -> None:
-        """What the engine needs to reach this host, where Target.endpoint() reads it: the whole file or none."""
-        known = {
-            "user": self.user,
-            "address": self.address,
-            "port": self.port,
-            "key": str(self.key),
-            "known_hosts": str(self.known_hosts),
-            "mirror_url": self.mirror_url,
-            "authority": str(self._rehearsal.authority) if self._rehearsal.chosen else "",
-        }
-        new = self.dir / "endpoint.json.new"
-        machine.write(new, json.dumps(known, indent=1) + "\n", 0o600)
-        os.replace(new, self.dir / "endpoint.json")
+        self._guest.tell_endpoint(self.mirror_url, str(self._rehearsal.authority) if self._rehearsal.chosen else "")
 
     def _answers_soon(self, report: Report) -> bool:
         """A running guest may be in the middle of a reboot: give it time before it is booted by force."""
@@ -233,6 +240,7 @@ class Sandbox:
             self._guest.halt()
             self._mirror.stop()
             self._registry.stop()
+            self._proxy.stop()
             roots = (self._guest.root, home("cache") / rootfs.builder_name())  # either has an iptables
             self._net.down(next((root for root in roots if root.is_dir()), None))
             self._disk.detach()
@@ -299,6 +307,7 @@ class Sandbox:
         """Network, mirror and registry as the last `up` filled them."""
         builder = rootfs.builder(report)
         self._net.up(self._guest.root)
+        self._start_proxy(report)
         if (self._mirror.files / "current").is_symlink():
             self._mirror.start(builder)
         if self._registry.config.is_file():
@@ -318,6 +327,7 @@ class Sandbox:
         disk = subprocess.run(["du", "-sxk", str(self.dir)], capture_output=True, text=True).stdout.split()
         return {
             "name": self.name,
+            "like": self.kind.name,
             "state": state,
             "address": self.address,
             "mirror": self.mirror_url if self._mirror.answers() else "",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -12,13 +14,15 @@ from pathlib import Path
 
 from helpers.core.errors import RunbookError
 
-from . import machine, processes, rehearsal
+from . import kinds, machine, processes, rehearsal
 from .disk import Disk
 from .network import Network, ip
 from .processes import Report
 
 # One signal asks the guest to power off, a second makes systemd-nspawn end it.
 STOP: processes.Steps = ((signal.SIGTERM, 15), (signal.SIGTERM, 5), (signal.SIGKILL, 5))
+
+STUB = "../run/systemd/resolve/stub-resolv.conf"  # where /etc/resolv.conf leads on a host with systemd-resolved
 
 
 def cgroups(name: str) -> list[Path]:
@@ -107,6 +111,7 @@ class Guest:
     def __init__(self, disk: Disk, name: str, address: str, network: Network):
         self.disk, self.dir = disk, disk.dir
         self.name, self.address, self.network = name, address, network
+        self.kind = kinds.PLAIN
         # systemd-nspawn names the link after the machine, cut at 15 characters.
         self.machine = network.bridge.removeprefix("rb-")
         self.link = "vb-" + self.machine
@@ -121,6 +126,22 @@ class Guest:
         return self.disk.root
 
     @property
+    def way(self) -> tuple[str, int]:
+        """The address and the port at which this machine reaches its SSH server."""
+        return (self.network.gateway, self.kind.outside_port) if self.kind.closed else (self.address, 22)
+
+    @property
+    def values(self) -> dict[str, str]:
+        """What @NAME@ means in the files of its kind."""
+        dashed = self.address.replace(".", "-")
+        return {
+            "ADDRESS": self.address,
+            "GATEWAY": self.network.gateway,
+            "NETWORK": self.network.cidr,
+            "DASHED": dashed,
+        }
+
+    @property
     def place(self) -> str:
         return f"--directory={self.root}"
 
@@ -130,25 +151,51 @@ class Guest:
         login, host = key(ours / "id", f"sandbox-{self.name}"), key(ours / "host_key", self.name)
         machine.write(root / "etc/ssh/ssh_host_ed25519_key", (ours / "host_key").read_text(), 0o600)
         machine.write(root / "etc/ssh/ssh_host_ed25519_key.pub", host + "\n")
-        machine.write(ours / "known_hosts", f"{self.address} {' '.join(host.split()[:2])}\n", 0o600)
+        address, port = self.way
+        where = address if port == 22 else f"[{address}]:{port}"
+        machine.write(ours / "known_hosts", f"{where} {' '.join(host.split()[:2])}\n", 0o600)
         machine.write(root / "home/ubuntu/.ssh/authorized_keys", login + "\n", 0o600)
         owner = (root / "home/ubuntu").stat()
         for path in (root / "home/ubuntu/.ssh", root / "home/ubuntu/.ssh/authorized_keys"):
             os.chown(path, owner.st_uid, owner.st_gid)
         (root / "home/ubuntu/.ssh").chmod(0o700)
-        machine.write(root / "etc/hostname", self.name + "\n")
-        hosts = root / "etc/hosts"
+        self._name()
+        machine.apply(root, self.kind.suite)
+        self._connect()
+
+    def _name(self) -> None:
+        hostname = kinds.filled(self.kind.hostname, self.values) or self.name
+        machine.write(self.root / "etc/hostname", hostname + "\n")
+        hosts, own = self.root / "etc/hosts", f"{self.address} {hostname}\n" if self.kind.name_in_hosts else ""
         known = hosts.read_text() if hosts.is_file() else ""
-        if self.address not in known:
+        if not known or own not in known:
             ours = [line for line in known.splitlines(keepends=True) if rehearsal.MARK in line]
-            machine.write(hosts, f"127.0.0.1 localhost\n::1 localhost\n{self.address} {self.name}\n" + "".join(ours))
+            machine.write(hosts, f"127.0.0.1 localhost\n::1 localhost\n{own}" + "".join(ours))
+
+    def _connect(self) -> None:
+        """Its network, and where it looks names up."""
+        names = ""
+        if self.kind.stub_resolver:
+            resolv = self.root / "etc/resolv.conf"
+            servers = re.findall(r"^nameserver\s+(\S+)", resolv.read_text(), re.M)
+            names = "".join(f"DNS={server}\n" for server in servers)
+            resolv.unlink()
+            resolv.symlink_to(STUB)
         # Without LinkLocalAddressing=no networkd may pick 169.254.x first.
         machine.write(
-            root / "etc/systemd/network/10-host0.network",
+            self.root / "etc/systemd/network/10-host0.network",
             f"[Match]\nName=host0\n\n[Network]\nAddress={self.address}/24\nGateway={self.network.gateway}\n"
-            "LinkLocalAddressing=no\nIPv6AcceptRA=no\n",
+            "LinkLocalAddressing=no\nIPv6AcceptRA=no\n" + names,
         )
-        machine.apply(root)
+
+    def _environment(self, groups: list[Path]) -> dict[str, str]:
+        # SYSTEMD_SECCOMP=0: else runc in the guest fails on keyctl.
+        # SYSTEMD_NSPAWN_TMPFS_TMP=0: /tmp on disk, as on a VM.
+        env = {**processes.MINIMAL, "SYSTEMD_SECCOMP": "0", "SYSTEMD_NSPAWN_TMPFS_TMP": "0"}
+        has_v1 = len(groups) > 1  # a machine with v2 only has one hierarchy
+        if self.kind.cgroup == "v2" or (self.kind.cgroup == "v1" and has_v1):
+            env["SYSTEMD_NSPAWN_UNIFIED_HIERARCHY"] = "1" if self.kind.cgroup == "v2" else "0"
+        return env
 
     def running(self) -> bool:
         # Both: a supervisor outlives a killed nspawn by a moment, in which the guest still answers.
@@ -163,8 +210,6 @@ class Guest:
         self.groups.write_text("".join(f"{g}\n" for g in groups))
         log = self.dir / "logs/host.log"
         log.unlink(missing_ok=True)
-        # SYSTEMD_SECCOMP=0: else runc in the guest fails on keyctl.
-        # SYSTEMD_NSPAWN_TMPFS_TMP=0: /tmp on disk, as on a VM.
         processes.start(
             self.supervisor,
             [
@@ -189,7 +234,7 @@ class Guest:
                 "--boot",
             ],
             log,
-            env={**processes.MINIMAL, "SYSTEMD_SECCOMP": "0", "SYSTEMD_NSPAWN_TMPFS_TMP": "0"},
+            env=self._environment(groups),
         )
 
     def _binds(self) -> list[str]:
@@ -211,8 +256,10 @@ class Guest:
 
     def ssh(self, *command: str) -> list[str]:
         """The ssh command line; the host's key is ours, so another one is refused."""
+        address, port = self.way
         return [
             "ssh",
+            *(["-p", str(port)] if port != 22 else []),
             "-F",
             "/dev/null",
             "-i",
@@ -231,14 +278,30 @@ class Guest:
             "LogLevel=ERROR",
             "-o",
             "ConnectTimeout=5",
-            f"ubuntu@{self.address}",
+            f"ubuntu@{address}",
             *command,
         ]
+
+    def tell_endpoint(self, mirror_url: str, authority: str) -> None:
+        """What the engine needs to reach this host, where Target.endpoint() reads it: the whole file or none."""
+        address, port = self.way
+        known = {
+            "user": "ubuntu",
+            "address": address,
+            "port": port,
+            "key": str(self.dir / "id"),
+            "known_hosts": str(self.dir / "known_hosts"),
+            "mirror_url": mirror_url,
+            "authority": authority,
+        }
+        new = self.dir / "endpoint.json.new"
+        machine.write(new, json.dumps(known, indent=1) + "\n", 0o600)
+        os.replace(new, self.dir / "endpoint.json")
 
     def answers(self) -> bool:
         """Does its SSH server greet?"""
         try:
-            with socket.create_connection((self.address, 22), timeout=1) as link:
+            with socket.create_connection(self.way, timeout=1) as link:
                 return link.recv(4) == b"SSH-"
         except OSError:
             return False
@@ -252,7 +315,7 @@ class Guest:
     def wait(self, report: Report, seconds: float = 60, other_than: str = "") -> str:
         """Wait until a login works, in a boot other than the named one; returns the boot's id."""
         began = told = time.monotonic()
-        saw = "no answer on port 22"
+        saw = f"no answer on port {self.way[1]}"
         while time.monotonic() - began < seconds:
             if processes.alive(self.supervisor) is None:
                 saw = "it ended: " + " / ".join(

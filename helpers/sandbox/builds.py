@@ -166,9 +166,7 @@ class _Build:
 
     def _build(self, builder: Path) -> None:
         env = rootfs.build_environment(builder)
-        with rootfs.lock("builder", silent, "builder"):  # one apt at a time
-            machine.apply(builder)
-            _packages(RECIPES / self.artifact, builder, self.command, env)
+        _packages(RECIPES / self.artifact, builder, self.command)
         places = {"src": "/src", "src/tools": "/tools", "out": "/out", "tmp": "/tmp"}
         binds = {self.new / name: there for name, there in places.items()} | {home("cache", "build"): "/cache"}
         inside = ["bash", "-c", f"cd /src/substitutes/{self.artifact} && {TIMED} bash ./build.sh"]
@@ -196,21 +194,27 @@ class _Build:
         return seconds
 
 
-def _packages(recipe: Path, builder: Path, command: rootfs.Command, env: dict[str, str]) -> None:
+def with_packages(recipe: Path, builder: Path, report: Report) -> None:
+    """The builder with what a recipe's packages.txt names."""
+    _packages(recipe, builder, rootfs.Command(recipe.parent.name, report, home("cache", "logs") / "packages.log"))
+
+
+def _packages(recipe: Path, builder: Path, command: rootfs.Command) -> None:
     """Install what the recipe's packages.txt names and the builder lacks."""
-    listing = recipe / "packages.txt"
-    lines = listing.read_text().splitlines() if listing.is_file() else []
-    names = [name for line in lines if (name := line.split("#")[0].strip())]
-    if not names:
-        return
-    query = ["chroot", str(builder), "dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\n"]
-    have = subprocess.run(query, capture_output=True, text=True, check=True).stdout.splitlines()
-    missing = " ".join(n for n in names if f"{n} installed" not in have)
-    if missing:
-        # The builder's lists of packages are as old as the builder: fetched anew only when they are too old.
-        install = f"apt-get -qy install --no-install-recommends {missing}"
-        script = f"dpkg --configure -a; {install} || {{ apt-get -q update; {install}; }}"
-        command.run(processes.entered(builder, ["sh", "-ec", script]), env=env, doing="installing " + missing)
+    with rootfs.lock("builder", silent, "builder"):  # one apt at a time
+        machine.apply(builder)
+        listing = recipe / "packages.txt"
+        lines = listing.read_text().splitlines() if listing.is_file() else []
+        names = [name for line in lines if (name := line.split("#")[0].strip())]
+        query = ["chroot", str(builder), "dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\n"]
+        have = subprocess.run(query, capture_output=True, text=True, check=True).stdout.splitlines()
+        missing = " ".join(n for n in names if f"{n} installed" not in have)
+        if missing:
+            # The builder's lists of packages are as old as the builder: fetched anew only when they are too old.
+            install = f"apt-get -qy install --no-install-recommends {missing}"
+            script = f"dpkg --configure -a; {install} || {{ apt-get -q update; {install}; }}"
+            argv, env = processes.entered(builder, ["sh", "-ec", script]), rootfs.build_environment(builder)
+            command.run(argv, env=env, doing="installing " + missing)
 
 
 def _prune(final: Path) -> None:

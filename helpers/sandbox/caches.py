@@ -17,7 +17,7 @@ from pathlib import Path
 from helpers.core.errors import BadInput
 from helpers.core.paths import home
 
-from . import builds, processes, rootfs
+from . import builds, kinds, processes, rootfs
 from .processes import Report
 
 LIMIT = 8 << 30  # bytes: all caches together
@@ -91,7 +91,8 @@ def _stale(old: float) -> list[Path]:
     wanted = {builds.place(name) for name in builds.recipes()}
     found = [p for p in (cache / "substitutes").glob("*/*") if p.is_dir() and p not in wanted]
     found += [p for p in cache.glob("builder-*") if p != rootfs.builder_path() and not rootfs.in_use(p)]
-    found += [p for p in cache.glob("base-*.tar*") if p != rootfs.base_path()]
+    bases = {rootfs.base_path(k.suite, k.packages) for k in (kinds.PLAIN, *kinds.known().values())}
+    found += [p for p in cache.glob("base-*.tar*") if p not in bases]
     found += cache.glob("build/gone-*")
     return [p for p in found if time.time() - p.stat().st_mtime >= old]
 

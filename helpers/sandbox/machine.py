@@ -32,8 +32,8 @@ def output(*argv: str) -> str:
         return ""
 
 
-def apt_sources() -> list[str]:
-    """This machine's Debian archives as `deb` lines for SUITE; empty where it has none (mmdebstrap knows its own)."""
+def apt_sources(suite: str = SUITE) -> list[str]:
+    """This machine's Debian archives as `deb` lines for suite; empty where it has none (mmdebstrap knows its own)."""
     form = "$(CREATED_BY)|$(ORIGIN)|$(REPO_URI)|$(CODENAME)|$(COMPONENT)"
     found: dict[tuple[str, str], list[str]] = {}
     for line in output("apt-get", "indextargets", "--format", form).splitlines():
@@ -42,18 +42,18 @@ def apt_sources() -> list[str]:
             pocket = codename.partition("-")[2]
             if pocket not in ("", "updates", "security"):
                 continue
-            components = found.setdefault((uri, SUITE + ("-" + pocket if pocket else "")), [])
+            components = found.setdefault((uri, suite + ("-" + pocket if pocket else "")), [])
             if component not in components:
                 components.append(component)
-    return [f"deb {uri} {suite} {' '.join(components)}" for (uri, suite), components in found.items()]
+    return [f"deb {uri} {name} {' '.join(components)}" for (uri, name), components in found.items()]
 
 
-def known_sources() -> list[str]:
+def known_sources(suite: str = SUITE) -> list[str]:
     """apt_sources(), with apt's lists fetched first where this machine has none."""
-    found = apt_sources()
+    found = apt_sources(suite)
     if not found and not output("apt-get", "indextargets"):
         output("apt-get", "-q", "update")
-        found = apt_sources()
+        found = apt_sources(suite)
     return found
 
 
@@ -111,9 +111,9 @@ def write(path: Path, text: str, mode: int = 0o644) -> None:
     path.chmod(mode)
 
 
-def apply(root: Path) -> None:
+def apply(root: Path, suite: str = SUITE) -> None:
     """Give root this machine's registries, proxies, certificates and name servers. Safe to repeat."""
-    sources = apt_sources()
+    sources = apt_sources(suite)
     if sources:
         write(root / "etc/apt/sources.list", "\n".join(sources) + "\n")
     write(root / "etc/apt/apt.conf.d/90machine", apt_config())

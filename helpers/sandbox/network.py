@@ -28,12 +28,25 @@ class Network:
 
     def __init__(self, bridge: str, prefix: str, owner: Path):
         self.bridge, self.gateway, self.cidr, self.owner = bridge, prefix + ".1", prefix + ".0/24", str(owner)
+        self.door: tuple[int, str, int] | None = None  # (port of the gateway, guest's address, its port): the way in
 
     def _rules(self) -> list[list[str]]:
+        if self.door:
+            return self._closed(*self.door)
         return [
             ["nat", "POSTROUTING", "-s", self.cidr, "!", "-d", self.cidr, "-j", "MASQUERADE"],
             ["filter", "FORWARD", "-i", self.bridge, "-j", "ACCEPT"],
             ["filter", "FORWARD", "-o", self.bridge, "-j", "ACCEPT"],
+        ]
+
+    def _closed(self, outside: int, guest: str, inside: int) -> list[list[str]]:
+        """A company's network: packets to the outside vanish, and so does what asks for more than the one port."""
+        there = ["-d", guest, "-p", "tcp", "--syn", "!", "--dport", str(inside)]
+        to = ["--to-destination", f"{guest}:{inside}"]
+        return [
+            ["nat", "OUTPUT", "-d", self.gateway, "-p", "tcp", "--dport", str(outside), "-j", "DNAT", *to],
+            ["filter", "OUTPUT", *there, "-j", "DROP"],
+            ["filter", "FORWARD", "-i", self.bridge, "-j", "DROP"],
         ]
 
     def _iptables(self, root: Path, action: str, rule: list[str]) -> bool:

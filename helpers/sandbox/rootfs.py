@@ -11,7 +11,7 @@ import re
 import subprocess
 import threading
 import time
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -211,41 +211,39 @@ class Command:
                 self._tell(line)
 
 
-def base_path() -> Path:
-    """Where the tar of the Debian base lies, or will lie."""
-    return home("cache") / f"base-{digest(machine.SUITE, BASE, THIN)}.tar"
+def base_path(suite: str = machine.SUITE, more: Sequence[str] = ()) -> Path:
+    """Where the tar of the Debian base, with these packages more, lies, or will lie."""
+    return home("cache") / f"base-{digest(suite, [*BASE, *more], THIN)}.tar"
 
 
-def base(report: Report) -> Path:
-    """The tar of the Debian base; made once for each list of packages."""
-    tar = base_path()
+def base(report: Report, suite: str = machine.SUITE, more: Sequence[str] = ()) -> Path:
+    """The tar of the Debian base; made once for each suite and list of packages."""
+    tar = base_path(suite, more)
     if tar.is_file():
         return tar
     with lock("base", report, "Debian base"):
         if tar.is_file():
             return tar
-        for stale in tar.parent.glob("base-*.tar*"):
-            stale.unlink()
-        report(f"Debian base: making it from {machine.SUITE}'s packages (about 30 s)")
+        report(f"Debian base: making it from {suite}'s packages (about 30 s)")
         command = Command("Debian base", report, home("cache", "logs") / "base.log")
-        _bootstrap(tar, command)
+        _bootstrap(tar, command, suite, [*BASE, *more])
         report(f"Debian base: ready, {tar.stat().st_size >> 20} MiB, {time.monotonic() - command.began:.0f} s")
     return tar
 
 
-def _bootstrap(tar: Path, command: Command) -> None:
+def _bootstrap(tar: Path, command: Command, suite: str, packages: Sequence[str]) -> None:
     scratch, new = tar.parent / "base.tmp", tar.with_suffix(".tar.new")
     remove(scratch)
     scratch.mkdir()
     config = home("cache") / "apt.conf"
     config.write_text(machine.apt_config())
     config.chmod(0o644)
-    sources = machine.known_sources()
+    sources = machine.known_sources(suite)
     argv = [
         *("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"),
-        *("mmdebstrap", "--mode=root", "--format=tar", "--variant=minbase", f"--include={','.join(BASE)}"),
+        *("mmdebstrap", "--mode=root", "--format=tar", "--variant=minbase", f"--include={','.join(packages)}"),
         *(f"--aptopt={config}", '--aptopt=APT::Install-Recommends "false"', *THIN),
-        *(machine.SUITE, str(new), *(["-"] if sources else [])),
+        *(suite, str(new), *(["-"] if sources else [])),
     ]
     env = {**os.environ, "TMPDIR": str(scratch)}
     command.run(argv, env=env, stdin="\n".join(sources) + "\n", doing="mmdebstrap")
@@ -253,7 +251,7 @@ def _bootstrap(tar: Path, command: Command) -> None:
     remove(scratch)
 
 
-def unpack(tar: Path, root: Path) -> None:
+def unpack(tar: Path, root: Path, suite: str = machine.SUITE) -> None:
     """A fresh tree from the base, with this machine's configuration."""
     remove(root)
     root.mkdir(parents=True, mode=0o755)
@@ -263,7 +261,7 @@ def unpack(tar: Path, root: Path) -> None:
         do=f"is the disk of {root} full? If {tar} is damaged, remove it; the next up makes it again",
     )
     root.chmod(0o755)
-    machine.apply(root)
+    machine.apply(root, suite)
 
 
 def builder_name() -> str:

@@ -23,6 +23,12 @@ def recipes_for(artifacts: Iterable[str]) -> list[str]:
     return [name for name in dict.fromkeys(makers) if name in known]
 
 
+def last_of(count: int, close: Callable[[], None]) -> Callable[[], None]:
+    """What each of so many calls at its end; the last one closes."""
+    left = iter(range(count - 1, -1, -1))
+    return lambda: None if next(left) else close()
+
+
 def _told(error: Exception) -> RunbookError:
     """The error as one for people."""
     if isinstance(error, RunbookError):
@@ -30,12 +36,6 @@ def _told(error: Exception) -> RunbookError:
     return RunbookError(
         "build the sandbox's substitutes", saw=f"{type(error).__name__}: {error}", do="df -h, then again"
     )
-
-
-def last_of(count: int, close: Callable[[], None]) -> Callable[[], None]:
-    """What each of so many calls at its end; the last one closes."""
-    left = iter(range(count - 1, -1, -1))
-    return lambda: None if next(left) else close()
 
 
 @dataclass

@@ -1,6 +1,8 @@
 """Files of this machine, written whole or not at all, and texts that lie beside a module."""
 
 import os
+import shutil
+import subprocess
 
 import pytest
 import stand_in
@@ -8,7 +10,7 @@ import stand_in
 from helpers.core import actions
 from helpers.core.errors import RunbookError
 from helpers.core.files import write_whole
-from helpers.core.shell import filled, script
+from helpers.core.shell import filled, quoted, script
 
 
 def test_a_file_is_written_with_its_mode_and_leaves_nothing_beside_it(tmp_path):
@@ -59,3 +61,12 @@ def test_an_action_that_waits_says_what_it_saw_last(monkeypatch, own_home):
     with pytest.raises(RunbookError) as e:
         actions.waits(ch, "wait", "it to start", lambda: "still away", timeout=0.1).apply()
     assert e.value.saw == "still away" and "it to start" in e.value.what
+
+
+@pytest.mark.parametrize("login", ["sh", "bash", "zsh", "fish"])
+@pytest.mark.parametrize("text", ["a\\b", "a\\\\b'\\'c", 'it\'s $HOME `x` "y"\n\\n', "\\", ""])
+def test_a_word_reaches_the_command_whatever_the_login_shell(login, text):
+    if not shutil.which(login):
+        pytest.skip(f"no {login} here; tests/sandbox/test_kinds.py asks a host that has it")
+    command = "printf %s " + quoted(text)
+    assert subprocess.run([login, "-c", command], capture_output=True, text=True).stdout == text

@@ -366,7 +366,11 @@ USERS = {
     "mac": "mkdir ~mac/bin; printf '#!/bin/sh\\necho Darwin\\n' > ~mac/bin/uname; chmod 755 ~mac/bin/uname",
     "bare": "mkdir ~bare/bin; for p in sh id uname; do ln -s $(command -v $p) ~bare/bin; done",
     "sudoless": "mkdir ~sudoless/bin; for p in sh bash id uname; do ln -s $(command -v $p) ~sudoless/bin; done",
+    "closed": "",
+    "narrow": "",
 }
+# What their key may not: as AllowTcpForwarding no, and as PermitOpen, which allows one port.
+LIMITS = {"closed": "no-port-forwarding ", "narrow": 'permitopen="127.0.0.1:22" '}
 # What sshd starts in place of the user's command: a login that is not like others.
 FORCED = {
     "mac": "PATH=$HOME/bin:$PATH; export PATH",
@@ -391,7 +395,7 @@ def logins(box, target, tmp_path_factory):
             )
             forced = f'command="/usr/local/lib/test-{name}" '
         host.run(f"useradd -m -s /bin/bash -p '*' {name}\n{more}\ninstall -d -o {name} ~{name}/.ssh")
-        host.put(forced + key + "\n", f"/home/{name}/.ssh/authorized_keys", "0600", name + ":" + name)
+        host.put(LIMITS.get(name, forced) + key + "\n", f"/home/{name}/.ssh/authorized_keys", "0600", name + ":" + name)
     yield Config(box, folder)
     # A login of theirs may still be ending.
     for name in USERS:
@@ -560,6 +564,24 @@ def test_a_login_shell_that_never_gets_to_it(refused, monkeypatch):
     monkeypatch.setattr(host_module, "LOGIN_TIMEOUT", 1)
     e = refused("ssh://silent@machine")
     assert "no answer from its login shell" in e.saw
+
+
+def test_a_server_that_forwards_nothing_is_told_before_anything_is_asked_through_it(logins, monkeypatch):
+    monkeypatch.setenv("RUNBOOK_SSH_CONFIG", logins.write())
+    host = Host("ssh://closed@machine")
+    for means in (lambda: host.forward(22), host.socks):
+        with pytest.raises(RunbookError) as e, means():
+            pass
+        assert "forbids it" in e.value.saw and "allowtcpforwarding" in e.value.do and e.value.host == host.name
+    host.close()
+
+
+def test_a_server_that_forwards_to_one_port_is_used_for_it(logins, monkeypatch):
+    monkeypatch.setenv("RUNBOOK_SSH_CONFIG", logins.write())
+    host = Host("ssh://narrow@machine")
+    with host.forward(22) as port:
+        assert banner(port) == b"SSH-"
+    host.close()
 
 
 def test_a_sandbox_that_is_not_there():

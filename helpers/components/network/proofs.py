@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 
-from helpers.core.errors import Unmet, words
+from helpers.core.errors import RunbookError, Unmet, words
 from helpers.core.http import through
 
 _SERVER = Path(__file__).with_name("one_answer.py")
@@ -102,6 +102,6 @@ class RouteProofs:
             raise Unmet("a web server on the host", "none: is python3 there?")
         yield int(port[0]), word
         # One more request, by another way, so that the server ends now.
-        with contextlib.suppress(httpx.HTTPError), self.ch.host.forward(int(port[0]), name) as local:
+        with contextlib.suppress(httpx.HTTPError, RunbookError), self.ch.host.forward(int(port[0]), name) as local:
             httpx.get(f"http://127.0.0.1:{local}/", timeout=5, trust_env=False)
         thread.join(20)
