@@ -168,7 +168,7 @@ class Guest:
         machine.write(self.root / "etc/hostname", hostname + "\n")
         hosts, own = self.root / "etc/hosts", f"{self.address} {hostname}\n" if self.kind.name_in_hosts else ""
         known = hosts.read_text() if hosts.is_file() else ""
-        if not known or own not in known:
+        if "localhost" not in known or own not in known:
             ours = [line for line in known.splitlines(keepends=True) if rehearsal.MARK in line]
             machine.write(hosts, f"127.0.0.1 localhost\n::1 localhost\n{own}" + "".join(ours))
 
