@@ -7,8 +7,9 @@ import os
 import subprocess
 import time
 
-from helpers.core import catalogue, notebooks
+from helpers.core import notebooks
 from helpers.sandbox import Sandbox
+from helpers.sandbox.supply import recipes_for
 
 INSTALL = "sudo snap install microk8s --classic --channel=1.20/stable"
 
@@ -46,7 +47,7 @@ def fresh():
     """A new host without MicroK8s, its mirror with all that chapter 04 asks for; wiped before and after."""
     box = Sandbox(os.environ.get("RUNBOOK_TEST_SANDBOX", "k8stest"))
     box.down(wipe=True)
-    box.up(artifacts=catalogue.with_needs(["microk8s", "busybox", *notebooks.load_all()["addons"].artifacts]))
+    box.up(artifacts=recipes_for(["microk8s", "busybox", *notebooks.load_all()["addons"].artifacts]))
     try:
         yield Host(box)
     finally:
