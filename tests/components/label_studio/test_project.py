@@ -114,6 +114,22 @@ def test_a_file_that_two_syncs_made_a_task_twice_keeps_the_annotated_one(there):
     assert [t["id"] for t in tasks] == [12, 13] and step.probe() is None and not server.sent("POST")
 
 
+def test_a_project_without_a_task_is_synced(there):
+    routes, step = there.ls.server.routes, there.synced()
+    made = [{"id": n, "data": {"image": f"s3://master.fmnist/{key}"}} for n, key in enumerate(there.keys())]
+    routes["GET", "/api/projects/3/tasks/"] = []
+    assert step.probe() == "2 files are no task yet, like a/1.png"
+    routes["GET", "/api/storages/s3"] = [{"id": 5}]
+
+    def sync(_):
+        routes["GET", "/api/projects/3/tasks/"] = made
+        return 200, {"status": "completed"}
+
+    routes["POST", "/api/storages/s3/5/sync"] = sync
+    step.apply()
+    assert step.probe() is None
+
+
 def test_1_0_is_told_nothing_that_it_does_not_know(make):
     old = project(make("label-studio-2021"))
     assert "recursive_scan" not in old.source_storage().shown[0]
