@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import time
 
@@ -20,6 +21,10 @@ RELEASE = SUBSTITUTES / "istio/release"
 DATA, SNAP = "/var/snap/microk8s/current", "/snap/microk8s/current"
 RELEASED = "eventing.knative.dev/release"
 
+#: minutes of it: Istio, Knative and what asks a dead API server
+long = pytest.mark.skipif(
+    "RUNBOOK_FAULTS" not in os.environ, reason="long: ./runbook test --faults tests/sandbox/test_microk8s_facts.py"
+)
 #: what cannot be tried here, and the words in which the recipe's fidelity.toml says so
 NAMED = {
     ("command", "each call"): ("microk8s", "each call is quicker than the real one's 1 to 3 s"),
@@ -351,6 +356,7 @@ def test_status_with_a_dead_api(row, dead):
     assert done.stdout.endswith(f"      role: voter\n   message: {text}\n")
 
 
+@long
 @row(("command", "`enable`, API not answering"))
 def test_enable_with_a_dead_api(row, dead):
     began = time.monotonic()
@@ -388,6 +394,7 @@ def deployed(host, name, space="kube-system"):
     host.ok(f"microk8s kubectl rollout status {name} -n {space} --timeout=90s")
 
 
+@long
 @row(("command", "a user in group microk8s without sudo"))
 def test_without_sudo_what_kubectl_did_stands(row, host):
     host.ok("sudo useradd -m -G microk8s member")
@@ -468,6 +475,7 @@ def test_storage(row, host):
     assert host.ok(f"test -d {folder} && echo there") == "there"
     host.until("microk8s status -a storage", "disabled", 90)
     host.ok("microk8s enable storage")
+    host.until("microk8s status -a storage", "enabled", 90)
     assert host.ok("microk8s disable storage:destroy-storage").endswith("Storage space reclaimed")
     assert host(f"test -d {folder}").returncode == 1
     host.until("microk8s status -a storage", "disabled", 90)
@@ -550,6 +558,7 @@ def test_gpu(row, host):
     assert host(f"test -e {DATA}/var/lock/gpu").returncode == 1
 
 
+@long
 @row(("Add-ons", "istio"), ("command", "istio's mark"), ("Istio", "mounts without which a pod does not start"))
 def test_istio(row, host):
     said = host.ok("microk8s enable istio", timeout=300)
@@ -564,6 +573,7 @@ def test_istio(row, host):
     host.until(f"microk8s kubectl get {galley} -o jsonpath='{{.webhooks[*].failurePolicy}}'", "Fail Fail", 60)
 
 
+@long
 @row(("Istio", "2 Jobs"))
 def test_istio_jobs_end(row, host):
     host.ok("microk8s kubectl wait --for=condition=complete job --all -n istio-system --timeout=120s", timeout=150)
@@ -571,6 +581,7 @@ def test_istio_jobs_end(row, host):
     assert len(re.findall(r"post-install-1\.5\.1\S+ +0/1 +Completed", pods)) == 2
 
 
+@long
 @row(
     ("Add-ons", "knative"),
     ("Knative", "SNAP/actions/knative/setup/{serving-crds,eventing-crds}.yaml"),
@@ -598,6 +609,7 @@ def test_knative(row, host):
     assert containers.split() == ["controller", "istio-proxy"]
 
 
+@long
 @row(
     ("Knative", "eventing-webhook ends at once without its ConfigMaps"),
     ("Knative", "MutatingWebhookConfigurations"),
@@ -623,6 +635,7 @@ def test_eventing_can_never_start_again(row, host):
     assert host.ok("microk8s status -a knative") == "enabled"
 
 
+@long
 @row(("Istio", "ValidatingWebhookConfiguration istio-galley"))
 def test_istio_leaves_what_refuses_it(row, host):
     """disable takes the namespace and istioctl only; while nobody answers, the next enable is refused half way."""
@@ -650,6 +663,7 @@ def test_disable_of_a_half_dns(row, host):
     assert "--cluster-dns=10.152.183.10" in arguments(host, "kubelet")
 
 
+@long
 @row(("Add-ons", "rbac"))
 def test_rbac(row, host):
     assert host.ok("microk8s enable rbac").endswith("Restarted.\nRBAC is enabled")
