@@ -242,13 +242,16 @@ class Runner:
         folder = self.current.folder
         execution = self._executions[n.id] = Execution(n, {**self.plan.parameters[n.id], "mode": mode}, folder)
         c.log = str(execution.log.relative_to(folder))
+        given = self.plan.parameters[n.id]
         if mode == "install":  # also when it is cut off: what it began with is what remove looks for
-            c.installed = self.plan.parameters[n.id]
+            c.installed = c.installed or given
         try:
             error = execution.run(lambda event: self.progress.event(n.label, event))
         finally:
             del self._executions[n.id]
         fill(c, execution.told())
+        if mode == "install" and c.steps:  # one that was refused changed nothing
+            c.installed = given
         c.error, c.reason = error, error.splitlines()[0] if error else ""
         if mode == "install":
             c.notebook = execution.out.name
