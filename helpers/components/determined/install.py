@@ -78,6 +78,7 @@ class Install:
             self.det.token(name)
             return None
 
+        self.ch.forgets("determined-" + name)  # remove logs nobody in, and reads no secret
         shown = f"POST /api/v1/users/{name}/password   (the secret determined-{name})"
         return Action(shown, why_not_ours, lambda: self._set_password(name))
 

@@ -107,6 +107,14 @@ def test_empty_passwords_are_found_replaced_and_found_replaced(made):
     assert bare == [OURS], "a bare JSON string, as 0.15.3 wants it"
 
 
+def test_remove_forgets_the_passwords_though_it_logs_nobody_in(monkeypatch, own_home):
+    ch = stand_in.chapter(monkeypatch, "determined", lambda script, stdin: "", mode="remove")
+    ch.secrets.keep("determined-admin", OURS)
+    Install(Determined(ch)).password("admin")
+    ch.verdict()
+    assert ch.secrets.names() == []
+
+
 def test_a_user_is_made_with_its_password_and_never_gets_in_without(made):
     master = Master()
     install = Install(made(master))
