@@ -477,6 +477,9 @@ def test_it_is_ended_in_the_middle_then_up(story):
 
 def test_plan_shows_what_it_would_run_and_changes_nothing(story):
     story.restore("bare")
+    story(
+        "sandbox", "up", "--name", TARGET.partition(":")[2]
+    )  # a bare host lacks the snap command, which any up brings
     story.kubeconfig.write_text(KUBECONFIG)
     latest, host = os.readlink(story.runs / "latest"), Host(TARGET)
     before = state(host)
