@@ -96,8 +96,13 @@ class Rehearsal:
         """Its part of the mirror's configuration; empty when there is no rehearsal."""
         if not self.chosen:
             return ""
-        lines = (f'    "{REGISTRIES.get(r, r)}" "{r}/";' for r in sorted(registries(catalogue)))
-        fill = {"address": self.address, "registry_port": registry.PORT, "registries": "\n".join(lines)}
+        names = {REGISTRIES.get(r, r): r for r in sorted(registries(catalogue))}
+        fill = {
+            "address": self.address,
+            "registry_port": registry.PORT,
+            "registry_hosts": " ".join(names),
+            "registries": "\n".join(f'    "{host}" "{r}/";' for host, r in names.items()),
+        }
         return string.Template((HERE / "rehearsal.nginx").read_text()).safe_substitute(fill)
 
     def fault(self, kind: str | None, url: str, content: bytes = b"") -> None:

@@ -68,6 +68,11 @@ def test_names_lead_to_the_mirror_with_tls_as_the_world_answers(host, box):
     assert re.fullmatch(r"[0-9a-f]{64} +minio\.RELEASE\.\S+\n", said)
     sent = host.run("curl -sI https://github.com/istio/istio/releases/download/1/x.tgz").out
     assert "302" in sent.splitlines()[0] and "https://objects.githubusercontent.com/istio" in sent
+    store = box._mirror.files / "current/api.snapcraft.io/v2/snaps/info"
+    store.mkdir(parents=True)
+    (store / "proof").write_text("a snap")
+    asked = host.run("curl -fsS https://api.snapcraft.io/v2/snaps/info/proof").out
+    assert asked == "a snap", "its addresses begin as a registry's do"
     manifest = "https://registry-1.docker.io/v2/library/busybox/manifests/1.35.0"
     refused = host.run(f"curl -sI {manifest}").out
     assert "401" in refused.splitlines()[0] and 'realm="https://auth.docker.io/token"' in refused
