@@ -239,10 +239,9 @@ class Runner:
 
     def _execute(self, n: Notebook, c: ChapterRun, mode: str) -> bool:
         """Run the notebook once in this mode; fills the record, returns whether it ended well."""
-        folder = self.current.folder
-        execution = self._executions[n.id] = Execution(n, {**self.plan.parameters[n.id], "mode": mode}, folder)
+        folder, given = self.current.folder, self.plan.parameters[n.id]
+        execution = self._executions[n.id] = Execution(n, {**given, "mode": mode}, folder)
         c.log = str(execution.log.relative_to(folder))
-        given = self.plan.parameters[n.id]
         if mode == "install":  # also when it is cut off: what it began with is what remove looks for
             c.installed = c.installed or given
         try:

@@ -111,14 +111,16 @@ class Artifact:
 
     def url_for(self, system: str, arch: str) -> str:
         """A tool's address for this operating system and processor, at this origin."""
-        url = self.entry.get("url_" + system, self.entry["url"]).format(os=system, arch=arch)
+        url = self._upstream_for(system, arch)
         return f"{self._mirror}/{_path(url)}" if self._mirror else url
+
+    def _upstream_for(self, system: str, arch: str) -> str:
+        return self.entry.get("url_" + system, self.entry["url"]).format(os=system, arch=arch)
 
     def sha256_for(self, system: str, arch: str) -> str:
         """The checksum of a tool's file, the catalogue's `sha256_<os>_<arch>` or the mirror's; "" when not known."""
-        path = _path(self.entry.get("url_" + system, self.entry["url"]).format(os=system, arch=arch))
         if self._mirror or self._sums:
-            return self._sums.get(path, "")
+            return self._sums.get(_path(self._upstream_for(system, arch)), "")
         return self.entry.get(f"sha256_{system}_{arch}", "")
 
 

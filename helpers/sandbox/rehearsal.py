@@ -22,13 +22,13 @@ MARK = "# rehearsal of upstream"
 REGISTRIES = {"docker.io": "registry-1.docker.io"}
 #: hosts that clients are sent to, or that the stand-in of snapd asks
 MORE = ("auth.docker.io", "objects.githubusercontent.com", "api.snapcraft.io")
-#: how the mirror may fail at one address, as nginx writes it; part and other are files of this folder
+#: how the mirror may fail at one address, as nginx writes it; other is a file of this folder
 FAULTS = {
     "404": "return 404;",
     "429": "add_header Retry-After 1 always; return 429;",
     "503": "return 503;",
     "stalled": "limit_rate 1;",
-    "truncated": "alias /srv/rehearsal/part;",
+    "truncated": "alias /srv/rehearsal/other;",
     "changed": "alias /srv/rehearsal/other;",
 }
 
@@ -110,9 +110,9 @@ class Rehearsal:
 
         content: what is served by "truncated" and "changed".
         """
-        for name in ("part", "other"):
-            (self.dir / name).write_bytes(content)
-            (self.dir / name).chmod(0o644)
+        other = self.dir / "other"
+        other.write_bytes(content)
+        other.chmod(0o644)
         file = self.dir / "fault.conf"
         file.unlink(missing_ok=True)
         if kind:
