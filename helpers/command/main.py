@@ -305,7 +305,8 @@ def test(faults: bool, kinds: bool, pytest_arguments: tuple[str, ...]) -> None:
     if kinds:
         os.environ["RUNBOOK_KINDS"] = "all"
     chosen = any((REPO / a.split("::")[0]).exists() for a in pytest_arguments if not a.startswith("-"))
-    argv = [sys.executable, "-m", "pytest", *([] if chosen else ["tests"]), *pytest_arguments]
+    beside = [] if pytest_arguments else ["tests", "-n", "2", "--dist", "loadfile"]  # and tests/conftest.py
+    argv = [sys.executable, "-m", "pytest", *(beside or ([] if chosen else ["tests"])), *pytest_arguments]
     sys.exit(subprocess.call(argv, cwd=REPO))
 
 
