@@ -64,7 +64,7 @@ def test_the_page_has_every_kind_and_every_word():
 
 def test_a_chapter_says_which_one_it_lacks_on_a_kind_that_refuses_it():
     ok, refused = Said(state="ok"), Said(state="refused", words="x")
-    all_ok = {n: ok for n in notebooks.load_all()}
+    all_ok = dict.fromkeys(notebooks.load_all(), ok)
     found = {"new": Tried(when="now", chapters={"kubernetes": refused}), "old": Tried(when="now", chapters=all_ok)}
     text = pages.kinds_tried(notebooks.load_all(), found)
     row = next(line for line in text.splitlines() if line.startswith("| `new`"))
