@@ -27,7 +27,7 @@ def nothing_answers(kube):
     found = [str(port) for port, answer in zip(shut, answers) if answer]
     if found:
         raise Unmet(f"no answer at {address} from the ports {', '.join(map(str, shut))}", "open: " + ", ".join(found))
-    return "none answers at the host's address" + (", NodePorts left out: node_ports = network" if by_choice else "")
+    return "none answers at the host's address" + (", NodePorts left out: node_ports_on = network" if by_choice else "")
 
 
 def _answers(address, port):

@@ -76,5 +76,5 @@ def test_a_node_port_that_answers_is_named(kube):
         with pytest.raises(Unmet) as e:
             outside.nothing_answers(kube(port))
         assert e.value.saw == f"open: {port}"
-        assert "node_ports = network" in outside.nothing_answers(kube(port, by_choice=True))
+        assert "node_ports_on = network" in outside.nothing_answers(kube(port, by_choice=True))
     assert outside.nothing_answers(kube(port)) == "none answers at the host's address"
