@@ -148,6 +148,7 @@ def _plan_from(options: Options) -> Plan:
         given=said.chapters,
         everywhere=said.parameters,
         installed=record.installed(target) if mode == "remove" else None,
+        standing=record.standing(target),
     )
 
 
