@@ -401,6 +401,55 @@ def test_projects(host):
     assert host.api("GET", place).json() == {"message": "404 Project Not Found"}
 
 
+@row("branches", "deleted user")
+def test_branches_and_a_deleted_user(host):
+    place = "/projects/root%2Fdemo/repository/branches"
+    made = host.api("POST", place, json={"branch": "feature/a", "ref": "master"})
+    assert made.status_code == 201 and made.json()["default"] is False
+    for given, told in (
+        ({"branch": "feature/a", "ref": "master"}, {"message": "Branch already exists"}),
+        ({"branch": "b", "ref": "nonsense"}, {"message": "Invalid reference name: nonsense"}),
+        ({"branch": "b..c", "ref": "master"}, {"message": "The branch refname is invalid"}),
+        ({}, {"error": "branch is missing, ref is missing"}),
+    ):
+        said = host.api("POST", place, json=given)
+        assert (said.status_code, said.json()) == (400, told)
+    assert host.api("DELETE", f"{place}/feature%2Fa").status_code == 204
+    assert host.api("GET", f"{place}/feature%2Fa").json() == {"message": "404 Branch Not Found"}
+    said = host.api("DELETE", f"{place}/master")
+    assert (said.status_code, said.json()) == (405, {"message": "Cannot remove HEAD branch"})
+    person = {"email": "g@example.org", "name": "G", "username": "gone", "password": "long-enough"}
+    number = host.api("POST", "/users", json=person).json()["id"]
+    new = {"name": "x", "scopes": ["api"]}
+    token = host.api("POST", f"/users/{number}/personal_access_tokens", json=new).json()["token"]
+    assert host.api("DELETE", f"/users/{number}").status_code == 204
+    assert host.api("GET", "/user", token).status_code == 401
+
+
+@row("registration", "verify and remove", "no job", "runners listed")
+def test_runners(host):
+    asked = host.rails("puts Gitlab::CurrentSettings.current_application_settings.runners_registration_token")
+    registration = {"token": asked.stdout.strip(), "description": "r", "info": {"name": "gitlab-runner"}}
+    assert host.api("POST", "/runners", None, json={}).json() == {"error": "token is missing"}
+    assert host.api("POST", "/runners", None, json={"token": "nonsense"}).json() == {"message": "403 Forbidden"}
+    said = host.api("POST", "/runners", None, json={**registration, "run_untagged": False})
+    assert said.status_code == 400 and list(said.json()["message"]) == ["tags_list"]
+    made = host.api("POST", "/runners", None, json=registration)
+    assert made.status_code == 201 and set(made.json()) == {"id", "token"} and len(made.json()["token"]) == 20
+    own = {"token": made.json()["token"]}
+    said = host.api("POST", "/runners/verify", None, json=own)
+    assert (said.status_code, said.text) == (200, "200")
+    assert host.api("GET", "/runners").json() == []
+    assert [r["status"] for r in host.api("GET", "/runners/all").json()] == ["not_connected"]
+    said = host.api("POST", "/jobs/request", None, json=own)
+    assert said.status_code == 204 and re.fullmatch("[0-9a-f]{32}", said.headers["X-GitLab-Last-Update"])
+    listed = host.api("GET", "/runners/all")
+    assert [r["status"] for r in listed.json()] == ["online"] and own["token"] not in listed.text
+    assert host.api("DELETE", "/runners", None, json=own).status_code == 204
+    for method, path in (("POST", "/runners/verify"), ("DELETE", "/runners"), ("POST", "/jobs/request")):
+        assert host.api(method, path, None, json=own).status_code == 403
+
+
 # -- git -------------------------------------------------------------------------------------------------
 
 

@@ -125,6 +125,17 @@ def change_state(asked: Asked, number: str, word: str) -> Answer:
     return Answer(201, True)
 
 
+@route("DELETE", "/users/:number", "admin")
+def delete_user(asked: Asked, number: str) -> Answer:
+    found = user_of(asked, number)
+    if asked.kept.one("project", owner_id=found["id"]):
+        raise message(409, "409 Conflict: this stand-in does not delete a user who has projects")
+    for token in asked.kept.all("token", user_id=found["id"]):
+        asked.kept.drop("token", token)
+    asked.kept.drop("user", found)
+    return Answer(204)
+
+
 def shown_token(token: dict) -> dict:
     shown = {name: value for name, value in token.items() if name != "digest"}
     return {**shown, "active": not token["revoked"]}
@@ -246,3 +257,4 @@ for _place, _level, _owner in (
     )
 
 import projects  # noqa: E402, F401 - they register themselves
+import runners  # noqa: E402, F401

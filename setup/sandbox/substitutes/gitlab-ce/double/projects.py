@@ -264,3 +264,31 @@ def shown_branch(repository: Repository, name: str) -> dict:
     commit = shown_commit(repository, repository.sha("refs/heads/" + name))
     return {"name": name, "commit": commit, "merged": False, "protected": default, "developers_can_push": False,
             "developers_can_merge": False, "can_push": True, "default": default}  # fmt: skip
+
+
+@route("POST", "/projects/:project/repository/branches")
+def add_branch(asked: Asked, project: str) -> Answer:
+    repository = Repository(find(asked, project, write=True))
+    name, ref = asked.need("branch", "ref")
+    if name in repository.branches():
+        raise message(400, "Branch already exists")
+    sha = repository.commit_of(ref)
+    if not sha:
+        raise message(400, f"Invalid reference name: {ref}")
+    try:
+        repository.git("check-ref-format", "--branch", name)
+    except GitError:
+        raise message(400, "The branch refname is invalid") from None
+    repository.git("update-ref", "refs/heads/" + name, sha)
+    return Answer(201, shown_branch(repository, name))
+
+
+@route("DELETE", "/projects/:project/repository/branches/:name")
+def delete_branch(asked: Asked, project: str, name: str) -> Answer:
+    repository = Repository(find(asked, project, write=True))
+    if name not in repository.branches():
+        raise message(404, "404 Branch Not Found")
+    if name == repository.default():
+        raise message(405, "Cannot remove HEAD branch")
+    repository.git("update-ref", "-d", "refs/heads/" + name)
+    return Answer(204)
