@@ -6,6 +6,7 @@ The package's files run as plain processes on loopback, below a folder of the te
 from __future__ import annotations
 
 import base64
+import fcntl
 import functools
 import os
 import re
@@ -19,10 +20,12 @@ from pathlib import Path
 import pytest
 import requests
 
-from helpers.core.paths import REPO, SETUP
+from helpers.core.paths import REPO, SETUP, home
 from helpers.sandbox import mirror
 
 RECIPE = SETUP / "sandbox/substitutes/gitlab-ce"
+CALLS = REPO / "tests/recordings/gitlab-13.12-calls.md"
+CLIENT = Path(__file__).with_name("gitlab-client.txt")
 FACTS = REPO / "tests/recordings/gitlab-13.12.md"
 PASSWORD, TOKEN = "not-a-real-password", "token-string-here123"
 #: "what" of a row: its text
@@ -477,6 +480,33 @@ def test_git(host, tmp_path):
     done = host.git("-C", work, "push", "-f", host.remote("root", TOKEN), "HEAD:master", ok=False)
     assert "You are not allowed to force push code to a protected branch on this project." in done.stderr
     assert done.returncode and "pre-receive hook declined" in done.stderr
+
+
+# -- python-gitlab ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def client():
+    """A Python that has python-gitlab in the version of mid-2021: the tests' own has none."""
+    folder = home("cache") / "gitlab-client"
+    stamp, wanted = folder / "stamp", CLIENT.read_text() + sys.version
+    with open(home("locks") / "gitlab-client", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not stamp.exists() or stamp.read_text() != wanted:
+            subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
+            pip = [folder / "bin/pip", "install", "-q", "--disable-pip-version-check", "--no-deps", "-r", CLIENT]
+            subprocess.run(pip, check=True)
+            stamp.write_text(wanted)
+    return folder / "bin/python"
+
+
+def test_python_gitlab_gets_the_answers_of_the_table(host, client):
+    """CALLS is what it printed: `python gitlab_calls.py URL TOKEN` makes the table anew."""
+    script = Path(__file__).with_name("gitlab_calls.py")
+    done = subprocess.run([client, script, host.url, TOKEN], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    table = re.findall(r"^\| (?!call \|).* \|$", CALLS.read_text(), re.M)
+    assert done.stdout.splitlines() == table
 
 
 # -- the package -----------------------------------------------------------------------------------------
