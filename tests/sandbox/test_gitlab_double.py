@@ -172,6 +172,16 @@ def test_a_gitlab_rb_that_is_there(bare):
     assert not re.search("exporter|prometheus", bare.ctl("status").stdout)
 
 
+def test_a_password_in_gitlab_rb_is_kept_nowhere_else(bare):
+    bare.rb.parent.mkdir(parents=True)
+    bare.rb.write_text(f"external_url '{bare.url}'\ngitlab_rails['initial_root_password'] = '{PASSWORD}'\n")
+    assert bare.install().returncode == 0
+    assert bare.git("ls-remote", bare.remote("root", PASSWORD, "root/no"), ok=False).stderr.count("not found")
+    holds = [p for p in bare.root.rglob("*") if p.is_file() and PASSWORD.encode() in p.read_bytes()]
+    # The migration's log has it in plain text, as that of 13.12 has.
+    assert [p for p in holds if p != bare.rb and "gitlab-rails-db-migrate" not in p.name] == []
+
+
 @row("reconfigure, failing", "root password too short")
 def test_a_short_password(bare):
     done = bare.install(GITLAB_ROOT_PASSWORD="short")

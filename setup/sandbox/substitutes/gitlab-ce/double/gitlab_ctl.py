@@ -67,7 +67,7 @@ def _write_state(said: dict[str, object]) -> list[str]:
         with open(os.open(keys, os.O_CREAT | os.O_WRONLY, 0o600), "w") as file:
             json.dump({"gitlab_rails": {"db_key_base": secrets.token_hex(64)}}, file)
     running = config.DATA / "double/running.json"
-    text = json.dumps(said)
+    text = json.dumps({name: value for name, value in said.items() if "initial_" not in name})  # no secrets
     changed = running.exists() and running.read_text() != text
     running.write_text(text)
     return ["nginx"] if changed else []
