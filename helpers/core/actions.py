@@ -129,7 +129,7 @@ def packages(
         "apt-get install " + _words(names),
         _script("packages_are", "there", *names),
         f"{apt}\nupdate\n{notes.brings(chapter, names)}apt --no-install-recommends install {_words(names)}",
-        "\n".join([apt, _script("packages_go", note, " ".join(names), *(purge or names)), _but_theirs(note, go)]),
+        "\n".join([apt, _script("packages_go", note, *(purge or names)), _but_theirs(note, go)]),
         "\n".join([_script("packages_are", "gone", *names), _but_theirs(note, gone)]),
         makes=[*(f"package {name}" for name in names), *go],
     )

@@ -33,6 +33,7 @@ class Ownership:
         self._noted: dict[str, str] = {}  # thing -> away, empty or there: what it was before us
         self._ours: list[str] = []  # of an older runbook, which kept no note
         self._foreign: list[str] = []
+        self._seen: Sequence[str] = ()
         self._has_note = self._by_older = self._adopts = False
 
     def first_sight(self, things: Sequence[str], ours: str = "false", adopt: bool = False) -> str | None:
@@ -68,7 +69,7 @@ class Ownership:
             saw = "\n".join(unsure) or said
             do = "Mend what does not answer, then run again: nothing was changed."
             raise RunbookError(f"see what chapter {self.chapter} would change", self.host.name, saw, do)
-        self.asked = True
+        self.asked, self._seen = True, things
         self._has_note = any(word == "noted" for word, _, _ in lines)
         self._noted = _noted(said)
         self._ours = [said for word, _, said in lines if word == "ours"]
@@ -95,7 +96,8 @@ class Ownership:
             return "made"
         if self._adopts:
             return "adopt"
-        return "" if kind == "unit" else "new"  # a package of ours brought it
+        # A unit that was not looked for is one that a package of ours brought.
+        return "" if kind == "unit" and thing not in self._seen else "new"
 
     def _our_folders(self) -> list[str]:
         made = [thing.split(" ") for thing, was in self._noted.items() if was != "there"]

@@ -351,6 +351,21 @@ def test_what_is_there_is_named(host, program, thing, name, answers):
     Run(host, "install", more=[thing]).look()
 
 
+def test_a_unit_of_ours_is_noted_and_not_taken_for_somebodys_by_the_next_install(host, program):
+    program("systemctl", f"[ -e {host}/x.service ] && echo LoadState=loaded || echo LoadState=not-found")
+
+    def run(mode):
+        things = [f"file {host}/x.service", "unit x.service"]
+        make = actions.commands(f"touch {host}/x.service", f"[ -e {host}/x.service ]", f"rm {things[0][5:]}", things)
+        return Run(host, mode, more=things)(("the service", make))
+
+    run("install")
+    assert noted(host)["unit x.service"] == "away"
+    run("install")
+    run("remove")
+    assert tree(host) == {}
+
+
 def test_a_unit_that_was_here_runs_again_with_its_own_settings_at_last(host, program):
     calls = program(
         "systemctl",
@@ -390,22 +405,23 @@ def test_a_thing_has_a_name_that_a_note_can_hold(host):
 
 @pytest.fixture
 def debian(host, program):
-    """A host with apt: libold is there, wanted brings libnew, and an orphan of the host's waits for autoremove."""
-    there = host / "installed"
+    """A host with apt: libold is there, wanted brings libnew; later, somebody's package needs libnew."""
+    there, later = host / "installed", host / "later"
     there.write_text("libold\nwanted-by-nobody\n")
+    suggests = "[ $# != 3 ] || { echo 'libold:, libnew (>= 2), x'; exit; }"
     program(
         "dpkg-query",
-        f"p=${{@: -1}}; case $p in *'{{'*) exit 0 ;; esac\ngrep -qx \"$p\" {there} || exit 1; echo 'ii '",
+        f"[ ! -e {host}/suggested ] || {suggests}\n[ $# != 3 ] || exit 0\ngrep -qx \"${{@: -1}}\" {there} || exit 1; echo 'ii '",
     )
     program("dpkg", "")
-    program("apt-mark", "")
     program("flock", 'shift; exec "$@"')
     return program(
         "apt-get",
         'case "$*" in\n'
         "*-s*install*) echo 'Inst libold [1] (2 x)'; echo 'Inst libnew (1 x)'; echo 'Inst wanted (1 x)' ;;\n"
         f"*install*) printf 'libnew\\nwanted\\n' >> {there} ;;\n"
-        "*-s*autoremove*) echo 'Remv wanted-by-nobody [1]'; echo 'Remv libnew [1]'; echo 'Remv wanted [1]' ;;\n"
+        '*-s*purge*) for p in ${@:3}; do echo "Purg $p [1]"; done\n'
+        f"  case \"$*\" in *libnew*) [ ! -e {later} ] || echo 'Remv later [1]' ;; esac ;;\n"
         f'*purge*) for p; do sed -Ei "/^($p)$/d" {there}; done ;;\n'
         "esac",
     )
@@ -424,8 +440,23 @@ def test_remove_takes_the_packages_that_came_and_no_orphan_of_the_host(host, deb
     debian.write_text("")
     install_wanted(host, "remove")
     assert (host / "installed").read_text() == "libold\nwanted-by-nobody\n"
-    assert "apt-get -qy -o DPkg::Lock::Timeout=300 purge libnew wanted" in debian.read_text()
-    assert not [call for call in debian.read_text().splitlines() if "autoremove" in call and " -s " not in call]
+    assert "apt-get -qy -o DPkg::Lock::Timeout=300 purge " in debian.read_text()
+    assert "autoremove" not in debian.read_text()
+
+
+def test_a_package_that_another_one_needs_by_now_stays(host, debian):
+    install_wanted(host, "install")
+    (host / "later").touch()
+    install_wanted(host, "remove")
+    assert (host / "installed").read_text() == "libold\nwanted-by-nobody\nlibnew\n"
+
+
+def test_a_package_that_one_of_the_hosts_suggests_stays(host, debian):
+    """libc6 suggests locales, and a purge of that takes /etc/default/locale, which was here before."""
+    install_wanted(host, "install")
+    (host / "suggested").touch()
+    install_wanted(host, "remove")
+    assert (host / "installed").read_text() == "libold\nwanted-by-nobody\nlibnew\n"
 
 
 def test_a_package_that_was_here_is_refused_where_first_sight_asks_for_it(host, debian):

@@ -1,18 +1,23 @@
 # Purge the packages that the note $1 says this chapter's install brought, but for those that another one needs by now.
-# $2: the packages that it asked for. From $3 on: what undoes an install without a note that apt's history has lost.
-# No apt autoremove: other orphans of the host are its owner's.
-listed=$(sed -n 's/.*"kind": "package", "name": "\([^"]*\)", "before": "away"}.*/\1/p' "$1" 2>/dev/null || true)
-if [ -z "$listed" ]; then
-  apt purge "${@:3}"
-else
-  for p in $2; do
-    if grep -qxF "$p" <<< "$listed" && dpkg-query -W "$p" >/dev/null 2>&1; then apt-mark auto "$p"; fi
-  done
-  unneeded=$(apt-get -s -o APT::AutoRemove::SuggestsImportant=false autoremove | awk '$1 == "Remv" {print $2}')
-  ours=$(grep -xFf <(sed 's/:.*//' <<< "$listed") <(sed 's/:.*//' <<< "$unneeded") || true)
-  # What is removed but for its settings is no orphan.
-  left=$(dpkg-query -W -f '${Package} ${db:Status-Abbrev}\n' | awk '$2 ~ /^rc/ {print $1}' |
-    grep -xFf <(sed 's/:.*//' <<< "$listed") || true)
-  # shellcheck disable=SC2086 # words
-  [ -z "$ours$left" ] || apt purge $ours $left
+# From $2 on: what undoes an install without a note, when apt's history has lost it.
+# No apt autoremove: the host's other orphans are its owner's, and it keeps what a package forbids it (postgresql-15 does).
+goes() { apt-get -s purge "$@" | awk '$1 == "Purg" || $1 == "Remv" {print $2}' | sed 's/:.*//'; }
+listed=()
+for p in $(sed -n 's/.*"kind": "package", "name": "\([^"]*\)", "before": "away"}.*/\1/p' "$1" 2>/dev/null || true); do
+  if dpkg-query -W "$p" >/dev/null 2>&1; then listed+=("${p%%:*}"); fi
+done
+# One that an installed package suggests (as libc6 does locales) stays, as with apt: it would take settings that were here.
+suggested=$(dpkg-query -W -f '${Package}:${Recommends}, ${Suggests}\n' | grep -vE "^($(IFS='|'; echo "${listed[*]}")):" |
+  cut -d: -f2- | tr ',|' '\n\n' | awk '{print $1}' | sort -u) || true
+mapfile -t listed < <(printf '%s\n' "${listed[@]}" | grep -vxFf <(printf '%s\n' "$suggested" | sed '/^$/d') | sed '/^$/d' || true)
+others() { grep -vxFf <(printf '%s\n' "${listed[@]}") <<< "$1" || true; }
+if ! grep -qsF '"kind": "package"' "$1" || grep -qsF '"from": "list"' "$1"; then
+  apt purge "${@:2}"
+elif [ ${#listed[@]} -gt 0 ]; then
+  ours=("${listed[@]}")
+  if [ -n "$(others "$(goes "${listed[@]}")")" ]; then
+    ours=()
+    for p in "${listed[@]}"; do [ -n "$(others "$(goes "$p")")" ] || ours+=("$p"); done
+  fi
+  [ ${#ours[@]} = 0 ] || apt purge "${ours[@]}"
 fi
