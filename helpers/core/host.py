@@ -182,13 +182,20 @@ class Host:
         self.connect()
         if sudo:
             self.require_root()
-        shell_words = [*(self.sudo if sudo else []), "bash", "--norc", "-euo", "pipefail", "-c"]
         mark = "runbook-" + os.urandom(8).hex()
+        shell_words = [*(self.sudo if sudo else []), "bash", "--norc", "-euo", "pipefail", "-c"]
         command = " ".join([*shell_words, shell.quoted(_PRELUDE + script), "bash", mark])
         what = what or "run: " + _short(script)
         told = None if quiet or raw else self._masked(on_line or self.on_line)
-        try:
+        with self._ended_when_given_up(mark, what, timeout):
             done = execute(self._wrap(command), stdin, timeout, told)
+        out = done.out if raw else self.masker.mask(done.out)
+        return self._checked(Result(done.code, out, self.masker.mask(done.err), done.seconds), what, check)
+
+    @contextlib.contextmanager
+    def _ended_when_given_up(self, mark: str, what: str, timeout: float) -> Generator[None, None, None]:
+        try:
+            yield
         except TimeoutError:
             ended = "ended" if self._end(mark) else "it may go on there: the host does not answer"
             do = "See on the host why (journalctl -e), then run again: finished steps are kept."
@@ -196,8 +203,6 @@ class Host:
         except BaseException:  # Ctrl-C: it would go on by itself, since ssh ends here alone
             self._end(mark)
             raise
-        out = done.out if raw else self.masker.mask(done.out)
-        return self._checked(Result(done.code, out, self.masker.mask(done.err), done.seconds), what, check)
 
     def _end(self, mark: str) -> bool:
         """End what runs on the host with this mark, and what it started; False when the host does not answer."""

@@ -411,7 +411,8 @@ def debian(host, program):
     suggests = "[ $# != 3 ] || { echo 'libold:, libnew (>= 2), x'; exit; }"
     program(
         "dpkg-query",
-        f"[ ! -e {host}/suggested ] || {suggests}\n[ $# != 3 ] || exit 0\ngrep -qx \"${{@: -1}}\" {there} || exit 1; echo 'ii '",
+        f"[ ! -e {host}/suggested ] || {suggests}\n[ $# != 3 ] || exit 0\n"
+        f"grep -qx \"${{@: -1}}\" {there} || exit 1; echo 'ii '",
     )
     program("dpkg", "")
     program("flock", 'shift; exec "$@"')
