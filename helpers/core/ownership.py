@@ -72,8 +72,11 @@ class Ownership:
         self.asked, self._seen = True, things
         self._has_note = any(word == "noted" for word, _, _ in lines)
         self._noted = _noted(said)
-        self._ours = [said for word, _, said in lines if word == "ours"]
-        self._foreign = [said for word, _, said in lines if word == "there"]
+        there = [said for word, _, said in lines if word == "there"]
+        files = [thing.replace("unit ", "file /etc/systemd/system/", 1) for thing in there]
+        units = [thing for thing, file in zip(there, files) if self._noted.get(file) == "away"]  # its file is ours
+        self._ours = [said for word, _, said in lines if word == "ours"] + units
+        self._foreign = [thing for thing in there if thing not in units]
         self._by_older = bool(self._ours) and not self._has_note
 
     def before(self, things: Iterable[str]) -> None:

@@ -366,6 +366,15 @@ def test_a_unit_of_ours_is_noted_and_not_taken_for_somebodys_by_the_next_install
     assert tree(host) == {}
 
 
+def test_a_unit_whose_file_is_ours_is_ours(host, program):
+    program("systemctl", "echo LoadState=loaded")
+    things = ["file /etc/systemd/system/x.service", "unit x.service"]
+    Run(host, "install")()
+    path = host.parent / "state" / "minio.json"
+    path.write_text(path.read_text().replace(f"{host}/app.conf", things[0][5:]))
+    Run(host, "install", more=things).look()
+
+
 def test_a_unit_that_was_here_runs_again_with_its_own_settings_at_last(host, program):
     calls = program(
         "systemctl",
@@ -408,10 +417,10 @@ def debian(host, program):
     """A host with apt: libold is there, wanted brings libnew; later, somebody's package needs libnew."""
     there, later = host / "installed", host / "later"
     there.write_text("libold\nwanted-by-nobody\n")
-    suggests = "[ $# != 3 ] || { echo 'libold:, libnew (>= 2), x'; exit; }"
     program(
         "dpkg-query",
-        f"[ ! -e {host}/suggested ] || {suggests}\n[ $# != 3 ] || exit 0\ngrep -qx \"${{@: -1}}\" {there} || exit 1; echo 'ii '",
+        f"[ $# != 3 ] || {{ [ ! -e {host}/suggested ] || echo 'libold:, libnew (>= 2), x'; exit 0; }}\n"
+        f"grep -qx \"${{@: -1}}\" {there} || exit 1; echo 'ii '",
     )
     program("dpkg", "")
     program("flock", 'shift; exec "$@"')
