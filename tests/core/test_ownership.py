@@ -372,6 +372,7 @@ def test_a_unit_whose_file_is_ours_is_ours(host, program):
     Run(host, "install")()
     path = host.parent / "state" / "minio.json"
     path.write_text(path.read_text().replace(f"{host}/app.conf", things[0][5:]))
+    (host / "app.conf").unlink()
     Run(host, "install", more=things).look()
 
 
