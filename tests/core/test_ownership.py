@@ -285,6 +285,17 @@ def test_what_lies_in_a_folder_of_ours_is_ours(host):
     assert (host / "data" / "b").read_text() == "x\n"
 
 
+def test_what_lies_in_an_older_runbooks_folder_is_undone_with_it(host):
+    (host / "app.conf").write_text("# ours\n")
+    (host / "data" / "in").mkdir(parents=True)
+    (host / "data" / "ours").write_text("x\n")
+    (host / "data" / "in" / "it").write_text("x")
+    Run(host, "install", ours=MARK.format(host / "app.conf"))()
+    inner = actions.commands("x", "true", f"rm {host}/data/in/it; touch {host}/undone", [f"file {host}/data/in/it"])
+    Run(host, "remove")(("in it", inner))
+    assert (host / "undone").exists() and not (host / "data").exists()
+
+
 def test_a_note_that_cannot_be_written_ends_the_step_before_it_acts(host):
     (host.parent / "state").write_text("no folder")
     run = Run(host, "install")
