@@ -62,7 +62,11 @@ DATA = "place /var/lib/postgresql"
 def things(port, databases):
     """What the chapter makes on the host, as core/ownership.py names it."""
     made = ["package postgresql", "user postgres", *(f"place {path}" for path in PLACES)]
-    return made + [f"{kind} {port}/{name}" for name in databases for kind in ("database", "role")]
+    return made + [thing for name in databases for thing in _database_things(port, name)]
+
+
+def _database_things(port, name):
+    return [f"{kind} {port}/{name}" for kind in ("database", "role")]
 
 
 def made_by_older(folder="/etc/postgresql"):
@@ -117,7 +121,7 @@ class Postgres:
             lambda: self._create(name, secret),
             self._drop(name, ours) if drop else None,
             "\n".join(["command -v psql >/dev/null || exit 0", *(self._is_away(kind, name) for kind in ours)]),
-            makes=[f"{kind} {self.port}/{name}" for kind in ("database", "role")],
+            makes=_database_things(self.port, name),
         )
 
     def _was_before(self, kind, name):
