@@ -55,9 +55,8 @@ class Plan:
             above = [m for m in self.known.values() if m.id in standing - going and n.id in m.requires]
             if above:
                 saw = ", ".join(m.label for m in above) + (" stand on it" if above[1:] else " stands on it")
-                only = "".join(
-                    f" --only {m.id}" for m in self.known.values() if m.id in self._with_above(n.id, standing)
-                )
+                together = self._with_above(n.id, standing)
+                only = "".join(f" --only {name}" for name in self.known if name in together)
                 do = f"Remove them together: ./runbook up --target {self.target} --mode remove{only}"
                 raise BadInput(f"remove chapter {n.label} of {self.target}", saw=saw, do=do)
 

@@ -196,16 +196,18 @@ def latest(target: str | None = None) -> Run | None:
 
 def installed(target: str) -> dict[str, dict[str, Any]]:
     """{chapter: its parameters} of what the last record of this target says to be there, or half there."""
-    run = latest(target)
-    there = [c for c in run.chapters.values() if c.state != "removed"] if run else []
-    return {c.id: c.installed or c.parameters for c in there}
+    return {c.id: c.installed or c.parameters for c in _not_removed(target)}
 
 
 def standing(target: str) -> set[str]:
     """Chapters of which the last record of this target says that something of them is there."""
+    begun = [c for c in _not_removed(target) if c.installed]
+    return {c.id for c in begun if c.verified or any(step.note == "applied" for step in c.steps)}
+
+
+def _not_removed(target: str) -> list[ChapterRun]:
     run = latest(target)
-    there = [c for c in run.chapters.values() if c.state != "removed" and c.installed] if run else []
-    return {c.id for c in there if c.verified or any(step.note == "applied" for step in c.steps)}
+    return [c for c in run.chapters.values() if c.state != "removed"] if run else []
 
 
 @functools.cache  # one warning for each
