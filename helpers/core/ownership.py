@@ -59,7 +59,11 @@ class Ownership:
 
     def was_before(self, thing: str) -> bool:
         """Was it here before the chapter was installed the first time?"""
-        return self._noted.get(thing, "away") == "there" or thing in self._foreign
+        return self._noted.get(thing, "away") == "there" or self.is_theirs(thing)
+
+    def is_theirs(self, thing: str) -> bool:
+        """Is it somebody's now, and not taken over?"""
+        return thing in self._foreign
 
     def _look(self, things: Sequence[str], ours: str) -> None:
         ok, said = self.ask(self._script("look", ours, *notes.words(things)))
@@ -94,13 +98,13 @@ class Ownership:
 
     def _how(self, thing: str) -> str:
         """made: by an older runbook, or by what we made; adopt: whatever it is; new: it must not be there."""
-        kind = thing.partition(" ")[0]
         if self._by_older or self._lies_in_ours(thing):
             return "made"
         if self._adopts:
             return "adopt"
-        # A unit that was not looked for is one that a package of ours brought.
-        return "" if kind == "unit" and thing not in self._seen else "new"
+        # A unit that was not looked for is one that a package brought; packages are noted when apt is asked.
+        known = thing in self._seen or not thing.startswith(("unit ", "package "))
+        return "new" if known else ""
 
     def _lies_in_ours(self, thing: str) -> bool:
         made = [other.split(" ") for other, was in self._noted.items() if was != "there"]

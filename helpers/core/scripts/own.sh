@@ -216,7 +216,7 @@ case $verb in
     export -f brought_by_us
     while [ $# -gt 0 ]; do
       if [ -n "$(entry "$1" "$2")" ]; then shift 2; continue; fi
-      said=$(state "$1" "$2" 2>&1) || said="unsure $said:"
+      said=$(state "$1" "$2" 2>&1) || said="unsure ${said##*$'\n'}:"
       case $said in
         away | empty) ;;
         *) if KIND=$1 NAME=$2 NOTED=$noted bash -euo pipefail -c "$mark" >/dev/null 2>&1; then said=ours; fi ;;
