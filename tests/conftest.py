@@ -1,8 +1,13 @@
 """What every test stands on: run records in a folder of the tests' own, and none of this shell's settings."""
 
 import os
+import re
+from pathlib import Path
 
 import pytest
+
+TESTS = Path(__file__).parent
+BOOTS = re.compile(r"\bSandbox\(|\bbox\b|microk8s_host")  # what a test that boots a host has in its text
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -34,3 +39,15 @@ def runs(tmp_path, monkeypatch):
     folder.mkdir()
     monkeypatch.setenv("RUNBOOK_RUNS", str(folder))
     return folder
+
+
+def pytest_xdist_make_scheduler(config, log):
+    """A whole run's two processes: a machine of two cores carries one host, so all tests that boot one are one's."""
+    from xdist.scheduler import LoadFileScheduling  # only `./runbook test` of everything runs by two
+
+    class TwoLanes(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            file = super()._split_scope(nodeid)
+            return "host" if BOOTS.search((TESTS / file).read_text()) else file
+
+    return TwoLanes(config, log)

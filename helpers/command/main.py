@@ -148,6 +148,7 @@ def _plan_from(options: Options) -> Plan:
         given=said.chapters,
         everywhere=said.parameters,
         installed=record.installed(target) if mode == "remove" else None,
+        standing=record.standing(target),
     )
 
 
@@ -305,7 +306,8 @@ def test(faults: bool, kinds: bool, pytest_arguments: tuple[str, ...]) -> None:
     if kinds:
         os.environ["RUNBOOK_KINDS"] = "all"
     chosen = any((REPO / a.split("::")[0]).exists() for a in pytest_arguments if not a.startswith("-"))
-    argv = [sys.executable, "-m", "pytest", *([] if chosen else ["tests"]), *pytest_arguments]
+    beside = [] if pytest_arguments else ["tests", "-n", "2", "--dist", "loadfile"]  # and tests/conftest.py
+    argv = [sys.executable, "-m", "pytest", *(beside or ([] if chosen else ["tests"])), *pytest_arguments]
     sys.exit(subprocess.call(argv, cwd=REPO))
 
 

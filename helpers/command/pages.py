@@ -6,7 +6,7 @@ import html
 import json
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import click
@@ -269,9 +269,12 @@ def kinds_tried(known: Known, found: Mapping[str, hosts.Tried]) -> str:
     return text + ("\n" + _table(["kind", "chapter", "", "in which words"], told) if told else "")
 
 
-def _kind_row(kind: kinds.Kind, tried: hosts.Tried | None, chapters: Iterable[Notebook]) -> list[str]:
-    ends = [tried.chapters[n.id].state if tried and n.id in tried.chapters else "" for n in chapters]
-    return [f"`{kind.name}`", kind.what, *ends, tried.when if tried else ""]
+def _kind_row(kind: kinds.Kind, tried: hosts.Tried | None, chapters: Sequence[Notebook]) -> list[str]:
+    ends = {n.id: tried.chapters[n.id].state if tried and n.id in tried.chapters else "" for n in chapters}
+    for n in chapters:  # in the order of installing
+        without = [m.number for m in chapters if m.id in n.requires and ends[m.id] not in ("ok", "")]
+        ends[n.id] = ends[n.id] or (f"needs {without[0]}" if without else "")
+    return [f"`{kind.name}`", kind.what, *ends.values(), tried.when if tried else ""]
 
 
 # -- troubleshooting and reference -------------------------------------------------------------------

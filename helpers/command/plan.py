@@ -21,6 +21,7 @@ class Plan:
     only, first, last: chapters by id, number or file name; without them all are chosen.
     given: {chapter: {parameter: value}}.  everywhere: {parameter: value} for every chapter that has it.
     installed: {chapter: its parameters at the last install}, which go before the defaults.
+    standing: ids of the chapters that are on the target: what one of them needs is not removed under it.
     """
 
     def __init__(  # noqa: PLR0913  its keywords are the options of `up`
@@ -34,6 +35,7 @@ class Plan:
         given: Mapping[str, Values] | None = None,
         everywhere: Values | None = None,
         installed: Mapping[str, Values] | None = None,
+        standing: Iterable[str] = (),
     ):
         self.known: dict[str, Notebook] = notebooks.load_all()
         self.target, self.mode = target, mode
@@ -43,6 +45,26 @@ class Plan:
         self.chapters = self._chosen(only, first, last)
         self.parameters = self._parameters(given, everywhere, installed or {})
         check_graph(self.known)
+        if mode == "remove":
+            self._check_nothing_stands_on(set(standing))
+
+    def _check_nothing_stands_on(self, standing: set[str]) -> None:
+        """BadInput when a chapter that stays requires one that is to be removed: its data would go, too."""
+        going = {n.id for n in self.chapters}
+        for n in self.chapters:
+            above = [m for m in self.known.values() if m.id in standing - going and n.id in m.requires]
+            if above:
+                saw = ", ".join(m.label for m in above) + (" stand on it" if above[1:] else " stands on it")
+                only = "".join(
+                    f" --only {m.id}" for m in self.known.values() if m.id in self._with_above(n.id, standing)
+                )
+                do = f"Remove them together: ./runbook up --target {self.target} --mode remove{only}"
+                raise BadInput(f"remove chapter {n.label} of {self.target}", saw=saw, do=do)
+
+    def _with_above(self, name: str, standing: set[str]) -> set[str]:
+        """A chapter, and all that stand on it at first or at second hand."""
+        above = [n.id for n in self.known.values() if n.id in standing and name in n.requires]
+        return {name}.union(*(self._with_above(other, standing) for other in above))
 
     def _chosen(self, only: Iterable[str], first: str | None, last: str | None) -> list[Notebook]:
         ids = {notebooks.find(name, self.known).id for name in only} or set(self.known)

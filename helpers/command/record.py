@@ -201,6 +201,13 @@ def installed(target: str) -> dict[str, dict[str, Any]]:
     return {c.id: c.installed or c.parameters for c in there}
 
 
+def standing(target: str) -> set[str]:
+    """Chapters of which the last record of this target says that something of them is there."""
+    run = latest(target)
+    there = [c for c in run.chapters.values() if c.state != "removed" and c.installed] if run else []
+    return {c.id for c in there if c.verified or any(step.note == "applied" for step in c.steps)}
+
+
 @functools.cache  # one warning for each
 def _unreadable(folder: Path, why: str) -> None:
     click.echo(f"{folder / 'run.json'} is unreadable ({why}): it is left out. Move {folder} away.", err=True)

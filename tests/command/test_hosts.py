@@ -62,6 +62,15 @@ def test_the_page_has_every_kind_and_every_word():
     assert r"| `new` | 03 | refused | a\|b \<c\> |" in text
 
 
+def test_a_chapter_says_which_one_it_lacks_on_a_kind_that_refuses_it():
+    ok, refused = Said(state="ok"), Said(state="refused", words="x")
+    all_ok = dict.fromkeys(notebooks.load_all(), ok)
+    found = {"new": Tried(when="now", chapters={"kubernetes": refused}), "old": Tried(when="now", chapters=all_ok)}
+    text = pages.kinds_tried(notebooks.load_all(), found)
+    row = next(line for line in text.splitlines() if line.startswith("| `new`"))
+    assert "|  |  | refused | needs 03 |" in row and row.count("needs") >= 4
+
+
 def test_what_is_recorded_is_of_kinds_and_chapters_that_there_are():
     known = notebooks.load_all()
     recorded = hosts.load()

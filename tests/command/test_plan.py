@@ -5,6 +5,7 @@ import pytest
 from helpers.command import record
 from helpers.command.plan import Plan
 from helpers.core import catalogue
+from helpers.core.errors import BadInput
 
 
 @pytest.fixture
@@ -54,3 +55,31 @@ def test_remove_takes_the_parameters_of_the_last_install_and_what_is_said_goes_b
     assert (minio["data_dir"], minio["port"], minio["target"]) == ("/data/minio", 9020, "local") and "gone" not in minio
     assert plan.parameters["postgres"]["port"] == 5432, "it is removed: nothing is left of it"
     assert record.installed("sandbox") == {}
+
+
+def test_what_a_chapter_stands_on_is_not_removed_under_it(runs):
+    run = record.new("local", "install")
+    applied = record.Step(title="x", state="ok", note="applied", seconds=1)
+    for chapter, fields in {
+        "minio": {"verified": "2021-06-01"},
+        "pachyderm": {"verified": "2021-06-01"},
+        "determined": {"steps": [applied]},
+        "seldon": {},  # it was refused
+        "postgres": {"verified": "2021-06-01", "state": "removed"},
+    }.items():
+        fields = {"state": "failed", **fields}
+        run.chapters[chapter] = record.ChapterRun(id=chapter, number="05", title="x", installed={"port": 1}, **fields)
+    run.save()
+    run.publish()
+    standing = record.standing("local")
+    assert standing == {"minio", "pachyderm", "determined"}
+    with pytest.raises(BadInput) as e:
+        Plan("local", "remove", only=["minio"], standing=standing)
+    assert "pachyderm" in e.value.saw and "determined stand on it" in e.value.saw
+    assert e.value.do.endswith("--mode remove --only minio --only pachyderm --only determined")
+    with pytest.raises(BadInput):
+        Plan("local", "remove", only=["05", "07"], standing=standing)
+    together = ["minio", "pachyderm", "determined"]
+    assert [n.id for n in Plan("local", "remove", only=together, standing=standing).chapters] == together
+    assert Plan("local", "remove", only=["pachyderm"], standing=standing).chapters
+    assert Plan("local", only=["minio"], standing=standing).chapters, "to install it is no harm"

@@ -23,6 +23,9 @@ SNAPD = "command -v snap >/dev/null || { echo 'no snap command'; exit 1; }"
 PORTS_ARE_OURS = script(_SCRIPTS / "ports_are_ours.sh", 16443, 10250, 10251, 10259, 10252, 10257, 19001, 25000)
 NODE_NAME = script(_SCRIPTS / "node_name.sh")
 
+#: a probe: NodePorts answer on every address of the host
+NODE_PORTS_ARE_OPEN = script(_SCRIPTS / "argument_is.sh", "kube-proxy", "--nodeport-addresses", "")
+
 _UNITS = ("apiserver", "controller-manager", "scheduler", "kubelet", "proxy", "containerd")
 #: what MicroK8s leaves behind when its snap is removed
 _LEFT = (
@@ -45,6 +48,16 @@ def track_is_ours(channel):
 
 def _track(channel):
     return channel if "/" in channel else channel + "/stable"
+
+
+def _argument(program, name, value, service):
+    """Action: MicroK8s starts a program with name=value; with value "" without it."""
+    shown = f"{name}={value} in args/{program}" if value else f"no {name} in args/{program}"
+    return Action(
+        [shown, f"systemctl restart snap.microk8s.daemon-{service}"],
+        script(_SCRIPTS / "argument_is.sh", program, name, value),
+        script(_SCRIPTS / "argument_set.sh", program, name, value, service),
+    )
 
 
 class MicroK8s:
@@ -93,6 +106,18 @@ class MicroK8s:
     def services(self):
         """Action: MicroK8s' services run."""
         return actions.commands("microk8s start", script(_SCRIPTS / "services_run.sh", *_UNITS))
+
+    def ports(self, node_ports):
+        """Actions: no port of Kubernetes' own asks for no login, and NodePorts answer on the host's loopback alone.
+
+        node_ports: loopback or network, all addresses of the host, which is Kubernetes' own way.  A firewall's rules
+        for incoming packets do not close a NodePort: kube-proxy has sent the packet on before they are asked.
+        """
+        addresses = "127.0.0.0/8" if node_ports == "loopback" else ""
+        return [
+            _argument("kubelet", "--read-only-port", "0", "kubelet"),
+            _argument("kube-proxy", "--nodeport-addresses", addresses, "proxy"),
+        ]
 
     def node_ready(self):
         """Action: its node is Ready. Installing waits up to 5 minutes, showing what for."""
