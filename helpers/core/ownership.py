@@ -2,7 +2,7 @@
 
 The note is /var/lib/mlops-runbook/<chapter>.json (root's, 0600); copies/<chapter>/ beside it has what was there before
 and was changed. A thing is "kind name": file, folder, place (a folder that a package fills), user, package, unit, snap,
-database PORT/NAME, role PORT/NAME, namespace, object NAMESPACE/KIND/NAME.
+database PORT/NAME, role PORT/NAME, bucket, namespace, object NAMESPACE/KIND/NAME.
 """
 
 from __future__ import annotations
@@ -60,6 +60,11 @@ class Ownership:
     def was_before(self, thing: str) -> bool:
         """Was it here before the chapter was installed the first time?"""
         return self._noted.get(thing, "away") == "there" or self.is_theirs(thing)
+
+    def why_theirs(self, *kinds: str) -> str | None:
+        """For things that are never taken over: None when none of these kinds was here before and is not ours."""
+        found = [thing for thing in self._foreign if thing.startswith(tuple(kind + " " for kind in kinds))]
+        return "was here before: " + ", ".join(found) if found else None
 
     def is_theirs(self, thing: str) -> bool:
         """Is it somebody's now, and not taken over?"""
