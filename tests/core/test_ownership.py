@@ -362,6 +362,20 @@ def test_what_is_there_is_named(host, program, thing, name, answers):
     Run(host, "install", more=[thing]).look()
 
 
+def test_a_bucket_is_a_folder_of_the_hosts_own_minio(host, monkeypatch):
+    settings, data = host / "minio", host / "buckets"
+    monkeypatch.setenv("MINIO", str(settings))
+    (data / "pachyderm").mkdir(parents=True)
+    Run(host, "install", more=["bucket pachyderm"]).look()
+    settings.write_text(f'MINIO_VOLUMES="{data}"\n')
+    Run(host, "install", more=["bucket other"]).look()
+    for text, said in (("", "was here before: bucket pachyderm"), (f"MINIO_VOLUMES={host}/away\n", "cannot tell")):
+        settings.write_text(text or f'MINIO_VOLUMES="{data}"\n')
+        with pytest.raises(BadInput) as e:
+            Run(host, "install", more=["bucket pachyderm"]).look()
+        assert said in e.value.saw
+
+
 def test_a_unit_of_ours_is_noted_and_not_taken_for_somebodys_by_the_next_install(host, program):
     program("systemctl", f"[ -e {host}/x.service ] && echo LoadState=loaded || echo LoadState=not-found")
 
@@ -484,6 +498,26 @@ def test_a_package_that_was_here_is_refused_where_first_sight_asks_for_it(host, 
     (host / "installed").write_text("wanted\n")
     with pytest.raises(BadInput, match="was here before: package wanted"):
         install_wanted(host, "install")
+
+
+def test_a_dpkg_that_fails_proves_nothing(program):
+    """R13: a package that could not be asked for was gone."""
+    program("dpkg-query", "echo database is locked >&2; exit 2")
+    ch = opened("install")
+    for probe in (actions.packages(["x"]).probe, actions.packages(["x"]).absent):
+        ok, said = ch.host.ask(probe)
+        assert not ok and said == "cannot tell whether x is installed: dpkg-query ended with 2"
+
+
+def test_a_systemd_or_a_getent_that_fails_proves_nothing(host, program):
+    ch = opened("install")
+    service = actions.Service("no-such-unit", "x", [], ch.host)
+    user = actions.packages([], users=["nobody-at-all"])
+    for action, name in ((service, "systemctl"), (user, "getent")):
+        program(name, "echo inactive; exit 2" if name == "getent" else "echo inactive; exit 3")
+        assert ch.host.ask(action.absent).ok
+        program(name, "exit 1")
+        assert not ch.host.ask(action.absent).ok
 
 
 HISTORY = """

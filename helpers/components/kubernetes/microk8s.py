@@ -128,9 +128,17 @@ class MicroK8s:
         """
         addresses = "127.0.0.0/8" if node_ports == "loopback" else ""
         return [
-            _argument("kubelet", "--read-only-port", "0", "kubelet"),
-            _argument("kube-proxy", "--nodeport-addresses", addresses, "proxy"),
+            self._argument("kubelet", "--read-only-port", "0", "kubelet"),
+            self._argument("kube-proxy", "--nodeport-addresses", addresses, "proxy"),
         ]
+
+    def _argument(self, program, name, value, service):
+        """Of a MicroK8s that was here before, remove puts the program's arguments back."""
+        action = _argument(program, name, value, service)
+        if not self.ch.own.was_before("snap microk8s"):
+            return action
+        things = [f"file /var/snap/microk8s/current/args/{program}", f"unit snap.microk8s.daemon-{service}.service"]
+        return action.but(undo="true", makes=things)
 
     def node_ready(self):
         """Action: its node is Ready. Installing waits up to 5 minutes, showing what for."""

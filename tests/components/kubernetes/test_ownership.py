@@ -120,6 +120,17 @@ def test_a_verify_of_somebodys_cluster_does_not_make_it_ours(cluster, capsys):
     assert (home("probes") / "local.addons.json").exists()
 
 
+def test_of_a_microk8s_that_was_here_remove_puts_the_arguments_back_and_leaves_who_may_use_it(cluster, monkeypatch):
+    cluster()
+    ch = opened("kubernetes")
+    monkeypatch.setattr(ch, "run", lambda *_, **__: "me")
+    ours = microk8s.MicroK8s(ch)
+    assert ours.group().undo and ours.alias().undo and [a.makes for a in ours.ports("loopback")] == [[], []]
+    ch.own._noted = {"snap microk8s": "there"}
+    assert ours.group().undo is None and ours.alias().undo is None
+    assert [a.makes[0].rpartition("/")[2] for a in ours.ports("loopback") if a.undo] == ["kubelet", "kube-proxy"]
+
+
 @pytest.mark.parametrize(
     "left, things",
     [
