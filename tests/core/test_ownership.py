@@ -234,6 +234,36 @@ def test_what_an_older_runbook_installed_is_ours_and_gets_its_note(host):
     assert tree(host) == {}
 
 
+def test_all_that_an_older_runbook_made_is_noted_also_what_first_sight_did_not_name(host):
+    """Its next fault would be refused as somebody's: the note is there by then."""
+    (host / "app.conf").write_text("# ours\n")
+    (host / "app.conf").chmod(0o640)
+    (host / "data").mkdir()
+    for name in ("data/ours", "more"):
+        (host / name).write_text("x\n")
+    ours = MARK.format(host / "app.conf")
+
+    def more(run):
+        return ("more", run.ch.file(str(host / "more"), "x\n", "0644", OWNER))
+
+    run = Run(host, "install", ours=ours)
+    run(more(run))
+    assert noted(host)[f"file {host}/more"] == "away"
+    (host / "more").write_text("changed by hand")
+    run = Run(host, "install", ours=ours)
+    run(more(run))
+    assert (host / "more").read_text() == "x\n"
+
+
+def test_what_a_later_runbook_notes_too_is_ours_where_it_is_as_we_make_it(host):
+    Run(host, "install")()
+    (host / "more").write_text("x\n")
+    run = Run(host, "install")
+    user = actions.commands("x", "true", makes=["user daemon"])
+    run(("more", run.ch.file(str(host / "more"), "x\n", "0644", OWNER)), ("a user", user))
+    assert noted(host)[f"file {host}/more"] == "away" and "user daemon" not in noted(host)
+
+
 def test_what_an_older_runbook_installed_is_mended_not_refused(host):
     (host / "app.conf").write_text("# ours\n changed by hand")
     (host / "data").mkdir()
@@ -265,6 +295,15 @@ def test_without_a_note_and_a_mark_remove_deletes_nothing(host):
     before = tree(host)
     Run(host, "remove")(("a third", actions.commands("x", f"[ -e {host}/third ]", f"rm {host}/third")))
     assert tree(host) == before
+
+
+def test_remove_leaves_a_file_that_the_note_does_not_have(host):
+    """An install that was cut off before its step; then somebody made the file."""
+    Run(host, "install")()
+    (host / "more").write_text("theirs")
+    run = Run(host, "remove")
+    run(("more", run.ch.file(str(host / "more"), "x\n", "0644", OWNER)))
+    assert [str(p.relative_to(host)) for p in host.rglob("*")] == ["more"] and (host / "more").read_text() == "theirs"
 
 
 def test_a_thing_that_first_sight_did_not_see_is_refused_at_its_step(host):

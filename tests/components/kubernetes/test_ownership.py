@@ -7,6 +7,7 @@ import pytest
 from helpers.components.kubernetes import kube, microk8s
 from helpers.core import notebooks, notes
 from helpers.core.chapter import Chapter
+from helpers.core.errors import RunbookError
 from helpers.core.paths import home
 
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="a chapter is root on its host")
@@ -81,6 +82,18 @@ def test_what_a_label_says_is_ours(cluster):
     assert sight() is None
     cluster("namespace/models", f"models/secret/minio {LABEL}")
     assert sight() == "was here before: namespace models"
+
+
+def test_what_is_in_a_namespace_of_ours_is_ours(cluster):
+    there = cluster()
+    ch = opened("seldon")
+    ch.own.first_sight(THINGS)
+    ch.own.before(THINGS[:1])
+    there.write_text("namespace/models\nmodels/secret/other\n")
+    ch.own.before(["object models/secret/other"])
+    there.write_text("namespace/theirs\ntheirs/secret/other\n")
+    with pytest.raises(RunbookError, match="was here before: object theirs/secret/other"):
+        ch.own.before(["object theirs/secret/other"])
 
 
 def test_a_secret_that_was_there_comes_back_as_it_was(cluster):
