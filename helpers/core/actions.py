@@ -124,7 +124,7 @@ def packages(
     go = {f"place {p}": remove_directory(p) for p in paths}
     go.update({f"user {u}": f"! id {u} >/dev/null 2>&1 || userdel {u}" for u in users})
     gone = {f"place {p}": _is_away(p) for p in paths}
-    gone.update({f"user {u}": f"! id {u} >/dev/null 2>&1" for u in users})
+    gone.update({f"user {u}": f"code=0; getent passwd {u} >/dev/null || code=$?; [ $code = 2 ]" for u in users})
     return Action(
         "apt-get install " + _words(names),
         _script("packages_are", "there", *names),
@@ -218,7 +218,7 @@ class Service(Action):
             f"{file.probe}\n{_runs(name, name, [path, *after])}",
             apply,
             f"systemctl disable -q --now {q} 2>/dev/null || true; rm -f {path}; {forget}",
-            f"[ ! -e {path} ] && ! systemctl is-active -q {q}",
+            f"[ ! -e {path} ] && case $(systemctl is-active {q}) in inactive | failed | unknown) ;; *) exit 1 ;; esac",
             after_changes=True,
             makes=[f"file {path}", f"unit {name}.service"],
         )

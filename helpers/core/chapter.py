@@ -243,7 +243,9 @@ class Chapter:
                     self.secrets.forget(name)
         if self.installing:
             self.own.settle()
-        if self.proving:
+        # Kept by an install only: for chapters of the cluster it is what tells an older runbook's from somebody's.
+        known = self.proving and (self.installing or asked.before(self.host.target.slug, self.notebook.id))
+        if known:
             asked.keep(self.host.target.slug, self.notebook.id, self._prober.asked)
         self._stack.close()
         judge(self._steps, self.mode, self.notebook)

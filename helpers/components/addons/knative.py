@@ -35,6 +35,9 @@ def _service(name, image, *command):
     return yaml.safe_load(filled(_SERVICE, NAME=name, IMAGE=json.dumps(image), COMMAND=json.dumps(command)))
 
 
+_NAMESPACES = ["namespace knative-serving", "namespace knative-eventing"]
+
+
 class Knative:
     """Knative on the chapter's target, and its proofs, which use the web server of kubernetes' Proofs."""
 
@@ -49,7 +52,7 @@ class Knative:
         kinds = "yes" if delete_crds else "no"
         undo = when_it_answers(script(_SCRIPTS / "knative_remove.sh", kinds))
         gone = with_cluster(script(_SCRIPTS / "knative_gone.sh", kinds))
-        return Action("microk8s enable knative", all_of(*_PODS), self._enable, undo, gone)
+        return Action("microk8s enable knative", all_of(*_PODS), self._enable, undo, gone, makes=_NAMESPACES)
 
     def _enable(self):
         alone, seen = self.ch.host.ask(istio.NO_STRANGERS)

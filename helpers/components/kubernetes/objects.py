@@ -42,6 +42,7 @@ def secret(kube, name, namespace, values, labels=None):
         apply,
         when_it_answers(f"microk8s kubectl delete secret {name} -n {namespace} --ignore-not-found"),
         gone(f"secret {name} -n {namespace}"),
+        makes=[f"object {namespace}/secret/{name}"],
     )
 
 
@@ -99,4 +100,5 @@ def namespace(kube, name, label):
         lambda: kube.kubectl("apply -f -", stdin=json.dumps(manifest)),
         when_it_answers(f"microk8s kubectl delete {ours} --timeout=180s"),
         gone(ours),
+        makes=[f"namespace {name}"],
     )

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from helpers.components.label_studio.layout import DATA, HERE, SCRIPTS, SETTINGS, UNIT, USER, VENV
+from helpers.components.label_studio.layout import DATA, DATABASE, HERE, SCRIPTS, SETTINGS, UNIT, USER, VENV
 from helpers.components.label_studio.program import host_python
 from helpers.core import actions
 from helpers.core.actions import Action
 from helpers.core.shell import filled, script
-
-#: on PostgreSQL: the database and its role
-DATABASE = "labelstudio"
 
 # 1.0.1 signs its sessions with a key that is the same in every installation: whoever knows it is any user.
 _OWN_KEY = """# Written by the runbook, chapter 10. Changes made here are undone by the next install.

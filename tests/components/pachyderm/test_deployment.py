@@ -178,7 +178,7 @@ def test_remove_takes_the_namespace_what_is_beside_it_and_the_volumes(host, tmp_
     assert '@.spec.claimRef.namespace=="no-such-space"' in asked
     assert [" ".join(line.split()[1:4]) for line in did] == [
         "delete namespace no-such-space",
-        "delete clusterrole,clusterrolebinding -l",
+        "delete clusterrole,clusterrolebinding pachyderm",
         "delete pv v1",
         "delete pv v2",
     ]
