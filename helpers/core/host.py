@@ -189,8 +189,8 @@ class Host:
         told = None if quiet or raw else self._masked(on_line or self.on_line)
         with self._ended_when_given_up(mark, what, timeout):
             done = execute(self._wrap(command), stdin, timeout, told)
-        out = done.out if raw else self.masker.mask(done.out)
-        return self._checked(Result(done.code, out, self.masker.mask(done.err), done.seconds), what, check)
+            out = done.out if raw else self.masker.mask(done.out)
+            return self._checked(Result(done.code, out, self.masker.mask(done.err), done.seconds), what, check)
 
     @contextlib.contextmanager
     def _ended_when_given_up(self, mark: str, what: str, timeout: float) -> Generator[None, None, None]:
@@ -200,7 +200,9 @@ class Host:
             ended = "ended" if self._end(mark) else "it may go on there: the host does not answer"
             do = "See on the host why (journalctl -e), then run again: finished steps are kept."
             raise RunbookError(what, self.name, f"not finished after {timeout} s; {ended}", do) from None
-        except BaseException:  # Ctrl-C: it would go on by itself, since ssh ends here alone
+        except CommandFailed:
+            raise
+        except BaseException:  # Ctrl-C, a lost connection: it would go on by itself, since ssh ends here alone
             self._end(mark)
             raise
 

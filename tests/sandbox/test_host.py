@@ -377,6 +377,17 @@ def test_the_connection_killed_here_is_told_the_same_way(host):
     assert host.run("echo back").out == "back\n"
 
 
+def test_a_command_whose_connection_was_lost_is_ended_on_the_host(host):
+    host.run("rm -f /tmp/counted")
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(host.run, COUNTS.format(apart="trap '' HUP PIPE; "), on_line=quiet)
+        time.sleep(0.5)
+        cut(host)
+        with pytest.raises(ConnectionLost):
+            running.result(15)
+    assert not counts_on(host)
+
+
 def test_closing_leaves_the_commands_of_others_alone(host, target):
     other = Host(target)
     with ThreadPoolExecutor(1) as pool:
