@@ -22,7 +22,7 @@ from helpers.command.plan import Plan
 from helpers.command.record import Run
 from helpers.command.runner import Runner, check_reachable, target_lock
 from helpers.command.sandbox import sandbox
-from helpers.core import notebooks
+from helpers.core import host_lock, notebooks, notes
 from helpers.core.errors import BadInput, RunbookError
 from helpers.core.paths import REPO, absolute_environment, runs
 from helpers.core.secrets import SecretStore
@@ -157,7 +157,12 @@ def _run(plan: Plan, options: Options, supply: Supply | None) -> tuple[Run, Run 
     with contextlib.ExitStack() as stack:
         if supply:
             stack.callback(supply.stop)
-        stack.callback(check_reachable(plan.target).close)
+        host = check_reachable(plan.target)
+        stack.callback(host.close)
+        if plan.mode in host_lock.CHANGING:
+            stack.enter_context(host_lock.held(host, f"up --mode {plan.mode}"))
+        if plan.mode == "remove":  # another machine's runs are in no record here
+            plan.check_nothing_stands_on(notes.standing(host, plan.known))
         shown = stack.enter_context(progress.Progress(console))
         runner = Runner(plan, options.jobs or min(4, os.cpu_count() or 1), shown, options.force)
         runner.supply = supply

@@ -19,7 +19,7 @@ from typing import (
     Union,
 )
 
-from helpers.core import actions, asked, events, modes, notebooks, parameters, show
+from helpers.core import actions, asked, by_hand, events, modes, notebooks, parameters, show
 from helpers.core.catalogue import Artifact, Origin
 from helpers.core.errors import BadInput, RunbookError, Unmet, words
 from helpers.core.host import Host
@@ -78,6 +78,7 @@ class Chapter:
         chapter = cls(notebook, notebook.check({p: values[p] for p in notebook.parameters if p in values}))
         chapter.host.connect()
         chapter.host.require_root()
+        by_hand.begin(chapter.host, notebook, chapter.values)
         if chapter.proving:
             chapter._prober.ask_before(asked.before(chapter.host.target.slug, notebook.id))
         target, origin = chapter.host.name, chapter.origin
@@ -246,6 +247,7 @@ class Chapter:
         if self.proving:
             asked.keep(self.host.target.slug, self.notebook.id, self._prober.asked)
         self._stack.close()
+        by_hand.end(self.host)
         judge(self._steps, self.mode, self.notebook)
 
     # -- actions -----------------------------------------------------------------------------------
