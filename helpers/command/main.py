@@ -24,6 +24,7 @@ from helpers.command.runner import Runner, check_reachable, target_lock
 from helpers.command.sandbox import sandbox
 from helpers.core import host_lock, notebooks, notes
 from helpers.core.errors import BadInput, RunbookError
+from helpers.core.installed_secrets import TAKE_OVER
 from helpers.core.paths import REPO, absolute_environment, runs
 from helpers.core.secrets import SecretStore
 from helpers.core.target import Target
@@ -87,10 +88,13 @@ def main(debug: bool) -> None:
 )
 @click.option("--force", is_flag=True, help="Run the chapters that are unchanged, too.")
 @click.option("--no-book", is_flag=True, help="Do not build the site afterwards.")
+@click.option("--take-over", is_flag=True, help="Replace secrets on the host that another operator installed.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask before remove.")
 def up(**words: Any) -> None:
     """Install the platform on a target, prove it, and build the site."""
     options, clock = Options(**words), timeline.Clock()
+    if options.take_over:
+        os.environ[TAKE_OVER] = "yes"
     plan = _plan_from(options)
     target = Target.parse(plan.target)
     if plan.mode == "remove" and target.kind != "sandbox" and not options.yes:
@@ -130,6 +134,7 @@ class Options:
     pairs: tuple[str, ...]
     force: bool
     no_book: bool
+    take_over: bool
     yes: bool
 
 

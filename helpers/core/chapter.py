@@ -23,6 +23,7 @@ from helpers.core import actions, asked, by_hand, events, modes, notebooks, para
 from helpers.core.catalogue import Artifact, Origin
 from helpers.core.errors import BadInput, RunbookError, Unmet, words
 from helpers.core.host import Host
+from helpers.core.installed_secrets import InstalledSecrets
 from helpers.core.ownership import Ownership
 from helpers.core.paths import home
 from helpers.core.secrets import Masker, Secret, SecretStore
@@ -65,7 +66,8 @@ class Chapter:
         self.own = Ownership(self.host, self._asked, notebook.id, self.mode)
         self._steps = Steps(self.own, self._prober, self.events, self.masker.mask)
         self.artifacts: dict[str, Artifact] = {}  # that were asked for, with all that they need
-        self._secret_names: list[str] = []
+        self._installed = InstalledSecrets(self.host, self._asked, self.secrets, self.installing)
+        self._steps.before_changes = self._installed.note
         self._stack = contextlib.ExitStack()
 
     @classmethod
@@ -121,21 +123,19 @@ class Chapter:
         """Note the version that was found running, for the record."""
         self.events.tell("version", name=name, version=version)
 
-    def secret(self, name: str, mine: bool = True) -> Secret:
+    def secret(self, name: str, mine: bool = True, guarded: bool = True) -> Secret:
         """A secret of this target by name, made when new. In a file's text, f"{secret}" is filled in as it is sent.
 
-        mine: this chapter's own, which remove forgets; False: another chapter's.
+        mine: this chapter's own, which remove forgets; False: another chapter's.  guarded: install refuses, with
+        BadInput, to replace the one that is on the host; False: a person's for another service, who may change it.
         """
-        secret = self.secrets.get(name)
+        secret = self._installed.get(name, mine, guarded)
         self.masker.add(secret.reveal())
-        if mine:
-            self.forgets(name)
         return secret
 
     def forgets(self, name: str) -> None:
         """Remove forgets this secret, too: one that a server made and the chapter keeps."""
-        if name not in self._secret_names:
-            self._secret_names.append(name)
+        self._installed.forgets(name)
 
     # -- preconditions, steps, checks --------------------------------------------------------------
 
@@ -240,10 +240,11 @@ class Chapter:
         if self.mode == "remove":
             modes.undo_all(self._steps)
             if not self._steps.failed:
-                for name in self._secret_names:
-                    self.secrets.forget(name)
+                self._installed.forget()
         if self.installing:
             self.own.settle()
+            if not self._steps.failed:
+                self._installed.note()
         if self.proving:
             asked.keep(self.host.target.slug, self.notebook.id, self._prober.asked)
         self._stack.close()

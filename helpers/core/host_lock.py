@@ -67,7 +67,9 @@ class HostLock:
             raise self._refused(other) from None
 
     def _hold(self, dead: str = "") -> None:
-        script = shell.script(_SCRIPT, PATH, _PATIENCE, f"{_who()}, {self.what}", _life(), dead or "none")
+        script = shell.script(
+            _SCRIPT, PATH, _PATIENCE, f"{operator()}, process {os.getpid()}, {self.what}", _life(), dead or "none"
+        )
         process = subprocess.Popen(
             self.host.root_command(script),
             stdin=subprocess.PIPE,
@@ -153,12 +155,13 @@ def held(host: Host, what: str) -> Generator[None, None, None]:
         lock.release()
 
 
-def _who() -> str:
+def operator() -> str:
+    """Who sits here, for a person: user@machine."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # a container's user without a name
         user = str(os.getuid())
-    return f"{user}@{socket.gethostname()}, process {os.getpid()}"
+    return f"{user}@{socket.gethostname()}"
 
 
 def _life() -> str:

@@ -190,7 +190,8 @@ def test_the_password_travels_on_standard_input_only(monkeypatch, own_home):
     ch = stand_in.chapter(monkeypatch, "postgres", lambda script, stdin: heard.append((script, stdin)) or "", "install")
     Postgres(ch, 5432).database("runbook").apply()
     password = ch.secret("postgres-runbook").reveal()
-    ((script, stdin),) = heard
+    (asked, _), (script, stdin) = heard
+    assert "/secrets" in asked and password not in asked, "which secrets are installed"
     assert password not in script and f"password '{password}'" in stdin
 
 
