@@ -19,9 +19,9 @@ from typing import (
     Union,
 )
 
-from helpers.core import actions, asked, by_hand, events, modes, notebooks, parameters, show
+from helpers.core import actions, asked, by_hand, events, modes, notebooks, preconditions, show
 from helpers.core.catalogue import Artifact, Origin
-from helpers.core.errors import BadInput, RunbookError, Unmet, words
+from helpers.core.errors import RunbookError, Unmet, words
 from helpers.core.host import Host
 from helpers.core.installed_secrets import InstalledSecrets
 from helpers.core.ownership import Ownership
@@ -150,21 +150,12 @@ class Chapter:
         """A precondition, tested before anything is touched. BadInput with `do` when it does not hold.
 
         probe: a bash probe, or a callable that, given the arguments, returns None when it holds and says why not
-        otherwise.  modes: those in which it is asked; "any": in all.
+        otherwise.  modes: those in which it is asked; "any": in all; "guard": before remove takes what others have,
+        which the parameter delete_data gives up.
         """
-        asked = parameters.MODES if modes == "any" else tuple(modes)
-        if self.mode not in asked:
-            show.display(*show.line("left out", title, "asked in " + " and ".join(asked)))
-            return
-        ok, seen = self._prober.ask([probe if isinstance(probe, str) else lambda: probe(*arguments)])[0]
-        if ok:
-            show.display(*show.line("proved", title))
-        elif self.mode == "plan":  # an earlier chapter may yet make it so
-            self._steps.add(Result("plan", "precondition", title))
-            self.events.tell("step", title=title, state="plan", note=f"install would stop here now: {seen}. {do}")
-            show.display(*show.line("warn", title, "install would stop here now: " + seen))
-        else:
-            raise BadInput(f"start chapter {self.notebook.id}: {title}", self.host.name, seen, do)
+        ask = probe if isinstance(probe, str) else lambda: probe(*arguments)
+        given_up = bool(self.values.get("delete_data"))
+        preconditions.require(self._steps, self.mode, preconditions.Precondition(title, ask, do, modes, given_up))
 
     def step(
         self,
