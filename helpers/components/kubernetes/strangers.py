@@ -29,6 +29,4 @@ def nobody_elses_work(user):
 
 def nobody_elses_volumes():
     """A probe: no namespace but ours has a claim on the add-on storage, which takes all of its volumes along."""
-    return with_cluster(
-        script(_SCRIPTS / "strangers.sh", "persistentvolumeclaims", "microk8s-hostpath", "", *_OURS)
-    )
+    return with_cluster(script(_SCRIPTS / "strangers.sh", "persistentvolumeclaims", "microk8s-hostpath", "", *_OURS))
