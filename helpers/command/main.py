@@ -22,8 +22,9 @@ from helpers.command.plan import Plan
 from helpers.command.record import Run
 from helpers.command.runner import Runner, check_reachable, target_lock
 from helpers.command.sandbox import sandbox
-from helpers.core import notebooks
+from helpers.core import host_lock, notebooks, notes
 from helpers.core.errors import BadInput, RunbookError
+from helpers.core.installed_secrets import TAKE_OVER
 from helpers.core.paths import REPO, absolute_environment, runs
 from helpers.core.secrets import SecretStore
 from helpers.core.target import Target
@@ -87,10 +88,13 @@ def main(debug: bool) -> None:
 )
 @click.option("--force", is_flag=True, help="Run the chapters that are unchanged, too.")
 @click.option("--no-book", is_flag=True, help="Do not build the site afterwards.")
+@click.option("--take-over", is_flag=True, help="Replace secrets on the host that another operator installed.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask before remove.")
 def up(**words: Any) -> None:
     """Install the platform on a target, prove it, and build the site."""
     options, clock = Options(**words), timeline.Clock()
+    if options.take_over:
+        os.environ[TAKE_OVER] = "yes"
     plan = _plan_from(options)
     target = Target.parse(plan.target)
     if plan.mode == "remove" and target.kind != "sandbox" and not options.yes:
@@ -130,6 +134,7 @@ class Options:
     pairs: tuple[str, ...]
     force: bool
     no_book: bool
+    take_over: bool
     yes: bool
 
 
@@ -157,7 +162,12 @@ def _run(plan: Plan, options: Options, supply: Supply | None) -> tuple[Run, Run 
     with contextlib.ExitStack() as stack:
         if supply:
             stack.callback(supply.stop)
-        stack.callback(check_reachable(plan.target).close)
+        host = check_reachable(plan.target)
+        stack.callback(host.close)
+        if plan.mode in host_lock.CHANGING:
+            stack.enter_context(host_lock.held(host, f"up --mode {plan.mode}"))
+        if plan.mode == "remove":  # another machine's runs are in no record here
+            plan.check_nothing_stands_on(notes.standing(host, plan.known))
         shown = stack.enter_context(progress.Progress(console))
         runner = Runner(plan, options.jobs or min(4, os.cpu_count() or 1), shown, options.force)
         runner.supply = supply

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from helpers.core import catalogue, notebooks
+from helpers.core import catalogue, notebooks, stands
 from helpers.core.errors import BadInput
 from helpers.core.notebooks import Notebook
 from helpers.core.parameters import MODES, check_names
@@ -43,27 +43,16 @@ class Plan:
         _check_mode(mode)
         _check_not_common([everywhere, *given.values()])
         self.chapters = self._chosen(only, first, last)
-        self.parameters = self._parameters(given, everywhere, installed or {})
+        self.parameters = self._parameters(given, everywhere, _of_install(installed or {}))
         check_graph(self.known)
         if mode == "remove":
-            self._check_nothing_stands_on(set(standing))
+            self.check_nothing_stands_on(standing)
 
-    def _check_nothing_stands_on(self, standing: set[str]) -> None:
-        """BadInput when a chapter that stays requires one that is to be removed: its data would go, too."""
-        going = {n.id for n in self.chapters}
-        for n in self.chapters:
-            above = [m for m in self.known.values() if m.id in standing - going and n.id in m.requires]
-            if above:
-                saw = ", ".join(m.label for m in above) + (" stand on it" if above[1:] else " stands on it")
-                together = self._with_above(n.id, standing)
-                only = "".join(f" --only {name}" for name in self.known if name in together)
-                do = f"Remove them together: ./runbook up --target {self.target} --mode remove{only}"
-                raise BadInput(f"remove chapter {n.label} of {self.target}", saw=saw, do=do)
-
-    def _with_above(self, name: str, standing: set[str]) -> set[str]:
-        """A chapter, and all that stand on it at first or at second hand."""
-        above = [n.id for n in self.known.values() if n.id in standing and name in n.requires]
-        return {name}.union(*(self._with_above(other, standing) for other in above))
+    def check_nothing_stands_on(self, standing: Iterable[str]) -> None:
+        """BadInput when a chapter that is there and stays requires one that is to be removed."""
+        going = [n.id for n in self.chapters]
+        given_up = [name for name in going if self.parameters[name].get("delete_data")]
+        stands.check(self.known, going, standing, self.target, given_up)
 
     def _chosen(self, only: Iterable[str], first: str | None, last: str | None) -> list[Notebook]:
         ids = {notebooks.find(name, self.known).id for name in only} or set(self.known)
@@ -108,6 +97,14 @@ class Plan:
         if self.mode == "remove":
             return [n.id for n in self.chapters if notebook.id in n.requires]
         return [name for name in notebook.requires if name in ids]
+
+
+def _of_install(installed: Mapping[str, Values]) -> dict[str, dict[str, Any]]:
+    """What remove takes from the last install; that data may go is said anew each time."""
+    return {
+        chapter: {name: value for name, value in values.items() if name != "delete_data"}
+        for chapter, values in installed.items()
+    }
 
 
 def _check_mode(mode: str) -> None:

@@ -19,10 +19,11 @@ from typing import (
     Union,
 )
 
-from helpers.core import actions, asked, events, modes, notebooks, parameters, show
+from helpers.core import actions, asked, by_hand, events, modes, notebooks, preconditions, show
 from helpers.core.catalogue import Artifact, Origin
-from helpers.core.errors import BadInput, RunbookError, Unmet, words
+from helpers.core.errors import RunbookError, Unmet, words
 from helpers.core.host import Host
+from helpers.core.installed_secrets import InstalledSecrets
 from helpers.core.ownership import Ownership
 from helpers.core.paths import home
 from helpers.core.secrets import Masker, Secret, SecretStore
@@ -65,7 +66,8 @@ class Chapter:
         self.own = Ownership(self.host, self._asked, notebook.id, self.mode)
         self._steps = Steps(self.own, self._prober, self.events, self.masker.mask)
         self.artifacts: dict[str, Artifact] = {}  # that were asked for, with all that they need
-        self._secret_names: list[str] = []
+        self._installed = InstalledSecrets(self.host, self._asked, self.secrets, self.installing)
+        self._steps.before_changes = self._installed.note
         self._stack = contextlib.ExitStack()
 
     @classmethod
@@ -78,6 +80,7 @@ class Chapter:
         chapter = cls(notebook, notebook.check({p: values[p] for p in notebook.parameters if p in values}))
         chapter.host.connect()
         chapter.host.require_root()
+        by_hand.begin(chapter.host, notebook, chapter.values)
         if chapter.proving:
             chapter._prober.ask_before(asked.before(chapter.host.target.slug, notebook.id))
         target, origin = chapter.host.name, chapter.origin
@@ -120,21 +123,19 @@ class Chapter:
         """Note the version that was found running, for the record."""
         self.events.tell("version", name=name, version=version)
 
-    def secret(self, name: str, mine: bool = True) -> Secret:
+    def secret(self, name: str, mine: bool = True, guarded: bool = True) -> Secret:
         """A secret of this target by name, made when new. In a file's text, f"{secret}" is filled in as it is sent.
 
-        mine: this chapter's own, which remove forgets; False: another chapter's.
+        mine: this chapter's own, which remove forgets; False: another chapter's.  guarded: install refuses, with
+        BadInput, to replace the one that is on the host; False: a person's for another service, who may change it.
         """
-        secret = self.secrets.get(name)
+        secret = self._installed.get(name, mine, guarded)
         self.masker.add(secret.reveal())
-        if mine:
-            self.forgets(name)
         return secret
 
     def forgets(self, name: str) -> None:
         """Remove forgets this secret, too: one that a server made and the chapter keeps."""
-        if name not in self._secret_names:
-            self._secret_names.append(name)
+        self._installed.forgets(name)
 
     # -- preconditions, steps, checks --------------------------------------------------------------
 
@@ -149,21 +150,12 @@ class Chapter:
         """A precondition, tested before anything is touched. BadInput with `do` when it does not hold.
 
         probe: a bash probe, or a callable that, given the arguments, returns None when it holds and says why not
-        otherwise.  modes: those in which it is asked; "any": in all.
+        otherwise.  modes: those in which it is asked; "any": in all; "guard": before remove takes what others have,
+        which the parameter delete_data gives up.
         """
-        asked = parameters.MODES if modes == "any" else tuple(modes)
-        if self.mode not in asked:
-            show.display(*show.line("left out", title, "asked in " + " and ".join(asked)))
-            return
-        ok, seen = self._prober.ask([probe if isinstance(probe, str) else lambda: probe(*arguments)])[0]
-        if ok:
-            show.display(*show.line("proved", title))
-        elif self.mode == "plan":  # an earlier chapter may yet make it so
-            self._steps.add(Result("plan", "precondition", title))
-            self.events.tell("step", title=title, state="plan", note=f"install would stop here now: {seen}. {do}")
-            show.display(*show.line("warn", title, "install would stop here now: " + seen))
-        else:
-            raise BadInput(f"start chapter {self.notebook.id}: {title}", self.host.name, seen, do)
+        ask = probe if isinstance(probe, str) else lambda: probe(*arguments)
+        given_up = bool(self.values.get("delete_data"))
+        preconditions.require(self._steps, self.mode, preconditions.Precondition(title, ask, do, modes, given_up))
 
     def step(
         self,
@@ -239,15 +231,16 @@ class Chapter:
         if self.mode == "remove":
             modes.undo_all(self._steps)
             if not self._steps.failed:
-                for name in self._secret_names:
-                    self.secrets.forget(name)
+                self._installed.forget()
         if self.installing:
             self.own.settle()
+            if not self._steps.failed:
+                self._installed.note()
         # Kept by an install only: for chapters of the cluster it is what tells an older runbook's from somebody's.
-        known = self.proving and (self.installing or asked.before(self.host.target.slug, self.notebook.id))
-        if known:
+        if self.proving and (self.installing or asked.before(self.host.target.slug, self.notebook.id)):
             asked.keep(self.host.target.slug, self.notebook.id, self._prober.asked)
         self._stack.close()
+        by_hand.end(self.host)
         judge(self._steps, self.mode, self.notebook)
 
     # -- actions -----------------------------------------------------------------------------------

@@ -183,14 +183,13 @@ class Host:
         if sudo:
             self.require_root()
         mark = "runbook-" + os.urandom(8).hex()
-        shell_words = [*(self.sudo if sudo else []), "bash", "--norc", "-euo", "pipefail", "-c"]
-        command = " ".join([*shell_words, shell.quoted(_PRELUDE + script), "bash", mark])
+        command = _command(self.sudo if sudo else [], script, mark)
         what = what or "run: " + _short(script)
         told = None if quiet or raw else self._masked(on_line or self.on_line)
         with self._ended_when_given_up(mark, what, timeout):
             done = execute(self._wrap(command), stdin, timeout, told)
-        out = done.out if raw else self.masker.mask(done.out)
-        return self._checked(Result(done.code, out, self.masker.mask(done.err), done.seconds), what, check)
+            out = done.out if raw else self.masker.mask(done.out)
+            return self._checked(Result(done.code, out, self.masker.mask(done.err), done.seconds), what, check)
 
     @contextlib.contextmanager
     def _ended_when_given_up(self, mark: str, what: str, timeout: float) -> Generator[None, None, None]:
@@ -200,7 +199,9 @@ class Host:
             ended = "ended" if self._end(mark) else "it may go on there: the host does not answer"
             do = "See on the host why (journalctl -e), then run again: finished steps are kept."
             raise RunbookError(what, self.name, f"not finished after {timeout} s; {ended}", do) from None
-        except BaseException:  # Ctrl-C: it would go on by itself, since ssh ends here alone
+        except CommandFailed:
+            raise
+        except BaseException:  # Ctrl-C, a lost connection: it would go on by itself, since ssh ends here alone
             self._end(mark)
             raise
 
@@ -211,6 +212,11 @@ class Host:
             return execute(self._wrap(" ".join(shell_words)), mark + "\n", _END_TIMEOUT).code == 0
         except TimeoutError:
             return False
+
+    def root_command(self, script: str) -> list[str]:
+        """The argv that runs a bash script as root on the host, for one who keeps its process."""
+        self.require_root()
+        return self._wrap(_command(self.sudo, script, "runbook-held"))
 
     def run_file(
         self, path: str | Path, *arguments: object, stdin: str | bytes | None = None, timeout: float = 600
@@ -329,6 +335,10 @@ def free_port() -> int:
     with contextlib.closing(socket.socket()) as s:
         s.bind(("127.0.0.1", 0))
         return s.getsockname()[1]
+
+
+def _command(sudo: list[str], script: str, mark: str) -> str:
+    return " ".join([*sudo, "bash --norc -euo pipefail -c", shell.quoted(_PRELUDE + script), "bash", mark])
 
 
 def _short(script: str, width: int = 100) -> str:

@@ -30,6 +30,7 @@ def _note(steps: Steps, things: Sequence[str]) -> None:
     """On the host, what is about to be made or changed; a step whose things cannot be noted does not begin."""
     try:
         steps.own.before(things)
+        steps.before_changes()
     except RunbookError as e:
         steps.end("failed", e.saw or e.what)
         raise

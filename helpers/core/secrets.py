@@ -59,7 +59,8 @@ class Secret:
         return "{{secret:" + self.name + "}}"
 
 
-def _variable(name: str) -> str:
+def variable(name: str) -> str:
+    """The variable of the environment that gives this secret."""
     return "RUNBOOK_SECRET_" + name.upper().replace("-", "_")
 
 
@@ -96,14 +97,14 @@ class SecretStore:
         """The secret of that name; 32 random URL-safe characters are made and stored when it is new."""
         if not re.fullmatch(r"[a-z][a-z0-9_-]*", name):
             raise ValueError("a secret's name is lower case letters, digits, - and _: " + name)
-        variable = _variable(name)
-        given = os.environ.get(variable)
+        named = variable(name)
+        given = os.environ.get(named)
         if given:
             why = _why_no_secret(given)
             if why:
                 raise BadInput(
                     f"take the secret {name} from the environment",
-                    saw=f"{variable} {why}",
+                    saw=f"{named} {why}",
                     do="Choose another value; openssl rand -hex 16 makes a good one.",
                 )
             return Secret(name, given)
@@ -116,7 +117,7 @@ class SecretStore:
 
     def find(self, name: str) -> Secret | None:
         """The secret of that name, or None: nothing is made."""
-        return self.get(name) if name in self._read() or os.environ.get(_variable(name)) else None
+        return self.get(name) if name in self._read() or os.environ.get(variable(name)) else None
 
     def keep(self, name: str, value: str) -> None:
         """Store a secret that a server made."""

@@ -80,6 +80,7 @@ class Steps:
         self.own, self.chapter, self.prober, self.events, self.mask = own, own.chapter, prober, events, mask
         self.results: list[Result] = []
         self.undo: list[tuple[str, Action]] = []  # with their titles, in the order of installing
+        self.before_changes: Callable[[], None] = lambda: None  # called before a step changes anything
         self._title, self._start, self._shown_at = "", 0.0, 0.0
         self._live: Any = None
         self._ran: list[str] = []

@@ -76,7 +76,12 @@ def test_what_a_chapter_stands_on_is_not_removed_under_it(runs):
     with pytest.raises(BadInput) as e:
         Plan("local", "remove", only=["minio"], standing=standing)
     assert "pachyderm" in e.value.saw and "determined stand on it" in e.value.saw
-    assert e.value.do.endswith("--mode remove --only minio --only pachyderm --only determined")
+    words = "--mode remove --only minio --only pachyderm --only determined\n"
+    assert words in e.value.do and e.value.do.endswith(": -p minio.delete_data=true")
+    given_up = {"minio": {"delete_data": True}}
+    assert Plan("local", "remove", only=["minio"], given=given_up, standing=standing).chapters
+    with pytest.raises(BadInput):
+        Plan("local", "remove", only=["minio"], installed=given_up, standing=standing)
     with pytest.raises(BadInput):
         Plan("local", "remove", only=["05", "07"], standing=standing)
     together = ["minio", "pachyderm", "determined"]

@@ -23,6 +23,7 @@ from helpers.core.catalogue import Origin
 from helpers.core.chapter import Chapter
 from helpers.core.errors import RunbookError
 from helpers.core.host import Host
+from helpers.core.host_lock import held
 from helpers.core.paths import REPO, SETUP, home
 from helpers.core.secrets import SecretStore
 from helpers.core.tools import Tool
@@ -420,6 +421,14 @@ def test_what_a_pod_waits_for_is_told_and_what_will_never_be_ends_the_wait(story
         kube.kubectl("delete namespace told --wait=false")
         kube.kubectl("delete pods --all -n told --force --grace-period=0", timeout=120)
         ch.host.close()
+
+
+def test_what_a_chapter_stands_on_is_not_removed_under_it_and_a_host_has_one_run_at_a_time(story, host):
+    out = story.up("--mode", "remove", "--only", "minio", "--no-book", code=2)
+    assert "07 pachyderm" in out and "minio.delete_data=true" in out
+    with held(host, "up of somebody else"):
+        assert "up of somebody else" in story.up("--only", "minio", "--no-book", code=2)
+        story.up("--mode", "verify", "--only", "requirements", "--no-book")
 
 
 def test_remove_leaves_nothing(story, host):

@@ -19,6 +19,15 @@ SECRET_KEY = os.environ["LABEL_STUDIO_SECRET_KEY"]
 _ELSEWHERE = 3
 
 
+def no_projects_but(title, port=None):
+    """A probe: there is no project but this one. A database that cannot be asked is a no.
+
+    port: of PostgreSQL; None for SQLite.
+    """
+    where = (port, DATABASE) if port else ("", DATA + "/label_studio.sqlite3")
+    return script(SCRIPTS / "other_projects.sh", title, *where)
+
+
 class Service:
     """Label Studio as a systemd service.
 

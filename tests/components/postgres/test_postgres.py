@@ -15,6 +15,7 @@ import pytest
 import stand_in
 
 from helpers.components import postgres
+from helpers.components.label_studio.service import no_projects_but
 from helpers.components.postgres import Postgres, Proofs
 from helpers.core import notebooks, notes
 from helpers.core.chapter import Chapter
@@ -185,12 +186,30 @@ def test_what_an_older_runbook_installed_is_known_by_its_settings(db, tmp_path):
     assert older() and not older(noted="yes")
 
 
+@needs_a_server
+def test_label_studios_projects_in_postgresql_are_asked_for(db, server):
+    def ask(port=server.port):
+        return db.ch.host.ask(no_projects_but("fmnist", port))
+
+    assert ask().ok, "no database of Label Studio's"
+    server.sql("create database labelstudio")
+    try:
+        assert ask().ok, "no tables yet"
+        rows = "create table project (id int, title text); insert into project values (1, 'fmnist'), (2, 'birds')"
+        db.ch.run(postgres.psql(server.port, rows, "labelstudio"))
+        assert ask() == (False, "found: projects birds")
+        assert "cannot tell: PostgreSQL does not answer" in ask(free_port()).out
+    finally:
+        server.sql("drop database labelstudio")
+
+
 def test_the_password_travels_on_standard_input_only(monkeypatch, own_home):
     heard = []
     ch = stand_in.chapter(monkeypatch, "postgres", lambda script, stdin: heard.append((script, stdin)) or "", "install")
     Postgres(ch, 5432).database("runbook").apply()
     password = ch.secret("postgres-runbook").reveal()
-    ((script, stdin),) = heard
+    (asked, _), (script, stdin) = heard
+    assert "/secrets" in asked and password not in asked, "which secrets are installed"
     assert password not in script and f"password '{password}'" in stdin
 
 
