@@ -22,7 +22,8 @@ def chapter(monkeypatch, name, answer, mode="verify", **parameters):
     ch = Chapter(notebook, notebook.check(dict(parameters, target="local", mode=mode)))
 
     def execute(argv, stdin=None, timeout=20, on_line=None):
-        said = _said(answer, shlex.split(argv[-1])[-1], stdin)
+        words = shlex.split(argv[-1])
+        said = _said(answer, words[words.index("-c") + 1], stdin)
         for line in said.out.splitlines() if on_line else []:
             on_line("out", line)
         return said

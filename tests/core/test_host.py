@@ -28,5 +28,5 @@ def test_the_user_keeps_the_own_one(host, tmp_path):
         assert host.run("echo $HOME", sudo=False).out == f"{tmp_path}\n"
     else:
         as_nobody = ["setpriv", "--reuid=65534", "--clear-groups", "bash", "-euo", "pipefail", "-c"]
-        argv = [*as_nobody, _PRELUDE + "echo $HOME"]
+        argv = [*as_nobody, _PRELUDE + "echo $HOME", "bash", "mark"]
         assert subprocess.run(argv, stdout=subprocess.PIPE, text=True).stdout == f"{tmp_path}\n"
