@@ -27,12 +27,15 @@ class Chart:
     def __init__(self, name, version, where, shown=None, environment=None):
         self.name, self.version, self.where = name, version, list(where)
         self.shown, self.environment = shown or name, environment or {}
+        self.ours = False  # a folder of ours renders to the same each time; another chart may make up keys as it does
 
     @classmethod
     def folder(cls, path):
         """A chart of our own, below setup/."""
         about = yaml.safe_load((path / "Chart.yaml").read_text())
-        return cls(about["name"], about["version"], [str(path)], "setup/" + path.name)
+        chart = cls(about["name"], about["version"], [str(path)], "setup/" + path.name)
+        chart.ours = True
+        return chart
 
     @classmethod
     def artifact(cls, artifact):
@@ -153,11 +156,24 @@ class _Release:
             return f"release {self.name} was made of another file of {found['chart']} than the origin serves"
         if found["chart"] != f"{self.chart.name}-{self.chart.version}":
             return f"release {self.name} is chart {found['chart']}, not {self.chart.name}-{self.chart.version}"
-        is_so, wanted = flat(found.get("config") or {}), flat(self._wanted())
+        values = self._wanted()
+        is_so, wanted = flat(found.get("config") or {}), flat(values)
         other = sorted(k for k in set(is_so) | set(wanted) if is_so.get(k) != wanted.get(k))
         if other:
             return "release {} has other values: {}".format(self.name, ", ".join(other))
-        return self._why_incomplete(found["manifest"])
+        return self._why_older(found["manifest"], values) or self._why_incomplete(found["manifest"])
+
+    def _why_older(self, manifest, values):
+        """None when the chart as it lies here renders to what the release was made of; else what differs."""
+        if not self.chart.ours:  # by its file's checksum, see above
+            return None
+        render = ["template", self.name, *self.chart.where, "-n", self.namespace, "--no-hooks", "-f", "-"]
+        said = self.helm.run(*render, stdin=json.dumps(values), cluster=False)
+        wanted, is_so = objects_of(said), objects_of(manifest)
+        other = sorted(k for k in set(is_so) | set(wanted) if is_so.get(k) != wanted.get(k))
+        return (
+            "release {} is of an older {}: {}".format(self.name, self.chart.shown, ", ".join(other)) if other else None
+        )
 
     def _why_incomplete(self, manifest):
         """None when all objects of a manifest are in the cluster."""
@@ -204,6 +220,12 @@ def by_namespace(manifest, namespace):
             space = named.group(1) if named else namespace
             found[space] = found.get(space, "") + "---\n" + document.strip("\n") + "\n"
     return found
+
+
+def objects_of(manifest):
+    """{"<kind>/<name>": the object} of a manifest."""
+    found = [each for each in yaml.safe_load_all(manifest) if each]
+    return {"{}/{}".format(each["kind"], each["metadata"]["name"]): each for each in found}
 
 
 def flat(values, before=""):
