@@ -72,8 +72,11 @@ class Ownership:
         self.asked, self._seen = True, things
         self._has_note = any(word == "noted" for word, _, _ in lines)
         self._noted = _noted(said)
-        self._ours = [said for word, _, said in lines if word == "ours"]
-        self._foreign = [said for word, _, said in lines if word == "there"]
+        there = [said for word, _, said in lines if word == "there"]
+        files = [thing.replace("unit ", "file /etc/systemd/system/", 1) for thing in there]
+        units = [thing for thing, file in zip(there, files) if self._noted.get(file) == "away"]  # its file is ours
+        self._ours = [said for word, _, said in lines if word == "ours"] + units
+        self._foreign = [thing for thing in there if thing not in units]
         self._by_older = bool(self._ours) and not self._has_note
 
     def before(self, things: Iterable[str]) -> None:
@@ -91,17 +94,18 @@ class Ownership:
 
     def _how(self, thing: str) -> str:
         """made: by an older runbook, or by what we made; adopt: whatever it is; new: it must not be there."""
-        kind, _, name = thing.partition(" ")
-        if self._by_older or any(name.startswith(folder + "/") for folder in self._our_folders()):
+        kind = thing.partition(" ")[0]
+        if self._by_older or self._lies_in_ours(thing):
             return "made"
         if self._adopts:
             return "adopt"
         # A unit that was not looked for is one that a package of ours brought.
         return "" if kind == "unit" and thing not in self._seen else "new"
 
-    def _our_folders(self) -> list[str]:
-        made = [thing.split(" ") for thing, was in self._noted.items() if was != "there"]
-        return [name for kind, name in made if kind in ("folder", "place")]
+    def _lies_in_ours(self, thing: str) -> bool:
+        made = [other.split(" ") for other, was in self._noted.items() if was != "there"]
+        folders = [name for kind, name in made if kind in ("folder", "place")]
+        return any(thing.partition(" ")[2].startswith(folder + "/") for folder in folders)
 
     def _note(self, todo: Mapping[str, str]) -> None:
         words = [word for thing, how in todo.items() for word in (how, *notes.words([thing]))]
@@ -118,12 +122,12 @@ class Ownership:
 
     def undoing(self, action: Action) -> Undo:
         """How to undo the action, by the note."""
-        things = [thing for thing in action.makes if thing in self._noted]
+        things = [thing for thing in action.makes if thing in self._noted or self._lies_in_ours(thing)]
         if not self.asked or (not action.makes and self._has_note):
             return Undo(action.undo, action.absent)
         if not things:
             return Undo(None, action.absent, "left as it is: the note does not have it as ours")
-        theirs = [thing for thing in things if self._noted[thing] != "away"]
+        theirs = [thing for thing in things if self._noted.get(thing, "away") != "away"]
         if not theirs:
             return Undo(action.undo, action.absent)
         words, work, done = notes.words(theirs), action.undo, action.absent

@@ -285,6 +285,17 @@ def test_what_lies_in_a_folder_of_ours_is_ours(host):
     assert (host / "data" / "b").read_text() == "x\n"
 
 
+def test_what_lies_in_an_older_runbooks_folder_is_undone_with_it(host):
+    (host / "app.conf").write_text("# ours\n")
+    (host / "data" / "in").mkdir(parents=True)
+    (host / "data" / "ours").write_text("x\n")
+    (host / "data" / "in" / "it").write_text("x")
+    Run(host, "install", ours=MARK.format(host / "app.conf"))()
+    inner = actions.commands("x", "true", f"rm {host}/data/in/it; touch {host}/undone", [f"file {host}/data/in/it"])
+    Run(host, "remove")(("in it", inner))
+    assert (host / "undone").exists() and not (host / "data").exists()
+
+
 def test_a_note_that_cannot_be_written_ends_the_step_before_it_acts(host):
     (host.parent / "state").write_text("no folder")
     run = Run(host, "install")
@@ -366,6 +377,16 @@ def test_a_unit_of_ours_is_noted_and_not_taken_for_somebodys_by_the_next_install
     assert tree(host) == {}
 
 
+def test_a_unit_whose_file_is_ours_is_ours(host, program):
+    program("systemctl", "echo LoadState=loaded")
+    things = ["file /etc/systemd/system/x.service", "unit x.service"]
+    Run(host, "install")()
+    path = host.parent / "state" / "minio.json"
+    path.write_text(path.read_text().replace(f"{host}/app.conf", things[0][5:]))
+    (host / "app.conf").unlink()
+    Run(host, "install", more=things).look()
+
+
 def test_a_unit_that_was_here_runs_again_with_its_own_settings_at_last(host, program):
     calls = program(
         "systemctl",
@@ -408,10 +429,9 @@ def debian(host, program):
     """A host with apt: libold is there, wanted brings libnew; later, somebody's package needs libnew."""
     there, later = host / "installed", host / "later"
     there.write_text("libold\nwanted-by-nobody\n")
-    suggests = "[ $# != 3 ] || { echo 'libold:, libnew (>= 2), x'; exit; }"
     program(
         "dpkg-query",
-        f"[ ! -e {host}/suggested ] || {suggests}\n[ $# != 3 ] || exit 0\n"
+        f"[ $# != 3 ] || {{ [ ! -e {host}/suggested ] || echo 'libold:, libnew (>= 2), x'; exit 0; }}\n"
         f"grep -qx \"${{@: -1}}\" {there} || exit 1; echo 'ii '",
     )
     program("dpkg", "")
