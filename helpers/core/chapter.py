@@ -52,6 +52,7 @@ class Chapter:
         self.notebook, self.values, self.mode = notebook, values, str(values["mode"])
         self.installing = self.mode == "install"
         self.proving = self.mode in ("install", "verify")  # checks run
+        self.settled = self.mode in ("verify", "remove")  # nothing is fetched
         target = Target.parse(values["target"])
         self.secrets = SecretStore(target.slug)
         self.masker = Masker(self.secrets.values())
@@ -59,7 +60,7 @@ class Chapter:
         log = os.environ.get("RUNBOOK_LOG") or str(home("logs") / (notebook.id + ".log"))
         self._log = open(log, "a", buffering=1)  # noqa: SIM115 - until the process ends: what comes late is news, too
         self.host = Host(target, self.masker, self._line)
-        self.origin = Origin(values["origin"], target)
+        self.origin = Origin(values["origin"], target, settled=self.settled)
         self._rehearsal: int | None = None
         self._prober = Prober(self.host, self.masker.mask)
         self.own = Ownership(self.host, self._asked, notebook.id, self.mode)
@@ -256,7 +257,7 @@ class Chapter:
 
     def program(self, artifact: Artifact, path: str) -> actions.Action:
         """Action: the artifact's file at this path, its checksum verified."""
-        return actions.artifact_file(artifact, path)
+        return actions.artifact_file(artifact, path, self.settled)
 
     def packages(self, *names: str, **left: Any) -> actions.Action:
         """Action: Debian packages from the host's apt sources; see actions.packages for what remove takes away."""

@@ -112,6 +112,15 @@ def test_nothing_is_installed_unverified(sha):
         actions.artifact_file(artifact("https://x/y", sha), "/usr/local/bin/tool")
 
 
+def test_of_a_program_whose_checksum_nobody_knows_any_more_it_is_seen_that_it_is_there(tmp_path):
+    place = tmp_path / "tool"
+    action = actions.artifact_file(artifact("https://x/y", ""), str(place), settled=True)
+    assert bash(action.probe) == (False, f"{place} is missing") and bash(action.absent)[0]
+    put(b"x", str(place), "0755", "")
+    assert bash(action.probe) == (True, "")
+    assert bash(action.undo)[0] and bash(action.absent)[0]
+
+
 def test_the_shown_commands_name_no_mirror(served):
     url, sha = served
     assert not any(url in line for line in actions.artifact_file(artifact(url, sha), "/x").shown)
