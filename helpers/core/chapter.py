@@ -186,6 +186,7 @@ class Chapter:
             if probe is None:
                 raise TypeError("plain commands need probe=")
             todo.insert(0, actions.commands(lines, probe, undo, [makes] if makes else []))
+        self.host.hold_ports()
         modes.MODES[self.mode](self._steps, title, todo, timeout)
 
     def check(
@@ -214,6 +215,7 @@ class Chapter:
             self._prober.something_changes()
         expected, state = title, "proved" if changes else "ok"
         try:
+            self.host.hold_ports()
             seen = prove(*arguments) or ""
         except Exception as e:  # a proof may fail in any library; each way is a failed check, not the end
             state, seen = "failed", words(e)

@@ -96,13 +96,20 @@ class Host:
 
     def connect(self) -> Host:
         """Open the connection, or join the open one, and learn what the user may do. RunbookError when it cannot."""
-        if self._connected and (self._connection is None or self._connection.exists()):
-            return self
+        if not (self._connected and (self._connection is None or self._connection.exists())):
+            if self._connection:
+                self._connection.open()
+            self._connected = True
+            self._ask_who_we_are()
         if self._connection:
-            self._connection.open()
-        self._connected = True
-        self._ask_who_we_are()
+            self._connection.renew_forwardings()
         return self
+
+    def hold_ports(self) -> None:
+        """Forwarded ports lead to the host again when their connection died. RunbookError when there is no new one."""
+        if self._connection and self._connection.forwards_died:
+            self._connected = False
+            self.connect()
 
     def _ask_who_we_are(self) -> None:
         try:
