@@ -290,8 +290,9 @@ class Host:
         self.run(script, stdin=data, what=f"write {path} on the host")
 
     def get(self, path: str) -> bytes:
-        """The content of a file on the host."""
-        done = self.run("base64 < " + shlex.quote(path), quiet=True, what=f"read {path} from the host")
+        """The content of a file on the host, secrets in it too."""
+        # As it is: masked, the base64 of a file with a secret in it would be none any more.
+        done = self.run("base64 < " + shlex.quote(path), raw=True, what=f"read {path} from the host")
         return base64.b64decode(done.out)
 
     # -- ports ---------------------------------------------------------------------------------

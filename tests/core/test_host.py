@@ -30,3 +30,15 @@ def test_the_user_keeps_the_own_one(host, tmp_path):
         as_nobody = ["setpriv", "--reuid=65534", "--clear-groups", "bash", "-euo", "pipefail", "-c"]
         argv = [*as_nobody, _PRELUDE + "echo $HOME", "bash", "mark"]
         assert subprocess.run(argv, stdout=subprocess.PIPE, text=True).stdout == f"{tmp_path}\n"
+
+
+def test_a_file_with_a_secret_in_it_comes_back_as_it_is(host, tmp_path):
+    try:
+        host.require_root()
+    except RunbookError:
+        pytest.skip("no root here")
+    shown = []
+    host.on_line = lambda stream, text: shown.append(text)
+    host.masker.add("S3cret/with+signs")
+    (tmp_path / "env").write_bytes(b"KEY=S3cret/with+signs\n")
+    assert host.get(str(tmp_path / "env")) == b"KEY=S3cret/with+signs\n" and shown == []
