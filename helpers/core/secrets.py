@@ -8,6 +8,9 @@ import json
 import os
 import re
 import secrets as _random
+import stat
+import sys
+from pathlib import Path
 from typing import ContextManager, Iterable, TextIO
 
 from helpers.core import files
@@ -78,6 +81,8 @@ class SecretStore:
 
     def _read(self) -> dict[str, str]:
         try:
+            _shut(self.path.parent, 0o700)
+            _shut(self.path, 0o600)
             return json.loads(self.path.read_text())
         except FileNotFoundError:
             return {}
@@ -148,6 +153,23 @@ class SecretStore:
         # Others are no secrets of anybody's: masked, one like "http" would take every address apart.
         env = [v for k, v in os.environ.items() if k.startswith("RUNBOOK_SECRET_") and _why_no_secret(v) is None]
         return list(self._read().values()) + env
+
+
+def _shut(path: Path, mode: int) -> None:
+    """Give others no right to it, as after a restore from a backup, and say so. RunbookError when that cannot be."""
+    found = stat.S_IMODE(path.stat().st_mode)
+    if not found & 0o077:
+        return
+    try:
+        path.chmod(mode)
+    except OSError as e:
+        do = f"Let its owner set it: chmod {mode:o} {path}"
+        raise RunbookError(
+            "read the secrets of this target", saw=f"{path} is open to others ({found:o}): {e}", do=do
+        ) from e
+    print(
+        f"{path} was open to others ({found:o}), and is {mode:o} now. Who read it knows the passwords.", file=sys.stderr
+    )
 
 
 #: so many characters of a base64 text at a line's end, or at the next one's beginning, are a secret's

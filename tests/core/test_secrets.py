@@ -44,6 +44,31 @@ def test_only_the_owner_reads_them_whatever_the_umask(store):
     assert [p.name for p in store.path.parent.iterdir()] == ["somewhere.json"], "no half-written file is left"
 
 
+@pytest.mark.parametrize("which, wide, shut", [("file", 0o644, 0o600), ("folder", 0o755, 0o700)])
+def test_a_wider_mode_as_after_a_restore_is_mended_with_a_word(store, capsys, which, wide, shut):
+    value = store.get("a").reveal()
+    path = {"file": store.path, "folder": store.path.parent}[which]
+    path.chmod(wide)
+    assert store.get("a").reveal() == value
+    said = capsys.readouterr().err
+    assert stat.S_IMODE(path.stat().st_mode) == shut and f"{path} was open to others ({wide:o})" in said
+    assert store.get("a").reveal() == value and capsys.readouterr().err == "", "once"
+
+
+def test_a_file_that_stays_open_to_others_is_refused(store, monkeypatch):
+    store.get("a")
+    store.path.chmod(0o604)
+
+    def refused(path, mode):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "chmod", refused)
+    monkeypatch.setattr(type(store.path), "chmod", refused)
+    with pytest.raises(RunbookError) as e:
+        store.get("a")
+    assert "open to others (604)" in e.value.saw and "chmod 600" in e.value.do
+
+
 def test_processes_that_ask_at_once_get_one_value(store):
     script = (
         "from helpers.core.secrets import SecretStore; s = SecretStore('somewhere'); "

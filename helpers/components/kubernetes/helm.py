@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import re
 
@@ -10,7 +12,7 @@ import yaml
 from helpers.components.kubernetes.kube import Kube
 from helpers.core.actions import Action, why_not_so
 from helpers.core.errors import CommandFailed, RunbookError
-from helpers.core.files import write_whole
+from helpers.core.files import lock, write_whole
 from helpers.core.paths import home
 
 #: a release's description: of which file it was made; of one that an older runbook made nothing is known
@@ -57,6 +59,8 @@ class Helm:
 
     def __init__(self, ch, tool):
         self.ch, self.tool, self.kube, self._config = ch, tool, Kube(ch), None
+        with lock(_lock()):
+            _sweep(home("helm"))
 
     def run(self, *arguments, environment=None, cluster=True, **how):
         """Run helm; returns its standard output. Secrets have no place in it, neither as an argument nor as a value.
@@ -86,7 +90,10 @@ class Helm:
                 )
             local = self.ch.forward(int(server.group(1)))
             path = home("helm") / f"{self.ch.host.target.slug}-{self.ch.notebook.id}.kubeconfig"
-            write_whole(path, text.replace(server.group(0), f"server: https://127.0.0.1:{local}"))
+            with lock(_lock()):
+                write_whole(path, text.replace(server.group(0), f"server: https://127.0.0.1:{local}"))
+                self._in_use = open(str(path))  # noqa: SIM115 - its lock ends with this process, however that ends
+                fcntl.flock(self._in_use, fcntl.LOCK_SH)
             self.ch.cleanup(lambda: path.exists() and path.unlink())
             self._config = str(path)
         return self._config
@@ -208,6 +215,18 @@ class _Release:
         if not self.helm.kube.installed():
             return None
         return None if self.helm.release(self.name, self.namespace) is None else f"release {self.name} is still there"
+
+
+def _lock():
+    return home("locks") / "helm.lock"
+
+
+def _sweep(folder):
+    """Take away kubeconfigs, whose user is the cluster's administrator, of processes that ended without a verdict."""
+    for path in folder.glob("*.kubeconfig"):
+        with contextlib.suppress(FileNotFoundError, BlockingIOError), open(str(path)) as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
 
 
 def by_namespace(manifest, namespace):

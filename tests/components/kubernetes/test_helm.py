@@ -1,6 +1,9 @@
 """Helm's releases as a chapter asks for them, on what helm 3.5.4 prints; no cluster here."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import stand_in
@@ -8,7 +11,7 @@ import stand_in
 from helpers.components.kubernetes.helm import Chart, Helm, by_namespace, flat
 from helpers.core import catalogue
 from helpers.core.errors import CommandFailed
-from helpers.core.paths import SETUP
+from helpers.core.paths import REPO, SETUP
 
 STATUS = {
     "name": "determined",
@@ -152,6 +155,34 @@ def test_it_uses_a_kubeconfig_of_its_own_through_ssh_and_values_go_on_standard_i
     assert all(how["env"][f"HELM_{k}_HOME"].startswith(str(own_home)) for k in ("CACHE", "CONFIG", "DATA"))
     helm.ch.close()
     assert not path.exists(), "it is deleted at the verdict"
+
+
+#: a chapter whose kernel is killed while helm has its kubeconfig
+KILLED = """
+import os, sys
+sys.path[:0] = ["tests", "tests/components/kubernetes"]
+import pytest, test_helm
+with pytest.MonkeyPatch.context() as patch:
+    answer = lambda script, stdin: "server: https://10.0.0.5:16443\\ntoken: very-secret-token\\n"
+    helm = test_helm.Helm(test_helm.stand_in.chapter(patch, "determined", answer), test_helm.Tool(test_helm.STATUS))
+    helm.run("list")
+    print(helm._config, flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_the_kubeconfig_of_a_kernel_that_was_killed_goes_at_the_next_start(made, own_home):
+    killed = subprocess.Popen(
+        [sys.executable, "-c", KILLED], cwd=str(REPO), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    path = Path(killed.stdout.readline().strip())
+    made(Tool(STATUS))
+    assert "very-secret-token" in path.read_text(), "it is in use"
+    killed.kill()
+    killed.communicate()
+    assert path.parent == own_home / "helm" and path.exists()
+    made(Tool(STATUS))
+    assert not path.exists()
 
 
 def test_a_charts_repository_is_where_its_package_lies():
