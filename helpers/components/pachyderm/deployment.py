@@ -149,7 +149,7 @@ class Deployment:
             self.pach.forget_address()
 
     def _apply(self):
-        """Secrets for themselves: apply keeps what it is given in an annotation, in clear, and so does etcd's history."""
+        """Secrets for themselves: apply keeps what it is given in an annotation, in clear; etcd does for a while."""
         documents = self.manifest.documents()
         self._give([d for d in documents if d["kind"] == "Namespace"])
         for secret in (d for d in documents if d["kind"] == "Secret"):
