@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from helpers.command.depends import digest
 from helpers.core import catalogue, notebooks, stands
 from helpers.core.errors import BadInput
 from helpers.core.notebooks import Notebook
@@ -80,14 +81,15 @@ class Plan:
         return found
 
     def key(self, notebook: Notebook) -> str:
-        """Hash of a chapter's cells, its parameters but the mode, and the catalogue's entries of its artifacts.
+        """Hash of a chapter's cells, its parameters but the mode, its artifacts' entries, its code and files of setup/.
 
-        An artifact's entry counts with those of all that it needs in turn. The library's code does not count.
+        An artifact's entry counts with those of all that it needs in turn.
         """
         entries = catalogue.load()
         asked = [name for name in catalogue.with_needs(notebook.artifacts) if name in entries]
         given = {name: value for name, value in self.parameters[notebook.id].items() if name != "mode"}
-        depends = [notebook.content["cells"], given, {name: entries[name].entry for name in asked}]
+        listed = {name: entries[name].entry for name in asked}
+        depends = [notebook.content["cells"], given, listed, digest(notebook)]
         text = json.dumps(depends, sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -53,6 +53,7 @@ class Chapter:
         self.notebook, self.values, self.mode = notebook, values, str(values["mode"])
         self.installing = self.mode == "install"
         self.proving = self.mode in ("install", "verify")  # checks run
+        self.settled = self.mode in ("verify", "remove")  # nothing is fetched
         target = Target.parse(values["target"])
         self.secrets = SecretStore(target.slug)
         self.masker = Masker(self.secrets.values())
@@ -60,7 +61,7 @@ class Chapter:
         log = os.environ.get("RUNBOOK_LOG") or str(home("logs") / (notebook.id + ".log"))
         self._log = open(log, "a", buffering=1)  # noqa: SIM115 - until the process ends: what comes late is news, too
         self.host = Host(target, self.masker, self._line)
-        self.origin = Origin(values["origin"], target)
+        self.origin = Origin(values["origin"], target, settled=self.settled)
         self._rehearsal: int | None = None
         self._prober = Prober(self.host, self.masker.mask)
         self.own = Ownership(self.host, self._asked, notebook.id, self.mode)
@@ -177,6 +178,7 @@ class Chapter:
             if probe is None:
                 raise TypeError("plain commands need probe=")
             todo.insert(0, actions.commands(lines, probe, undo, [makes] if makes else []))
+        self.host.hold_ports()
         modes.MODES[self.mode](self._steps, title, todo, timeout)
 
     def check(
@@ -205,6 +207,7 @@ class Chapter:
             self._prober.something_changes()
         expected, state = title, "proved" if changes else "ok"
         try:
+            self.host.hold_ports()
             seen = prove(*arguments) or ""
         except Exception as e:  # a proof may fail in any library; each way is a failed check, not the end
             state, seen = "failed", words(e)
@@ -251,7 +254,7 @@ class Chapter:
 
     def program(self, artifact: Artifact, path: str) -> actions.Action:
         """Action: the artifact's file at this path, its checksum verified."""
-        return actions.artifact_file(artifact, path)
+        return actions.artifact_file(artifact, path, self.settled)
 
     def packages(self, *names: str, **left: Any) -> actions.Action:
         """Action: Debian packages from the host's apt sources; see actions.packages for what remove takes away."""

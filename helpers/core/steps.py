@@ -73,6 +73,10 @@ class Prober:
         return Answer(why is None, self.mask(str(why or "")))
 
 
+#: last lines of a step's output that its error may show; all of them are in the log
+_KEPT = 1000
+
+
 class Steps:
     """The steps of one chapter run: the one under way, with its live output in the cell, and the results of all."""
 
@@ -130,7 +134,7 @@ class Steps:
         self._ran.extend(action.shown)
         try:
             if isinstance(what, str):
-                self.host.run(what, timeout=timeout, what=self._title)
+                self.host.run(what, timeout=timeout, what=self._title, keep=_KEPT)
             else:
                 what()
         except FAULTS_OF_OURS:

@@ -301,13 +301,13 @@ def wait_until(true, seconds=10):
         time.sleep(0.1)
 
 
-def cut(host):
+def cut(host, how=signal.SIGKILL):
     """Kill the shared connection's process."""
     argv = host.ssh_command()
     said = subprocess.run(
         argv[:1] + ["-O", "check"] + argv[1:], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ).stdout
-    os.kill(int(re.search(r"pid=(\d+)", said).group(1)), signal.SIGKILL)
+    os.kill(int(re.search(r"pid=(\d+)", said).group(1)), how)
 
 
 # -- ports ----------------------------------------------------------------------------------------
@@ -435,6 +435,38 @@ def test_an_idle_connection_that_died_is_opened_again(host):
     host.connect()
     cut(host)
     assert host.run("echo back").out == "back\n"
+
+
+@pytest.mark.parametrize(
+    "how, next_thing",
+    [(signal.SIGTERM, lambda host: host.run("true")), (signal.SIGKILL, Host.hold_ports)],
+    ids=["it ended, and a command follows", "it was killed, and a check follows"],
+)
+def test_forwarded_ports_come_back_when_their_connection_died(host, how, next_thing):
+    with host.forward(22) as one, host.forward(22, host.address) as other, host.socks() as proxy:
+        cut(host, how)
+        time.sleep(0.5)
+        with pytest.raises(OSError):
+            banner(one)
+        next_thing(host)
+        assert banner(one) == banner(other) == b"SSH-"
+        socket.create_connection(("127.0.0.1", proxy), 5).close()
+    for port in (one, other, proxy):
+        with pytest.raises(OSError):
+            banner(port)
+
+
+def test_a_connection_that_was_told_to_stop_keeps_its_ports_while_a_command_runs(host, target):
+    with host.forward(22) as port, ThreadPoolExecutor(1) as pool:
+        running = pool.submit(Host(target).run, "echo begun; sleep 1.5")
+        time.sleep(0.5)
+        Host(target).connect().close()
+        host.run("true")
+        assert banner(port) == b"SSH-"
+        running.result(10)
+        time.sleep(0.5)
+        host.hold_ports()
+        assert banner(port) == b"SSH-"
 
 
 # -- hosts that cannot be used ---------------------------------------------------------------------

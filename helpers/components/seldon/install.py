@@ -7,9 +7,10 @@ import json
 import yaml
 
 from helpers.components.kubernetes.microk8s import made_by_older
+from helpers.components.kubernetes.objects import difference
 from helpers.components.kubernetes.probes import when_it_answers, with_cluster
 from helpers.components.seldon.operator import CRD, MANAGER, OPERATOR, RELEASE, SYSTEM
-from helpers.components.seldon.serving import MODELS, NAME, SETUP_FOLDER, difference
+from helpers.components.seldon.serving import MODELS, NAME, SETUP_FOLDER
 from helpers.core import actions
 from helpers.core.actions import Action
 from helpers.core.errors import CommandFailed
