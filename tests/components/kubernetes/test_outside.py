@@ -23,7 +23,7 @@ def args(tmp_path):
 
     def run(script):
         text = script.replace("/var/snap/microk8s/current", str(tmp_path))
-        told = f'systemctl() {{ echo "$@" >> {tmp_path}/told; }}\n'
+        told = f'systemctl() {{ echo "$@ with $(tail -n 1 {file})" >> {tmp_path}/told; }}\n'
         return subprocess.run(["bash", "-euo", "pipefail", "-c", told + text], capture_output=True, text=True)
 
     return SimpleNamespace(file=file, run=run, told=tmp_path / "told")
@@ -34,10 +34,23 @@ def test_an_argument_is_set_once_and_taken_out_again(args):
     assert args.run(SHUT.probe).returncode == 1 and "(none), not 127.0.0.0/8" in args.run(SHUT.probe).stdout
     assert args.run(SHUT.apply).returncode == 0 and args.run(SHUT.apply).returncode == 0
     assert args.file.read_text() == before + "--nodeport-addresses=127.0.0.0/8\n"
-    assert args.told.read_text().splitlines()[0] == "restart snap.microk8s.daemon-proxy"
     assert args.run(SHUT.probe).returncode == 0 and args.run(NODE_PORTS_ARE_OPEN).returncode == 1
     assert args.run(OPEN.apply).returncode == 0 and args.file.read_text() == before
     assert args.run(NODE_PORTS_ARE_OPEN).returncode == 0
+
+
+def test_the_service_never_runs_beside_a_file_that_it_did_not_read(args):
+    args.run(SHUT.apply)
+    assert args.told.read_text().splitlines() == [
+        "stop snap.microk8s.daemon-proxy with --cluster-cidr=10.1.0.0/16",
+        "start snap.microk8s.daemon-proxy with --nodeport-addresses=127.0.0.0/8",
+    ]
+
+
+def test_a_last_line_without_its_end_stays_a_line(args):
+    args.file.write_text("--v=2\n--cluster-cidr=10.1.0.0/16")
+    args.run(SHUT.apply)
+    assert args.file.read_text() == "--v=2\n--cluster-cidr=10.1.0.0/16\n--nodeport-addresses=127.0.0.0/8\n"
 
 
 def test_another_value_in_either_way_of_writing_it_is_replaced(args):
