@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 from concurrent.futures import ThreadPoolExecutor
 
@@ -18,21 +19,45 @@ def nothing_answers(kube):
 
     NodePorts are left out where chapter 03 was asked to open them: what kube-proxy is started with tells.
     """
+    address = kube.ch.host.address
+    if _is_loopback(address):
+        return f"left out: {address} is this machine's own way to itself, which is open"
     shut, by_choice = [READ_ONLY], kube.ch.host.ask(NODE_PORTS_ARE_OPEN)[0]
     if not by_choice:
         shut += sorted({int(port) for port in kube.kubectl(_NODE_PORTS).split() if port != "0"})
-    address = kube.ch.host.address
-    with ThreadPoolExecutor(16) as pool:
-        answers = list(pool.map(lambda port: _answers(address, port), shut))
-    found = [str(port) for port, answer in zip(shut, answers) if answer]
+    said = _none_answers(address, shut)
+    return said + (", NodePorts left out: node_ports_on = network" if by_choice else "")
+
+
+def _none_answers(address, shut):
+    answers = _asked(address, shut)
+    found = [str(port) for port, answer in answers.items() if answer == "open"]
     if found:
         raise Unmet(f"no answer at {address} from the ports {', '.join(map(str, shut))}", "open: " + ", ".join(found))
-    return "none answers at the host's address" + (", NodePorts left out: node_ports_on = network" if by_choice else "")
+    if set(answers.values()) == {"silent"}:
+        return f"{address} is silent from here: a firewall is between, or SSH goes another way"
+    return "none answers at the host's address"
 
 
-def _answers(address, port):
+def _is_loopback(address):
+    """Does the address, or the first that the name has here, lead back to this machine's loopback?"""
+    try:
+        return ipaddress.ip_address(socket.getaddrinfo(address, None)[0][4][0].partition("%")[0]).is_loopback
+    except OSError:  # a name that only a jump host knows
+        return False
+
+
+def _asked(address, ports):
+    """{port: open, refused or silent}, all asked at once."""
+    with ThreadPoolExecutor(16) as pool:
+        return dict(zip(ports, pool.map(lambda port: _answer(address, port), ports)))
+
+
+def _answer(address, port):
     try:
         socket.create_connection((address, port), timeout=2).close()
+    except ConnectionRefusedError:
+        return "refused"
     except OSError:
-        return False
-    return True
+        return "silent"
+    return "open"

@@ -72,22 +72,41 @@ def test_the_kubelets_open_port_is_shut_whatever_is_asked_of_node_ports():
     assert "127.0.0.0/8" in asked[0][1] and asked[1][1].startswith("no --nodeport-addresses")
 
 
-@pytest.fixture
-def kube():
-    """A cluster whose Service has this port for a NodePort, on a host that is this machine."""
-
-    def of(port, by_choice=False):
-        host = SimpleNamespace(address="127.0.0.1", ask=lambda probe: (by_choice, ""))
-        return SimpleNamespace(ch=SimpleNamespace(host=host), kubectl=lambda arguments: f"{port} 0 {port}")
-
-    return of
+def kube(address, node_port=0, by_choice=False):
+    """A cluster whose Service has this NodePort, on a host at this address."""
+    host = SimpleNamespace(address=address, ask=lambda probe: (by_choice, ""))
+    return SimpleNamespace(ch=SimpleNamespace(host=host), kubectl=lambda arguments: f"{node_port} 0 {node_port}")
 
 
-def test_a_node_port_that_answers_is_named(kube):
-    with socket.create_server(("127.0.0.1", 0)) as server:
+@pytest.fixture(scope="module")
+def elsewhere():
+    """An address of this machine that is not its loopback's, as another machine sees it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        try:
+            s.connect(("192.0.2.1", 9))  # nothing is sent
+        except OSError:
+            pytest.skip("this machine has the loopback alone")
+        return s.getsockname()[0]
+
+
+def test_a_node_port_that_answers_is_named(elsewhere):
+    with socket.create_server((elsewhere, 0)) as server:
         port = server.getsockname()[1]
         with pytest.raises(Unmet) as e:
-            outside.nothing_answers(kube(port))
+            outside.nothing_answers(kube(elsewhere, port))
         assert e.value.saw == f"open: {port}"
-        assert "node_ports_on = network" in outside.nothing_answers(kube(port, by_choice=True))
-    assert outside.nothing_answers(kube(port)) == "none answers at the host's address"
+        assert "node_ports_on = network" in outside.nothing_answers(kube(elsewhere, port, by_choice=True))
+    assert outside.nothing_answers(kube(elsewhere, port)) == "none answers at the host's address"
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "localhost", "::1"])
+def test_a_host_that_is_this_machine_is_not_asked_at_its_loopback_where_node_ports_are_open(address):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        assert "left out" in outside.nothing_answers(kube(address, server.getsockname()[1]))
+
+
+def test_silence_is_no_proof():
+    """A listener whose queue is full drops what comes, as a firewall does; a name that nobody knows leads nowhere."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as server, socket.create_connection(server.getsockname()):
+        assert "is silent from here" in outside._none_answers("127.0.0.1", [server.getsockname()[1]])
+    assert "is silent from here" in outside.nothing_answers(kube("host.invalid", 32000))
