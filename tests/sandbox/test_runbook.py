@@ -241,6 +241,18 @@ def test_verify_changes_nothing(story, host):
     assert difference(before, state(host)) == []
 
 
+def test_verify_names_a_port_that_was_opened_by_hand(story, host):
+    host.run("systemd-run -q --unit=byhand python3 -m http.server 8099")
+    try:
+        wait("the server", lambda: "8099" in host.run("ss -Hltn").out, timeout=10)
+        said = story.up("--only", "kubernetes", "--mode", "verify", "--no-book", code=1)
+    finally:
+        host.run("systemctl stop byhand")
+    checks = {k["title"]: k["state"] for k in story.record["chapters"]["kubernetes"]["checks"]}
+    assert "open: 8099 python3" in said and list(checks.values()).count("failed") == 1
+    story.up("--only", "kubernetes", "--mode", "verify", "--no-book")
+
+
 @pytest.mark.parametrize(
     "given",
     [

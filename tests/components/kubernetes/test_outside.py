@@ -1,5 +1,6 @@
 """What of the cluster answers from outside, and the arguments that shut it: real bash on files, real sockets."""
 
+import shlex
 import socket
 import subprocess
 from types import SimpleNamespace
@@ -8,7 +9,8 @@ import pytest
 
 from helpers.components.kubernetes import outside
 from helpers.components.kubernetes.microk8s import NODE_PORTS_ARE_OPEN, MicroK8s, _argument
-from helpers.core.errors import Unmet
+from helpers.core import notebooks
+from helpers.core.errors import BadInput, Unmet
 
 SHUT = _argument("kube-proxy", "--nodeport-addresses", "127.0.0.0/8", "proxy")
 OPEN = _argument("kube-proxy", "--nodeport-addresses", "", "proxy")
@@ -110,3 +112,100 @@ def test_silence_is_no_proof():
     with socket.create_server(("127.0.0.1", 0), backlog=0) as server, socket.create_connection(server.getsockname()):
         assert "is silent from here" in outside._none_answers("127.0.0.1", [server.getsockname()[1]])
     assert "is silent from here" in outside.nothing_answers(kube("host.invalid", 32000))
+
+
+#: what ss says of a host: SSH on both families, what is shut, and a kernel's port without a program
+LISTENING = """\
+LISTEN 0      128          0.0.0.0:22         0.0.0.0:*    users:(("sshd",pid=1,fd=3))
+LISTEN 0      128             [::]:22            [::]:*    users:(("sshd",pid=1,fd=4))
+LISTEN 0      5                  *:9000             *:*    users:(("minio",pid=2,fd=4))
+LISTEN 0      5    127.0.0.53%lo:53         0.0.0.0:*    users:(("systemd-resolve",pid=4,fd=4))
+LISTEN 0      5             [::1]:631           [::]:*    users:(("cupsd",pid=5,fd=4))
+LISTEN 0      5  [::ffff:127.0.0.1]:7000           *:*    users:(("java",pid=5,fd=4))
+LISTEN 0      64         0.0.0.0:2049       0.0.0.0:*
+"""
+
+
+class ThisHost:
+    """A host at this address, with a note in a folder and this said by ss; its scripts run in a real bash."""
+
+    def __init__(self, folder, address):
+        self.folder, self.host, self.said = folder, SimpleNamespace(address=address), LISTENING
+
+    def run(self, script):
+        text = script.replace(outside.STATE, str(self.folder / "state"))
+        ss = f"ss() {{ printf %s {shlex.quote(self.said)}; }}\n"
+        return subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", ss + text], capture_output=True, text=True, check=True
+        ).stdout
+
+    def opens(self, port, program):
+        self.said += f'LISTEN 0      5            0.0.0.0:{port}      0.0.0.0:*    users:(("{program}",pid=7,fd=3))\n'
+
+
+@pytest.fixture
+def before(tmp_path, elsewhere):
+    """A host on which what listened before is noted."""
+    host = ThisHost(tmp_path, elsewhere)
+    host.run(outside.before_us().apply)
+    return host
+
+
+def test_what_listens_beyond_the_loopback_is_noted_once_and_the_note_goes(before):
+    note, action = before.folder / "state/ports", outside.before_us()
+    assert note.read_text() == "22 sshd\n2049 -\n9000 minio\n" and note.stat().st_mode & 0o777 == 0o600
+    before.run(action.probe)
+    before.run(action.undo)
+    before.run(action.absent)
+    assert not note.parent.exists()
+    with pytest.raises(subprocess.CalledProcessError):
+        before.run(action.probe)
+
+
+def test_the_note_goes_and_what_others_noted_stays(before):
+    other = before.folder / "state/minio.json"
+    other.write_text("{}")
+    before.run(outside.before_us().undo)
+    assert list(other.parent.iterdir()) == [other]
+
+
+def test_a_port_that_was_opened_by_hand_is_named_with_its_program(before):
+    with socket.create_server((before.host.address, 0)) as server:
+        port = server.getsockname()[1]
+        assert outside.only_meant_answers(before, []) == "the host's own were there before: 22 sshd, 2049 -"
+        before.opens(port, "python3")
+        with pytest.raises(Unmet) as e:
+            outside.only_meant_answers(before, [])
+        assert e.value.saw == f"open: {port} python3"
+        assert "were there before" in outside.only_meant_answers(before, [port])
+    assert "were there before" in outside.only_meant_answers(before, []), "it answers no more"
+
+
+def test_a_program_of_a_chapter_may_have_the_port_that_it_was_given(before):
+    with socket.create_server((before.host.address, 0)) as server:
+        before.opens(server.getsockname()[1], "label-studio")
+        assert "were there before" in outside.only_meant_answers(before, [])
+
+
+@pytest.mark.parametrize("first, now, was", [(40001, 51234, True), (9100, 9101, False), (9100, 40001, True)])
+def test_a_port_that_the_system_chose_is_another_after_a_boot(first, now, was):
+    assert outside._was({first: "rpc.statd"}, now, "rpc.statd") == was
+    assert not outside._was({first: "rpc.statd"}, now, "python3")
+
+
+def test_without_a_note_nothing_is_held_against_the_host(tmp_path, elsewhere):
+    assert "is not noted" in outside.only_meant_answers(ThisHost(tmp_path, elsewhere), [])
+
+
+def test_a_host_that_is_this_machine_is_not_asked_for_its_listeners(tmp_path):
+    assert "left out" in outside.only_meant_answers(ThisHost(tmp_path, "127.0.0.1"), [])
+
+
+def test_what_chapters_open_is_what_their_pages_say():
+    ports = outside.OpenByUs(notebooks.load_all().values()).ports
+    assert ports == {16443, 10250, 10257, 10259, 19001, 25000, 7472, 7946, 9000, 9001, 5432}
+
+
+def test_a_port_that_is_no_number_is_told():
+    with pytest.raises(BadInput, match="1 to 65535"):
+        notebooks.find("kubernetes").check({"open_ports": ["http"]})
