@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import re
 import subprocess
 from collections.abc import Generator
@@ -13,6 +14,9 @@ from helpers.core.errors import RunbookError
 
 SHARED = Path("/run/mlops-runbook")  # as short-lived as the kernel settings it remembers
 FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
+SETTINGS = Path("/proc/sys")
+# The kernel is shared: what the guest's kubelet sets holds for this machine, and without them a kubelet does not start.
+KUBELET = {"kernel/panic": "10", "kernel/panic_on_oops": "1", "vm/overcommit_memory": "1"}
 
 
 def ip(*args: str, check: bool = True) -> str:
@@ -89,6 +93,7 @@ class Network:
         ip("link", "set", self.bridge, "up")
         with _shared():
             _forward()
+            _remember()
         for rule in self._rules():
             if not self._iptables(root, "-C", rule) and not self._iptables(root, "-A", rule):
                 raise RunbookError(
@@ -111,6 +116,8 @@ class Network:
                     FORWARD.write_text(before.read_text())
                 before.unlink()
                 (SHARED / "links").unlink(missing_ok=True)
+            if not others:
+                _put_back()
         if not others:
             with contextlib.suppress(OSError):
                 (SHARED / "lock").unlink()
@@ -122,6 +129,27 @@ def _forward() -> None:
         (SHARED / "links").write_text("\n".join(_links()))
         (SHARED / "ip_forward").write_text(FORWARD.read_text())
         FORWARD.write_text("1\n")
+
+
+def _remember() -> None:
+    """Once, by the first sandbox: a later one, or one after a kill -9, would find the kubelet's values."""
+    known = SHARED / "kernel"
+    if not known.is_file():
+        new = SHARED / "kernel.new"
+        new.write_text(json.dumps({name: (SETTINGS / name).read_text().strip() for name in KUBELET}))
+        new.replace(known)
+
+
+def _put_back() -> None:
+    """What still is as a kubelet sets it; a value that somebody else chose since stays."""
+    known = SHARED / "kernel"
+    if not known.is_file():
+        return
+    for name, before in json.loads(known.read_text()).items():
+        now = (SETTINGS / name).read_text().strip()
+        if now != before and now == KUBELET[name]:
+            (SETTINGS / name).write_text(before + "\n")
+    known.unlink()
 
 
 def _links() -> set[str]:
