@@ -1,7 +1,8 @@
 """The caches of builds: how large they are, and what goes first when they are too large.
 
 What a substitute's recipe made stays; what only makes the next build quicker goes first, the cheapest to get back
-before the rest: unpacked Go modules, pip's files, Go's oldest results, the modules' archives.
+before the rest: unpacked Go modules, pip's files, Go's oldest results, the modules' archives, and last what a recipe
+keeps for itself, as the compiled Kubernetes, which takes longest to get back.
 """
 
 from __future__ import annotations
@@ -81,7 +82,8 @@ def _quickeners() -> list[tuple[str, Callable[[int], None]]]:
         ("Go's unpacked modules", lambda _: _remove([p for p in _inside(modules) if p.name != "cache"])),
         ("pip's files", lambda _: _remove([build / "pip"])),
         ("Go's oldest results", lambda excess: _oldest(build / "go-build", excess)),
-        ("Go's module archives, and what recipes keep", lambda _: _remove([modules, *others])),
+        ("Go's module archives", lambda _: _remove([modules])),
+        ("what recipes keep", lambda _: _remove(others)),
     ]
 
 

@@ -67,6 +67,13 @@ def test_what_is_cheapest_to_get_back_goes_first_and_builds_stay(cache, limit, s
     assert left(cache) == stay and said[-1].endswith(" left")
 
 
+@pytest.mark.parametrize("limit, stay", [(3, ["busybox", "kubelet"]), (2, ["busybox"])])
+def test_what_a_recipe_compiled_stays_longer_than_archives(cache, limit, stay):
+    fill(cache / "build/kubernetes/kubelet", 2)
+    caches.trim(lambda _: None, slack(limit))
+    assert left(cache) == stay
+
+
 def test_a_build_that_no_recipe_asks_for_stays_a_day(cache):
     other = fill(cache / "substitutes/busybox/0123456789abcdef/out/busybox-old")
     caches.trim(lambda _: None, slack(9))
