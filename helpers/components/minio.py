@@ -16,6 +16,7 @@ from minio.helpers import check_bucket_name
 from helpers.core import actions
 from helpers.core.actions import Action
 from helpers.core.errors import Unmet
+from helpers.core.shell import script
 
 #: the systemd unit of MinIO's own service
 UNIT = Path(__file__).with_name("minio.service").read_text("utf-8")
@@ -42,20 +43,21 @@ def read(client, bucket, key):
         response.release_conn()
 
 
-def settings_are_ours(path="/etc/default/minio"):
-    """A probe: there are no settings of a MinIO, or the runbook wrote them."""
-    return (
-        f"[ ! -e {path} ] || head -n 1 {path} | grep -q '^# Written by the runbook, chapter 05' || "
-        f"{{ echo '{path} is there, and not the runbook'\\''s'; exit 1; }}"
-    )
+def things(data_dir):
+    """What the chapter makes on the host, as core/ownership.py names it."""
+    return [
+        "user minio-user",
+        f"folder {data_dir}",
+        "file /usr/local/bin/minio",
+        "file /etc/default/minio",
+        "file /etc/systemd/system/minio.service",
+        "unit minio.service",
+    ]
 
 
-def directory_is_ours(path):
-    """A probe: the data directory is new, empty (but for a fresh disk's lost+found), or MinIO's own."""
-    return (
-        f'[ -z "$(ls -A {path} 2>/dev/null | grep -vx lost+found)" ] || [ "$(stat -c %U {path})" = minio-user ] || '
-        f"{{ echo '{path} holds files of' $(stat -c %U {path}); exit 1; }}"
-    )
+def made_by_older(data_dir, path="/etc/default/minio"):
+    """A probe of one of these things: a runbook that kept no note made it, or it is data of ours that were moved."""
+    return script(Path(__file__).with_name("minio_is_ours.sh"), path, data_dir.rstrip("/") or "/")
 
 
 def why_bad_buckets(names):

@@ -53,9 +53,26 @@ def no_databases_but(databases):
     return script(Path(__file__).with_name("postgres_others.sh"), *databases)
 
 
-def psql(port, query):
+#: what its packages fill, and a purge leaves
+PLACES = ["/etc/postgresql", "/etc/postgresql-common", "/var/lib/postgresql", "/var/log/postgresql"]
+#: there when PostgreSQL, in whatever package, was here before the chapter
+DATA = "place /var/lib/postgresql"
+
+
+def things(port, databases):
+    """What the chapter makes on the host, as core/ownership.py names it."""
+    made = ["package postgresql", "user postgres", *(f"place {path}" for path in PLACES)]
+    return made + [f"{kind} {port}/{name}" for name in databases for kind in ("database", "role")]
+
+
+def made_by_older(folder="/etc/postgresql"):
+    """A probe: a runbook that kept no note installed PostgreSQL."""
+    return script(Path(__file__).with_name("postgres_is_ours.sh"), folder)
+
+
+def psql(port, query, database="postgres"):
     """A command of the host: the query's rows as the superuser sees them, one a line, with a space between fields."""
-    return f"runuser -u postgres -- psql -p {port} -AtXqF ' ' -c {shlex.quote(query)}"
+    return f"runuser -u postgres -- psql -p {port} -d {shlex.quote(database)} -AtXqF ' ' -c {shlex.quote(query)}"
 
 
 class Postgres:
@@ -93,19 +110,31 @@ class Postgres:
         drop: remove drops both, where the server is still there.
         """
         secret = self.ch.secret("postgres-" + name)  # named here, so that remove forgets it
-        there = psql(self.port, f"select 1 from pg_roles where rolname = '{name}'")
+        ours = [kind for kind in ("database", "role") if not self._was_before(kind, name)]
         return Action(
             f"createuser {name}; createdb -O {name} {name}   (password: secret postgres-{name})",
             lambda: self.connect(name).close(),
             lambda: self._create(name, secret),
-            self._drop(name) if drop else None,
-            absent=f'command -v psql >/dev/null || exit 0\n[ -z "$({there})" ]',
+            self._drop(name, ours) if drop else None,
+            "\n".join(["command -v psql >/dev/null || exit 0", *(self._is_away(kind, name) for kind in ours)]),
+            makes=[f"{kind} {self.port}/{name}" for kind in ("database", "role")],
         )
 
-    def _drop(self, name):
-        return "\n".join(
-            f"runuser -u postgres -- {program} -p {self.port} --if-exists {name}" for program in ("dropdb", "dropuser")
+    def _was_before(self, kind, name):
+        return self.ch.own.was_before(f"{kind} {self.port}/{name}")
+
+    def _drop(self, name, kinds):
+        programs = [{"database": "dropdb", "role": "dropuser"}[kind] for kind in kinds]
+        return (
+            "\n".join(f"runuser -u postgres -- {program} -p {self.port} --if-exists {name}" for program in programs)
+            or "true"
         )
+
+    def _is_away(self, kind, name):
+        """A probe. A server that cannot be asked is a no."""
+        table, column = {"database": ("pg_database", "datname"), "role": ("pg_roles", "rolname")}[kind]
+        query = f"select 1 from {table} where {column} = '{name}'"
+        return f'there=$({psql(self.port, query)}) || {{ echo "PostgreSQL does not answer"; exit 1; }}\n[ -z "$there" ]'
 
     def _create(self, name, secret):
         # On stdin: neither the process list nor the shell's history sees it.
@@ -122,11 +151,15 @@ select 'create database "{name}" owner "{name}"'
         )
 
     def kept_row(self, name):
-        """Action: a row in the table runbook_proof that later verifications read."""
+        """Action: a row in the table runbook_proof that later verifications read; it leaves a database of others."""
+        theirs = self._was_before("database", name)
+        ask = psql(self.port, "select to_regclass('runbook_proof')", name)
         return Action(
             f"create table runbook_proof (...); insert one row   (database {name})",
             lambda: self._why_not_kept(name),
             lambda: self._keep(name),
+            psql(self.port, "drop table runbook_proof", name) if theirs else None,
+            f'there=$({ask}) && [ -z "$there" ]',
         )
 
     def _why_not_kept(self, name):

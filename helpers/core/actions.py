@@ -6,9 +6,9 @@ import hashlib
 import re
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Iterable, Optional, Sequence, Union
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Mapping, Optional, Sequence, Union
 
-from helpers.core import shell
+from helpers.core import notes, shell
 from helpers.core.catalogue import FETCH, Artifact
 from helpers.core.errors import NotYet
 
@@ -28,8 +28,9 @@ class Action:
 
     shown: lines for a reader, the commands.  probe: a bash probe (exit 0: it is so) or a callable that returns
     None when it is so and says why not otherwise.  apply, undo: a bash script or a callable; undo None: nothing
-    to undo.  absent: a probe that holds after undo (the opposite of probe when not given).
+    to undo.  absent: a probe that holds after undo (when not given: what it makes is away; the opposite of probe).
     after_changes: applied again whenever an action before it in the same step was (a service after its settings).
+    makes: the things that it makes or changes on the host, as ownership.py names them.
     """
 
     def __init__(  # noqa: PLR0913 - its fields, which are told above
@@ -40,23 +41,27 @@ class Action:
         undo: Work | None = None,
         absent: Probe | None = None,
         after_changes: bool = False,
+        makes: Iterable[str] = (),
     ):
+        self.makes = list(makes)
         self.shown = [shown] if isinstance(shown, str) else list(shown)
         self.probe, self.apply, self.undo, self.after_changes = probe, apply, undo, after_changes
+        if not absent and self.makes:
+            absent = notes.gone(self.makes)
         self.absent: Probe | None = absent or (
             "! bash -euo pipefail -c " + shlex.quote(probe) if isinstance(probe, str) else None
         )
 
     def but(self, **fields: Any) -> Action:
         """The same action with some fields changed."""
-        names = ("shown", "probe", "apply", "undo", "absent", "after_changes")
+        names = ("shown", "probe", "apply", "undo", "absent", "after_changes", "makes")
         return Action(**dict({n: getattr(self, n) for n in names}, **fields))
 
 
-def commands(lines: str | Iterable[str], probe: Probe, undo: Work | None = None) -> Action:
+def commands(lines: str | Iterable[str], probe: Probe, undo: Work | None = None, makes: Iterable[str] = ()) -> Action:
     """Plain commands with a probe of their own."""
     lines = [lines] if isinstance(lines, str) else list(lines)
-    return Action(lines, probe, "\n".join(lines), undo)
+    return Action(lines, probe, "\n".join(lines), undo, makes=makes)
 
 
 def remove_directory(path: str | Path) -> str:
@@ -98,29 +103,46 @@ class File(Action):
             lambda: put(data, path, mode, owner),
             f"rm -f {q}",
             f"[ ! -e {q} ]",
+            makes=[f"file {path}"],
         )
         self.path = path
 
 
 def packages(
-    names: Sequence[str], purge: Sequence[str] | None = None, paths: Sequence[str] = (), users: Sequence[str] = ()
+    names: Sequence[str],
+    purge: Sequence[str] | None = None,
+    paths: Sequence[str] = (),
+    users: Sequence[str] = (),
+    chapter: str = "",
 ) -> Action:
-    """Debian packages, from the host's own apt sources.
+    """Debian packages, from the host's own apt sources. chapter: whose note has what came with them.
 
-    For remove: purge, package names or apt patterns (the names themselves when None), and the paths and users
-    that the packages made and a purge leaves behind.
+    For remove, where an older runbook kept no note: purge, package names or apt patterns (the names themselves when
+    None).  paths, users: that the packages made and a purge leaves behind; those that were there before stay.
     """
-    apt = _script("apt")
-    users_go = "\n".join(f"! id {u} >/dev/null 2>&1 || userdel {u}" for u in map(shlex.quote, users))
-    left = [_is_away(p) for p in paths] + [f"! id {shlex.quote(u)} >/dev/null 2>&1" for u in users]
+    apt, note = _script("apt"), notes.path(chapter)
+    go = {f"place {p}": remove_directory(p) for p in paths}
+    go.update({f"user {u}": f"! id {u} >/dev/null 2>&1 || userdel {u}" for u in users})
+    gone = {f"place {p}": _is_away(p) for p in paths}
+    gone.update({f"user {u}": f"! id {u} >/dev/null 2>&1" for u in users})
     return Action(
         "apt-get install " + _words(names),
         _script("packages_are", "there", *names),
-        f"{apt}\nupdate\napt --no-install-recommends install {_words(names)}",
-        f"{apt}\napt purge {_words(purge or names)}\napt autoremove --purge\n"
-        + "\n".join([*map(remove_directory, paths), users_go]),
-        "\n".join([_script("packages_are", "gone", *names), *left]),
+        f"{apt}\nupdate\n{notes.brings(chapter, names)}apt --no-install-recommends install {_words(names)}",
+        "\n".join([apt, _script("packages_go", note, " ".join(names), *(purge or names)), _but_theirs(note, go)]),
+        "\n".join([_script("packages_are", "gone", *names), _but_theirs(note, gone)]),
+        makes=[*(f"package {name}" for name in names), *go],
     )
+
+
+def _but_theirs(note: str, work: Mapping[str, str]) -> str:
+    """A script: each of these for its thing, but for what the note has as there before."""
+    lines: list[str] = []
+    for thing, does in work.items():
+        kind, name = thing.split(" ")
+        line = shlex.quote(f'"kind": "{kind}", "name": "{name}", "before": "there"')
+        lines.append(f"grep -qsF {line} {note} || {{ {does}; }}")
+    return "\n".join(lines)
 
 
 def snap(name: str, channel: str, then: str = "true") -> Action:
@@ -135,6 +157,7 @@ def snap(name: str, channel: str, then: str = "true") -> Action:
         _script("snap_install", name, channel),
         f"snap remove --purge {name}\n{then}",
         f"! snap list {name} >/dev/null 2>&1",
+        makes=[f"snap {name}"],
     )
 
 
@@ -149,6 +172,7 @@ def artifact_file(artifact: Artifact, path: str) -> Action:
         FETCH + _script("fetch_program", artifact.url, sha256, path),
         f"rm -f {q} {q}.part.*",
         f"[ ! -e {q} ]",
+        makes=[f"file {path}"],
     )
 
 
@@ -159,6 +183,7 @@ def running(unit: str, after: Iterable[str | File], enabled_by: str) -> Action:
         _runs(unit, enabled_by, after),
         f"systemctl enable -q {shlex.quote(enabled_by)}; systemctl restart {shlex.quote(unit)}",
         after_changes=True,
+        makes=[f"unit {unit}.service"],
     )
 
 
@@ -195,6 +220,7 @@ class Service(Action):
             f"systemctl disable -q --now {q} 2>/dev/null || true; rm -f {path}; {forget}",
             f"[ ! -e {path} ] && ! systemctl is-active -q {q}",
             after_changes=True,
+            makes=[f"file {path}", f"unit {name}.service"],
         )
 
 

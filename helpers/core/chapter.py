@@ -23,6 +23,7 @@ from helpers.core import actions, asked, events, modes, notebooks, parameters, s
 from helpers.core.catalogue import Artifact, Origin
 from helpers.core.errors import BadInput, RunbookError, Unmet, words
 from helpers.core.host import Host
+from helpers.core.ownership import Ownership
 from helpers.core.paths import home
 from helpers.core.secrets import Masker, Secret, SecretStore
 from helpers.core.steps import Prober, Result, Steps
@@ -61,7 +62,8 @@ class Chapter:
         self.origin = Origin(values["origin"], target)
         self._rehearsal: int | None = None
         self._prober = Prober(self.host, self.masker.mask)
-        self._steps = Steps(notebook.id, self._prober, self.events, self.masker.mask)
+        self.own = Ownership(self.host, self._asked, notebook.id, self.mode)
+        self._steps = Steps(self.own, self._prober, self.events, self.masker.mask)
         self.artifacts: dict[str, Artifact] = {}  # that were asked for, with all that they need
         self._secret_names: list[str] = []
         self._stack = contextlib.ExitStack()
@@ -169,19 +171,20 @@ class Chapter:
         *do: str | actions.Action,
         probe: ProbeOf | None = None,
         undo: Work | None = None,
+        makes: str = "",
         timeout: float = 600,
     ) -> None:
         """A sentence that is true afterwards. do: commands (then `probe` is needed) and actions.
 
-        probe: for the plain commands, true when it is already so.  undo: bash script.
-        timeout: seconds for each action.
+        probe: for the plain commands, true when it is already so.  undo: bash script.  makes: the thing that they
+        make, as ownership.py names it.  timeout: seconds for each action.
         """
         todo = [d for d in do if isinstance(d, actions.Action)]
         lines = [d for d in do if not isinstance(d, actions.Action)]
         if lines:
             if probe is None:
                 raise TypeError("plain commands need probe=")
-            todo.insert(0, actions.commands(lines, probe, undo))
+            todo.insert(0, actions.commands(lines, probe, undo, [makes] if makes else []))
         modes.MODES[self.mode](self._steps, title, todo, timeout)
 
     def check(
@@ -238,6 +241,8 @@ class Chapter:
             if not self._steps.failed:
                 for name in self._secret_names:
                     self.secrets.forget(name)
+        if self.installing:
+            self.own.settle()
         if self.proving:
             asked.keep(self.host.target.slug, self.notebook.id, self._prober.asked)
         self._stack.close()
@@ -255,7 +260,7 @@ class Chapter:
 
     def packages(self, *names: str, **left: Any) -> actions.Action:
         """Action: Debian packages from the host's apt sources; see actions.packages for what remove takes away."""
-        return actions.packages(names, **left)
+        return actions.packages(names, chapter=self.notebook.id, **left)
 
     def snap(self, name: str, channel: str, then: str = "true") -> actions.Action:
         """Action: a classic snap from this channel; `then`: a script after its removal."""
@@ -318,6 +323,9 @@ class Chapter:
         self._stack.close()
 
     # -- machinery ---------------------------------------------------------------------------------
+
+    def _asked(self, script: str) -> tuple[bool, str]:
+        return self._prober.ask([script])[0]
 
     def _waits(self, text: str) -> None:
         self.events.tell("wait", text=text)

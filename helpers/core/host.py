@@ -26,13 +26,15 @@ class Probe(NamedTuple):
     out: str
 
 
-#: seconds that a login shell may take to answer
-LOGIN_TIMEOUT = 30
+#: seconds that a login shell may take to answer, and that a command may take to end when it is told to
+LOGIN_TIMEOUT, _END_TIMEOUT = 30, 8
+_SCRIPTS = Path(__file__).with_name("scripts")
 
 # Every script runs so: stop at the first error, messages in English, no questions from apt. Root has root's home: sudo
 # of Ubuntu 18.04 keeps the user's, and kubectl would leave files of root there.
+# The mark by which they are found, the first argument, is nothing to a script.
 _PRELUDE = (
-    "export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive PATH=$PATH:/usr/sbin:/sbin:/snap/bin\n"
+    "shift\nexport LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive PATH=$PATH:/usr/sbin:/sbin:/snap/bin\n"
     "[ $EUID != 0 ] || export HOME=/root\n"
 )
 
@@ -181,16 +183,29 @@ class Host:
         if sudo:
             self.require_root()
         shell_words = [*(self.sudo if sudo else []), "bash", "--norc", "-euo", "pipefail", "-c"]
-        command = " ".join([*shell_words, shell.quoted(_PRELUDE + script)])
+        mark = "runbook-" + os.urandom(8).hex()
+        command = " ".join([*shell_words, shell.quoted(_PRELUDE + script), "bash", mark])
         what = what or "run: " + _short(script)
         told = None if quiet or raw else self._masked(on_line or self.on_line)
         try:
             done = execute(self._wrap(command), stdin, timeout, told)
         except TimeoutError:
-            do = "See on the host what it does (ps, journalctl -e), then run again: finished steps are kept."
-            raise RunbookError(what, self.name, f"not finished after {timeout} s; stopped waiting", do) from None
+            ended = "ended" if self._end(mark) else "it may go on there: the host does not answer"
+            do = "See on the host why (journalctl -e), then run again: finished steps are kept."
+            raise RunbookError(what, self.name, f"not finished after {timeout} s; {ended}", do) from None
+        except BaseException:  # Ctrl-C: it would go on by itself, since ssh ends here alone
+            self._end(mark)
+            raise
         out = done.out if raw else self.masker.mask(done.out)
         return self._checked(Result(done.code, out, self.masker.mask(done.err), done.seconds), what, check)
+
+    def _end(self, mark: str) -> bool:
+        """End what runs on the host with this mark, and what it started; False when the host does not answer."""
+        shell_words = [*self.sudo, "bash", "--norc", "-c", shell.quoted(shell.script(_SCRIPTS / "end.sh"))]
+        try:
+            return execute(self._wrap(" ".join(shell_words)), mark + "\n", _END_TIMEOUT).code == 0
+        except TimeoutError:
+            return False
 
     def run_file(
         self, path: str | Path, *arguments: object, stdin: str | bytes | None = None, timeout: float = 600
@@ -259,7 +274,7 @@ class Host:
         data = content.encode() if isinstance(content, str) else content
         # The checksum: when the connection ends, cat sees an end of file and would leave a half.
         sha256 = hashlib.sha256(data).hexdigest()
-        script = shell.script(Path(__file__).with_name("scripts") / "put.sh", path, sha256, owner, mode)
+        script = shell.script(_SCRIPTS / "put.sh", path, sha256, owner, mode)
         self.run(script, stdin=data, what=f"write {path} on the host")
 
     def get(self, path: str) -> bytes:

@@ -16,12 +16,22 @@ def install(steps: Steps, title: str, todo: Sequence[Action], timeout: float) ->
     before = _ask(steps, [a.probe for a in todo])
     applied = False
     if not all(answer.ok for answer in before):
+        _note(steps, [t for a, answer in zip(todo, before) if not answer.ok or a.after_changes for t in a.makes])
         for action, answer in zip(todo, before):
             if not answer.ok or (applied and action.after_changes):
                 steps.apply(action, action.apply, timeout)
                 applied = True
         _holds_now(steps, title, todo)
     steps.end("ok", "applied" if applied else "already so")
+
+
+def _note(steps: Steps, things: Sequence[str]) -> None:
+    """On the host, what is about to be made or changed; a step whose things cannot be noted does not begin."""
+    try:
+        steps.own.before(things)
+    except RunbookError as e:
+        steps.end("failed", e.saw or e.what)
+        raise
 
 
 def _holds_now(steps: Steps, title: str, todo: Sequence[Action]) -> None:
@@ -76,15 +86,29 @@ MODES: dict[str, Callable[[Steps, str, Sequence[Action], float], None]] = {
 def undo_all(steps: Steps) -> None:
     """Undo in reverse order. One that stays does not keep the others; an error does."""
     steps.prober.something_changes()
+    steps.own.settle(thing for _, action in steps.undo for thing in action.makes)
     for title, action in reversed(steps.undo):
         steps.begin("undo: " + title)
-        if _is_absent(steps, action):
-            steps.end("ok", "already gone")
-            continue
-        steps.apply(action, action.undo or "true", 600)
-        gone = _is_absent(steps, action)
-        steps.end("ok" if gone else "failed", "undone" if gone else "undone, and yet still there")
+        work, done, words = steps.own.undoing(action)
+        if _is_so(steps, done):
+            steps.end("ok", "already gone" if words == "undone" else words)
+        elif work is None:
+            steps.end("ok", words)
+        else:
+            steps.apply(action, work, 600)
+            gone = _is_so(steps, done)
+            steps.end("ok" if gone else "failed", words if gone else words + ", and yet still there")
+    if not steps.failed:
+        _finish(steps)
 
 
-def _is_absent(steps: Steps, action: Action) -> bool:
-    return action.absent is not None and _ask(steps, [action.absent], fresh=True)[0].ok
+def _finish(steps: Steps) -> None:
+    """The note goes at last, when nothing that it names is left."""
+    why = steps.own.finish()
+    if why is not None:
+        steps.begin("undo: the note of what this chapter made")
+        steps.end("failed", why)
+
+
+def _is_so(steps: Steps, probe: Probe | None) -> bool:
+    return probe is not None and _ask(steps, [probe], fresh=True)[0].ok

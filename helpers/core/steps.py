@@ -10,6 +10,7 @@ from helpers.core import show
 from helpers.core.actions import Action, Probe, Work
 from helpers.core.errors import FAULTS_OF_OURS, ConnectionLost, RunbookError, words
 from helpers.core.events import Events
+from helpers.core.ownership import Ownership
 
 
 class Answer(NamedTuple):
@@ -75,8 +76,8 @@ class Prober:
 class Steps:
     """The steps of one chapter run: the one under way, with its live output in the cell, and the results of all."""
 
-    def __init__(self, chapter: str, prober: Prober, events: Events, mask: Callable[[str], str]):
-        self.chapter, self.prober, self.events, self.mask = chapter, prober, events, mask
+    def __init__(self, own: Ownership, prober: Prober, events: Events, mask: Callable[[str], str]):
+        self.own, self.chapter, self.prober, self.events, self.mask = own, own.chapter, prober, events, mask
         self.results: list[Result] = []
         self.undo: list[tuple[str, Action]] = []  # with their titles, in the order of installing
         self._title, self._start, self._shown_at = "", 0.0, 0.0

@@ -77,6 +77,44 @@ def test_a_command_that_takes_too_long_is_given_up(host):
     assert host.run("echo still here").out == "still here\n"
 
 
+#: a command that counts as long as it lives, as those of a remove do; apart: it does not hear that it should end
+COUNTS = "{apart}for i in $(seq 200); do echo $i > /tmp/counted; sleep 0.1; done"
+
+
+def counts_on(host):
+    """Does the count of the command go on?"""
+    first = host.run("cat /tmp/counted").out
+    time.sleep(0.5)
+    return host.run("cat /tmp/counted").out != first
+
+
+@pytest.mark.parametrize("apart", ["", "trap '' TERM HUP; "])
+@pytest.mark.parametrize("sudo", [True, False])
+def test_a_command_that_takes_too_long_is_ended_on_the_host(host, apart, sudo):
+    host.run("rm -f /tmp/counted")
+    with pytest.raises(RunbookError) as e:
+        host.run("( " + COUNTS.format(apart=apart) + " )", timeout=1, sudo=sudo)
+    assert "not finished after 1 s; ended" in str(e.value) and not counts_on(host)
+
+
+def test_ctrl_c_ends_the_command_on_the_host(host, target):
+    host.run("rm -f /tmp/counted")
+    program = f"from helpers.core.host import Host\nHost({target!r}).run({COUNTS.format(apart='')!r})"
+    process = subprocess.Popen([sys.executable, "-c", program], cwd=REPO, stderr=subprocess.DEVNULL)
+    end = time.monotonic() + 20
+    while not host.ask("[ -s /tmp/counted ]").ok:
+        assert time.monotonic() < end, "it never began"
+    process.send_signal(signal.SIGINT)
+    process.wait(timeout=15)
+    assert not counts_on(host)
+
+
+def test_nothing_else_is_ended(host):
+    with pytest.raises(RunbookError):
+        host.run("( setsid -f sleep 31 ); sleep 20", timeout=1)
+    assert host.run("pgrep -cx -f 'sleep 31'; pkill -x -f 'sleep 31'").out == "1\n"
+
+
 def test_lines_come_while_the_command_runs(host):
     came = []
     host.run(

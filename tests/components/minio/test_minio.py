@@ -125,24 +125,6 @@ def test_a_stranger_who_is_let_in_is_told(s3):
     Proofs(s3)._refused("AccessDenied", lambda: minio.read(stranger, PROOF_BUCKET, KEPT))
 
 
-def test_the_directory_may_be_new_empty_or_minios_own(chapter, tmp_path):
-    chapter.host.connect()
-    folder = tmp_path / "data"
-    probe = minio.directory_is_ours(folder)
-    assert chapter.host.ask(probe).ok
-    folder.mkdir()
-    assert chapter.host.ask(probe).ok
-    (folder / "somebodys").write_text("")
-    ok, said = chapter.host.ask(probe)
-    assert not ok and said == f"{folder} holds files of {folder.owner()}"
-
-
-def test_a_fresh_disk_is_empty(chapter, tmp_path):
-    chapter.host.connect()
-    (tmp_path / "disk" / "lost+found").mkdir(parents=True)
-    assert chapter.host.ask(minio.directory_is_ours(tmp_path / "disk")).ok
-
-
 @pytest.mark.parametrize("name", ["my_models", "Models", "a", "x" * 64, "10.0.0.5", "a..b", "-a"])
 def test_a_bucket_that_s3_would_not_make_is_refused_at_the_door(name):
     assert minio.why_bad_buckets(["detai", name]).startswith(name + ": ")
@@ -156,14 +138,44 @@ def test_a_data_directory_is_an_absolute_path_and_not_the_systems():
         assert minio.why_bad_directory(path)
 
 
-def test_settings_that_the_runbook_did_not_write_are_anothers(chapter, tmp_path):
+@pytest.fixture
+def older(chapter, tmp_path):
+    """made_by_older's answer for a thing of a host with these settings, and a user minio-user of this home."""
+
+    def ask(settings, home=None, thing="file /usr/local/bin/minio", noted=""):
+        path = tmp_path / "settings"
+        if settings is not None:
+            path.write_text(settings)
+        user = f"minio-user:x:9:9::{home}:/usr/sbin/nologin" if home else ""
+        kind, name = thing.split(" ")
+        known = f"getent() {{ echo '{user}'; }}; stat() {{ [ -e $3/minios ] && echo minio-user || echo root; }}\n"
+        env = f"export KIND={kind} NAME={name} NOTED={noted}\n"
+        return chapter.host.ask(known + env + minio.made_by_older("/srv/minio", path)).ok
+
     chapter.host.connect()
-    path = tmp_path / "minio"
-    assert chapter.host.ask(minio.settings_are_ours(path)).ok
-    path.write_text("# Written by the runbook, chapter 05. Changes made here are undone by the next install.\nA=1\n")
-    assert chapter.host.ask(minio.settings_are_ours(path)).ok
-    path.write_text('MINIO_VOLUMES="/data"\n# Written by the runbook, chapter 05\n')
-    assert chapter.host.ask(minio.settings_are_ours(path)) == (False, f"{path} is there, and not the runbook's")
+    return ask
+
+
+OURS = "# Written by the runbook, chapter 05. Changes made here are undone by the next install.\nA=1\n"
+
+
+def test_what_an_older_runbook_left_is_known_by_its_settings(older):
+    assert older(OURS)
+    assert not older('MINIO_VOLUMES="/data"\n# Written by the runbook, chapter 05\n', "/srv/minio")
+
+
+def test_an_older_install_that_was_cut_off_before_its_settings_is_known_by_its_user(older):
+    assert not older(None) and older(None, "/srv/minio")
+    assert not older(None, "/home/minio-user") and not older(None, "/srv/minio2")
+
+
+def test_data_are_ours_by_their_owner_alone_wherever_they_were_moved(older, tmp_path):
+    for name in ("ours/minios", "theirs/x"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text("")
+    assert older(OURS, thing=f"folder {tmp_path}/ours") and not older(OURS, thing=f"folder {tmp_path}/theirs")
+    assert older(OURS, thing=f"folder {tmp_path}/ours", noted="yes")
+    assert not older(OURS, noted="yes"), "all else is what the note says"
 
 
 def test_buckets_of_others_are_seen_in_the_data_directory(chapter, tmp_path):

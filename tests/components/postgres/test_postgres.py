@@ -16,7 +16,7 @@ import stand_in
 
 from helpers.components import postgres
 from helpers.components.postgres import Postgres, Proofs
-from helpers.core import notebooks
+from helpers.core import notebooks, notes
 from helpers.core.chapter import Chapter
 from helpers.core.errors import Unmet
 from helpers.core.host import free_port
@@ -108,6 +108,81 @@ def test_a_database_is_made_once_and_dropped_only_where_remove_is_meant_to(db, s
     assert action.probe() is None, "the role and the database were there; the password is ours again"
     db.ch.host.run(action.undo)
     assert db.ch.host.ask(action.absent).ok and db.database("new").undo is None
+
+
+@needs_a_server
+def test_a_role_that_was_here_has_its_own_password_again_and_its_database_stays(db, server, monkeypatch, tmp_path):
+    """D9: the chapter set a password for whoever had the name, and remove dropped both."""
+    monkeypatch.setattr(notes, "STATE", str(tmp_path / "state"))
+    (tmp_path / "pg_lsclusters").write_text(
+        f"#!/bin/sh\necho '15 tried {server.port} online postgres {server.data} /log'\n"
+    )
+    (tmp_path / "pg_lsclusters").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    server.sql("create role theirs login password 'of-theirs'; ")
+    server.sql("create database theirs owner theirs")
+    verifier = server.sql("select rolpassword from pg_authid where rolname = 'theirs'")
+    things = [f"database {server.port}/theirs", f"role {server.port}/theirs"]
+    try:
+        install = _chapter("install")
+        assert install.own.first_sight(things) == "was here before: " + ", ".join(things)
+        assert install.own.first_sight(things, adopt=True) is None
+        _made_theirs(install, server)
+        install.verdict()
+        assert server.sql("select rolpassword from pg_authid where rolname = 'theirs'") != verifier
+        assert "runbook_proof" in _tables(db)
+        remove = _chapter("remove")
+        remove.own.first_sight(things)
+        _made_theirs(remove, server)
+        remove.verdict()
+        assert server.sql("select rolpassword from pg_authid where rolname = 'theirs'") == verifier
+        assert _tables(db) == [] and not (tmp_path / "state").exists()
+    finally:
+        server.sql("drop database theirs")
+        server.sql("drop role theirs")
+
+
+def _chapter(mode):
+    notebook = notebooks.find("postgres")
+    ch = Chapter(notebook, notebook.check({"target": "local", "origin": "upstream", "mode": mode}))
+    ch.host.connect()
+    return ch
+
+
+def _made_theirs(ch, server):
+    theirs = Postgres(ch, server.port)
+    ch.step("database theirs exists", theirs.database("theirs", drop=True))
+    ch.step("the proof row is there", theirs.kept_row("theirs"))
+
+
+def _tables(db):
+    return db.ch.run(
+        postgres.psql(db.port, "select tablename from pg_tables where schemaname = 'public'", "theirs")
+    ).split()
+
+
+@needs_a_server
+def test_a_server_that_is_stopped_is_no_proof_that_the_database_is_gone(db):
+    """R13: [ -z "$(psql ...)" ] held when psql could not connect."""
+    ok, said = db.ch.host.ask(Postgres(db.ch, free_port()).database("x", drop=True).absent)
+    assert not ok and said.endswith("PostgreSQL does not answer")
+
+
+FIRST_LINE = "# Written by the runbook, chapter 06. Changes made here are undone by the next install.\n"
+
+
+def test_what_an_older_runbook_installed_is_known_by_its_settings(db, tmp_path):
+    def older(noted="", history="false"):
+        lent = f"export NOTED={noted}\nbrought_by_us() {{ {history}; }}\n"
+        return db.ch.host.ask(lent + postgres.made_by_older(str(tmp_path))).ok
+
+    assert not older() and older(history="true")
+    rules = tmp_path / "15" / "main" / "pg_hba.conf"
+    rules.parent.mkdir(parents=True)
+    rules.write_text("local all all peer\n")
+    assert not older()
+    rules.write_text(FIRST_LINE)
+    assert older() and not older(noted="yes")
 
 
 def test_the_password_travels_on_standard_input_only(monkeypatch, own_home):

@@ -1,0 +1,51 @@
+"""The scripts that read and write a chapter's note on the host: what they are given, and where they keep it."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+from typing import Iterable, Sequence
+
+from helpers.core import shell
+
+#: the folder of the notes on the host
+STATE = "/var/lib/mlops-runbook"
+_SCRIPT = Path(__file__).with_name("scripts") / "own.sh"
+_THING = re.compile(r"[a-z]+ [^\s\"\\]+")
+
+
+def script(chapter: str, verb: str, *arguments: str) -> str:
+    """scripts/own.sh with these arguments."""
+    return shell.script(_SCRIPT, STATE, chapter, verb, *arguments)
+
+
+def path(chapter: str) -> str:
+    """A chapter's note on the host."""
+    return f"{STATE}/{chapter}.json"
+
+
+def gone(things: Sequence[str]) -> str:
+    """A probe: these are proved to be away. What cannot be asked is a no, in words."""
+    return script("-", "gone", *words(things))
+
+
+def brings(chapter: str, names: Sequence[str]) -> str:
+    """A script: the packages that apt would newly install for these go into the chapter's note, where it has one."""
+    if not chapter:
+        return ""
+    simulated = "apt-get -s --no-install-recommends install " + " ".join(map(shlex.quote, names))
+    return (
+        f"new=$({simulated} | awk '$1 == \"Inst\" && $3 !~ /^\\[/ {{print $2}}')\n"
+        f"( set -- {shlex.quote(STATE)} {shlex.quote(chapter)} brought $new\n{shell.script(_SCRIPT)}\n)\n"
+    )
+
+
+def words(things: Iterable[str]) -> list[str]:
+    """The things as arguments, kind and name each. ValueError for a name that a note cannot hold."""
+    found: list[str] = []
+    for thing in things:
+        if not _THING.fullmatch(thing):
+            raise ValueError(f"no thing that can be noted: {thing!r}")
+        found.extend(thing.split(" "))
+    return found

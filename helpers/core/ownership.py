@@ -1,0 +1,151 @@
+"""What a chapter made or changed on the host: a note there, written before each step acts, that remove goes by.
+
+The note is /var/lib/mlops-runbook/<chapter>.json (root's, 0600); copies/<chapter>/ beside it has what was there before
+and was changed. A thing is "kind name": file, folder, place (a folder that a package fills), user, package, unit, snap,
+database PORT/NAME, role PORT/NAME, namespace, object NAMESPACE/KIND/NAME.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Callable, Iterable, Mapping, NamedTuple, Sequence
+
+from helpers.core import notes
+from helpers.core.actions import Action, Probe, Work
+from helpers.core.errors import RunbookError
+from helpers.core.host import Host
+
+
+class Undo(NamedTuple):
+    """How remove undoes an action: its work (None: it is left as it is), a probe that it is done, and words for it."""
+
+    work: Work | None
+    done: Probe | None
+    words: str = "undone"
+
+
+class Ownership:
+    """The note of one chapter on the host, and what was seen there before it. Chapters that never ask keep none."""
+
+    def __init__(self, host: Host, ask: Callable[[str], tuple[bool, str]], chapter: str, mode: str):
+        self.host, self.ask, self.chapter, self.mode = host, ask, chapter, mode
+        self.asked = False
+        self._noted: dict[str, str] = {}  # thing -> away, empty or there: what it was before us
+        self._ours: list[str] = []  # of an older runbook, which kept no note
+        self._foreign: list[str] = []
+        self._has_note = self._by_older = self._adopts = False
+
+    def first_sight(self, things: Sequence[str], ours: str = "false", adopt: bool = False) -> str | None:
+        """Why install must not begin: what it would make was here before, and is not in the note; None when none is.
+
+        ours: a bash probe, with $KIND and $NAME of the thing, and $NOTED (yes: there is a note): an older runbook made
+        it.  adopt: take over what was here before.
+        """
+        self._look(things, ours)
+        self._adopts = adopt
+        if self.mode == "remove" or adopt or not self._foreign:
+            return None
+        return "was here before: " + ", ".join(re.sub("^place ", "folder ", thing) for thing in self._foreign)
+
+    @property
+    def do(self) -> str:
+        """What a person can do about what was here before."""
+        return (
+            "Keep it and leave this chapter out, or move it away. Or let the chapter take it over: "
+            f"-p {self.chapter}.adopt=true keeps a copy of what it changes, and remove puts that back. "
+            "What cannot be asked must answer first."
+        )
+
+    def was_before(self, thing: str) -> bool:
+        """Was it here before the chapter was installed the first time?"""
+        return self._noted.get(thing, "away") == "there" or thing in self._foreign
+
+    def _look(self, things: Sequence[str], ours: str) -> None:
+        ok, said = self.ask(self._script("look", ours, *notes.words(things)))
+        lines = [line.partition(" ") for line in said.splitlines()]
+        unsure = [said for word, _, said in lines if word == "unsure"]
+        if unsure or not ok:
+            saw = "\n".join(unsure) or said
+            do = "Mend what does not answer, then run again: nothing was changed."
+            raise RunbookError(f"see what chapter {self.chapter} would change", self.host.name, saw, do)
+        self.asked = True
+        self._has_note = any(word == "noted" for word, _, _ in lines)
+        self._noted = _noted(said)
+        self._ours = [said for word, _, said in lines if word == "ours"]
+        self._foreign = [said for word, _, said in lines if word == "there"]
+        self._by_older = bool(self._ours) and not self._has_note
+
+    def before(self, things: Iterable[str]) -> None:
+        """Note these, and what is not noted yet of first sight, before a step makes or changes them."""
+        if not self.asked:
+            return
+        todo = dict.fromkeys(self._ours, "made")
+        todo.update({thing: "adopt" for thing in self._foreign if self._adopts})
+        for thing in things:
+            if thing not in self._noted and thing not in todo:
+                todo[thing] = self._how(thing)
+        if any(todo.values()) or not self._has_note:
+            self._note({thing: how for thing, how in todo.items() if how})
+        self._ours, self._foreign = [], []
+
+    def _how(self, thing: str) -> str:
+        """made: by an older runbook, or by what we made; adopt: whatever it is; new: it must not be there."""
+        kind, _, name = thing.partition(" ")
+        if self._by_older or any(name.startswith(folder + "/") for folder in self._our_folders()):
+            return "made"
+        if self._adopts:
+            return "adopt"
+        return "" if kind == "unit" else "new"  # a package of ours brought it
+
+    def _our_folders(self) -> list[str]:
+        made = [thing.split(" ") for thing, was in self._noted.items() if was != "there"]
+        return [name for kind, name in made if kind in ("folder", "place")]
+
+    def _note(self, todo: Mapping[str, str]) -> None:
+        words = [word for thing, how in todo.items() for word in (how, *notes.words([thing]))]
+        what = f"note what chapter {self.chapter} makes, in {notes.STATE}"
+        self._noted = _noted(self.host.run(self._script("note", *words), quiet=True, what=what).out)
+        self._has_note = True
+
+    def settle(self, things: Iterable[str] = ()) -> None:
+        """Note what an older runbook made, and what was adopted, where no step did. things: more that it made."""
+        if self.asked and (self._ours or (self._foreign and self._adopts)):
+            self.before(things if self._by_older else ())
+
+    # -- remove ------------------------------------------------------------------------------------
+
+    def undoing(self, action: Action) -> Undo:
+        """How to undo the action, by the note."""
+        things = [thing for thing in action.makes if thing in self._noted]
+        if not self.asked or (not action.makes and self._has_note):
+            return Undo(action.undo, action.absent)
+        if not things:
+            return Undo(None, action.absent, "left as it is: the note does not have it as ours")
+        theirs = [thing for thing in things if self._noted[thing] != "away"]
+        if not theirs:
+            return Undo(action.undo, action.absent)
+        words, work, done = notes.words(theirs), action.undo, action.absent
+        restore, restored = self._script("restore", *words), self._script("restored", *words)
+        if theirs == things and not things[0].startswith("folder "):
+            return Undo(restore, restored, "as it was before")
+        if theirs == things:
+            done = None
+        if not isinstance(work, str) or not isinstance(done, (str, type(None))):
+            raise TypeError(f"{things}: what was there before needs an undo that is a script")
+        return Undo(f"( {work} )\n{restore}", f"{done or 'true'}\n{restored}", "as it was before")
+
+    def finish(self) -> str | None:
+        """After remove: units that were there are as they were, the note and its copies go. Why not, else None."""
+        if not self._has_note:
+            return None
+        ok, said = self.host.ask(self._script("finish"), timeout=120)
+        return None if ok else said
+
+    def _script(self, verb: str, *words: str) -> str:
+        return notes.script(self.chapter, verb, *words)
+
+
+def _noted(said: str) -> dict[str, str]:
+    """{thing: what it was before}, of the lines that tell the note."""
+    lines = [line.split(" ", 2) for line in said.splitlines() if line.startswith("note ")]
+    return {thing: was for _, was, thing in lines}

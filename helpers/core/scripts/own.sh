@@ -1,0 +1,245 @@
+# What the chapter $2 makes or changes on the host: the note $1/$2.json, one thing a line, and in $1/copies/$2 what was
+# there before. $3: look, note, brought, gone, restore, restored or finish; then its things. A name has no quote and no space.
+base=$1 chapter=$2 verb=$3
+shift 3
+note=$base/$chapter.json copies=$base/copies/$chapter
+umask 077
+shopt -s inherit_errexit # else a failure inside $(...) is none
+
+no() { echo "$*" >&2; exit 3; }
+cannot() { no "cannot tell: $*"; }
+entry() { [ ! -e "$note" ] || grep -F "\"kind\": \"$1\", \"name\": \"$2\"," "$note" || true; }
+field() { sed -n "s/.*\"$1\": \"\([^\"]*\)\".*/\1/p"; }
+copy() { echo "$copies/$1${2//\//%}"; }
+inside() { ls -A "$1" | { grep -vx lost+found || true; }; }
+as_postgres() { runuser -u postgres -- psql -w -p "${1%%/*}" -d postgres -AtXq -v ON_ERROR_STOP=1 -f -; }
+kubernetes_has() { ! command -v microk8s >/dev/null || microk8s kubectl get --ignore-not-found -o name "$@" 2>&1; }
+
+# One word of a thing: away, empty (a folder, or a disk that is mounted there) or there. What cannot be asked is an error.
+state() {
+  local said code=0
+  case $1 in
+    file) if [ -e "$2" ] || [ -L "$2" ]; then echo there; else echo away; fi ;;
+    folder)
+      if [ -d "$2" ]; then
+        said=$(inside "$2") || cannot "what lies in $2"
+        if [ -z "$said" ]; then echo empty; else echo there; fi
+      else state file "$2"; fi ;;
+    place) # a folder that a package fills
+      said=$(state folder "$2") || return
+      case $said in there) echo there ;; *) echo away ;; esac ;;
+    user)
+      for said in passwd group; do
+        code=0
+        getent $said "$2" >/dev/null || code=$?
+        case $code in 0) echo there; return ;; 2) ;; *) cannot "getent $said $2 ended with $code" ;; esac
+      done
+      echo away ;;
+    package)
+      said=$(dpkg-query -W -f '${db:Status-Abbrev}' "$2" 2>/dev/null) || code=$?
+      [ $code -lt 2 ] || cannot "dpkg-query -W $2 ended with $code"
+      case $said in ii*) echo there ;; *) echo away ;; esac ;;
+    unit)
+      said=$(systemctl show -p LoadState "$2" 2>&1) || cannot "systemctl show $2: $said"
+      case $said in LoadState=not-found) echo away ;; LoadState=?*) echo there ;; *) cannot "systemctl show $2: $said" ;; esac ;;
+    snap)
+      command -v snap >/dev/null || { echo away; return; }
+      said=$(snap list "$2" 2>&1) && { echo there; return; }
+      case $said in *"no matching snaps"* | *"o snaps are installed"*) echo away ;; *) cannot "snap list $2: $said" ;; esac ;;
+    database | role)
+      command -v pg_lsclusters >/dev/null || { echo away; return; }
+      said=$(pg_lsclusters -h) || cannot "pg_lsclusters does not say which clusters there are"
+      grep -qE "^[^ ]+ +[^ ]+ +${2%%/*} " <<< "$said" || { echo away; return; }
+      case $1 in database) said=pg_database:datname ;; role) said=pg_roles:rolname ;; esac
+      said=$(as_postgres "$2" <<< "select 'there' from ${said%:*} where ${said#*:} = '${2#*/}'") ||
+        cannot "PostgreSQL does not answer on port ${2%%/*}"
+      echo "${said:-away}" ;;
+    namespace | object)
+      case $1 in
+        namespace) said=$(kubernetes_has namespace "$2") || code=$? ;;
+        object) said=$(kubernetes_has "${2#*/}" -n "${2%%/*}") || code=$? ;;
+      esac
+      [ $code = 0 ] || cannot "microk8s kubectl get $1 $2: ${said##*$'\n'}"
+      if [ -n "$said" ]; then echo there; else echo away; fi ;;
+    *) cannot "what a $1 is" ;;
+  esac
+}
+
+# Proved to be away; of a disk that is mounted there, what was on it.
+gone() {
+  local said
+  said=$(state "$1" "$2")
+  [ "$said" = away ] || { [ "$said" = empty ] && mountpoint -q "$2"; }
+}
+
+# The note with the lines of standard input more, whole or not at all.
+write() {
+  local part=$note.part.$$ lines
+  lines=$({ [ ! -e "$note" ] || grep '^{"kind"' "$note" | sed 's/,$//'; cat; })
+  mkdir -p "$base"
+  chmod 0700 "$base"
+  { echo "{\"chapter\": \"$chapter\", \"things\": ["; sed '/^$/d' <<< "$lines" | sed '$!s/$/,/'; echo "]}"; } > "$part"
+  sync "$part"
+  mv -fT "$part" "$note"
+  sync "$base"
+}
+
+line() { echo "{\"kind\": \"$1\", \"name\": \"$2\", \"before\": \"$3\"${4:-}}"; }
+
+# The packages that came when apt last installed $1, if that was a command of the runbook's; apt's own history has it.
+brought_by_us() {
+  local log text=
+  while read -r log; do
+    [ ! -e "$log" ] || text+=$(zcat -f "$log")$'\n\n'
+  done < <(printf '%s\n' "${APT_HISTORY:-/var/log/apt}"/history.log* | sort -rV)
+  awk -v RS= -v name="$1" 'index($0, " " name ":") && /\nInstall: / {last = $0} END {print last}' <<< "$text" |
+    awk '/^Commandline: / {ours = /apt-get -qy .*--no-install-recommends install /} /^Install: / && ours' |
+    grep -oE '[a-z0-9][a-z0-9.+-]+:[a-z0-9]+ \(' | cut -d: -f1
+}
+
+# Where that history is lost, the line says so, and remove takes the packages that it always named.
+by_older() {
+  local found name
+  found=$(brought_by_us "$1" || true)
+  for name in $found; do line package "$name" away; done
+  [ -n "$found" ] || line package "$1" away ', "from": "list"'
+}
+
+# What was there, kept before it is changed; prints more fields of its line. The first copy is the one that counts.
+keep() {
+  local to
+  case $1 in
+    file)
+      to=$(copy "" "$2")
+      if [ ! -e "$to" ] && [ ! -L "$to" ]; then
+        mkdir -p "$copies"
+        cp -aT "$2" "$to.part"
+        [ -L "$to.part" ] || sync "$to.part"
+        mv -fT "$to.part" "$to"
+      fi ;;
+    folder)
+      if [ "$3" = empty ]; then
+        stat -c ', "access": "%a %u:%g"' "$2"
+      else
+        mountpoint -q "$2" && no "$2 is a disk with somebody's files: choose another folder"
+        [ ! -e "$2.before-runbook" ] || no "both are there: $2 and $2.before-runbook"
+        mv -nT "$2" "$2.before-runbook"
+        echo ", \"aside\": \"$2.before-runbook\""
+      fi ;;
+    unit)
+      echo ", \"enabled\": \"$(systemctl is-enabled "$2" || true)\", \"active\": \"$(systemctl is-active "$2" || true)\"" ;;
+    role)
+      mkdir -p "$copies"
+      as_postgres "$2" <<< "select format('alter role %I %s password %L;', rolname, case when rolcanlogin then 'login'
+        else 'nologin' end, rolpassword) from pg_authid where rolname = '${2#*/}'" > "$(copy role- "$2")" ;;
+  esac
+}
+
+# A line of the note. $1: made (by us, by an older runbook), adopt (as it is), or new: it must not be there.
+lines_of() {
+  local was more=
+  [ -z "$(entry "$2" "$3")" ] || return 0
+  case $1.$2 in
+    made.package) by_older "$3"; return ;;
+    made.*) line "$2" "$3" away; return ;;
+  esac
+  was=$(state "$2" "$3")
+  if [ "$2" = folder ] && [ "$was" != there ] && [ -e "$3.before-runbook" ]; then
+    was=there more=", \"aside\": \"$3.before-runbook\"" # an earlier run came that far
+  elif [ "$was" = there ] && [ "$1" = new ]; then no "was here before: $2 $3"
+  elif [ "$was" != away ]; then more=$(keep "$2" "$3" "$was"); fi
+  line "$2" "$3" "$was" "$more"
+}
+
+restored() {
+  local was aside
+  was=$(entry "$1" "$2")
+  aside=$(field aside <<< "$was")
+  case $1 in
+    file) [ "$(stat -c '%F %a %U:%G %s %Y' "$2" 2>/dev/null)" = "$(stat -c '%F %a %U:%G %s %Y' "$(copy "" "$2")")" ] ;;
+    folder)
+      if [ -n "$aside" ]; then [ -e "$2" ] && [ ! -e "$aside" ]
+      else [ "$(state folder "$2")" = empty ] && [ "$(stat -c '%a %u:%g' "$2")" = "$(field access <<< "$was")" ]; fi ;;
+    role) [ ! -e "$(copy role- "$2")" ] ;;
+  esac
+}
+
+restore() {
+  local was aside access
+  ! restored "$1" "$2" || return 0
+  was=$(entry "$1" "$2")
+  case $1 in
+    file)
+      mkdir -p "${2%/*}"
+      cp -aT --remove-destination "$(copy "" "$2")" "$2.part.$$"
+      mv -fT "$2.part.$$" "$2" ;;
+    folder)
+      aside=$(field aside <<< "$was") access=$(field access <<< "$was")
+      if [ -n "$aside" ]; then mv -nT "$aside" "$2"
+      else mkdir -p "$2" && chown "${access#* }" "$2" && chmod "${access% *}" "$2"; fi ;;
+    role) as_postgres "$2" < "$(copy role- "$2")" && rm "$(copy role- "$2")" ;;
+  esac
+}
+
+# A unit that was there before is as it was; nothing that we made is left; then the note goes.
+finish() {
+  local was kind name left=
+  [ -e "$note" ] || return 0
+  while IFS=$'\t' read -r kind name was; do
+    case $kind.$was in
+      unit.there)
+        was=$(entry unit "$name")
+        systemctl daemon-reload
+        case $(field enabled <<< "$was") in enabled) systemctl enable -q "$name" ;; disabled) systemctl disable -q "$name" ;; esac
+        case $(field active <<< "$was") in active) systemctl restart "$name" ;; *) systemctl stop "$name" ;; esac ;;
+      file.away | folder.away | place.away | user.away | snap.away) gone "$kind" "$name" || left+=" $kind $name," ;;
+    esac
+  done < <(sed -n 's/^{"kind": "\([^"]*\)", "name": "\([^"]*\)", "before": "\([^"]*\)".*/\1\t\2\t\3/p' "$note")
+  [ -z "$left" ] || no "made by this chapter, and still here:${left%,}"
+  rm -rf --one-file-system "$copies"
+  rm -f "$note"
+  rmdir "$base/copies" "$base" 2>/dev/null || true
+}
+
+tell() { sed -n 's/^{"kind": "\([^"]*\)", "name": "\([^"]*\)", "before": "\([^"]*\)".*/note \3 \1 \2/p' "$note"; }
+
+case $verb in
+  look)
+    mark=$1 noted=
+    shift
+    if [ -e "$note" ]; then
+      [ "$(tail -n 1 "$note")" = "]}" ] || cannot "what is ours: $note is not whole"
+      noted=yes
+      echo noted
+      tell
+    fi
+    export -f brought_by_us
+    while [ $# -gt 0 ]; do
+      if [ -n "$(entry "$1" "$2")" ]; then shift 2; continue; fi
+      said=$(state "$1" "$2" 2>&1) || said="unsure $said:"
+      case $said in
+        away | empty) ;;
+        *) if KIND=$1 NAME=$2 NOTED=$noted bash -euo pipefail -c "$mark" >/dev/null 2>&1; then said=ours; fi ;;
+      esac
+      echo "$said $1 $2"
+      shift 2
+    done ;;
+  note)
+    added=
+    while [ $# -gt 0 ]; do
+      more=$(lines_of "$1" "$2" "$3")
+      added+=$more$'\n'
+      shift 3
+    done
+    write <<< "$added"
+    tell ;;
+  brought)
+    [ -e "$note" ] || exit 0
+    added=
+    for name in "$@"; do [ -n "$(entry package "$name")" ] || added+=$(line package "$name" away)$'\n'; done
+    write <<< "$added" ;;
+  restore) while [ $# -gt 0 ]; do restore "$1" "$2"; shift 2; done ;;
+  restored) while [ $# -gt 0 ]; do restored "$1" "$2" || { echo "$1 $2 is not as it was"; exit 1; }; shift 2; done ;;
+  gone) while [ $# -gt 0 ]; do gone "$1" "$2" || { echo "$1 $2 is there"; exit 1; }; shift 2; done ;;
+  finish) finish ;;
+esac

@@ -1,0 +1,487 @@
+"""What a chapter may change on a host: notes, refusals, copies and what remove puts back, by a real bash."""
+
+import grp
+import hashlib
+import json
+import os
+import pwd
+import stat
+
+import pytest
+
+from helpers.core import actions, notebooks, notes
+from helpers.core.actions import remove_directory
+from helpers.core.chapter import Chapter
+from helpers.core.errors import BadInput, RunbookError
+from helpers.core.verdict import Verdict
+
+pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="a chapter is root on its host")
+
+OWNER = f"{pwd.getpwuid(os.getuid()).pw_name}:{grp.getgrgid(os.getgid()).gr_name}"
+
+
+@pytest.fixture
+def host(tmp_path, monkeypatch, own_home):
+    """A folder that stands for the host's, with a note's folder of its own; returns where the chapter's things lie."""
+    monkeypatch.setattr(notes, "STATE", str(tmp_path / "state"))
+    monkeypatch.setenv("APT_HISTORY", str(tmp_path / "history"))
+    root = tmp_path / "root"
+    root.mkdir()
+    return root
+
+
+@pytest.fixture
+def program(tmp_path, monkeypatch):
+    """Put a program into the host's PATH: program(name, script); returns where it notes its calls."""
+    folder, calls = tmp_path / "bin", tmp_path / "calls"
+    folder.mkdir()
+    calls.touch()
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+    def put(name, script):
+        (folder / name).write_text(f'#!/bin/bash\necho "{name} $*" >> {calls}\n{script}\n')
+        (folder / name).chmod(0o755)
+        return calls
+
+    return put
+
+
+def opened(mode, **given):
+    n = notebooks.find("minio")
+    ch = Chapter(n, n.check({"target": "local", "origin": "upstream", "mode": mode, **given}))
+    ch.host.connect()
+    return ch
+
+
+class Run:
+    """A chapter of one file and one folder, in a mode."""
+
+    def __init__(self, host, mode, adopt=False, ours="false", more=()):
+        self.ch = opened(mode)
+        self.file, self.folder = host / "app.conf", host / "data"
+        self.things = [f"file {self.file}", f"folder {self.folder}", *more]
+        self.adopt, self.ours = adopt, ours
+
+    def __call__(self, *steps):
+        self.look()
+        self.act()
+        for title, action in steps:
+            self.ch.step(title, action)
+        self.ch.verdict()
+        return self
+
+    def look(self):
+        sight = self.ch.own.first_sight
+        self.ch.require(
+            "nothing of others",
+            sight,
+            self.things,
+            self.ours,
+            self.adopt,
+            do=self.ch.own.do,
+            modes=("install", "remove"),
+        )
+
+    def act(self):
+        q = self.folder
+        make = actions.commands(
+            f"install -d -m 0700 {q}; [ -e {q}/ours ] || echo x > {q}/ours",
+            f"[ -e {q}/ours ]",
+            remove_directory(q),
+            makes=[f"folder {q}"],
+        )
+        self.ch.step("the folder is there", make)
+        self.ch.step("the file is ours", self.ch.file(str(self.file), "# ours\n", "0640", OWNER))
+
+
+def tree(folder):
+    """Every path below: its kind, mode, owner, time and contents."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        about = path.lstat()
+        kept = os.readlink(path) if path.is_symlink() else path.read_bytes() if path.is_file() else b""
+        when = about.st_mtime_ns if not path.is_dir() else 0
+        key = hashlib.sha256(kept if isinstance(kept, bytes) else kept.encode()).hexdigest()
+        found[str(path)] = (stat.filemode(about.st_mode), about.st_uid, about.st_gid, when, key)
+    return found
+
+
+def noted(host):
+    """{thing: what it was before} of the note, as any JSON reader has it."""
+    path = host.parent / "state" / "minio.json"
+    return {f"{t['kind']} {t['name']}": t["before"] for t in json.loads(path.read_text())["things"]}
+
+
+def test_what_was_here_before_is_named_and_nothing_is_touched(host):
+    (host / "app.conf").write_text("theirs")
+    (host / "data").mkdir()
+    (host / "data" / "precious").write_text("x")
+    before = tree(host)
+    with pytest.raises(BadInput) as e:
+        Run(host, "install").look()
+    assert e.value.saw == f"was here before: file {host}/app.conf, folder {host}/data"
+    assert "-p minio.adopt=true" in e.value.do
+    assert tree(host) == before and not (host.parent / "state").exists()
+
+
+def test_an_empty_folder_is_nobodys_work(host):
+    (host / "data").mkdir()
+    Run(host, "install").look()
+
+
+def test_install_notes_before_it_acts_and_remove_undoes_it_and_the_note(host):
+    run = Run(host, "install")
+    run.look()
+    assert not (host.parent / "state").exists(), "first sight writes nothing"
+
+    def apply():
+        assert noted(host) == {f"file {host}/other": "away"}
+        (host / "other").write_text("x")
+
+    run.ch.step("another", run.ch.action("x", f"[ -e {host}/other ]", apply).but(makes=[f"file {host}/other"]))
+    run.act()
+    assert noted(host)[f"file {host}/app.conf"] == "away"
+    modes = [(host.parent / "state" / name).stat().st_mode & 0o777 for name in ("", "minio.json")]
+    assert modes == [0o700, 0o600]
+    gone = actions.commands("x", f"[ -e {host}/other ]", f"rm {host}/other", makes=[f"file {host}/other"])
+    Run(host, "remove")(("another", gone))
+    assert tree(host) == {} and not (host.parent / "state").exists()
+
+
+def test_a_second_install_asks_nothing_more_and_writes_nothing(host, monkeypatch):
+    Run(host, "install")()
+    before = tree(host.parent / "state")
+    run = Run(host, "install")
+    scripts = []
+    ran = run.ch.host.run
+    monkeypatch.setattr(run.ch.host, "run", lambda script, **how: scripts.append(script) or ran(script, **how))
+    run()
+    assert len(scripts) == 3, "first sight, and one for each step"
+    assert tree(host.parent / "state") == before
+
+
+def test_adopted_and_removed_it_is_byte_for_byte_as_before(host):
+    (host / "elsewhere").write_text("linked")
+    (host / "app.conf").symlink_to("elsewhere")
+    (host / "data").mkdir(mode=0o711)
+    (host / "data" / "precious").write_text("x")
+    os.utime(host / "data" / "precious", (1000000000, 1000000000))
+    before = tree(host)
+    Run(host, "install", adopt=True)()
+    assert not (host / "app.conf").is_symlink() and (host / "data.before-runbook" / "precious").read_text() == "x"
+    assert not (host / "data" / "precious").exists() and (host / "elsewhere").read_text() == "linked"
+    Run(host, "install", adopt=True)()
+    Run(host, "install")()
+    Run(host, "remove")()
+    assert tree(host) == before and not (host.parent / "state").exists()
+
+
+def test_a_file_comes_back_with_its_owner_mode_and_time(host):
+    file = host / "app.conf"
+    file.write_bytes(bytes(range(256)))
+    os.chown(file, 12, 34)
+    file.chmod(0o604)
+    os.utime(file, (1234567890, 1234567890))
+    before = tree(host)
+    Run(host, "install", adopt=True)()
+    assert tree(host) != before
+    Run(host, "remove")()
+    assert tree(host) == before
+
+
+def test_an_empty_folder_comes_back_empty_with_its_owner_and_mode(host):
+    (host / "data").mkdir()
+    os.chown(host / "data", 12, 34)
+    (host / "data").chmod(0o750)
+    before = tree(host)
+    Run(host, "install")()
+    Run(host, "remove")()
+    assert tree(host) == before
+
+
+def test_a_folder_that_was_renamed_before_the_note_was_written_comes_back(host):
+    """An adoption that was cut off between the two."""
+    (host / "data.before-runbook").mkdir()
+    (host / "data.before-runbook" / "precious").write_text("x")
+    Run(host, "install", adopt=True)()
+    Run(host, "remove")()
+    assert (host / "data" / "precious").read_text() == "x" and not (host / "data.before-runbook").exists()
+
+
+def test_both_folders_there_is_nothing_that_can_be_put_back(host):
+    for name in ("data", "data.before-runbook"):
+        (host / name).mkdir()
+        (host / name / "precious").write_text("x")
+    before = tree(host)
+    with pytest.raises(RunbookError, match="both are there"):
+        Run(host, "install", adopt=True)()
+    assert tree(host) == before
+
+
+MARK = 'head -n 1 "{}" | grep -q "^# ours"'
+
+
+def test_what_an_older_runbook_installed_is_ours_and_gets_its_note(host):
+    (host / "app.conf").write_text("# ours\n")
+    (host / "app.conf").chmod(0o640)
+    (host / "data").mkdir()
+    (host / "data" / "ours").write_text("x\n")
+    ours = MARK.format(host / "app.conf")
+    before = tree(host)
+    Run(host, "install", ours=ours)()
+    assert tree(host) == before and set(noted(host).values()) == {"away"} and len(noted(host)) == 2
+    Run(host, "remove", ours=ours)()
+    assert tree(host) == {}
+
+
+def test_what_an_older_runbook_installed_is_mended_not_refused(host):
+    (host / "app.conf").write_text("# ours\n changed by hand")
+    (host / "data").mkdir()
+    (host / "data" / "ours").write_text("x\n")
+    Run(host, "install", ours=MARK.format(host / "app.conf"))()
+    assert (host / "app.conf").read_text() == "# ours\n"
+
+
+def test_remove_right_after_an_older_runbook_goes_by_a_note_as_well(host):
+    """A remove that is cut off takes the mark first; the note keeps the rest ours."""
+    (host / "app.conf").write_text("# ours\n")
+    (host / "data").mkdir()
+    (host / "data" / "ours").write_text("x\n")
+    ours = MARK.format(host / "app.conf")
+    run = Run(host, "remove", ours=ours)
+    with pytest.raises(RunbookError):
+        run(("it ends in the middle", actions.commands("x", "true", "exit 7")))
+    assert set(noted(host)) == {f"file {host}/app.conf", f"folder {host}/data"}
+    (host / "app.conf").unlink()
+    Run(host, "remove", ours=ours)()
+    assert tree(host) == {}
+
+
+def test_without_a_note_and_a_mark_remove_deletes_nothing(host):
+    (host / "app.conf").write_text("theirs")
+    (host / "data").mkdir()
+    (host / "data" / "ours").write_text("x")
+    (host / "third").write_text("x")
+    before = tree(host)
+    Run(host, "remove")(("a third", actions.commands("x", f"[ -e {host}/third ]", f"rm {host}/third")))
+    assert tree(host) == before
+
+
+def test_a_thing_that_first_sight_did_not_see_is_refused_at_its_step(host):
+    other = host / "other"
+    other.write_text("theirs")
+    run = Run(host, "install")
+    run.look()
+    with pytest.raises(RunbookError) as e:
+        run.ch.step("another", run.ch.file(str(other), "x\n", "0640", OWNER))
+    assert f"was here before: file {other}" in e.value.saw and other.read_text() == "theirs"
+
+
+def test_what_lies_in_a_folder_of_ours_is_ours(host):
+    run = Run(host, "install")()
+    run.ch.step("a file in it", run.ch.file(f"{host}/data/a", "x\n", "0640", OWNER))
+    (host / "data" / "b").write_text("brought by what we installed")
+    run.ch.step("a changed one", run.ch.file(f"{host}/data/b", "x\n", "0640", OWNER))
+    assert (host / "data" / "b").read_text() == "x\n"
+
+
+def test_a_note_that_cannot_be_written_ends_the_step_before_it_acts(host):
+    (host.parent / "state").write_text("no folder")
+    run = Run(host, "install")
+    with pytest.raises(RunbookError, match="note what chapter minio makes"):
+        run()
+    assert tree(host) == {}
+
+
+def test_half_a_note_cannot_be_told_and_stops(host):
+    Run(host, "install")()
+    path = host.parent / "state" / "minio.json"
+    path.write_text(path.read_text()[:-4])
+    for mode in ("install", "remove"):
+        with pytest.raises(BadInput) as e:
+            Run(host, mode).look()
+        assert "cannot tell" in e.value.saw and "is not whole" in e.value.saw
+
+
+@pytest.mark.parametrize(
+    "thing, program_and_answer, said",
+    [
+        ("user somebody", ("getent", "exit 3"), "getent passwd somebody ended with 3"),
+        ("package x", ("dpkg-query", "exit 2"), "dpkg-query -W x ended with 2"),
+        ("unit x.service", ("systemctl", "echo Failed to connect to bus; exit 1"), "Failed to connect to bus"),
+        ("snap x", ("snap", "echo error: cannot communicate with server; exit 1"), "cannot communicate with server"),
+        ("database 5432/x", ("pg_lsclusters", "exit 1"), "which clusters there are"),
+        ("namespace x", ("microk8s", "echo It was refused; exit 1"), "It was refused"),
+        (
+            "object x/secret/minio",
+            ("microk8s", "echo The connection was refused; exit 1"),
+            "The connection was refused",
+        ),
+    ],
+)
+def test_what_cannot_be_asked_stops_in_words(host, program, thing, program_and_answer, said):
+    program(*program_and_answer)
+    for mode in ("install", "remove"):
+        with pytest.raises(BadInput) as e:
+            Run(host, mode, more=[thing]).look()
+        assert "cannot tell: " in e.value.saw and said in e.value.saw
+    # What we made is not asked: our own server that is stopped keeps nobody from mending it.
+    Run(host, "install", more=[thing], ours="true").look()
+
+
+@pytest.mark.parametrize(
+    "thing, name, answers",
+    [
+        ("user somebody", "getent", ("[ $1 = group ] || exit 2", "exit 2")),
+        ("package x", "dpkg-query", ("echo 'ii '", "exit 1")),
+        ("package x", "dpkg-query", ("echo 'ii '", "echo 'rc '")),
+        ("unit x.service", "systemctl", ("echo LoadState=masked", "echo LoadState=not-found")),
+        ("snap x", "snap", ("true", "echo error: no matching snaps installed; exit 1")),
+        ("snap x", "snap", ("true", "echo No snaps are installed yet.; exit 1")),
+        ("namespace x", "microk8s", ("echo namespace/x", "true")),
+        ("object x/secret/minio", "microk8s", ("echo secret/minio", "true")),
+    ],
+)
+def test_what_is_there_is_named(host, program, thing, name, answers):
+    program(name, answers[0])
+    with pytest.raises(BadInput) as e:
+        Run(host, "install", more=[thing]).look()
+    assert e.value.saw == f"was here before: {thing}"
+    program(name, answers[1])
+    Run(host, "install", more=[thing]).look()
+
+
+def test_a_unit_that_was_here_runs_again_with_its_own_settings_at_last(host, program):
+    calls = program(
+        "systemctl",
+        "case $1 in show) echo LoadState=loaded ;; is-enabled) echo disabled; exit 1 ;; is-active) echo active ;;\n"
+        f"restart) cat {host}/app.conf > {host.parent}/restarted-with ;; esac",
+    )
+    (host / "app.conf").write_text("theirs")
+    Run(host, "install", adopt=True, more=["unit x.service"])()
+    calls.write_text("")
+    Run(host, "remove", more=["unit x.service"])()
+    assert calls.read_text().splitlines()[-3:] == [
+        "systemctl daemon-reload",
+        "systemctl disable -q x.service",
+        "systemctl restart x.service",
+    ]
+    assert (host.parent / "restarted-with").read_text() == "theirs"
+
+
+def test_what_is_left_of_ours_keeps_the_note_and_is_named(host):
+    Run(host, "install")(
+        ("more", actions.commands(f"touch {host}/more", f"[ -e {host}/more ]", makes=[f"file {host}/more"]))
+    )
+    with pytest.raises(Verdict) as e:
+        Run(host, "remove")()
+    assert f"made by this chapter, and still here: file {host}/more" in e.value.saw
+    assert f"file {host}/more" in noted(host)
+
+
+def test_a_thing_has_a_name_that_a_note_can_hold(host):
+    for name in ("file /a b", 'file /a"b', "file", "file /a\nb", "file /a\\b"):
+        with pytest.raises(ValueError):
+            Run(host, "install", more=[name]).ch.own.first_sight([name])
+
+
+# -- packages -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def debian(host, program):
+    """A host with apt: libold is there, wanted brings libnew, and an orphan of the host's waits for autoremove."""
+    there = host / "installed"
+    there.write_text("libold\nwanted-by-nobody\n")
+    program(
+        "dpkg-query",
+        f"p=${{@: -1}}; case $p in *'{{'*) exit 0 ;; esac\ngrep -qx \"$p\" {there} || exit 1; echo 'ii '",
+    )
+    program("dpkg", "")
+    program("apt-mark", "")
+    program("flock", 'shift; exec "$@"')
+    return program(
+        "apt-get",
+        'case "$*" in\n'
+        "*-s*install*) echo 'Inst libold [1] (2 x)'; echo 'Inst libnew (1 x)'; echo 'Inst wanted (1 x)' ;;\n"
+        f"*install*) printf 'libnew\\nwanted\\n' >> {there} ;;\n"
+        "*-s*autoremove*) echo 'Remv wanted-by-nobody [1]'; echo 'Remv libnew [1]'; echo 'Remv wanted [1]' ;;\n"
+        f'*purge*) for p; do sed -Ei "/^($p)$/d" {there}; done ;;\n'
+        "esac",
+    )
+
+
+def install_wanted(host, mode, ours="false"):
+    run = Run(host, mode, ours=ours, more=["package wanted"])
+    run.look()
+    run.ch.step("wanted is installed", run.ch.packages("wanted", purge=["^wanted$"], paths=[str(host / "place")]))
+    run.ch.verdict()
+
+
+def test_remove_takes_the_packages_that_came_and_no_orphan_of_the_host(host, debian):
+    install_wanted(host, "install")
+    assert {t for t in noted(host) if t.startswith("package")} == {"package wanted", "package libnew"}
+    debian.write_text("")
+    install_wanted(host, "remove")
+    assert (host / "installed").read_text() == "libold\nwanted-by-nobody\n"
+    assert "apt-get -qy -o DPkg::Lock::Timeout=300 purge libnew wanted" in debian.read_text()
+    assert not [call for call in debian.read_text().splitlines() if "autoremove" in call and " -s " not in call]
+
+
+def test_a_package_that_was_here_is_refused_where_first_sight_asks_for_it(host, debian):
+    (host / "installed").write_text("wanted\n")
+    with pytest.raises(BadInput, match="was here before: package wanted"):
+        install_wanted(host, "install")
+
+
+HISTORY = """
+Start-Date: 2026-01-01  10:00:00
+Commandline: {}
+Install: libnew:amd64 (1:1.0-1, automatic), wanted:amd64 (1.0)
+End-Date: 2026-01-01  10:00:09
+"""
+OURS = "apt-get -qy -o DPkg::Lock::Timeout=300 --no-install-recommends install wanted"
+
+
+def test_an_older_runbooks_packages_are_those_of_apts_history(host, debian):
+    (host.parent / "history").mkdir()
+    (host.parent / "history" / "history.log").write_text(HISTORY.format(OURS))
+    (host / "installed").write_text("libold\nwanted-by-nobody\nlibnew\nwanted\n")
+    ours = "brought_by_us wanted"
+    install_wanted(host, "install", ours)
+    assert {t for t in noted(host) if t.startswith("package")} == {"package wanted", "package libnew"}
+    install_wanted(host, "remove", ours)
+    assert (host / "installed").read_text() == "libold\nwanted-by-nobody\n"
+
+
+def test_packages_that_somebody_installed_after_us_are_not_ours(host, debian):
+    (host.parent / "history").mkdir()
+    (host.parent / "history" / "history.log.1").write_text(HISTORY.format(OURS))
+    (host.parent / "history" / "history.log").write_text(HISTORY.format("apt install wanted"))
+    (host / "installed").write_text("wanted\n")
+    with pytest.raises(BadInput, match="was here before: package wanted"):
+        install_wanted(host, "install", "brought_by_us wanted")
+
+
+def test_where_the_history_is_lost_the_named_packages_go_and_nothing_else(host, debian):
+    (host / "installed").write_text("wanted-by-nobody\nwanted\n")
+    install_wanted(host, "install", "true")
+    debian.write_text("")
+    install_wanted(host, "remove", "true")
+    assert "purge ^wanted$" in debian.read_text() and "autoremove" not in debian.read_text()
+
+
+def test_a_packages_folder_that_was_full_before_stays(host, debian):
+    (host / "place").mkdir()
+    (host / "place" / "precious").write_text("x")
+    run = Run(host, "install", adopt=True, more=["package wanted", f"place {host}/place"])
+    run.look()
+    run.ch.step("wanted is installed", run.ch.packages("wanted", paths=[str(host / "place")]))
+    run.ch.verdict()
+    run = Run(host, "remove", more=["package wanted", f"place {host}/place"])
+    run.look()
+    run.ch.step("wanted is installed", run.ch.packages("wanted", paths=[str(host / "place")]))
+    run.ch.verdict()
+    assert (host / "place" / "precious").read_text() == "x" and "wanted\n" not in (
+        host / "installed"
+    ).read_text().split("-")
