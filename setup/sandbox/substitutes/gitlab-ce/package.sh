@@ -1,0 +1,23 @@
+#!/bin/bash
+# The package gitlab-ce: the double's Python, its commands and unit, under the address of a download by hand.
+# No recipe yet (that is a build.sh with an entry in the catalogue): the mirror serves it when a chapter asks for it.
+set -euo pipefail
+version=13.12.15-ce.0
+root=$PWD/root
+mkdir -p "$root"/{DEBIAN,opt/gitlab/{bin,etc,embedded},usr/{bin,lib/systemd/system}}
+cp -r double "$root/opt/gitlab/embedded/"
+cp gitlab.rb.template "$root/opt/gitlab/etc/"
+cp gitlab-runsvdir.service "$root/usr/lib/systemd/system/"
+for name in ctl rails; do
+  printf '#!/bin/sh\nexec /usr/bin/python3 /opt/gitlab/embedded/double/gitlab_%s.py "$@"\n' "$name" > "$root/opt/gitlab/bin/gitlab-$name"
+  ln -s "/opt/gitlab/bin/gitlab-$name" "$root/usr/bin/gitlab-$name"
+done
+cp control postinst prerm "$root/DEBIAN/"
+chmod 755 "$root"/DEBIAN/p* "$root"/opt/gitlab/bin/*
+chmod -R go=u-w "$root"
+folder=$OUT/packages.gitlab.com/gitlab/gitlab-ce/packages/ubuntu/focal/gitlab-ce_${version}_amd64.deb
+mkdir -p "$folder"
+# The same sources give the same bytes.
+export SOURCE_DATE_EPOCH=0
+find "$root" -exec touch -h -d @0 {} +
+dpkg-deb --root-owner-group -Zxz --build "$root" "$folder/download" > /dev/null

@@ -1,0 +1,541 @@
+"""GitLab's stand-in against tests/recordings/gitlab-13.12.md, row by row: what was read of the real one, not recorded.
+
+The package's files run as plain processes on loopback, below a folder of the test; no sandbox.
+"""
+
+from __future__ import annotations
+
+import base64
+import fcntl
+import functools
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import requests
+
+from helpers.core.paths import REPO, SETUP, home
+from helpers.sandbox import mirror
+
+RECIPE = SETUP / "sandbox/substitutes/gitlab-ce"
+CALLS = REPO / "tests/recordings/gitlab-13.12-calls.md"
+CLIENT = Path(__file__).with_name("gitlab-client.txt")
+FACTS = REPO / "tests/recordings/gitlab-13.12.md"
+PASSWORD, TOKEN = "not-a-real-password", "token-string-here123"
+#: "what" of a row: its text
+ROWS = dict(re.findall(r"^\| (?!what \|)([^|]+?) \| (.+) \| [SNK] \|$", FACTS.read_text(), re.M))
+TESTED: set[str] = set()
+
+
+def row(*names):
+    """The test is of these rows."""
+    assert set(names) <= set(ROWS), set(names) - set(ROWS)
+    TESTED.update(names)
+    return lambda test: test
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Host:
+    """A folder as a host's root, with the package's files run from the repository."""
+
+    def __init__(self, root):
+        self.root, self.url = root, f"http://127.0.0.1:{free_port()}"
+        (root / "opt/gitlab/etc").mkdir(parents=True)
+        (root / "opt/gitlab/etc/gitlab.rb.template").write_text((RECIPE / "gitlab.rb.template").read_text())
+        self.rb = root / "etc/gitlab/gitlab.rb"
+
+    def run(self, program, *argv, **env):
+        whole = {**os.environ, "GITLAB_DOUBLE_ROOT": str(self.root), "PYTHONDONTWRITEBYTECODE": "1", **env}
+        command = [sys.executable, RECIPE / f"double/gitlab_{program}.py", *argv]
+        return subprocess.run(command, env=whole, capture_output=True, text=True, timeout=90)
+
+    ctl = functools.partialmethod(run, "ctl")
+    rails = functools.partialmethod(run, "rails", "runner")
+
+    def install(self, **env):
+        done = self.ctl("package", EXTERNAL_URL=self.url, **env)
+        if done.returncode == 0:
+            self.wait()
+        return done
+
+    def wait(self):
+        for _ in range(200):
+            try:
+                return requests.get(self.url + "/-/health", timeout=5)
+            except requests.ConnectionError:
+                time.sleep(0.05)
+        raise AssertionError(self.url)
+
+    def end(self):
+        lock = self.root / "var/opt/gitlab/double/run/lock"
+        if lock.exists() and lock.read_text():
+            os.kill(int(lock.read_text()), signal.SIGTERM)
+            lock.unlink()
+
+    def api(self, method, path, token=TOKEN, **more):
+        headers = {"PRIVATE-TOKEN": token} if token else {}
+        return requests.request(method, self.url + "/api/v4" + path, headers=headers, timeout=30, **more)
+
+    def git(self, *argv, ok=True):
+        who = ["-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "credential.helper="]
+        env = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "GIT_CONFIG_NOSYSTEM": "1", "HOME": str(self.root)}
+        done = subprocess.run(["git", *who, *argv], env=env, capture_output=True, text=True, timeout=60)
+        assert not ok or done.returncode == 0, done.stderr
+        return done
+
+    def remote(self, name, password, path="root/demo"):
+        return self.url.replace("://", f"://{name}:{password}@") + f"/{path}.git"
+
+
+@pytest.fixture
+def bare(tmp_path):
+    """A host on which nothing is installed yet."""
+    host = Host(tmp_path)
+    yield host
+    host.end()
+
+
+MAKE = "token = User.find_by_username('root').personal_access_tokens.create(scopes: [:api], name: 'runbook'"
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory):
+    """GitLab as a chapter leaves it: root's password, a token, a project with one commit."""
+    host = Host(tmp_path_factory.mktemp("gitlab"))
+    assert host.install(GITLAB_ROOT_PASSWORD=PASSWORD).returncode == 0
+    done = host.rails(f"{MAKE}, expires_at: 30.days.from_now)\ntoken.set_token('{TOKEN}')\ntoken.save!")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert host.api("POST", "/projects", json={"name": "demo", "initialize_with_readme": True}).status_code == 201
+    yield host
+    host.end()
+
+
+def test_every_row_has_a_test():
+    assert set(ROWS) == TESTED and len(ROWS) > 40
+
+
+# -- the package and its commands ------------------------------------------------------------------------
+
+
+@row("no EXTERNAL_URL", "gitlab-rails before a reconfigure", "status, runit not running")
+def test_installed_without_an_address(bare):
+    done = bare.ctl("package")
+    assert done.returncode == 0 and "not been configured yet; skipping the upgrade script." in done.stdout
+    assert "external_url 'http://gitlab.example.com'" in bare.rb.read_text()
+    done = bare.rails("puts 1")
+    assert done.returncode == 1 and "error: could not load" in done.stdout and "gitlab-ctl reconfigure" in done.stdout
+
+
+@row("EXTERNAL_URL", "reconfigure", "status", "stop and start", "status, one down", "puma down")
+def test_installed_with_an_address(bare):
+    done = bare.ctl("package", EXTERNAL_URL=bare.url.partition("://")[2])
+    assert done.returncode == 0 and f"GitLab should be available at {bare.url}" in done.stdout
+    assert "gitlab Reconfigured!" in done.stdout.splitlines()
+    assert bare.rb.stat().st_mode & 0o777 == 0o600
+    bare.wait()
+    done = bare.ctl("status")
+    lines = done.stdout.splitlines()
+    names = [line.split()[1].rstrip(":") for line in lines]
+    assert done.returncode == 0 and len(lines) == 15 and names == sorted(names)
+    assert all(re.fullmatch(r"run: [\w-]+: \(pid \d+\) \d+s; run: log: \(pid \d+\) \d+s", line) for line in lines)
+    assert re.fullmatch(r"ok: down: puma: \ds, normally up\n", bare.ctl("stop", "puma").stdout)
+    done = bare.ctl("status")
+    assert done.returncode == 3 and re.search(r"^down: puma: \d+s, normally up; run: log:", done.stdout, re.M)
+    answer = requests.get(bare.url + "/-/health", timeout=30)
+    assert answer.status_code == 502 and "GitLab is not responding (502)" in answer.text
+    assert re.fullmatch(r"ok: run: puma: \(pid \d+\) \ds\n", bare.ctl("start", "puma").stdout)
+    assert bare.ctl("status").returncode == 0
+    bare.end()
+    done = bare.ctl("status")
+    while done.returncode < 60:  # the supervisor is ending
+        done = bare.ctl("status")
+    assert "fail: puma: runsv not running" in done.stdout.splitlines()
+
+
+@row("gitlab.rb present", "prometheus_monitoring off")
+def test_a_gitlab_rb_that_is_there(bare):
+    bare.rb.parent.mkdir(parents=True)
+    bare.rb.write_text("# mine\nexternal_url 'http://old'\nprometheus_monitoring['enable'] = false\n")
+    assert bare.install().returncode == 0
+    assert bare.rb.read_text() == f"# mine\nexternal_url '{bare.url}'\nprometheus_monitoring['enable'] = false\n"
+    assert not re.search("exporter|prometheus", bare.ctl("status").stdout)
+
+
+def test_a_password_in_gitlab_rb_is_kept_nowhere_else(bare):
+    bare.rb.parent.mkdir(parents=True)
+    bare.rb.write_text(f"external_url '{bare.url}'\ngitlab_rails['initial_root_password'] = '{PASSWORD}'\n")
+    assert bare.install().returncode == 0
+    assert bare.git("ls-remote", bare.remote("root", PASSWORD, "root/no"), ok=False).stderr.count("not found")
+    holds = [p for p in bare.root.rglob("*") if p.is_file() and PASSWORD.encode() in p.read_bytes()]
+    # The migration's log has it in plain text, as that of 13.12 has.
+    assert [p for p in holds if p != bare.rb and "gitlab-rails-db-migrate" not in p.name] == []
+
+
+@row("reconfigure, failing", "root password too short")
+def test_a_short_password(bare):
+    done = bare.install(GITLAB_ROOT_PASSWORD="short")
+    assert done.returncode == 1 and "Reconfigured" not in done.stdout
+    assert done.stderr.startswith("There was an error running gitlab-ctl reconfigure:\n\n")
+    assert "Could not create the default administrator account:" in done.stderr
+
+
+@row("root password")
+def test_the_roots_password_is_set_once(host, bare):
+    assert host.ctl("reconfigure", GITLAB_ROOT_PASSWORD="another-password").returncode == 0
+    host.wait()
+    assert host.git("ls-remote", host.remote("root", PASSWORD)).returncode == 0
+    assert host.git("ls-remote", host.remote("root", "another-password"), ok=False).returncode == 128
+    assert "sets root's password" in bare.install().stdout
+    assert bare.git("ls-remote", bare.remote("root", ""), ok=False).returncode == 128
+    assert not (bare.root / "etc/gitlab/initial_root_password").exists()
+
+
+@row("unknown command", "reconfigure with an argument")
+def test_wrong_commands(bare):
+    done = bare.ctl("nonsense")
+    assert done.returncode == 1 and done.stdout.startswith("I don't know that command.\n")
+    done = bare.ctl("reconfigure", "now")
+    assert done.returncode == 2 and "does not accept any arguments" in done.stderr
+
+
+@row("gitlab-rails runner, an exception", "token in the console")
+def test_the_console(host):
+    for code, word in (
+        ("system('id')", "does not run: system('id')"),
+        ("token.save!", "undefined"),
+        (f"{MAKE.replace(':api', ':nonsense')})", "can only contain available scopes"),
+        (f"{MAKE.replace(':api', '')})", "can't be blank"),
+    ):
+        done = host.rails(code)
+        assert done.returncode == 1 and word in done.stderr and not done.stdout
+    value = host.rails(f"{MAKE}); puts token.token").stdout.strip()
+    assert re.fullmatch(r"[\w-]{20}", value) and host.api("GET", "/user", value).json()["username"] == "root"
+    kept = (host.root / "var/opt/gitlab/double/store.sqlite").read_bytes()
+    assert value.encode() not in kept and TOKEN.encode() not in kept and PASSWORD.encode() not in kept
+
+
+def test_ruby_that_is_no_literal_is_refused(bare):
+    bare.rb.parent.mkdir(parents=True)
+    bare.rb.write_text(f"external_url '{bare.url}'\npuma['worker_processes'] = `nproc`.to_i\n")
+    done = bare.ctl("reconfigure")
+    assert done.returncode == 1 and "`nproc`" in done.stderr
+
+
+# -- health ----------------------------------------------------------------------------------------------
+
+
+@row("GET /-/health", "GET /-/readiness", "GET /-/liveness")
+def test_health(host):
+    answer = requests.get(host.url + "/-/health", timeout=30)
+    assert (answer.status_code, answer.text, answer.headers["Content-Type"]) == (200, "GitLab OK", "text/plain")
+    assert requests.get(host.url + "/-/liveness", timeout=30).json() == {"status": "ok"}
+    ready = requests.get(host.url + "/-/readiness", timeout=30)
+    assert ready.json() == {"status": "ok", "master_check": [{"status": "ok"}]}
+    host.ctl("stop", "postgresql")
+    ready = requests.get(host.url + "/-/readiness?all=1", timeout=30)
+    assert ready.status_code == 503 and ready.json()["status"] == "failed"
+    assert ready.json()["db_check"][0]["status"] == "failed" and ready.json()["gitaly_check"] == [{"status": "ok"}]
+    assert requests.get(host.url + "/-/health", timeout=30).text == "GitLab OK"
+    assert host.api("GET", "/version").status_code == 500
+    host.ctl("start", "postgresql")
+
+
+@row("GET /-/health, not on the allow-list")
+def test_health_for_others(bare):
+    bare.rb.parent.mkdir(parents=True)
+    bare.rb.write_text(f"external_url '{bare.url}'\ngitlab_rails['monitoring_whitelist'] = [\n  '10.9.8.0/24'\n]\n")
+    bare.install()
+    answer = requests.get(bare.url + "/-/health", timeout=30)
+    assert (answer.status_code, answer.text, answer.headers["Content-Type"]) == (404, "", "text/plain")
+    assert requests.get(bare.url + "/-/readiness", timeout=30).status_code == 404
+
+
+# -- who asks --------------------------------------------------------------------------------------------
+
+
+@row("no token", "unknown token", "revoked token", "expired token", "scope too small", "not an admin", "Bearer")
+def test_who_may(host):
+    plain = (401, {"message": "401 Unauthorized"})
+
+    def said(path, token=None, method="GET", **more):
+        answer = host.api(method, path, token, **more)
+        return answer.status_code, answer.json()
+
+    assert said("/user") == plain and said("/projects", "nonsense") == plain
+    bearer = {"Authorization": f"Bearer {TOKEN}"}
+    assert requests.get(host.url + "/api/v4/user", headers=bearer, timeout=30).status_code == 200
+    assert (
+        requests.get(host.url + "/api/v4/user", headers={"Authorization": "Bearer short"}, timeout=30).json()
+        == plain[1]
+    )
+    new = {"name": "x", "scopes": ["api"], "expires_at": "2021-01-01"}
+    old = host.api("POST", "/users/1/personal_access_tokens", json=new).json()["token"]
+    answer = host.api("GET", "/user", old)
+    assert answer.json() == {
+        "error": "invalid_token",
+        "error_description": "Token is expired. You can either do re-authorization or token refresh.",
+    }
+    gone = host.api("POST", "/users/1/personal_access_tokens", json={"name": "x", "scopes": ["api"]}).json()
+    assert host.api("DELETE", f"/personal_access_tokens/{gone['id']}").status_code == 204
+    answer = host.api("GET", "/user", gone["token"])
+    assert answer.status_code == 401 and "Token was revoked." in answer.json()["error_description"]
+    assert 'error="invalid_token"' in answer.headers["WWW-Authenticate"]
+    small = host.api("POST", "/users/1/personal_access_tokens", json={"name": "x", "scopes": ["read_api"]}).json()
+    assert said("/user", small["token"])[0] == 200
+    status, body = said("/projects", small["token"], "POST", json={"name": "no"})
+    assert (status, body["error"], body["scope"]) == (403, "insufficient_scope", "api")
+    person = {"email": "p@example.org", "name": "P", "username": "person", "password": "long-enough"}
+    number = host.api("POST", "/users", json=person).json()["id"]
+    own = {"name": "x", "scopes": ["api"]}
+    other = host.api("POST", f"/users/{number}/personal_access_tokens", json=own).json()["token"]
+    assert said("/application/settings", other) == (403, {"message": "403 Forbidden"})
+    assert said("/projects/root%2Fdemo", other) == (404, {"message": "404 Project Not Found"})
+
+
+@row("unknown path", "wrong method", "/api/v3")
+def test_addresses_that_are_not_there(host):
+    assert host.api("GET", "/nonsense").json() == {"error": "404 Not Found"}
+    answer = host.api("DELETE", "/version")
+    assert (answer.status_code, answer.json()) == (405, {"error": "405 Not Allowed"})
+    answer = requests.get(host.url + "/api/v3/user", timeout=30)
+    assert (answer.status_code, answer.json()["error"]) == (410, "API V3 is no longer supported. Use API V4 instead.")
+
+
+# -- REST ------------------------------------------------------------------------------------------------
+
+
+@row("pagination")
+def test_pages(host):
+    for number in range(3):
+        host.api("POST", "/projects", json={"name": f"paged{number}"})
+    answer = host.api("GET", "/projects?search=paged&per_page=2")
+    told = {name: answer.headers["X-" + name] for name in ("Total", "Total-Pages", "Page", "Per-Page", "Next-Page")}
+    assert told == {"Total": "3", "Total-Pages": "2", "Page": "1", "Per-Page": "2", "Next-Page": "2"}
+    assert answer.headers["X-Prev-Page"] == "" and len(answer.json()) == 2
+    assert re.findall(r'rel="(\w+)"', answer.headers["Link"]) == ["next", "first", "last"]
+    assert f"<{host.url}/api/v4/projects?search=paged&" in answer.headers["Link"]
+    assert host.api("GET", "/projects?page=99").json() == []
+    assert host.api("GET", "/projects?per_page=500").headers["X-Per-Page"] == "100"
+    answer = host.api("GET", "/projects?per_page=0")
+    assert (answer.status_code, answer.json()) == (400, {"error": "per_page does not have a valid value"})
+
+
+@row("GET /version", "application settings", "outbound allow-list")
+def test_settings(host):
+    assert host.api("GET", "/version").json()["version"] == "13.12.15"
+    said = host.api("PUT", "/application/settings", json={"signup_enabled": False})
+    assert said.json()["signup_enabled"] is False and "runners_registration_token" not in said.json()
+    assert "Register" not in requests.get(host.url + "/users/sign_in", timeout=30).text
+    raw = {"outbound_local_requests_allowlist_raw": "10.0.0.1, host.example:443;10.1.0.0/16"}
+    shown = host.api("PUT", "/application/settings", json=raw).json()["outbound_local_requests_allowlist_raw"]
+    assert shown == "10.0.0.1\nhost.example:443\n10.1.0.0/16"
+    said = host.api("PUT", "/application/settings", json={"outbound_local_requests_whitelist": ["10.0.0.1"]})
+    assert said.status_code == 400 and said.json()["error"].endswith("at least one parameter must be provided")
+
+
+@row("instance variables", "variable refused", "maskable", "project variables")
+def test_variables(host):
+    place = "/admin/ci/variables"
+    assert host.api("GET", f"{place}/A").json() == {"message": "404 InstanceVariable Not Found"}
+    said = host.api("POST", place, json={"key": "A", "value": "some~value", "masked": True})
+    body = {"variable_type": "env_var", "key": "A", "value": "some~value", "protected": False, "masked": True}
+    assert (said.status_code, said.json()) == (201, body)
+    for given, told in (
+        ({"key": "A", "value": "b"}, {"message": {"key": ["(A) has already been taken"]}}),
+        ({"key": "A-B", "value": "b"}, {"message": {"key": ["can contain only letters, digits and '_'."]}}),
+        ({"key": "B", "value": "short", "masked": True}, {"message": {"value": ["is invalid"]}}),
+        ({"key": "B", "value": "has a blank", "masked": True}, {"message": {"value": ["is invalid"]}}),
+        ({"key": "B", "value": "two-lines\n", "masked": True}, {"message": {"value": ["is invalid"]}}),
+        ({}, {"error": "key is missing, value is missing"}),
+    ):
+        said = host.api("POST", place, json=given)
+        assert (said.status_code, said.json()) == (400, told)
+    assert host.api("PUT", f"{place}/A", json={"protected": True}).json() == {**body, "protected": True}
+    assert [v["key"] for v in host.api("GET", place).json()] == ["A"]
+    assert host.api("DELETE", f"{place}/A").status_code == 204
+    own = "/projects/root%2Fdemo/variables"
+    assert host.api("POST", own, json={"key": "A", "value": "b"}).json()["environment_scope"] == "*"
+    assert host.api("GET", f"{own}/B").json() == {"message": "404 Variable Not Found"}
+
+
+@row("users", "personal access tokens")
+def test_users(host):
+    person = {"email": "u@example.org", "name": "U", "username": "user", "password": "long-enough"}
+    made = host.api("POST", "/users", json=person)
+    assert made.status_code == 201
+    said = host.api("POST", "/users", json={**person, "username": "other"})
+    assert (said.status_code, said.json()) == (409, {"message": "Email has already been taken"})
+    said = host.api("POST", "/users", json={**person, "email": "o@example.org"})
+    assert (said.status_code, said.json()) == (409, {"message": "Username has already been taken"})
+    assert host.api("GET", "/users", None).status_code == 403
+    place = f"/users/{made.json()['id']}/personal_access_tokens"
+    token = host.api("POST", place, json={"name": "x", "scopes": ["api"]}).json()
+    listed = host.api("GET", f"/personal_access_tokens?user_id={made.json()['id']}").json()
+    assert len(token["token"]) == 20 and "token" not in listed[0] and listed[0]["id"] == token["id"]
+    assert host.api("DELETE", f"/personal_access_tokens/{token['id']}").status_code == 204
+
+
+@row("project", "files", "commits")
+def test_projects(host):
+    made = host.api("POST", "/projects", json={"name": "short lived"}).json()
+    assert (made["path_with_namespace"], made["default_branch"]) == ("root/short-lived", None)
+    assert host.api("POST", "/projects", json={"name": "short lived"}).status_code == 400
+    place = f"/projects/{made['id']}"
+    files = f"{place}/repository/files/a%2Fb.txt"
+    new = {"branch": "master", "commit_message": "a", "content": "text"}
+    said = host.api("POST", files, json=new)
+    assert (said.status_code, said.json()) == (201, {"file_path": "a/b.txt", "branch": "master"})
+    assert host.api("GET", place).json()["default_branch"] == "master"
+    said = host.api("POST", files, json=new)
+    assert (said.status_code, said.json()) == (400, {"message": "A file with this name already exists"})
+    assert host.api("GET", files).json() == {"error": "ref is missing"}
+    assert base64.b64decode(host.api("GET", files + "?ref=master").json()["content"]) == b"text"
+    assert host.api("GET", files.replace("b.txt", "c") + "?ref=master").json() == {"message": "404 File Not Found"}
+    actions = [{"action": "update", "file_path": "a/b.txt", "content": "new"}]
+    several = {"branch": "master", "commit_message": "more", "actions": actions}
+    commit = host.api("POST", f"{place}/repository/commits", json=several)
+    assert commit.status_code == 201 and commit.json()["title"] == "more"
+    listed = host.api("GET", f"{place}/repository/commits")
+    assert [c["title"] for c in listed.json()] == ["more", "a"] and "X-Total" not in listed.headers
+    assert host.api("GET", f"{place}/repository/commits/nonsense").json() == {"message": "404 Commit Not Found"}
+    said = host.api("DELETE", place)
+    assert (said.status_code, said.json()) == (202, {"message": "202 Accepted"})
+    assert host.api("GET", place).json() == {"message": "404 Project Not Found"}
+
+
+@row("branches", "deleted user")
+def test_branches_and_a_deleted_user(host):
+    place = "/projects/root%2Fdemo/repository/branches"
+    made = host.api("POST", place, json={"branch": "feature/a", "ref": "master"})
+    assert made.status_code == 201 and made.json()["default"] is False
+    for given, told in (
+        ({"branch": "feature/a", "ref": "master"}, {"message": "Branch already exists"}),
+        ({"branch": "b", "ref": "nonsense"}, {"message": "Invalid reference name: nonsense"}),
+        ({"branch": "b..c", "ref": "master"}, {"message": "The branch refname is invalid"}),
+        ({}, {"error": "branch is missing, ref is missing"}),
+    ):
+        said = host.api("POST", place, json=given)
+        assert (said.status_code, said.json()) == (400, told)
+    assert host.api("DELETE", f"{place}/feature%2Fa").status_code == 204
+    assert host.api("GET", f"{place}/feature%2Fa").json() == {"message": "404 Branch Not Found"}
+    said = host.api("DELETE", f"{place}/master")
+    assert (said.status_code, said.json()) == (405, {"message": "Cannot remove HEAD branch"})
+    person = {"email": "g@example.org", "name": "G", "username": "gone", "password": "long-enough"}
+    number = host.api("POST", "/users", json=person).json()["id"]
+    new = {"name": "x", "scopes": ["api"]}
+    token = host.api("POST", f"/users/{number}/personal_access_tokens", json=new).json()["token"]
+    assert host.api("DELETE", f"/users/{number}").status_code == 204
+    assert host.api("GET", "/user", token).status_code == 401
+
+
+@row("registration", "verify and remove", "no job", "runners listed")
+def test_runners(host):
+    asked = host.rails("puts Gitlab::CurrentSettings.current_application_settings.runners_registration_token")
+    registration = {"token": asked.stdout.strip(), "description": "r", "info": {"name": "gitlab-runner"}}
+    assert host.api("POST", "/runners", None, json={}).json() == {"error": "token is missing"}
+    assert host.api("POST", "/runners", None, json={"token": "nonsense"}).json() == {"message": "403 Forbidden"}
+    said = host.api("POST", "/runners", None, json={**registration, "run_untagged": False})
+    assert said.status_code == 400 and list(said.json()["message"]) == ["tags_list"]
+    made = host.api("POST", "/runners", None, json=registration)
+    assert made.status_code == 201 and set(made.json()) == {"id", "token"} and len(made.json()["token"]) == 20
+    own = {"token": made.json()["token"]}
+    said = host.api("POST", "/runners/verify", None, json=own)
+    assert (said.status_code, said.text) == (200, "200")
+    assert host.api("GET", "/runners").json() == []
+    assert [r["status"] for r in host.api("GET", "/runners/all").json()] == ["not_connected"]
+    said = host.api("POST", "/jobs/request", None, json=own)
+    assert said.status_code == 204 and re.fullmatch("[0-9a-f]{32}", said.headers["X-GitLab-Last-Update"])
+    listed = host.api("GET", "/runners/all")
+    assert [r["status"] for r in listed.json()] == ["online"] and own["token"] not in listed.text
+    assert host.api("DELETE", "/runners", None, json=own).status_code == 204
+    for method, path in (("POST", "/runners/verify"), ("DELETE", "/runners"), ("POST", "/jobs/request")):
+        assert host.api(method, path, None, json=own).status_code == 403
+
+
+# -- git -------------------------------------------------------------------------------------------------
+
+
+@row("clone and push", "git, no credentials", "git, project missing", "git, token that may only read", "force push")
+def test_git(host, tmp_path):
+    work = str(tmp_path / "work")
+    host.git("clone", "-q", host.remote("anyone", TOKEN), work)
+    (tmp_path / "work/big").write_bytes(os.urandom(3 << 20))  # more than git sends in one piece
+    host.git("-C", work, "add", ".")
+    host.git("-C", work, "commit", "-qm", "big")
+    host.git("-C", work, "push", "-q", host.remote("root", PASSWORD), "HEAD:master")
+    assert host.api("GET", "/projects/root%2Fdemo/repository/commits").json()[0]["title"] == "big"
+    answer = requests.get(host.url + "/root/demo.git/info/refs?service=git-upload-pack", timeout=30)
+    assert (answer.status_code, answer.text) == (401, "HTTP Basic: Access denied\n")
+    assert answer.headers["Www-Authenticate"] == 'Basic realm="GitLab"'
+    answer = requests.get(host.remote("root", TOKEN, "root/no") + "/info/refs?service=git-upload-pack", timeout=30)
+    assert answer.status_code == 404 and answer.text.endswith("or you don't have permission to view it.")
+    reader = {"name": "reader", "scopes": ["read_repository"]}
+    token = host.api("POST", "/users/1/personal_access_tokens", json=reader).json()["token"]
+    assert "HEAD" in host.git("ls-remote", host.remote("root", token)).stdout
+    place = host.remote("root", token) + "/info/refs?service=git-receive-pack"
+    answer = requests.get(place, timeout=30)
+    assert (answer.status_code, answer.text) == (403, "You are not allowed to upload code.")
+    host.git("-C", work, "commit", "-q", "--amend", "-m", "rewritten")
+    done = host.git("-C", work, "push", "-f", host.remote("root", TOKEN), "HEAD:master", ok=False)
+    assert "You are not allowed to force push code to a protected branch on this project." in done.stderr
+    assert done.returncode and "pre-receive hook declined" in done.stderr
+
+
+# -- python-gitlab ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def client():
+    """A Python that has python-gitlab in the version of mid-2021: the tests' own has none."""
+    folder = home("cache") / "gitlab-client"
+    stamp, wanted = folder / "stamp", CLIENT.read_text() + sys.version
+    with open(home("locks") / "gitlab-client", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not stamp.exists() or stamp.read_text() != wanted:
+            subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
+            pip = [folder / "bin/pip", "install", "-q", "--disable-pip-version-check", "--no-deps", "-r", CLIENT]
+            subprocess.run(pip, check=True)
+            stamp.write_text(wanted)
+    return folder / "bin/python"
+
+
+def test_python_gitlab_gets_the_answers_of_the_table(host, client):
+    """CALLS is what it printed: `python gitlab_calls.py URL TOKEN` makes the table anew."""
+    script = Path(__file__).with_name("gitlab_calls.py")
+    done = subprocess.run([client, script, host.url, TOKEN], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    table = re.findall(r"^\| (?!call \|).* \|$", CALLS.read_text(), re.M)
+    assert done.stdout.splitlines() == table
+
+
+# -- the package -----------------------------------------------------------------------------------------
+
+
+def test_the_package_unpacks(tmp_path):
+    out, work = tmp_path / "out", tmp_path / "work"
+    subprocess.run(["cp", "-r", RECIPE, work], check=True)
+    done = subprocess.run(
+        ["bash", "package.sh"], cwd=work, env={**os.environ, "OUT": str(out)}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    (deb,) = [p for p in out.rglob("*") if p.is_file()]
+    assert deb.parent.name == "gitlab-ce_13.12.15-ce.0_amd64.deb"
+    subprocess.run(["dpkg-deb", "-x", deb, tmp_path / "root"], check=True)
+    assert (tmp_path / "root/usr/bin/gitlab-ctl").readlink() == Path("/opt/gitlab/bin/gitlab-ctl")
+    assert (tmp_path / "root/opt/gitlab/embedded/double/server.py").is_file()
+
+
+def test_it_says_what_it_is():
+    said = mirror.fidelity()["gitlab-ce"]
+    assert said["fidelity"] == "double" and "was not run" in said["program"]
