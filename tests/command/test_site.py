@@ -136,7 +136,7 @@ def test_the_platform_file_of_the_reference_is_taken(known, tmp_path):
     example = re.search(r"```yaml\n(.*?)```", (REPO / "book" / "reference.md").read_text(), re.S).group(1)
     (tmp_path / "platform.yaml").write_text(example)
     said = given.platform_file(tmp_path / "platform.yaml")
-    plan = Plan(said.target, said.mode, given=said.chapters, everywhere=said.parameters)
+    plan = Plan(said.targets, said.mode, given=said.chapters, everywhere=said.parameters)
     assert plan.parameters["minio"]["buckets"] == yaml.safe_load(example)["chapters"]["minio"]["buckets"]
 
 
