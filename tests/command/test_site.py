@@ -152,7 +152,7 @@ COLUMNS = {"files": 3, "ports": 4, "secrets": 3}
 
 
 def test_what_chapters_say_of_themselves_has_a_place_in_the_book(known):
-    keys = {"id", "title", "requires", "provides", "where", "processes", "programs", "commands", "tables"}
+    keys = {"id", "title", "requires", "provides", "host", "where", "processes", "programs", "commands", "tables"}
     marks = "".join(page.read_text() for page in (REPO / "book").glob("*.md"))
     for n in known.values():
         assert set(n.content["metadata"]["runbook"]) <= keys and n.where, n.id
