@@ -119,7 +119,7 @@ def story(tmp_path_factory):
     story, box = Story(tmp_path_factory.mktemp("story")), Sandbox(TARGET.partition(":")[2])
     box.down(wipe=True)
     SecretStore(SLUG).forget_all()
-    box.up(artifacts=[], like="ubuntu")
+    box.up(artifacts=[])
     story.save("bare")
     host = Host(TARGET)
     story.before = state(host)
