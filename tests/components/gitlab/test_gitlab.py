@@ -39,6 +39,12 @@ def test_every_proof_holds_on_a_server_that_is_as_it_should_be(account):
         proof()
 
 
+def test_the_listener_is_named_as_gitlabs_own(server):
+    port = server.url.rpartition(":")[2]
+    said = subprocess.run(["ss", "-Hltnp", f"sport = :{port}"], capture_output=True, text=True, check=True).stdout
+    assert '(("nginx",' in said
+
+
 def test_a_commit_is_pushed_and_cloned_and_nothing_of_it_stays(account, git):
     assert Proofs(account).pushed_and_cloned().startswith("commit ")
     there = git.api().http_get("/projects", per_page=100)

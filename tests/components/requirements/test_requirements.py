@@ -91,14 +91,14 @@ def test_networks_that_the_cluster_takes_are_a_warning_as_a_port_is():
 
 
 def test_a_port_is_free_or_ours_or_somebodys():
-    rows = judge.judge_ports({"ports": {80: "nginx", 9000: "minio", 443: ""}}, [80, 9000, 443, 5432])
+    rows = judge.judge_ports({"ports": {80: "apache2", 9000: "minio", 443: ""}}, [80, 9000, 443, 5432])
     assert [(row.state, str(row.found)) for row in rows] == [
-        ("warn", "‹nginx›"),
+        ("warn", "‹apache2›"),
         ("ok", "‹minio›"),
         ("warn", "‹somebody›"),
         ("ok", "‹free›"),
     ]
-    assert rows[0].problem == "taken by nginx" and rows[2].problem == "taken by somebody"
+    assert rows[0].problem == "taken by apache2" and rows[2].problem == "taken by somebody"
 
 
 @pytest.mark.parametrize(
