@@ -1,5 +1,6 @@
 """What every test stands on: run records in a folder of the tests' own, and none of this shell's settings."""
 
+import functools
 import os
 import re
 from pathlib import Path
@@ -47,7 +48,11 @@ def pytest_xdist_make_scheduler(config, log):
 
     class TwoLanes(LoadFileScheduling):
         def _split_scope(self, nodeid):
-            file = super()._split_scope(nodeid)
-            return "host" if BOOTS.search((TESTS / file).read_text()) else file
+            return _lane(super()._split_scope(nodeid))
 
     return TwoLanes(config, log)
+
+
+@functools.cache  # asked for every test, and the answer is the file's
+def _lane(file):
+    return "host" if BOOTS.search((TESTS / file).read_text()) else file

@@ -21,7 +21,7 @@ def chapter(monkeypatch, name, answer, mode="verify", **parameters):
     notebook = notebooks.find(name)
     ch = Chapter(notebook, notebook.check(dict(parameters, target="local", mode=mode)))
 
-    def execute(argv, stdin=None, timeout=20, on_line=None):
+    def execute(argv, stdin=None, timeout=20, on_line=None, keep=None):
         words = shlex.split(argv[-1])
         said = _said(answer, words[words.index("-c") + 1], stdin)
         for line in said.out.splitlines() if on_line else []:

@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
 
-from helpers.core import events
+from helpers.core import events, host_lock
 from helpers.core.errors import MARK, RunbookError
 from helpers.core.notebooks import Notebook
 from helpers.core.paths import REPO
@@ -138,7 +138,8 @@ class Execution:
 
     def _environment(self) -> dict[str, str]:
         path = os.pathsep.join(filter(None, [str(REPO), os.environ.get("PYTHONPATH")]))
-        return {**os.environ, "RUNBOOK_EVENTS": str(self.events), "RUNBOOK_LOG": str(self.log), "PYTHONPATH": path}
+        own = {"RUNBOOK_EVENTS": str(self.events), "RUNBOOK_LOG": str(self.log), "PYTHONPATH": path}
+        return {**os.environ, **own, host_lock.HELD_BY_RUN: "held"}
 
     def _watch(self, tell: Callable[[Event], None], over: threading.Event) -> None:
         reader, last = events.Reader(self.events), False

@@ -22,8 +22,9 @@ from helpers.command.plan import Plan
 from helpers.command.record import Run
 from helpers.command.runner import Runner, check_reachable, target_locks
 from helpers.command.sandbox import sandbox
-from helpers.core import notebooks
+from helpers.core import host_lock, notebooks, notes
 from helpers.core.errors import BadInput, RunbookError
+from helpers.core.installed_secrets import TAKE_OVER
 from helpers.core.paths import REPO, absolute_environment, runs
 from helpers.core.secrets import SecretStore
 from helpers.core.target import Target
@@ -88,10 +89,13 @@ def main(debug: bool) -> None:
 )
 @click.option("--force", is_flag=True, help="Run the chapters that are unchanged, too.")
 @click.option("--no-book", is_flag=True, help="Do not build the site afterwards.")
+@click.option("--take-over", is_flag=True, help="Replace secrets on the host that another operator installed.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask before remove.")
 def up(**words: Any) -> None:
     """Install the platform on a target, or on several, prove it, and build the site."""
     options, clock = Options(**words), timeline.Clock()
+    if options.take_over:
+        os.environ[TAKE_OVER] = "yes"
     plan = _plan_from(options)
     places = list(dict.fromkeys(plan.hosts().values()))
     where = " and ".join(places)
@@ -133,6 +137,7 @@ class Options:
     pairs: tuple[str, ...]
     force: bool
     no_book: bool
+    take_over: bool
     yes: bool
 
 
@@ -153,7 +158,7 @@ def _plan_from(options: Options) -> Plan:
         given=said.chapters,
         everywhere=said.parameters,
         installed=record.installed(old) if mode == "remove" else None,
-        standing=record.standing(old),
+        standing=record.standing(old) if mode == "remove" else (),
     )
 
 
@@ -161,8 +166,13 @@ def _run(plan: Plan, options: Options, coming: Mapping[str, Supply]) -> tuple[Ru
     """The record, and those that were there before. What chapters wait for is built behind them, and ends here."""
     with contextlib.ExitStack() as stack:
         stack.callback(supplies.stop, coming)
-        for host in check_reachable(plan, say):
+        hosts = check_reachable(plan, say)
+        for host in hosts:
             stack.callback(host.close)
+        if plan.mode in host_lock.CHANGING:
+            stack.enter_context(host_lock.held(*hosts, what=f"up --mode {plan.mode}"))
+        if plan.mode == "remove":  # another machine's runs are in no record here
+            plan.check_nothing_stands_on({name for host in hosts for name in notes.standing(host, plan.known)})
         shown = stack.enter_context(progress.Progress(console))
         runner = Runner(plan, options.jobs or min(4, os.cpu_count() or 1), shown, options.force)
         runner.supplies = coming
@@ -301,8 +311,8 @@ def test(faults: bool, kinds: bool, pytest_arguments: tuple[str, ...]) -> None:
     if kinds:
         os.environ["RUNBOOK_KINDS"] = "all"
     chosen = any((REPO / a.split("::")[0]).exists() for a in pytest_arguments if not a.startswith("-"))
-    beside = [] if pytest_arguments else ["tests", "-n", "2", "--dist", "loadfile"]  # and tests/conftest.py
-    argv = [sys.executable, "-m", "pytest", *(beside or ([] if chosen else ["tests"])), *pytest_arguments]
+    by_two = [] if pytest_arguments else ["-n", "2", "--dist", "loadfile"]  # see tests/conftest.py
+    argv = [sys.executable, "-m", "pytest", *([] if chosen else ["tests"]), *by_two, *pytest_arguments]
     sys.exit(subprocess.call(argv, cwd=REPO))
 
 

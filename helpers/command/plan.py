@@ -7,8 +7,9 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from helpers.command.depends import digest
 from helpers.command.targets import Targets
-from helpers.core import catalogue, notebooks
+from helpers.core import catalogue, notebooks, stands
 from helpers.core.errors import BadInput
 from helpers.core.notebooks import Notebook
 from helpers.core.parameters import MODES, check_names
@@ -48,25 +49,18 @@ class Plan:
         _check_mode(mode)
         self._check_not_common([everywhere, *given.values()])
         self.chapters = self._chosen(only, first, last)
-        self.parameters = self._parameters(given, everywhere, installed or {})
+        self.parameters = self._parameters(given, everywhere, _of_install(installed or {}))
         self._check_hosts()
         check_graph(self.known)
         if mode == "remove":
-            self._check_nothing_stands_on(set(standing))
+            self.check_nothing_stands_on(standing)
 
-    def _check_nothing_stands_on(self, standing: set[str]) -> None:
-        """BadInput when a chapter that stays requires one that is to be removed: its data would go, too."""
-        going = {n.id for n in self.chapters}
-        for n in self.chapters:
-            above = [m for m in self.known.values() if m.id in standing - going and n.id in m.requires]
-            if above:
-                saw = ", ".join(m.label for m in above) + (" stand on it" if above[1:] else " stands on it")
-                only = "".join(
-                    f" --only {m.id}" for m in self.known.values() if m.id in self._with_above(n.id, standing)
-                )
-                where = self.targets.words(dict.fromkeys(m.host for m in [n, *above]))
-                do = f"Remove them together: ./runbook up {where} --mode remove{only}"
-                raise BadInput(f"remove chapter {n.label} of {self.target(n)}", saw=saw, do=do)
+    def check_nothing_stands_on(self, standing: Iterable[str]) -> None:
+        """BadInput when a chapter that is there and stays requires one that is to be removed."""
+        going, standing = [n.id for n in self.chapters], set(standing)
+        given_up = [name for name in going if self.parameters[name].get("delete_data")]
+        hosts = dict.fromkeys(n.host for n in self.known.values() if n.id in standing.union(going))
+        stands.check(self.known, going, standing, self.targets.words(hosts), given_up)
 
     # -- where -------------------------------------------------------------------------------------
 
@@ -91,11 +85,6 @@ class Plan:
                 using = ", ".join(n.label for n in self.chapters if host in [n.host, *self._others(n).values()])
                 do = f"Add --target {host}=ssh://user@host, or choose other chapters. --target T is for all hosts."
                 raise BadInput(f"run {using}", saw=f"no target is given for the host {host}", do=do)
-
-    def _with_above(self, name: str, standing: set[str]) -> set[str]:
-        """A chapter, and all that stand on it at first or at second hand."""
-        above = [n.id for n in self.known.values() if n.id in standing and name in n.requires]
-        return {name}.union(*(self._with_above(other, standing) for other in above))
 
     def _chosen(self, only: Iterable[str], first: str | None, last: str | None) -> list[Notebook]:
         ids = {notebooks.find(name, self.known).id for name in only} or set(self.known)
@@ -124,14 +113,15 @@ class Plan:
         return found
 
     def key(self, notebook: Notebook) -> str:
-        """Hash of a chapter's cells, its parameters but the mode, and the catalogue's entries of its artifacts.
+        """Hash of a chapter's cells, its parameters but the mode, its artifacts' entries, its code and files of setup/.
 
-        An artifact's entry counts with those of all that it needs in turn. The library's code does not count.
+        An artifact's entry counts with those of all that it needs in turn.
         """
         entries = catalogue.load()
         asked = [name for name in catalogue.with_needs(notebook.artifacts) if name in entries]
         given = {name: value for name, value in self.parameters[notebook.id].items() if name != "mode"}
-        depends = [notebook.content["cells"], given, {name: entries[name].entry for name in asked}]
+        listed = {name: entries[name].entry for name in asked}
+        depends = [notebook.content["cells"], given, listed, digest(notebook)]
         text = json.dumps(depends, sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -152,6 +142,14 @@ class Plan:
                 saw="it is the same for all chapters of a run",
                 do=f"Use {options[name]}, or the top of the platform file.",
             )
+
+
+def _of_install(installed: Mapping[str, Values]) -> dict[str, dict[str, Any]]:
+    """What remove takes from the last install; that data may go is said anew each time."""
+    return {
+        chapter: {name: value for name, value in values.items() if name != "delete_data"}
+        for chapter, values in installed.items()
+    }
 
 
 def _check_mode(mode: str) -> None:

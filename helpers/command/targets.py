@@ -37,7 +37,7 @@ class Targets(NamedTuple):
 
     def words(self, hosts: Iterable[str]) -> str:
         """The options that give these hosts their targets."""
-        found = {host: self.of(host) for host in hosts}
+        found = {host: target for host in hosts if (target := self.of(host))}
         if len(set(found.values())) == 1:
             return f"--target {next(iter(found.values()))}"
         return " ".join(f"--target {host}={target}" for host, target in found.items())

@@ -139,6 +139,7 @@ class S3:
             lambda: self.client.make_bucket(name),
             (lambda: self._delete_bucket(name)) if delete else None,
             absent=lambda: f"bucket {name} is there" if self.client.bucket_exists(name) else None,
+            makes=[f"bucket {name}"] if delete else [],
         )
 
     def _delete_bucket(self, name):

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
 import ipaddress
+import os
 import re
 import shlex
 import socket
@@ -62,7 +66,11 @@ DATA = "place /var/lib/postgresql"
 def things(port, databases):
     """What the chapter makes on the host, as core/ownership.py names it."""
     made = ["package postgresql", "user postgres", *(f"place {path}" for path in PLACES)]
-    return made + [f"{kind} {port}/{name}" for name in databases for kind in ("database", "role")]
+    return made + [thing for name in databases for thing in _database_things(port, name)]
+
+
+def _database_things(port, name):
+    return [f"{kind} {port}/{name}" for kind in ("database", "role")]
 
 
 def made_by_older(folder="/etc/postgresql"):
@@ -73,6 +81,18 @@ def made_by_older(folder="/etc/postgresql"):
 def psql(port, query, database="postgres"):
     """A command of the host: the query's rows as the superuser sees them, one a line, with a space between fields."""
     return f"runuser -u postgres -- psql -p {port} -d {shlex.quote(database)} -AtXqF ' ' -c {shlex.quote(query)}"
+
+
+def verifier(password):
+    """What the server keeps of a password, in ASCII: sent in its place, no log of the server ever has the password.
+
+    Its form is that of pg_authid.rolpassword; see PostgreSQL's scram-common.c and RFC 5803. psql's \\password does so.
+    """
+    salt, rounds = os.urandom(16), 4096
+    salted = hashlib.pbkdf2_hmac("sha256", password.encode("ascii"), salt, rounds)
+    client, server = (hmac.new(salted, text, hashlib.sha256).digest() for text in (b"Client Key", b"Server Key"))
+    parts = (base64.b64encode(part).decode() for part in (salt, hashlib.sha256(client).digest(), server))
+    return "SCRAM-SHA-256${}:{}${}:{}".format(rounds, *parts)
 
 
 class Postgres:
@@ -117,7 +137,7 @@ class Postgres:
             lambda: self._create(name, secret),
             self._drop(name, ours) if drop else None,
             "\n".join(["command -v psql >/dev/null || exit 0", *(self._is_away(kind, name) for kind in ours)]),
-            makes=[f"{kind} {self.port}/{name}" for kind in ("database", "role")],
+            makes=_database_things(self.port, name),
         )
 
     def _was_before(self, kind, name):
@@ -142,8 +162,8 @@ class Postgres:
             f"runuser -u postgres -- psql -p {self.port} -qX -v ON_ERROR_STOP=1 -f -",
             stdin=f"""select 'create role "{name}"'
   where not exists (select from pg_roles where rolname = '{name}') \\gexec
-set password_encryption = 'scram-sha-256';
-alter role "{name}" login password '{secret.reveal()}';
+set password_encryption = 'scram-sha-256';  -- an error before PostgreSQL 10, which takes a verifier for a password
+alter role "{name}" login password '{verifier(secret.reveal())}';
 select 'create database "{name}" owner "{name}"'
   where not exists (select from pg_database where datname = '{name}') \\gexec
 """,

@@ -124,7 +124,7 @@ def packages(
     go = {f"place {p}": remove_directory(p) for p in paths}
     go.update({f"user {u}": f"! id {u} >/dev/null 2>&1 || userdel {u}" for u in users})
     gone = {f"place {p}": _is_away(p) for p in paths}
-    gone.update({f"user {u}": f"! id {u} >/dev/null 2>&1" for u in users})
+    gone.update({f"user {u}": f"code=0; getent passwd {u} >/dev/null || code=$?; [ $code = 2 ]" for u in users})
     return Action(
         "apt-get install " + _words(names),
         _script("packages_are", "there", *names),
@@ -161,14 +161,19 @@ def snap(name: str, channel: str, then: str = "true") -> Action:
     )
 
 
-def artifact_file(artifact: Artifact, path: str) -> Action:
-    """A single-file artifact at a path, mode 0755, checked against its checksum while it is still a temporary file."""
+def artifact_file(artifact: Artifact, path: str, settled: bool = False) -> Action:
+    """A single-file artifact at a path, mode 0755, checked against its checksum while it is still a temporary file.
+
+    settled: it is not installed any more; where its checksum is not known, no more is looked at than that it is there.
+    """
     q, sha256 = shlex.quote(path), artifact.sha256
-    if not re.fullmatch("[0-9a-f]{64}", sha256):
+    known = re.fullmatch("[0-9a-f]{64}", sha256)
+    if not known and not settled:
         raise ValueError(f"no checksum is known for {artifact.name}: refuse to install it")
+    is_there = f"[ -x {q} ] || {{ echo {q} is missing; exit 1; }}"
     return Action(
         [f"fetch {artifact.path}", f"sha256sum -c, install {path} (0755 root:root)"],
-        f"echo '{sha256}  '{q} | sha256sum -c --quiet -",
+        f"echo '{sha256}  '{q} | sha256sum -c --quiet -" if known else is_there,
         FETCH + _script("fetch_program", artifact.url, sha256, path),
         f"rm -f {q} {q}.part.*",
         f"[ ! -e {q} ]",
@@ -177,11 +182,11 @@ def artifact_file(artifact: Artifact, path: str) -> Action:
 
 
 def running(unit: str, after: Iterable[str | File], enabled_by: str) -> Action:
-    """A unit that a package brought, restarted when one of the files `after` is newer than its start."""
+    """A unit that a package brought, restarted when one of the files `after` has changed since its start."""
     return Action(
         f"systemctl enable {enabled_by}; systemctl restart {unit}",
         _runs(unit, enabled_by, after),
-        f"systemctl enable -q {shlex.quote(enabled_by)}; systemctl restart {shlex.quote(unit)}",
+        _start(unit, f"systemctl enable -q {shlex.quote(enabled_by)}; systemctl restart {shlex.quote(unit)}", after),
         after_changes=True,
         makes=[f"unit {unit}.service"],
     )
@@ -189,7 +194,16 @@ def running(unit: str, after: Iterable[str | File], enabled_by: str) -> Action:
 
 def _runs(unit: str, enabled_by: str, watched: Iterable[str | File]) -> str:
     """A probe: the unit is active, starts at boot, and was started after the last change of the watched files."""
-    return _script("unit_runs", unit, enabled_by, *(f if isinstance(f, str) else f.path for f in watched))
+    return _script("unit_runs", unit, enabled_by, *_paths(watched))
+
+
+def _start(unit: str, how: str, watched: Iterable[str | File]) -> str:
+    """A script: `how` starts the unit, and what the watched files held then is noted for the probe of _runs."""
+    return _script("unit_start", unit, how, *_paths(watched))
+
+
+def _paths(files: Iterable[str | File]) -> list[str]:
+    return [f if isinstance(f, str) else f.path for f in files]
 
 
 def _script(name: str, *arguments: object) -> str:
@@ -207,18 +221,20 @@ class Service(Action):
         q, path = shlex.quote(name), f"/etc/systemd/system/{name}.service"
         file = File(unit, path, "0644", "root:root", lambda text: text, host.put)
         forget = f"systemctl daemon-reload; systemctl reset-failed {q} 2>/dev/null || true"
+        watched = [path, *_paths(after)]
 
         def apply() -> None:
             host.put(unit, path)
-            host.run(f"{forget}; systemctl enable -q {q}; systemctl restart {q}", what=f"start {name}")
+            start = f"{forget}; systemctl enable -q {q}; systemctl restart {q}"
+            host.run(_start(name, start, watched), what=f"start {name}")
 
         Action.__init__(
             self,
             [*file.shown, f"systemctl daemon-reload; systemctl enable --now {name}"],
-            f"{file.probe}\n{_runs(name, name, [path, *after])}",
+            f"{file.probe}\n{_runs(name, name, watched)}",
             apply,
-            f"systemctl disable -q --now {q} 2>/dev/null || true; rm -f {path}; {forget}",
-            f"[ ! -e {path} ] && ! systemctl is-active -q {q}",
+            f"systemctl disable -q --now {q} 2>/dev/null || true; rm -f {path} /run/mlops-runbook/{q}; {forget}",
+            f"[ ! -e {path} ] && case $(systemctl is-active {q}) in inactive | failed | unknown) ;; *) exit 1 ;; esac",
             after_changes=True,
             makes=[f"file {path}", f"unit {name}.service"],
         )

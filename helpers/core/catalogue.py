@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import shlex
 import sys
@@ -10,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Iterable, cast
 from urllib.parse import urlsplit
 
 from helpers.core import shell
-from helpers.core.errors import BadInput, RunbookError
-from helpers.core.paths import SETUP
+from helpers.core.errors import BadInput, ConnectionLost, RunbookError
+from helpers.core.files import write_whole
+from helpers.core.paths import SETUP, home
 
 if TYPE_CHECKING:
     from helpers.core.host import Host
@@ -181,9 +184,12 @@ class Origin:
     """Where artifacts come from: `upstream`, or a mirror's URL.
 
     `auto` is the sandbox's own mirror there, upstream elsewhere.
+    settled: nothing is fetched any more. Publishers are asked nothing then, and a mirror that is away is no error: what
+    they said last is kept on this machine, and without that an artifact's checksum is "" and its fidelity unknown.
     """
 
-    def __init__(self, text: str, target: Target):
+    def __init__(self, text: str, target: Target, settled: bool = False):
+        self._settled = settled
         if text == "auto":
             mirror = target.kind == "sandbox" and not target.endpoint().authority
             text = target.endpoint().mirror_url if mirror else "upstream"
@@ -219,22 +225,28 @@ class Origin:
             artifact = self._found(name)
             artifact.origin = "upstream"
         elif self.text == "upstream" and artifact.kind != "tool" and not artifact.sha256 and artifact.sha256_url:
-            said = host.run(
-                FETCH + "fetch " + shlex.quote(artifact.sha256_url),
-                sudo=False,
-                timeout=60,
-                quiet=True,
-                what="ask for the checksum of " + name,
-            ).out.split()
+            said = (_kept(artifact.sha256_url) if self._settled else self._ask_checksum(artifact, host)).split()
             artifact.sha256 = said[0] if said else ""
         return artifact
+
+    @staticmethod
+    def _ask_checksum(artifact: Artifact, host: Host) -> str:
+        ask = FETCH + "fetch " + shlex.quote(artifact.sha256_url)
+        what = "ask for the checksum of " + artifact.name
+        said = host.run(ask, sudo=False, timeout=60, quiet=True, what=what).out
+        _keep(artifact.sha256_url, said)
+        return said
 
     def _known(self, name: str, host: Host) -> Artifact | None:
         """With what the mirror's index says of it; None where it need not have it, and has not."""
         artifact, mirror = self._found(name), self._mirror
         if not mirror or _of_the_host(artifact):
             return artifact
-        entry = self._listed(mirror, host).get(name)
+        listed = self._listed(mirror, host)
+        entry = listed.get(name)
+        if self._settled and not listed:
+            artifact.fidelity = "unknown"
+            return artifact
         if entry is None and artifact.entry.get("only_upstream"):
             return None
         if entry is None:
@@ -271,10 +283,47 @@ class Origin:
 
     def _read_index(self, mirror: str, host: Host) -> dict[str, Any]:
         url = mirror + "/index.json"
-        said = host.run(FETCH + "fetch " + shlex.quote(url), sudo=False, timeout=60, check=False, quiet=True)
         try:
-            return json.loads(said.out)["artifacts"]
-        except (ValueError, KeyError):
+            found, text = self._ask_index(url, host)
+            _keep(url, text)
+            return found
+        except ConnectionLost:
+            raise
+        except RunbookError:
+            if not self._settled:
+                raise
+            return _artifacts_of(_kept(url)) or {}
+
+    def _ask_index(self, url: str, host: Host) -> tuple[dict[str, Any], str]:
+        said = host.run(FETCH + "fetch " + shlex.quote(url), sudo=False, timeout=60, check=False, quiet=True)
+        found = _artifacts_of(said.out)
+        if found is None:
             saw = said.err.strip() or said.out[:200]
             do = f"Is the mirror up? {url} must answer from the host; in the sandbox: ./runbook sandbox up"
-            raise RunbookError("read the mirror's index", host.name, saw, do) from None
+            raise RunbookError("read the mirror's index", host.name, saw, do)
+        return found, said.out
+
+
+def _artifacts_of(index: str) -> dict[str, Any] | None:
+    """What a mirror's index lists; None when the text is no index."""
+    try:
+        return json.loads(index)["artifacts"]
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _keep(url: str, said: str) -> None:
+    """What an address said last, for later runs that ask it nothing."""
+    with contextlib.suppress(OSError):  # a full disk
+        write_whole(_file_of(url), said)
+
+
+def _kept(url: str) -> str:
+    try:
+        return _file_of(url).read_text("utf-8")
+    except OSError:
+        return ""
+
+
+def _file_of(url: str) -> Path:
+    return home("origins") / hashlib.sha256(url.encode()).hexdigest()[:32]

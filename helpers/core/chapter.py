@@ -19,10 +19,11 @@ from typing import (
     Union,
 )
 
-from helpers.core import actions, asked, events, modes, notebooks, parameters, show
+from helpers.core import actions, asked, by_hand, events, modes, notebooks, preconditions, show
 from helpers.core.catalogue import Artifact, Origin
-from helpers.core.errors import BadInput, RunbookError, Unmet, words
+from helpers.core.errors import RunbookError, Unmet, words
 from helpers.core.host import Host
+from helpers.core.installed_secrets import InstalledSecrets
 from helpers.core.ownership import Ownership
 from helpers.core.paths import home
 from helpers.core.secrets import Masker, Secret, SecretStore
@@ -52,6 +53,7 @@ class Chapter:
         self.notebook, self.values, self.mode = notebook, values, str(values["mode"])
         self.installing = self.mode == "install"
         self.proving = self.mode in ("install", "verify")  # checks run
+        self.settled = self.mode in ("verify", "remove")  # nothing is fetched
         target = Target.parse(values["target"])
         self.secrets = SecretStore(target.slug)
         self.masker = Masker(self.secrets.values())
@@ -59,13 +61,14 @@ class Chapter:
         log = os.environ.get("RUNBOOK_LOG") or str(home("logs") / (notebook.id + ".log"))
         self._log = open(log, "a", buffering=1)  # noqa: SIM115 - until the process ends: what comes late is news, too
         self.host = Host(target, self.masker, self._line)
-        self.origin = Origin(values["origin"], target)
+        self.origin = Origin(values["origin"], target, settled=self.settled)
         self._rehearsal: int | None = None
         self._prober = Prober(self.host, self.masker.mask)
         self.own = Ownership(self.host, self._asked, notebook.id, self.mode)
         self._steps = Steps(self.own, self._prober, self.events, self.masker.mask)
         self.artifacts: dict[str, Artifact] = {}  # that were asked for, with all that they need
-        self._secret_names: list[str] = []
+        self._installed = InstalledSecrets(self.host, self._asked, self.secrets, self.installing)
+        self._steps.before_changes = self._installed.note
         self._stack = contextlib.ExitStack()
 
     @classmethod
@@ -78,6 +81,7 @@ class Chapter:
         chapter = cls(notebook, notebook.check({p: values[p] for p in notebook.parameters if p in values}))
         chapter.host.connect()
         chapter.host.require_root()
+        by_hand.begin(chapter.host, notebook, chapter.values)
         if chapter.proving:
             chapter._prober.ask_before(asked.before(chapter.host.target.slug, notebook.id))
         target, origin = chapter.host.name, chapter.origin
@@ -120,21 +124,19 @@ class Chapter:
         """Note the version that was found running, for the record."""
         self.events.tell("version", name=name, version=version)
 
-    def secret(self, name: str, mine: bool = True) -> Secret:
+    def secret(self, name: str, mine: bool = True, guarded: bool = True) -> Secret:
         """A secret of this target by name, made when new. In a file's text, f"{secret}" is filled in as it is sent.
 
-        mine: this chapter's own, which remove forgets; False: another chapter's.
+        mine: this chapter's own, which remove forgets; False: another chapter's.  guarded: install refuses, with
+        BadInput, to replace the one that is on the host; False: a person's for another service, who may change it.
         """
-        secret = self.secrets.get(name)
+        secret = self._installed.get(name, mine, guarded)
         self.masker.add(secret.reveal())
-        if mine:
-            self.forgets(name)
         return secret
 
     def forgets(self, name: str) -> None:
         """Remove forgets this secret, too: one that a server made and the chapter keeps."""
-        if name not in self._secret_names:
-            self._secret_names.append(name)
+        self._installed.forgets(name)
 
     # -- preconditions, steps, checks --------------------------------------------------------------
 
@@ -149,21 +151,12 @@ class Chapter:
         """A precondition, tested before anything is touched. BadInput with `do` when it does not hold.
 
         probe: a bash probe, or a callable that, given the arguments, returns None when it holds and says why not
-        otherwise.  modes: those in which it is asked; "any": in all.
+        otherwise.  modes: those in which it is asked; "any": in all; "guard": before remove takes what others have,
+        which the parameter delete_data gives up.
         """
-        asked = parameters.MODES if modes == "any" else tuple(modes)
-        if self.mode not in asked:
-            show.display(*show.line("left out", title, "asked in " + " and ".join(asked)))
-            return
-        ok, seen = self._prober.ask([probe if isinstance(probe, str) else lambda: probe(*arguments)])[0]
-        if ok:
-            show.display(*show.line("proved", title))
-        elif self.mode == "plan":  # an earlier chapter may yet make it so
-            self._steps.add(Result("plan", "precondition", title))
-            self.events.tell("step", title=title, state="plan", note=f"install would stop here now: {seen}. {do}")
-            show.display(*show.line("warn", title, "install would stop here now: " + seen))
-        else:
-            raise BadInput(f"start chapter {self.notebook.id}: {title}", self.host.name, seen, do)
+        ask = probe if isinstance(probe, str) else lambda: probe(*arguments)
+        given_up = bool(self.values.get("delete_data"))
+        preconditions.require(self._steps, self.mode, preconditions.Precondition(title, ask, do, modes, given_up))
 
     def step(
         self,
@@ -185,6 +178,7 @@ class Chapter:
             if probe is None:
                 raise TypeError("plain commands need probe=")
             todo.insert(0, actions.commands(lines, probe, undo, [makes] if makes else []))
+        self.host.hold_ports()
         modes.MODES[self.mode](self._steps, title, todo, timeout)
 
     def check(
@@ -213,6 +207,7 @@ class Chapter:
             self._prober.something_changes()
         expected, state = title, "proved" if changes else "ok"
         try:
+            self.host.hold_ports()
             seen = prove(*arguments) or ""
         except Exception as e:  # a proof may fail in any library; each way is a failed check, not the end
             state, seen = "failed", words(e)
@@ -239,13 +234,16 @@ class Chapter:
         if self.mode == "remove":
             modes.undo_all(self._steps)
             if not self._steps.failed:
-                for name in self._secret_names:
-                    self.secrets.forget(name)
+                self._installed.forget()
         if self.installing:
             self.own.settle()
-        if self.proving:
+            if not self._steps.failed:
+                self._installed.note()
+        # Kept by an install only: for chapters of the cluster it is what tells an older runbook's from somebody's.
+        if self.proving and (self.installing or asked.before(self.host.target.slug, self.notebook.id)):
             asked.keep(self.host.target.slug, self.notebook.id, self._prober.asked)
         self._stack.close()
+        by_hand.end(self.host)
         judge(self._steps, self.mode, self.notebook)
 
     # -- actions -----------------------------------------------------------------------------------
@@ -256,7 +254,7 @@ class Chapter:
 
     def program(self, artifact: Artifact, path: str) -> actions.Action:
         """Action: the artifact's file at this path, its checksum verified."""
-        return actions.artifact_file(artifact, path)
+        return actions.artifact_file(artifact, path, self.settled)
 
     def packages(self, *names: str, **left: Any) -> actions.Action:
         """Action: Debian packages from the host's apt sources; see actions.packages for what remove takes away."""

@@ -6,6 +6,7 @@ import base64
 import contextlib
 import hashlib
 import os
+import re
 import shlex
 import socket
 from pathlib import Path
@@ -29,6 +30,8 @@ class Probe(NamedTuple):
 #: seconds that a login shell may take to answer, and that a command may take to end when it is told to
 LOGIN_TIMEOUT, _END_TIMEOUT = 30, 8
 _SCRIPTS = Path(__file__).with_name("scripts")
+#: as the system says it, Go's programs, and curl
+_FULL_DISK = re.compile(r"[Nn]o space left on device|curl: \(23\)")
 
 # Every script runs so: stop at the first error, messages in English, no questions from apt. Root has root's home: sudo
 # of Ubuntu 18.04 keeps the user's, and kubectl would leave files of root there.
@@ -96,13 +99,20 @@ class Host:
 
     def connect(self) -> Host:
         """Open the connection, or join the open one, and learn what the user may do. RunbookError when it cannot."""
-        if self._connected and (self._connection is None or self._connection.exists()):
-            return self
+        if not (self._connected and (self._connection is None or self._connection.exists())):
+            if self._connection:
+                self._connection.open()
+            self._connected = True
+            self._ask_who_we_are()
         if self._connection:
-            self._connection.open()
-        self._connected = True
-        self._ask_who_we_are()
+            self._connection.renew_forwardings()
         return self
+
+    def hold_ports(self) -> None:
+        """Forwarded ports lead to the host again when their connection died. RunbookError when there is no new one."""
+        if self._connection and self._connection.forwards_died:
+            self._connected = False
+            self.connect()
 
     def _ask_who_we_are(self) -> None:
         try:
@@ -169,13 +179,15 @@ class Host:
         on_line: Callable[[str, str], None] | None = None,
         what: str | None = None,
         raw: bool = False,
+        keep: int | None = None,
     ) -> Result:
         """Run a bash script on the host; Result(code, out, err, seconds), texts masked.
 
         sudo: as root (the default).  stdin: text or bytes for it; secrets travel here and only here.
         timeout: seconds.  check: CommandFailed when the exit code is not 0.  what: the sentence for the error.
         quiet: its output is streamed nowhere.  raw: quiet, and the output as it is, for a caller that reads a
-        secret from it.  ConnectionLost when the host goes away in the middle.
+        secret from it.  keep: how many last lines of output are returned (None: all; they are streamed all the same).
+        ConnectionLost when the host goes away in the middle.
         """
         if self.masker.holds_secret(script):
             raise ValueError("a secret in a command line: send it on stdin")
@@ -183,14 +195,13 @@ class Host:
         if sudo:
             self.require_root()
         mark = "runbook-" + os.urandom(8).hex()
-        shell_words = [*(self.sudo if sudo else []), "bash", "--norc", "-euo", "pipefail", "-c"]
-        command = " ".join([*shell_words, shell.quoted(_PRELUDE + script), "bash", mark])
+        command = _command(self.sudo if sudo else [], script, mark)
         what = what or "run: " + _short(script)
         told = None if quiet or raw else self._masked(on_line or self.on_line)
         with self._ended_when_given_up(mark, what, timeout):
-            done = execute(self._wrap(command), stdin, timeout, told)
-        out = done.out if raw else self.masker.mask(done.out)
-        return self._checked(Result(done.code, out, self.masker.mask(done.err), done.seconds), what, check)
+            done = execute(self._wrap(command), stdin, timeout, told, keep)
+            out = done.out if raw else self.masker.mask(done.out)
+            return self._checked(Result(done.code, out, self.masker.mask(done.err), done.seconds), what, check)
 
     @contextlib.contextmanager
     def _ended_when_given_up(self, mark: str, what: str, timeout: float) -> Generator[None, None, None]:
@@ -200,7 +211,9 @@ class Host:
             ended = "ended" if self._end(mark) else "it may go on there: the host does not answer"
             do = "See on the host why (journalctl -e), then run again: finished steps are kept."
             raise RunbookError(what, self.name, f"not finished after {timeout} s; {ended}", do) from None
-        except BaseException:  # Ctrl-C: it would go on by itself, since ssh ends here alone
+        except CommandFailed:
+            raise
+        except BaseException:  # Ctrl-C, a lost connection: it would go on by itself, since ssh ends here alone
             self._end(mark)
             raise
 
@@ -211,6 +224,11 @@ class Host:
             return execute(self._wrap(" ".join(shell_words)), mark + "\n", _END_TIMEOUT).code == 0
         except TimeoutError:
             return False
+
+    def root_command(self, script: str) -> list[str]:
+        """The argv that runs a bash script as root on the host, for one who keeps its process."""
+        self.require_root()
+        return self._wrap(_command(self.sudo, script, "runbook-held"))
 
     def run_file(
         self, path: str | Path, *arguments: object, stdin: str | bytes | None = None, timeout: float = 600
@@ -230,7 +248,7 @@ class Host:
             raise ConnectionLost(what, self.name, saw, do)
         if check and done.code != 0:
             do = "Run it by hand on the host to see more."
-            if "No space left on device" in done.err + done.out:
+            if _FULL_DISK.search(done.err + done.out):
                 do = "The disk is full. On the host: df -h; du -xh / | sort -h | tail"
             saw = f"exit code {done.code}\n{tail(done.err or done.out, 12)}"
             raise CommandFailed(what, self.name, saw, do, code=done.code, out=done.out, err=done.err)
@@ -283,8 +301,9 @@ class Host:
         self.run(script, stdin=data, what=f"write {path} on the host")
 
     def get(self, path: str) -> bytes:
-        """The content of a file on the host."""
-        done = self.run("base64 < " + shlex.quote(path), quiet=True, what=f"read {path} from the host")
+        """The content of a file on the host, secrets in it too."""
+        # As it is: masked, the base64 of a file with a secret in it would be none any more.
+        done = self.run("base64 < " + shlex.quote(path), raw=True, what=f"read {path} from the host")
         return base64.b64decode(done.out)
 
     # -- ports ---------------------------------------------------------------------------------
@@ -329,6 +348,10 @@ def free_port() -> int:
     with contextlib.closing(socket.socket()) as s:
         s.bind(("127.0.0.1", 0))
         return s.getsockname()[1]
+
+
+def _command(sudo: list[str], script: str, mark: str) -> str:
+    return " ".join([*sudo, "bash --norc -euo pipefail -c", shell.quoted(_PRELUDE + script), "bash", mark])
 
 
 def _short(script: str, width: int = 100) -> str:

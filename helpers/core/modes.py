@@ -14,6 +14,7 @@ def install(steps: Steps, title: str, todo: Sequence[Action], timeout: float) ->
     """Probe, apply what is missing, probe again."""
     steps.begin(title)
     before = _ask(steps, [a.probe for a in todo])
+    steps.own.passes(t for a in todo for t in a.makes)
     applied = False
     if not all(answer.ok for answer in before):
         _note(steps, [t for a, answer in zip(todo, before) if not answer.ok or a.after_changes for t in a.makes])
@@ -29,6 +30,7 @@ def _note(steps: Steps, things: Sequence[str]) -> None:
     """On the host, what is about to be made or changed; a step whose things cannot be noted does not begin."""
     try:
         steps.own.before(things)
+        steps.before_changes()
     except RunbookError as e:
         steps.end("failed", e.saw or e.what)
         raise

@@ -55,6 +55,10 @@ class Notebook:
             if cell["cell_type"] == kind:
                 yield cell, "".join(cell["source"])
 
+    def code(self) -> Iterator[str]:
+        """The sources of its code cells."""
+        return (source for _, source in self._cells("code"))
+
     def _parameters(self) -> Iterator[parameters.Parameter]:
         for cell, source in self._cells("code"):
             if "parameters" in cell["metadata"].get("tags", []):

@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 import shlex
 from pathlib import Path
-from typing import Iterable, Sequence
+from typing import TYPE_CHECKING, Iterable, Sequence
 
 from helpers.core import shell
+
+if TYPE_CHECKING:
+    from helpers.core.host import Host
 
 #: the folder of the notes on the host
 STATE = "/var/lib/mlops-runbook"
@@ -23,6 +26,13 @@ def script(chapter: str, verb: str, *arguments: str) -> str:
 def path(chapter: str) -> str:
     """A chapter's note on the host."""
     return f"{STATE}/{chapter}.json"
+
+
+def standing(host: Host, chapters: Iterable[str]) -> set[str]:
+    """Those of the chapters that have a note on the host: something of them is there."""
+    script = f"[ ! -e {shlex.quote(STATE)} ] || ls -A {shlex.quote(STATE)}"
+    there = host.run(script, quiet=True, what="see on the host which chapters are there").out.splitlines()
+    return {chapter for chapter in chapters if chapter + ".json" in there}
 
 
 def gone(things: Sequence[str]) -> str:

@@ -2,7 +2,7 @@
 
 The note is /var/lib/mlops-runbook/<chapter>.json (root's, 0600); copies/<chapter>/ beside it has what was there before
 and was changed. A thing is "kind name": file, folder, place (a folder that a package fills), user, package, unit, snap,
-database PORT/NAME, role PORT/NAME, namespace, object NAMESPACE/KIND/NAME.
+database PORT/NAME, role PORT/NAME, bucket, namespace, object NAMESPACE/KIND/NAME.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ class Ownership:
         self._ours: list[str] = []  # of an older runbook, which kept no note
         self._foreign: list[str] = []
         self._seen: Sequence[str] = ()
+        self._passed: list[str] = []
         self._has_note = self._by_older = self._adopts = False
 
     def first_sight(self, things: Sequence[str], ours: str = "false", adopt: bool = False) -> str | None:
@@ -59,7 +60,16 @@ class Ownership:
 
     def was_before(self, thing: str) -> bool:
         """Was it here before the chapter was installed the first time?"""
-        return self._noted.get(thing, "away") == "there" or thing in self._foreign
+        return self._noted.get(thing, "away") == "there" or self.is_theirs(thing)
+
+    def why_theirs(self, *kinds: str) -> str | None:
+        """For things that are never taken over: None when none of these kinds was here before and is not ours."""
+        found = [thing for thing in self._foreign if thing.startswith(tuple(kind + " " for kind in kinds))]
+        return "was here before: " + ", ".join(found) if found else None
+
+    def is_theirs(self, thing: str) -> bool:
+        """Is it somebody's now, and not taken over?"""
+        return thing in self._foreign
 
     def _look(self, things: Sequence[str], ours: str) -> None:
         ok, said = self.ask(self._script("look", ours, *notes.words(things)))
@@ -79,33 +89,40 @@ class Ownership:
         self._foreign = [thing for thing in there if thing not in units]
         self._by_older = bool(self._ours) and not self._has_note
 
-    def before(self, things: Iterable[str]) -> None:
-        """Note these, and what is not noted yet of first sight, before a step makes or changes them."""
+    def passes(self, things: Iterable[str]) -> None:
+        """A step of install comes to these, whether they are so already or not."""
+        self._passed.extend(thing for thing in things if thing not in self._passed)
+
+    def before(self, things: Iterable[str], made: Iterable[str] = ()) -> None:
+        """Note these, and what is not noted yet of first sight, before a step makes or changes them.
+
+        made: these as well, as ours.
+        """
         if not self.asked:
             return
-        todo = dict.fromkeys(self._ours, "made")
+        todo = dict.fromkeys([*self._ours, *made], "made")
         todo.update({thing: "adopt" for thing in self._foreign if self._adopts})
         for thing in things:
-            if thing not in self._noted and thing not in todo:
-                todo[thing] = self._how(thing)
-        if any(todo.values()) or not self._has_note:
-            self._note({thing: how for thing, how in todo.items() if how})
+            todo.setdefault(thing, self._how(thing))
+        todo = {thing: how for thing, how in todo.items() if how and thing not in self._noted}
+        if todo or not self._has_note:
+            self._note(todo)
         self._ours, self._foreign = [], []
 
     def _how(self, thing: str) -> str:
         """made: by an older runbook, or by what we made; adopt: whatever it is; new: it must not be there."""
-        kind = thing.partition(" ")[0]
         if self._by_older or self._lies_in_ours(thing):
             return "made"
         if self._adopts:
             return "adopt"
-        # A unit that was not looked for is one that a package of ours brought.
-        return "" if kind == "unit" and thing not in self._seen else "new"
+        # A unit that was not looked for is one that a package brought; packages are noted when apt is asked.
+        known = thing in self._seen or not thing.startswith(("unit ", "package "))
+        return "new" if known else ""
 
     def _lies_in_ours(self, thing: str) -> bool:
         made = [other.split(" ") for other, was in self._noted.items() if was != "there"]
-        folders = [name for kind, name in made if kind in ("folder", "place")]
-        return any(thing.partition(" ")[2].startswith(folder + "/") for folder in folders)
+        kinds = ("namespace",) if thing.startswith("object ") else ("folder", "place")
+        return any(thing.partition(" ")[2].startswith(name + "/") for kind, name in made if kind in kinds)
 
     def _note(self, todo: Mapping[str, str]) -> None:
         words = [word for thing, how in todo.items() for word in (how, *notes.words([thing]))]
@@ -114,9 +131,19 @@ class Ownership:
         self._has_note = True
 
     def settle(self, things: Iterable[str] = ()) -> None:
-        """Note what an older runbook made, and what was adopted, where no step did. things: more that it made."""
-        if self.asked and (self._ours or (self._foreign and self._adopts)):
-            self.before(things if self._by_older else ())
+        """Note what no step did: what was adopted, and what is so already by a runbook that did not note it.
+
+        things: more that an older one made, which kept no note at all.
+        """
+        made = [thing for thing in self._passed if self._is_as_ours(thing)] + (list(things) if self._by_older else [])
+        if made or self._ours or (self._foreign and self._adopts):
+            self.before((), made)
+
+    def _is_as_ours(self, thing: str) -> bool:
+        """Is a thing that no note has, and that is as we make it, ours? A package or a user may have been here."""
+        if thing in self._noted or thing in self._foreign or thing.startswith("package "):
+            return False
+        return self._by_older or thing.startswith(("file ", "object "))
 
     # -- remove ------------------------------------------------------------------------------------
 

@@ -126,8 +126,8 @@ def _mode(value: str) -> str | None:
     return None if value in MODES else f"there is no such mode. {nearest(value, MODES) or 'Modes: ' + ', '.join(MODES)}"
 
 
-def _port(value: int | list[int]) -> str | None:
-    good = all(1 <= item <= 65535 for item in (value if isinstance(value, list) else [value]))
+def _port(value: int | list[object]) -> str | None:
+    good = all(isinstance(item, int) and 1 <= item <= 65535 for item in (value if isinstance(value, list) else [value]))
     return None if good else "a port is 1 to 65535"
 
 

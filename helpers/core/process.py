@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections import deque
 from typing import Any, Callable, NamedTuple, Sequence
 
 import sh
@@ -26,13 +27,16 @@ def execute(
     stdin: str | bytes | None = None,
     timeout: float = 20,
     on_line: Callable[[str, str], None] | None = None,
+    keep: int | None = None,
 ) -> Result:
     """Run argv. on_line("out" or "err", line): called as lines come. TimeoutError after `timeout` seconds.
 
+    keep: so many last lines are in the Result, for a command that may print without end; None: all.
+
     An error of on_line is raised when the command has ended; RunbookError when it could not write.
     """
-    out: list[str] = []
-    err: list[str] = []
+    out: deque[str] = deque(maxlen=keep)
+    err: deque[str] = deque(maxlen=keep)
     faults: list[Exception] = []
     start = time.monotonic()
     running = sh.Command(argv[0])(
@@ -40,6 +44,8 @@ def execute(
         _in=stdin if stdin is not None else "",
         _out=_collect(out, "out", on_line, faults),
         _err=_collect(err, "err", on_line, faults),
+        _no_out=True,  # sh keeps nothing of its own
+        _no_err=True,
         _bg=True,
         _bg_exc=False,
         _tty_out=False,
@@ -56,7 +62,7 @@ def execute(
 
 
 def _collect(
-    into: list[str], stream: str, on_line: Callable[[str, str], None] | None, faults: list[Exception]
+    into: deque[str], stream: str, on_line: Callable[[str, str], None] | None, faults: list[Exception]
 ) -> Callable[[str], None]:
     def line(text: str) -> None:
         into.append(text)

@@ -8,7 +8,9 @@ import json
 import os
 import re
 import secrets as _random
-import urllib.parse
+import stat
+import sys
+from pathlib import Path
 from typing import ContextManager, Iterable, TextIO
 
 from helpers.core import files
@@ -59,7 +61,8 @@ class Secret:
         return "{{secret:" + self.name + "}}"
 
 
-def _variable(name: str) -> str:
+def variable(name: str) -> str:
+    """The variable of the environment that gives this secret."""
     return "RUNBOOK_SECRET_" + name.upper().replace("-", "_")
 
 
@@ -79,6 +82,8 @@ class SecretStore:
 
     def _read(self) -> dict[str, str]:
         try:
+            _shut(self.path.parent, 0o700)
+            _shut(self.path, 0o600)
             return json.loads(self.path.read_text())
         except FileNotFoundError:
             return {}
@@ -96,14 +101,14 @@ class SecretStore:
         """The secret of that name; 32 random URL-safe characters are made and stored when it is new."""
         if not re.fullmatch(r"[a-z][a-z0-9_-]*", name):
             raise ValueError("a secret's name is lower case letters, digits, - and _: " + name)
-        variable = _variable(name)
-        given = os.environ.get(variable)
+        named = variable(name)
+        given = os.environ.get(named)
         if given:
             why = _why_no_secret(given)
             if why:
                 raise BadInput(
                     f"take the secret {name} from the environment",
-                    saw=f"{variable} {why}",
+                    saw=f"{named} {why}",
                     do="Choose another value; openssl rand -hex 16 makes a good one.",
                 )
             return Secret(name, given)
@@ -116,7 +121,7 @@ class SecretStore:
 
     def find(self, name: str) -> Secret | None:
         """The secret of that name, or None: nothing is made."""
-        return self.get(name) if name in self._read() or os.environ.get(_variable(name)) else None
+        return self.get(name) if name in self._read() or os.environ.get(variable(name)) else None
 
     def keep(self, name: str, value: str) -> None:
         """Store a secret that a server made."""
@@ -151,33 +156,100 @@ class SecretStore:
         return list(self._read().values()) + env
 
 
+def _shut(path: Path, mode: int) -> None:
+    """Give others no right to it, as after a restore from a backup, and say so. RunbookError when that cannot be."""
+    found = stat.S_IMODE(path.stat().st_mode)
+    if not found & 0o077:
+        return
+    try:
+        path.chmod(mode)
+    except OSError as e:
+        do = f"Let its owner set it: chmod {mode:o} {path}"
+        raise RunbookError(
+            "read the secrets of this target", saw=f"{path} is open to others ({found:o}): {e}", do=do
+        ) from e
+    print(
+        f"{path} was open to others ({found:o}), and is {mode:o} now. Who read it knows the passwords.", file=sys.stderr
+    )
+
+
+#: so many characters of a base64 text at a line's end, or at the next one's beginning, are a secret's
+_PART = 8
+
+
 class Masker:
-    """Replaces every known secret in whatever leaves the program, also base64 (in longer text, too) and URL-quoted."""
+    """Replaces every known secret in whatever leaves the program.
+
+    Also in base64 of either alphabet (inside of longer text, wrapped to lines of any width), in hexadecimal, and quoted
+    for a URL by whatever library, which differ in what they quote and in the case of %2F.
+    """
 
     def __init__(self, values: Iterable[str] = ()):
-        self._forms: set[str] = set()
+        self._values: set[str] = set()
+        self._forms: list[str] = []  # the longest first: one may be a part of another
+        self._quoted: list[re.Pattern[str]] = []
+        self._parts: dict[
+            str, list[tuple[str, int]]
+        ] = {}  # _PART characters: the base64 texts that have them, and where
         for value in values:
             self.add(value)
 
     def add(self, value: str) -> None:
-        if value and len(value) >= 4:
-            raw = value.encode()
-            self._forms.update(
-                {value, base64.b64encode(raw).decode(), urllib.parse.quote(value, safe=""), urllib.parse.quote(value)}
-            )
-            if len(raw) >= 8:
-                # In "user:secret" it starts at any of three places of a base64 group; its first and last characters
-                # mix with the neighbours', the ones between are its own.
-                for before in range(3):
-                    code = base64.b64encode(b"-" * before + raw).decode().rstrip("=")
-                    start, spare = (0, 2, 3)[before], (before + len(raw)) % 3
-                    self._forms.add(code[start : len(code) - (1 if spare else 0)])
+        if len(value or "") < 4 or value in self._values:
+            return
+        self._values.add(value)
+        raw, coded = value.encode(), _base64_forms(value.encode())
+        forms = {value, base64.b64encode(raw).decode(), base64.urlsafe_b64encode(raw).decode(), *coded}
+        if len(raw) >= 8:
+            forms |= {raw.hex(), raw.hex().upper()}
+        if re.fullmatch("[0-9a-f]{32}", value):  # ours; of a person's it may be a word
+            forms.add(value.upper())
+        self._forms = sorted({*self._forms, *forms}, key=len, reverse=True)
+        self._quoted.append(re.compile("".join(map(_quoted_or_not, value))))
+        for form in coded:
+            for at in range(len(form) - _PART + 1):
+                self._parts.setdefault(form[at : at + _PART], []).append((form, at))
 
     def mask(self, text: str) -> str:
-        for form in sorted(self._forms, key=len, reverse=True):
+        for form in self._forms:
             if form in text:
                 text = text.replace(form, MASK)
-        return text
+        if "%" in text:
+            for pattern in self._quoted:
+                text = pattern.sub(MASK, text)
+        return "".join(map(self._without_parts, text.splitlines(keepends=True)))
+
+    def _without_parts(self, line: str) -> str:
+        """A line without the end of a secret in base64 that began in the line before, and the beginning of one."""
+        inner = line.strip(" \t\r\n\"'")
+        for form, at in self._parts.get(inner[:_PART], ()):
+            if inner.startswith(form[at:]) or form.startswith(inner, at):
+                return line.replace(inner[: len(form) - at], MASK, 1)
+        for form, at in self._parts.get(inner[-_PART:], ()):
+            if inner.endswith(form[: at + _PART]):
+                return MASK.join(line.rsplit(form[: at + _PART], 1))
+        return line
 
     def holds_secret(self, text: str) -> bool:
-        return any(form in text for form in self._forms)
+        return any(form in text for form in self._forms) or any(p.search(text) for p in self._quoted if "%" in text)
+
+
+def _quoted_or_not(character: str) -> str:
+    """A pattern: a character as it is, or as a URL has it."""
+    if re.fullmatch("[A-Za-z0-9]", character):
+        return character
+    quoted = "".join(f"%{byte:02x}" for byte in character.encode())
+    return f"(?:{re.escape(character)}|(?i:{quoted}))"
+
+
+def _base64_forms(raw: bytes) -> set[str]:
+    """What of it is in any base64 text around it, in both alphabets; nothing for short ones."""
+    found: set[str] = set()
+    # In "user:secret" it starts at any of three places of a base64 group; its first and last characters mix with the
+    # neighbours', the ones between are its own.
+    for before in range(3) if len(raw) >= 8 else ():
+        code = base64.b64encode(b"-" * before + raw).decode().rstrip("=")
+        start, spare = (0, 2, 3)[before], (before + len(raw)) % 3
+        own = code[start : len(code) - (1 if spare else 0)]
+        found |= {own, own.replace("+", "-").replace("/", "_")}
+    return found

@@ -68,7 +68,7 @@ def log_details(commands: Sequence[str], output: Output) -> str:
 class Output:
     """Long output in few lines, however long: the first, the last, and those between that look like trouble."""
 
-    HEAD, TAIL, MOST = 6, 6, 8
+    HEAD, TAIL, MOST, WIDTH = 6, 6, 8, 2000
 
     def __init__(self, lines: Iterable[str] = ()):
         self.count = 0
@@ -81,6 +81,8 @@ class Output:
     def add(self, text: str) -> None:
         """One more line."""
         self.count += 1
+        if len(text) > self.WIDTH:
+            text = text[: self.WIDTH] + " ... the whole is in the log"
         if len(self._first) < self.HEAD + self.TAIL + self.MOST:
             self._first.append(text)
         if len(self._last) == self.TAIL and self.count > self.HEAD + self.TAIL:

@@ -6,8 +6,10 @@ import contextlib
 import functools
 import hashlib
 import os
+import socket
 import stat
 import tempfile
+import threading
 from pathlib import Path
 from typing import Generator
 
@@ -79,6 +81,9 @@ class Connection:
 
     def __init__(self, target: Target):
         self.target, self._forwards = target, False
+        self._held: list[tuple[str, ...]] = []  # forwardings of this process, and the connection that they are on
+        self._held_by: tuple[int, int] | None = None
+        self._renewing = threading.Lock()
 
     def endpoint(self) -> tuple[list[str], str]:
         """(ssh options, destination) of this target."""
@@ -187,14 +192,56 @@ class Connection:
     @contextlib.contextmanager
     def forwarding(self, *spec: str) -> Generator[None, None, None]:
         """A forwarding (-L or -D and what belongs to it) over this connection, as long as the `with` lasts."""
+        self.renew_forwardings()
+        self._forward(spec)
+        self._held.append(spec)
+        self._held_by = self._which()
+        try:
+            yield
+        finally:
+            self._held.remove(spec)
+            self._control("cancel", *spec)
+
+    def _forward(self, spec: tuple[str, ...]) -> None:
         done = self._control("forward", *spec)
         if done.code != 0:
             do = "Is the local port in use? ss -ltn shows who listens."
             raise RunbookError("forward " + " ".join(spec), str(self.target), tail(done.err, 3), do)
+
+    @property
+    def forwards_died(self) -> bool:
+        """Are there forwardings whose connection is no more?"""
+        return bool(self._held) and (self._which() != self._held_by or not self.alive())
+
+    def renew_forwardings(self) -> None:
+        """Put those of a connection that died on the one that is open now, the local ports as they were."""
+        with self._renewing:
+            now = self._which()
+            if not self._held or now == self._held_by:
+                return
+            for spec in self._held:
+                try:
+                    self._forward(spec)
+                except RunbookError:
+                    if _listens(spec):  # one that was told to stop lives on until its last command ends
+                        return
+                    raise
+            self._held_by = now
+
+    def _which(self) -> tuple[int, int] | None:
+        """What tells one shared connection from the next; None without one."""
         try:
-            yield
-        finally:
-            self._control("cancel", *spec)
+            found = os.stat(self.socket)
+        except OSError:
+            return None
+        return found.st_ino, found.st_mtime_ns
+
+
+def _listens(spec: tuple[str, ...]) -> bool:
+    """Does somebody listen on the local port of a forwarding?"""
+    address, port = spec[1].split(":")[:2]
+    with contextlib.closing(socket.socket()) as s:
+        return s.connect_ex((address, int(port))) == 0
 
 
 @functools.lru_cache(maxsize=None)

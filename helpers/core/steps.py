@@ -73,6 +73,10 @@ class Prober:
         return Answer(why is None, self.mask(str(why or "")))
 
 
+#: last lines of a step's output that its error may show; all of them are in the log
+_KEPT = 1000
+
+
 class Steps:
     """The steps of one chapter run: the one under way, with its live output in the cell, and the results of all."""
 
@@ -80,6 +84,7 @@ class Steps:
         self.own, self.chapter, self.prober, self.events, self.mask = own, own.chapter, prober, events, mask
         self.results: list[Result] = []
         self.undo: list[tuple[str, Action]] = []  # with their titles, in the order of installing
+        self.before_changes: Callable[[], None] = lambda: None  # called before a step changes anything
         self._title, self._start, self._shown_at = "", 0.0, 0.0
         self._live: Any = None
         self._ran: list[str] = []
@@ -129,7 +134,7 @@ class Steps:
         self._ran.extend(action.shown)
         try:
             if isinstance(what, str):
-                self.host.run(what, timeout=timeout, what=self._title)
+                self.host.run(what, timeout=timeout, what=self._title, keep=_KEPT)
             else:
                 what()
         except FAULTS_OF_OURS:

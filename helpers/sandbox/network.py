@@ -18,6 +18,10 @@ SETTINGS = Path("/proc/sys")
 # The kernel is shared: what the guest's kubelet sets holds for this machine, and without them a kubelet does not start.
 KUBELET = {"kernel/panic": "10", "kernel/panic_on_oops": "1", "vm/overcommit_memory": "1"}
 
+# As Docker does it, for the same reason: who switches forwarding on for himself does not make this machine a router
+# between its other networks. At the end of the chain: whoever comes later puts his own rules before it.
+NO_ROUTER = ["filter", "FORWARD", "!", "-i", "rb-+", "!", "-o", "rb-+", "-j", "DROP"]
+
 
 def ip(*args: str, check: bool = True) -> str:
     """Run ip(8)."""
@@ -40,8 +44,24 @@ class Network:
         return [
             ["nat", "POSTROUTING", "-s", self.cidr, "!", "-d", self.cidr, "-j", "MASQUERADE"],
             ["filter", "FORWARD", "-i", self.bridge, "-j", "ACCEPT"],
-            ["filter", "FORWARD", "-o", self.bridge, "-j", "ACCEPT"],
+            [
+                "filter",
+                "FORWARD",
+                "-o",
+                self.bridge,
+                "-m",
+                "conntrack",
+                "--ctstate",
+                "RELATED,ESTABLISHED",
+                "-j",
+                "ACCEPT",
+            ],
+            ["filter", "FORWARD", "-o", self.bridge, "-j", "DROP"],
         ]
+
+    def _outdated(self) -> list[str]:
+        """The rule of an older runbook, by which anybody beside this machine reached the guest."""
+        return ["filter", "FORWARD", "-o", self.bridge, "-j", "ACCEPT"]
 
     def _closed(self, outside: int, guest: str, inside: int) -> list[list[str]]:
         """A company's network: packets to the outside vanish, and so does what asks for more than the one port."""
@@ -57,6 +77,10 @@ class Network:
         table, chain, *rest = rule
         argv = ["chroot", str(root), "/usr/sbin/iptables", "-w", "-t", table, action, chain, *rest]
         return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True).returncode == 0
+
+    def _remove(self, root: Path | None, rule: list[str]) -> None:
+        while root and self._iptables(root, "-D", rule):
+            pass
 
     def exists(self) -> bool:
         return Path("/sys/class/net", self.bridge).exists()
@@ -94,7 +118,8 @@ class Network:
         with _shared():
             _forward()
             _remember()
-        for rule in self._rules():
+        self._remove(root, self._outdated())
+        for rule in self._rules() + [NO_ROUTER] * (SHARED / "ip_forward").is_file():
             if not self._iptables(root, "-C", rule) and not self._iptables(root, "-A", rule):
                 raise RunbookError(
                     "add the sandbox's network rule", host="this machine", saw=" ".join(rule), do="./runbook doctor"
@@ -102,9 +127,8 @@ class Network:
 
     def down(self, root: Path | None) -> None:
         """Remove it; the last sandbox to go puts IP forwarding back as it was, unless others may need it by now."""
-        for rule in self._rules():
-            while root and self._iptables(root, "-D", rule):
-                pass
+        for rule in [*self._rules(), self._outdated()]:
+            self._remove(root, rule)
         if self.exists():
             ip("link", "del", self.bridge)
         with _shared():
@@ -117,6 +141,7 @@ class Network:
                 before.unlink()
                 (SHARED / "links").unlink(missing_ok=True)
             if not others:
+                self._remove(root, NO_ROUTER)
                 _put_back()
         if not others:
             with contextlib.suppress(OSError):

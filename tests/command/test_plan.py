@@ -1,10 +1,12 @@
 """A plan's key: what a chapter's result depends on makes it run again, and nothing else does."""
 
+import shutil
+
 import pytest
 
 from helpers.command import record
 from helpers.command.plan import Plan
-from helpers.core import catalogue
+from helpers.core import catalogue, paths
 from helpers.core.errors import BadInput
 
 
@@ -76,10 +78,57 @@ def test_what_a_chapter_stands_on_is_not_removed_under_it(runs):
     with pytest.raises(BadInput) as e:
         Plan("local", "remove", only=["minio"], standing=standing)
     assert "pachyderm" in e.value.saw and "determined stand on it" in e.value.saw
-    assert e.value.do.endswith("--mode remove --only minio --only pachyderm --only determined")
+    words = "--mode remove --only minio --only pachyderm --only determined\n"
+    assert words in e.value.do and e.value.do.endswith(": -p minio.delete_data=true")
+    given_up = {"minio": {"delete_data": True}}
+    assert Plan("local", "remove", only=["minio"], given=given_up, standing=standing).chapters
+    with pytest.raises(BadInput):
+        Plan("local", "remove", only=["minio"], installed=given_up, standing=standing)
     with pytest.raises(BadInput):
         Plan("local", "remove", only=["05", "07"], standing=standing)
     together = ["minio", "pachyderm", "determined"]
     assert [n.id for n in Plan("local", "remove", only=together, standing=standing).chapters] == together
     assert Plan("local", "remove", only=["pachyderm"], standing=standing).chapters
     assert Plan("local", only=["minio"], standing=standing).chapters, "to install it is no harm"
+
+
+@pytest.fixture
+def copy(tmp_path, monkeypatch):
+    """A copy of what chapters are made of; a function: the chapters whose keys change with a file's content."""
+    for name in ("helpers", "setup"):
+        kept = shutil.ignore_patterns("__pycache__", "sandbox")
+        shutil.copytree(paths.REPO / name, tmp_path / name, ignore=kept)
+    monkeypatch.setattr(paths, "REPO", tmp_path)
+    monkeypatch.setattr(paths, "SETUP", tmp_path / "setup")
+
+    def keys():
+        plan = Plan("local")
+        return {name: plan.key(n) for name, n in plan.known.items()}
+
+    def changed(file):
+        before = keys()
+        (tmp_path / file).write_bytes((tmp_path / file).read_bytes() + b"\n")
+        return {name for name, key in keys().items() if key != before[name]}
+
+    return changed
+
+
+@pytest.mark.parametrize(
+    "file, changes, not_these",
+    [
+        ("setup/detai-setup/templates/db.yaml", {"determined"}, {"seldon", "addons", "minio"}),
+        ("setup/knative-setup/istio.yaml", {"addons"}, {"determined", "minio"}),
+        ("setup/seldon-setup/gateway.yaml", {"seldon"}, {"determined", "minio"}),
+        ("setup/pachyderm-setup/outline.py", {"pachyderm"}, {"determined", "minio"}),
+        ("setup/label-studio-setup/1.0.1.txt", {"label_studio"}, {"determined", "minio"}),
+        ("helpers/components/minio.service", {"minio", "pachyderm", "determined"}, {"kubernetes", "postgres"}),
+        ("helpers/components/addons/scripts/istio_ready.sh", {"addons"}, {"minio", "postgres"}),
+        ("helpers/components/kubernetes/helm.py", {"kubernetes", "determined", "seldon"}, {"minio", "postgres"}),
+        ("helpers/core/scripts/unit_runs.sh", {"minio", "postgres", "determined"}, set()),
+        ("helpers/command/progress.py", set(), {"minio", "postgres", "determined"}),
+        ("setup/catalogue.toml", set(), {"minio"}),
+    ],
+)
+def test_a_changed_chart_manifest_or_helper_makes_its_chapters_run_again(copy, file, changes, not_these):
+    changed = copy(file)
+    assert changes <= changed and not not_these & changed

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import subprocess
+import time
 
 import pytest
 
@@ -109,6 +110,15 @@ def test_a_bad_download_leaves_the_old_file(tmp_path, served, break_it):
 def test_nothing_is_installed_unverified(sha):
     with pytest.raises(ValueError, match="tool"):
         actions.artifact_file(artifact("https://x/y", sha), "/usr/local/bin/tool")
+
+
+def test_of_a_program_whose_checksum_nobody_knows_any_more_it_is_seen_that_it_is_there(tmp_path):
+    place = tmp_path / "tool"
+    action = actions.artifact_file(artifact("https://x/y", ""), str(place), settled=True)
+    assert bash(action.probe) == (False, f"{place} is missing") and bash(action.absent)[0]
+    put(b"x", str(place), "0755", "")
+    assert bash(action.probe) == (True, "")
+    assert bash(action.undo)[0] and bash(action.absent)[0]
 
 
 def test_the_shown_commands_name_no_mirror(served):
@@ -245,3 +255,86 @@ def test_another_error_of_snap_is_told_at_once(busy):
     calls = busy("snap", "error: snap not found", 1)
     assert bash(actions.snap("microk8s", "1.20/stable").apply) == (False, "error: snap not found")
     assert calls.read_text().split() == ["snap"]
+
+
+class Unit:
+    """A unit as systemctl tells of it, its start and its clock in files of this test's own; it watches a file."""
+
+    def __init__(self, folder):
+        self.folder, self.file = folder, folder / "x.conf"
+        program = folder / "systemctl"
+        program.write_text(
+            f"""#!/bin/bash
+cd {folder}
+case "$*" in
+  "is-active unit") echo active ;;
+  "show -p InvocationID unit") echo InvocationID=$(cat id) ;;
+  "show -p ActiveEnterTimestamp unit") echo ActiveEnterTimestamp=$(cat since) ;;
+  "restart unit") date > since; echo $RANDOM$RANDOM > id ;;
+esac
+"""
+        )
+        program.chmod(0o755)
+        self.action = actions.running("unit", [str(self.file)], "unit")
+
+    def run(self, script):
+        return bash(f"PATH={self.folder}:$PATH\n" + script.replace("/run/mlops-runbook", f"{self.folder}/run"))
+
+    def written(self, text, at=None):
+        self.file.write_text(text)
+        if at is not None:
+            os.utime(str(self.file), (at, at))
+
+    def started_by_somebody(self):
+        assert self.run("systemctl restart unit")[0]
+
+
+@pytest.fixture
+def unit(tmp_path):
+    return Unit(tmp_path)
+
+
+HOUR = 3600
+
+
+def test_a_file_written_while_the_clock_was_an_hour_ahead_is_not_newer_for_ever(unit):
+    unit.written("a", time.time() + HOUR)
+    assert unit.run(unit.action.apply)[0]
+    assert unit.run(unit.action.probe) == (True, "")
+
+
+def test_a_file_changed_in_the_second_of_the_start_is_newer(unit):
+    unit.written("a")
+    assert unit.run(unit.action.apply)[0]
+    unit.written("b", time.time() - HOUR)  # no later than the start, by this clock
+    assert unit.run(unit.action.probe) == (False, f"unit runs with settings older than {unit.file}")
+    assert unit.run(unit.action.apply)[0] and unit.run(unit.action.probe) == (True, "")
+
+
+def test_a_start_that_is_not_ours_is_judged_by_its_time(unit):
+    """As of a host that an older runbook installed, or that was booted anew."""
+    unit.written("a", time.time() - HOUR)
+    unit.started_by_somebody()
+    assert unit.run(unit.action.probe) == (True, "")
+    assert unit.run(unit.action.apply)[0]
+    unit.written("b", time.time() - HOUR)
+    unit.started_by_somebody()
+    assert unit.run(unit.action.probe) == (True, ""), "the note is of an older start"
+    unit.written("c", time.time() + 60)
+    assert not unit.run(unit.action.probe)[0]
+
+
+def test_a_file_that_the_note_does_not_name_is_judged_by_its_time(unit, tmp_path):
+    unit.written("a")
+    assert unit.run(unit.action.apply)[0]
+    more = tmp_path / "more.conf"
+    more.write_text("x")
+    os.utime(str(more), (time.time() - HOUR, time.time() - HOUR))
+    watched = actions.running("unit", [str(unit.file), str(more)], "unit")
+    assert unit.run(watched.probe) == (True, "")
+
+
+def test_the_note_is_roots_alone_and_a_missing_file_keeps_nothing_from_starting(unit, tmp_path):
+    assert unit.run(unit.action.apply)[0], "its file is not there"
+    assert (tmp_path / "run/unit").stat().st_mode & 0o777 == 0o600
+    assert not unit.run(unit.action.probe)[0]

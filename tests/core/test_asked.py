@@ -32,7 +32,7 @@ def test_a_chapter_asks_what_it_asked_and_nothing_that_a_record_says(monkeypatch
     record = {"target": "local", "chapters": {"minio": {"probes": ["id > pwned"]}}}
     (runs / "1" / "run.json").write_text(json.dumps(record))
     heard = []
-    first = stand_in.chapter(monkeypatch, "minio", lambda script, stdin: heard.append(script) or "")
+    first = stand_in.chapter(monkeypatch, "minio", lambda script, stdin: heard.append(script) or "", "install")
     first.step("it is so", first.action("do it", "probe-of-ours", "true"))
     first.verdict()
     del heard[:]

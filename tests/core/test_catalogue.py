@@ -1,8 +1,10 @@
 """The catalogue: what every artifact must say, and the origin that it comes from."""
 
+import copy
 import re
 
 import pytest
+from serving import serving
 
 from helpers.core import catalogue
 from helpers.core.errors import BadInput, RunbookError
@@ -144,3 +146,42 @@ def test_what_an_artifact_needs_comes_with_it_but_for_what_only_upstream_has():
     assert {(a.name, a.fidelity) for a in upstream} == {
         (n, "original") for n in ("microk8s", "core", "pause", "calico")
     }
+
+
+@pytest.fixture
+def publisher(monkeypatch):
+    """A server with MinIO's checksum and a mirror's index; the catalogue's address for the first is the server's."""
+    index = {"artifacts": {"minio": {"fidelity": "equivalent", "program": "s3", "sha256": "bb"}}}
+    with serving(lambda r: (200, index if r.path == "/index.json" else "aa  minio\n")) as web:
+        known = catalogue.load()
+        known["minio"].entry["sha256_url"] = known["minio"].sha256_url = web.url + "/minio.sha256sum"
+        monkeypatch.setattr(catalogue, "load", lambda: {name: copy.copy(a) for name, a in known.items()})
+        yield web
+
+
+def minio_of(origin, settled):
+    return catalogue.Origin(origin, Target.parse("local"), settled).resolve("minio", Host("local"))
+
+
+def test_verify_and_remove_ask_no_publisher(publisher, own_home):
+    unknown = minio_of("upstream", settled=True)
+    assert (unknown.sha256, unknown.fidelity, publisher.asked) == ("", "original", [])
+    assert minio_of("upstream", settled=False).sha256 == "aa" and len(publisher.asked) == 1
+    assert minio_of("upstream", settled=True).sha256 == "aa" and len(publisher.asked) == 1
+
+
+def test_verify_and_remove_go_on_when_the_mirror_is_away(publisher, own_home):
+    gone = "http://127.0.0.1:1"
+    unknown = minio_of(gone, settled=True)
+    assert (unknown.sha256, unknown.fidelity) == ("", "unknown"), "nobody says that it is the original"
+    with pytest.raises(RunbookError, match="read the mirror's index"):
+        minio_of(gone, settled=False)
+    there = minio_of(publisher.url, settled=False)
+    assert (there.sha256, there.program) == ("bb", "s3")
+    catalogue._file_of(publisher.url + "/index.json").rename(catalogue._file_of(gone + "/index.json"))
+    kept = minio_of(gone, settled=True)
+    assert (kept.sha256, kept.fidelity, kept.program) == ("bb", "equivalent", "s3")
+
+
+def test_a_mirror_that_answers_is_asked_by_verify_too(publisher, own_home):
+    assert minio_of(publisher.url, settled=True).sha256 == "bb" and len(publisher.asked) == 1

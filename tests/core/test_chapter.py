@@ -93,6 +93,20 @@ def test_a_precondition_is_asked_in_its_modes_only(monkeypatch, own_home, capsys
     assert "never asked in verify" in capsys.readouterr().out
 
 
+def test_what_others_have_is_asked_for_before_remove_and_given_up_by_one_parameter_only(monkeypatch, own_home, capsys):
+    def guard(mode, **given):
+        ch = on(monkeypatch, own_home, mode=mode, **given)
+        ch.require("no buckets but ours", "false", do="Copy them away.", modes="guard")
+        return capsys.readouterr().out
+
+    with pytest.raises(BadInput) as e:
+        guard("remove")
+    assert e.value.do == "Copy them away.\nOr give up what is there: -p minio.delete_data=true"
+    assert "delete_data = True" in guard("remove", delete_data=True)
+    for mode in ("install", "verify", "plan"):
+        assert "asked in remove" in guard(mode)
+
+
 def test_what_is_open_until_the_verdict_is_closed_by_it(monkeypatch, own_home):
     closed = []
     ch = on(monkeypatch, own_home)

@@ -234,6 +234,36 @@ def test_what_an_older_runbook_installed_is_ours_and_gets_its_note(host):
     assert tree(host) == {}
 
 
+def test_all_that_an_older_runbook_made_is_noted_also_what_first_sight_did_not_name(host):
+    """Its next fault would be refused as somebody's: the note is there by then."""
+    (host / "app.conf").write_text("# ours\n")
+    (host / "app.conf").chmod(0o640)
+    (host / "data").mkdir()
+    for name in ("data/ours", "more"):
+        (host / name).write_text("x\n")
+    ours = MARK.format(host / "app.conf")
+
+    def more(run):
+        return ("more", run.ch.file(str(host / "more"), "x\n", "0644", OWNER))
+
+    run = Run(host, "install", ours=ours)
+    run(more(run))
+    assert noted(host)[f"file {host}/more"] == "away"
+    (host / "more").write_text("changed by hand")
+    run = Run(host, "install", ours=ours)
+    run(more(run))
+    assert (host / "more").read_text() == "x\n"
+
+
+def test_what_a_later_runbook_notes_too_is_ours_where_it_is_as_we_make_it(host):
+    Run(host, "install")()
+    (host / "more").write_text("x\n")
+    run = Run(host, "install")
+    user = actions.commands("x", "true", makes=["user daemon"])
+    run(("more", run.ch.file(str(host / "more"), "x\n", "0644", OWNER)), ("a user", user))
+    assert noted(host)[f"file {host}/more"] == "away" and "user daemon" not in noted(host)
+
+
 def test_what_an_older_runbook_installed_is_mended_not_refused(host):
     (host / "app.conf").write_text("# ours\n changed by hand")
     (host / "data").mkdir()
@@ -265,6 +295,15 @@ def test_without_a_note_and_a_mark_remove_deletes_nothing(host):
     before = tree(host)
     Run(host, "remove")(("a third", actions.commands("x", f"[ -e {host}/third ]", f"rm {host}/third")))
     assert tree(host) == before
+
+
+def test_remove_leaves_a_file_that_the_note_does_not_have(host):
+    """An install that was cut off before its step; then somebody made the file."""
+    Run(host, "install")()
+    (host / "more").write_text("theirs")
+    run = Run(host, "remove")
+    run(("more", run.ch.file(str(host / "more"), "x\n", "0644", OWNER)))
+    assert [str(p.relative_to(host)) for p in host.rglob("*")] == ["more"] and (host / "more").read_text() == "theirs"
 
 
 def test_a_thing_that_first_sight_did_not_see_is_refused_at_its_step(host):
@@ -360,6 +399,20 @@ def test_what_is_there_is_named(host, program, thing, name, answers):
     assert e.value.saw == f"was here before: {thing}"
     program(name, answers[1])
     Run(host, "install", more=[thing]).look()
+
+
+def test_a_bucket_is_a_folder_of_the_hosts_own_minio(host, monkeypatch):
+    settings, data = host / "minio", host / "buckets"
+    monkeypatch.setenv("MINIO", str(settings))
+    (data / "pachyderm").mkdir(parents=True)
+    Run(host, "install", more=["bucket pachyderm"]).look()
+    settings.write_text(f'MINIO_VOLUMES="{data}"\n')
+    Run(host, "install", more=["bucket other"]).look()
+    for text, said in (("", "was here before: bucket pachyderm"), (f"MINIO_VOLUMES={host}/away\n", "cannot tell")):
+        settings.write_text(text or f'MINIO_VOLUMES="{data}"\n')
+        with pytest.raises(BadInput) as e:
+            Run(host, "install", more=["bucket pachyderm"]).look()
+        assert said in e.value.saw
 
 
 def test_a_unit_of_ours_is_noted_and_not_taken_for_somebodys_by_the_next_install(host, program):
@@ -484,6 +537,26 @@ def test_a_package_that_was_here_is_refused_where_first_sight_asks_for_it(host, 
     (host / "installed").write_text("wanted\n")
     with pytest.raises(BadInput, match="was here before: package wanted"):
         install_wanted(host, "install")
+
+
+def test_a_dpkg_that_fails_proves_nothing(program):
+    """R13: a package that could not be asked for was gone."""
+    program("dpkg-query", "echo database is locked >&2; exit 2")
+    ch = opened("install")
+    for probe in (actions.packages(["x"]).probe, actions.packages(["x"]).absent):
+        ok, said = ch.host.ask(probe)
+        assert not ok and said == "cannot tell whether x is installed: dpkg-query ended with 2"
+
+
+def test_a_systemd_or_a_getent_that_fails_proves_nothing(host, program):
+    ch = opened("install")
+    service = actions.Service("no-such-unit", "x", [], ch.host)
+    user = actions.packages([], users=["nobody-at-all"])
+    for action, name in ((service, "systemctl"), (user, "getent")):
+        program(name, "echo inactive; exit 2" if name == "getent" else "echo inactive; exit 3")
+        assert ch.host.ask(action.absent).ok
+        program(name, "exit 1")
+        assert not ch.host.ask(action.absent).ok
 
 
 HISTORY = """

@@ -1,6 +1,7 @@
 """Commands of this machine: what becomes of one whose output cannot be written down."""
 
 import time
+import tracemalloc
 
 import pytest
 
@@ -30,3 +31,19 @@ def test_the_command_itself_goes_on_to_its_end(tmp_path):
     with pytest.raises(ValueError, match="one"):
         execute(["bash", "-c", f"echo one; echo two; sleep 0.2; touch {mark}"], timeout=15, on_line=bad)
     assert mark.exists()
+
+
+#: 20 MB in 20,000 lines on each stream
+WITHOUT_END = """line=$(head -c 1000 /dev/zero | tr '\\0' x)
+for i in $(seq 20000); do echo "$i $line"; echo "$i $line" >&2; done"""
+
+
+def test_a_command_that_prints_without_end_takes_no_more_memory_the_longer_it_does():
+    seen = []
+    tracemalloc.start()
+    done = execute(["bash", "-c", WITHOUT_END], timeout=60, on_line=lambda *_: seen.append(1), keep=100)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(seen) == 40000 and most < 5_000_000, most
+    for text in (done.out, done.err):
+        assert [line.split()[0] for line in text.splitlines()] == [str(n) for n in range(19901, 20001)]

@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -41,6 +42,31 @@ def test_only_the_owner_reads_them_whatever_the_umask(store):
     modes = {p: stat.S_IMODE(p.stat().st_mode) for p in (store.path, store.path.parent, store.path.parent.parent)}
     assert list(modes.values()) == [0o600, 0o700, 0o700]
     assert [p.name for p in store.path.parent.iterdir()] == ["somewhere.json"], "no half-written file is left"
+
+
+@pytest.mark.parametrize("which, wide, shut", [("file", 0o644, 0o600), ("folder", 0o755, 0o700)])
+def test_a_wider_mode_as_after_a_restore_is_mended_with_a_word(store, capsys, which, wide, shut):
+    value = store.get("a").reveal()
+    path = {"file": store.path, "folder": store.path.parent}[which]
+    path.chmod(wide)
+    assert store.get("a").reveal() == value
+    said = capsys.readouterr().err
+    assert stat.S_IMODE(path.stat().st_mode) == shut and f"{path} was open to others ({wide:o})" in said
+    assert store.get("a").reveal() == value and capsys.readouterr().err == "", "once"
+
+
+def test_a_file_that_stays_open_to_others_is_refused(store, monkeypatch):
+    store.get("a")
+    store.path.chmod(0o604)
+
+    def refused(path, mode):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "chmod", refused)
+    monkeypatch.setattr(type(store.path), "chmod", refused)
+    with pytest.raises(RunbookError) as e:
+        store.get("a")
+    assert "open to others (604)" in e.value.saw and "chmod 600" in e.value.do
 
 
 def test_processes_that_ask_at_once_get_one_value(store):
@@ -169,12 +195,22 @@ def forms(value):
     yield urllib.parse.quote(value, safe="")
     yield urllib.parse.quote(value)
     yield "https://me:{}@host/".format(urllib.parse.quote(value, safe=""))
+    # Java and Go, JavaScript, Go's userinfo, encodeURI
+    for safe in ("", "/", "!*'()~", "$&+,;=~", ";/?:@&=+$,#!*'()~"):
+        for text in (urllib.parse.quote(value, safe=safe), urllib.parse.quote(value, safe=safe + "*")):
+            yield text
+            yield re.sub("%..", lambda found: found.group().lower(), text)
+    yield base64.urlsafe_b64encode(raw).decode()
+    yield raw.hex()
+    yield raw.hex().upper()
     for user in ("a", "ab", "abc"):  # an Authorization header: the secret starts at each place of a base64 group
         for after in ("", "\n", "xy"):
             yield base64.b64encode(f"{user}:{value}{after}".encode()).decode()
 
 
-@pytest.mark.parametrize("value", ["0123456789abcdef" * 2, "S3cret/with+signs", "grün✓grün"])
+@pytest.mark.parametrize(
+    "value", ["0123456789abcdef" * 2, "S3cret/with+signs", "grün✓grün", "pa;ss@word1!*", "a~b?c>d?e~f>g?h~"]
+)
 def test_every_form_is_masked(value):
     masker = Masker(["other-secret-value", value])
     for form in forms(value):
@@ -186,6 +222,34 @@ def test_every_form_is_masked(value):
     assert masker.mask("nothing of the kind") == "nothing of the kind" and not masker.holds_secret(
         "nothing of the kind"
     )
+
+
+@pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode])
+@pytest.mark.parametrize("width", [64, 76])
+def test_base64_that_is_wrapped_is_masked_line_by_line(encode, width):
+    value = "S3cret/with+signs~and?more>of-it"
+    masker = Masker([value])
+    core = encode(value.encode()).decode().rstrip("=")[:-1]
+    for before in range(200):
+        code = encode(("x" * before + ":" + value + "\nnext: line").encode()).decode()
+        lines = [code[at : at + width] for at in range(0, len(code), width)]
+        whole = masker.mask("\n".join(lines) + "\n")
+        assert whole == "".join(masker.mask(line + "\n") for line in lines), "as a stream has it"
+        left = [core[n : n + 8] for n in range(len(core) - 7) if core[n : n + 8] in whole.replace("\n", "")]
+        assert MASK in whole and not left, (before, whole)
+        indented = masker.mask("".join(f'    "{line}"\n' for line in lines))
+        assert indented.count(MASK) == whole.count(MASK)
+
+
+def test_a_long_token_over_many_lines_leaves_nothing():
+    token = "".join(f"{n:04x}" for n in range(0, 65536, 257))
+    code = base64.encodebytes(token.encode()).decode()
+    assert re.fullmatch(r"[^\n]{0,7}(\*{5}\n?|\*{5}[^\n]{0,7}\n)+", Masker([token]).mask(code))
+
+
+def test_our_own_in_capitals_are_masked_and_words_of_a_persons_are_not():
+    masker = Masker(["0123456789abcdef" * 2, "kubernetes-x"])
+    assert masker.mask("0123456789ABCDEF" * 2) == MASK and masker.mask("KUBERNETES-X") == "KUBERNETES-X"
 
 
 def test_a_secret_inside_of_another_is_masked_whole():

@@ -167,6 +167,11 @@ def test_output_takes_no_more_memory_the_longer_it_is():
     assert kept < 200_000 and output.count == 20000
 
 
+def test_a_line_without_end_is_cut():
+    shown = show.Output(["x" * 10_000_000, "short"]).summary()
+    assert len(shown) < 3000 and shown.endswith(" ... the whole is in the log\nshort")
+
+
 def test_details_show_the_commands():
     assert (
         "$ apt-get install x" in show.log_details(["apt-get install x"], show.Output())

@@ -7,6 +7,7 @@ import tempfile
 
 import pytest
 
+from helpers.core.host import Host
 from helpers.core.ssh import Connection
 from helpers.core.target import Target
 
@@ -114,3 +115,40 @@ def test_a_forwarding_asks_for_itself_alone(desk, tmp_path, monkeypatch):
     told = [line for line in log.read_text().splitlines() if " -O " in line]
     assert [line.split(" -O ")[1].split()[0] for line in told] == ["forward", "cancel"]
     assert all("-F /dev/null" in line for line in told)
+
+
+#: an ssh whose shared connection is a file, and whose forwardings are lines of another that end with it
+SHARED = """#!/bin/sh
+cd {folder}
+for word; do
+  case $before in -O) what=$word ;; esac
+  case $word in ControlPath=*) socket=${{word#*=}} ;; esac
+  before=$word
+done
+case "$what $*" in
+  "check "*) [ -e "$socket" ] ;;
+  "forward "*) echo "$*" | grep -o -e '-[LD] [^ ]*' >> forwarded ;;
+  *" -M "*) echo > "$socket.new" && mv "$socket.new" "$socket"; : > forwarded ;;
+  *"uname -s"*) echo "@@runbook me 0 Linux bash /root" ;;
+esac
+"""
+
+
+def test_ports_of_a_connection_that_died_are_put_on_the_next_one(desk, tmp_path, monkeypatch):
+    (tmp_path / "ssh").write_text(SHARED.format(folder=tmp_path))
+    (tmp_path / "ssh").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    host = Host("ssh://desk")
+    with host.forward(9000) as one, host.socks(9999):
+        there = f"-L 127.0.0.1:{one}:127.0.0.1:9000\n-D 127.0.0.1:9999\n"
+        assert (tmp_path / "forwarded").read_text() == there
+        host.hold_ports()
+        assert (tmp_path / "forwarded").read_text() == there, "nothing is done for a connection that lives"
+        os.unlink(host._connection.socket)
+        host.hold_ports()
+        assert (tmp_path / "forwarded").read_text() == there, "the same local ports, once"
+        desk.open()  # another process was the first to see that it died
+        os.unlink(desk.socket)
+        desk.open()
+        host.connect()
+        assert (tmp_path / "forwarded").read_text() == there

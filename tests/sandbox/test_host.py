@@ -15,9 +15,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from helpers.core import host as host_module
-from helpers.core import ssh
+from helpers.core import host_lock, ssh
 from helpers.core.errors import BadInput, CommandFailed, ConnectionLost, RunbookError
 from helpers.core.host import Host, free_port
+from helpers.core.host_lock import HostLock, held
 from helpers.core.paths import REPO
 from helpers.core.secrets import MASK, Masker
 
@@ -300,13 +301,13 @@ def wait_until(true, seconds=10):
         time.sleep(0.1)
 
 
-def cut(host):
+def cut(host, how=signal.SIGKILL):
     """Kill the shared connection's process."""
     argv = host.ssh_command()
     said = subprocess.run(
         argv[:1] + ["-O", "check"] + argv[1:], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ).stdout
-    os.kill(int(re.search(r"pid=(\d+)", said).group(1)), signal.SIGKILL)
+    os.kill(int(re.search(r"pid=(\d+)", said).group(1)), how)
 
 
 # -- ports ----------------------------------------------------------------------------------------
@@ -377,6 +378,17 @@ def test_the_connection_killed_here_is_told_the_same_way(host):
     assert host.run("echo back").out == "back\n"
 
 
+def test_a_command_whose_connection_was_lost_is_ended_on_the_host(host):
+    host.run("rm -f /tmp/counted")
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(host.run, COUNTS.format(apart="trap '' HUP PIPE; "), on_line=quiet)
+        time.sleep(0.5)
+        cut(host)
+        with pytest.raises(ConnectionLost):
+            running.result(15)
+    assert not counts_on(host)
+
+
 def test_closing_leaves_the_commands_of_others_alone(host, target):
     other = Host(target)
     with ThreadPoolExecutor(1) as pool:
@@ -388,10 +400,73 @@ def test_closing_leaves_the_commands_of_others_alone(host, target):
     other.close()
 
 
+def lock_is_free(host):
+    return host.ask(f"flock -w 2 {host_lock.PATH} true").ok
+
+
+def test_the_lock_of_a_host_is_the_same_by_whatever_name_and_ends_with_its_process(host, target):
+    program = (
+        "import time; from helpers.core.host import Host; from helpers.core.host_lock import HostLock\n"
+        f"HostLock(Host({target!r}), 'up of ann').take(); print('has it', flush=True); time.sleep(60)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program], cwd=REPO, stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "has it\n"
+    assert not lock_is_free(host)
+    with pytest.raises(BadInput) as e:
+        HostLock(host, "up").take()
+    assert "up of ann" in e.value.saw and str(process.pid) in e.value.saw
+    process.kill()
+    process.communicate()
+    assert lock_is_free(host)
+
+
+def test_the_lock_of_a_host_is_had_back_after_a_lost_connection(host):
+    with held(host, what="up"):
+        first = host.run("head -n 1 " + host_lock.PATH).out
+        cut(host)
+        end = time.monotonic() + 20
+        while host.run("head -n 1 " + host_lock.PATH).out in ("", first):
+            assert time.monotonic() < end
+        assert not lock_is_free(host)
+    assert lock_is_free(host)
+
+
 def test_an_idle_connection_that_died_is_opened_again(host):
     host.connect()
     cut(host)
     assert host.run("echo back").out == "back\n"
+
+
+@pytest.mark.parametrize(
+    "how, next_thing",
+    [(signal.SIGTERM, lambda host: host.run("true")), (signal.SIGKILL, Host.hold_ports)],
+    ids=["it ended, and a command follows", "it was killed, and a check follows"],
+)
+def test_forwarded_ports_come_back_when_their_connection_died(host, how, next_thing):
+    with host.forward(22) as one, host.forward(22, host.address) as other, host.socks() as proxy:
+        cut(host, how)
+        time.sleep(0.5)
+        with pytest.raises(OSError):
+            banner(one)
+        next_thing(host)
+        assert banner(one) == banner(other) == b"SSH-"
+        socket.create_connection(("127.0.0.1", proxy), 5).close()
+    for port in (one, other, proxy):
+        with pytest.raises(OSError):
+            banner(port)
+
+
+def test_a_connection_that_was_told_to_stop_keeps_its_ports_while_a_command_runs(host, target):
+    with host.forward(22) as port, ThreadPoolExecutor(1) as pool:
+        running = pool.submit(Host(target).run, "echo begun; sleep 1.5")
+        time.sleep(0.5)
+        Host(target).connect().close()
+        host.run("true")
+        assert banner(port) == b"SSH-"
+        running.result(10)
+        time.sleep(0.5)
+        host.hold_ports()
+        assert banner(port) == b"SSH-"
 
 
 # -- hosts that cannot be used ---------------------------------------------------------------------

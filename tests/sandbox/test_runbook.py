@@ -23,6 +23,7 @@ from helpers.core.catalogue import Origin
 from helpers.core.chapter import Chapter
 from helpers.core.errors import RunbookError
 from helpers.core.host import Host
+from helpers.core.host_lock import held
 from helpers.core.paths import REPO, SETUP, home
 from helpers.core.secrets import SecretStore
 from helpers.core.tools import Tool
@@ -240,6 +241,18 @@ def test_verify_changes_nothing(story, host):
     assert difference(before, state(host)) == []
 
 
+def test_verify_names_a_port_that_was_opened_by_hand(story, host):
+    host.run("systemd-run -q --unit=byhand python3 -m http.server 8099")
+    try:
+        wait("the server", lambda: "8099" in host.run("ss -Hltn").out, timeout=10)
+        said = story.up("--only", "kubernetes", "--mode", "verify", "--no-book", code=1)
+    finally:
+        host.run("systemctl stop byhand")
+    checks = {k["title"]: k["state"] for k in story.record["chapters"]["kubernetes"]["checks"]}
+    assert "open: 8099 python3" in said and list(checks.values()).count("failed") == 1
+    story.up("--only", "kubernetes", "--mode", "verify", "--no-book")
+
+
 @pytest.mark.parametrize(
     "given",
     [
@@ -420,6 +433,14 @@ def test_what_a_pod_waits_for_is_told_and_what_will_never_be_ends_the_wait(story
         kube.kubectl("delete namespace told --wait=false")
         kube.kubectl("delete pods --all -n told --force --grace-period=0", timeout=120)
         ch.host.close()
+
+
+def test_what_a_chapter_stands_on_is_not_removed_under_it_and_a_host_has_one_run_at_a_time(story, host):
+    out = story.up("--mode", "remove", "--only", "minio", "--no-book", code=2)
+    assert "07 pachyderm" in out and "minio.delete_data=true" in out
+    with held(host, what="up of somebody else"):
+        assert "up of somebody else" in story.up("--only", "minio", "--no-book", code=2)
+        story.up("--mode", "verify", "--only", "requirements", "--no-book")
 
 
 def test_remove_leaves_nothing(story, host):

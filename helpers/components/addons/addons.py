@@ -92,7 +92,8 @@ class Addons:
             self.kube.wait_for("MetalLB with its pool", probe, space="metallb-system")
 
         shown = [*enable.shown, "kubectl apply -f - (ConfigMap metallb-system/config)"]
-        return with_leftovers(enable.but(shown=shown, probe=probe, apply=apply), "metallb")
+        makes = [*enable.makes, "object metallb-system/configmap/config"]
+        return with_leftovers(enable.but(shown=shown, probe=probe, apply=apply, makes=makes), "metallb")
 
     def istio_enabled(self, delete_crds):
         """Action: the add-on istio; see Istio.enabled. Remove takes what Istio's own labels do not tell, too."""
@@ -101,6 +102,14 @@ class Addons:
     def host_access(self, address):
         """Actions: an address on the host's loopback, for pods, before each start of the proxy; the add-on for it."""
         return host_access.at_each_start(self.ch, address), host_access.enabled(self.kube, address)
+
+
+def things(registry, knative):
+    """What the chapter makes in the cluster, as core/ownership.py names it."""
+    names = ["coredns", "hostpath-provisioner", "kubernetes-dashboard", "dashboard-metrics-scraper"]
+    spaces = ["metallb-system"] + ["container-registry"] * registry
+    spaces += ["istio-system", "knative-serving", "knative-eventing"] * knative
+    return [f"object kube-system/deployment/{name}" for name in names] + [f"namespace {space}" for space in spaces]
 
 
 def _metallb_config(ranges):

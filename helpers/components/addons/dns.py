@@ -47,7 +47,8 @@ def enabled(kube, servers):
     ended = "microk8s kubectl delete pod -n kube-system -l k8s-app=kube-dns --force --grace-period=0"
     enable = addon(" ".join(servers))
     shown = "microk8s enable dns:" + (",".join(servers) or "<the host's name servers>")
-    return enable.but(shown=shown, apply=apply, undo=f"{enable.undo}\n{ended} >/dev/null 2>&1 || true")
+    makes = [f"object kube-system/{name}" for name in ("deployment/coredns", "configmap/coredns")]
+    return enable.but(shown=shown, apply=apply, makes=makes, undo=f"{enable.undo}\n{ended} >/dev/null 2>&1 || true")
 
 
 def _forward(kube, asked):

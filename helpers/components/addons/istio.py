@@ -67,7 +67,7 @@ class Istio:
         kinds = "yes" if delete_crds else "no"
         undo = when_it_answers(script(_SCRIPTS / "istio_remove.sh", kinds))
         gone = with_cluster(script(_SCRIPTS / "istio_gone.sh", kinds))
-        return Action("microk8s enable istio", READY, self._enable, undo, gone)
+        return Action("microk8s enable istio", READY, self._enable, undo, gone, makes=[f"namespace {NAMESPACE}"])
 
     def _enable(self):
         run = self.ch.host.run

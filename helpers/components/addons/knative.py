@@ -9,10 +9,11 @@ import yaml
 
 from helpers.components.addons import istio
 from helpers.components.kubernetes.kube import all_of, available
+from helpers.components.kubernetes.objects import why_not_as_written
 from helpers.components.kubernetes.probes import when_it_answers, with_cluster
 from helpers.components.kubernetes.proofs import PROOF_NAMESPACE
-from helpers.core.actions import Action
-from helpers.core.errors import NotYet, RunbookError, Unmet
+from helpers.core.actions import Action, why_not_so
+from helpers.core.errors import CommandFailed, NotYet, RunbookError, Unmet
 from helpers.core.paths import SETUP
 from helpers.core.shell import filled, script
 
@@ -35,6 +36,9 @@ def _service(name, image, *command):
     return yaml.safe_load(filled(_SERVICE, NAME=name, IMAGE=json.dumps(image), COMMAND=json.dumps(command)))
 
 
+_NAMESPACES = ["namespace knative-serving", "namespace knative-eventing"]
+
+
 class Knative:
     """Knative on the chapter's target, and its proofs, which use the web server of kubernetes' Proofs."""
 
@@ -49,7 +53,7 @@ class Knative:
         kinds = "yes" if delete_crds else "no"
         undo = when_it_answers(script(_SCRIPTS / "knative_remove.sh", kinds))
         gone = with_cluster(script(_SCRIPTS / "knative_gone.sh", kinds))
-        return Action("microk8s enable knative", all_of(*_PODS), self._enable, undo, gone)
+        return Action("microk8s enable knative", all_of(*_PODS), self._enable, undo, gone, makes=_NAMESPACES)
 
     def _enable(self):
         alone, seen = self.ch.host.ask(istio.NO_STRANGERS)
@@ -82,18 +86,20 @@ class Knative:
         return Action(f"kubectl scale deployment -n knative-eventing --replicas={int(wanted)}", probe, scale)
 
     def through_istio(self):
-        """Action: requests come through Istio. It goes with Knative's namespace.
+        """Action: requests come through Istio, by objects as they are written in setup/. It goes with the namespace.
 
         Knative's release does it by its serving-istio.yaml, which MicroK8s 1.20 leaves out.
         """
-        gateway = f"gateways.networking.istio.io knative-ingress-gateway -n {_SPACE}"
-        probe = all_of(
-            f"microk8s kubectl get {gateway} >/dev/null || exit 1",
-            available(_SPACE, "deployment", "networking-istio"),
-        )
+        text = (SETUP / "knative-setup" / "istio.yaml").read_text("utf-8")
+        probe = available(_SPACE, "deployment", "networking-istio")
+
+        def why_not():
+            try:
+                return why_not_as_written(self.kube, text) or why_not_so(self.ch.host, probe)
+            except CommandFailed as e:
+                return e.err.strip().split("\n")[-1]
 
         def apply():
-            text = (SETUP / "knative-setup" / "istio.yaml").read_text("utf-8")
             self.ch.wait(
                 "Knative's webhook to answer",
                 lambda: self.kube.kubectl("apply -f -", stdin=text),
@@ -104,7 +110,7 @@ class Knative:
             self.ch.host.run(start, what="start what was scaled down")
             self.kube.wait_for("Knative's way through Istio", probe, space=_SPACE)
 
-        return Action("kubectl apply -f - < setup/knative-setup/istio.yaml", probe, apply)
+        return Action("kubectl apply -f - < setup/knative-setup/istio.yaml", why_not, apply)
 
     def webhook_answers(self):
         """Knative's webhook takes a good Service and refuses a bad one; nothing is created."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from helpers.components.determined import checkpoint
 from helpers.components.determined.checkpoint import KEYS
 from helpers.components.determined.task_pod import PIP, pip_files
+from helpers.components.kubernetes.microk8s import made_by_older
 from helpers.components.kubernetes.objects import SERVICE_TYPES
 from helpers.components.kubernetes.probes import all_of, available, with_cluster
 from helpers.core import shell
@@ -26,6 +27,15 @@ class Install:
     def namespace_is_ours(self):
         """A probe: there is no such namespace, or it is ours."""
         return with_cluster(shell.script(Path(__file__).with_name("namespace_is_ours.sh"), self.space))
+
+    def things(self, database_port):
+        """What the chapter makes, as core/ownership.py names it. database_port: PostgreSQL's, where that has it."""
+        kinds = ("database", "role") if database_port else ()
+        return [f"namespace {self.space}", *(f"{kind} {database_port}/determined" for kind in kinds)]
+
+    def made_by_older(self):
+        """A probe of one of these: a runbook that kept no note made it, as the namespace's label says."""
+        return made_by_older(self.ch, "runbook=determined", self.space)
 
     def namespace(self):
         """Action: the namespace is there and ours. Remove deletes it with all in it: tasks, database, volume."""

@@ -111,6 +111,16 @@ class Determined:
         """The master's configuration as it runs; secrets in it are stars."""
         return self.ask("GET", "/api/v1/master/config", token=self.token())["config"]
 
+    def why_others_work(self):
+        """For remove: None when there are no experiments; this chapter makes none. RunbookError when nobody knows."""
+        if not self.kube.installed():
+            return None
+        if not self.kube.kubectl(f"get service {self.service} -n {self.space} --ignore-not-found -o name"):
+            return None  # it was never there, or a remove was cut off after it had asked
+        said = self.ask("GET", "/api/v1/experiments?limit=5", token=self.first_token())["experiments"]
+        names = [f"{e['id']} ({e.get('username', 'somebody')}: {e.get('description', '')})" for e in said]
+        return "experiments of others: " + ", ".join(names) if names else None
+
     # -- users -------------------------------------------------------------------------------------
 
     def secret(self, name):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import re
 
@@ -10,7 +12,7 @@ import yaml
 from helpers.components.kubernetes.kube import Kube
 from helpers.core.actions import Action, why_not_so
 from helpers.core.errors import CommandFailed, RunbookError
-from helpers.core.files import write_whole
+from helpers.core.files import lock, write_whole
 from helpers.core.paths import home
 
 #: a release's description: of which file it was made; of one that an older runbook made nothing is known
@@ -27,12 +29,15 @@ class Chart:
     def __init__(self, name, version, where, shown=None, environment=None):
         self.name, self.version, self.where = name, version, list(where)
         self.shown, self.environment = shown or name, environment or {}
+        self.ours = False  # a folder of ours renders to the same each time; another chart may make up keys as it does
 
     @classmethod
     def folder(cls, path):
         """A chart of our own, below setup/."""
         about = yaml.safe_load((path / "Chart.yaml").read_text())
-        return cls(about["name"], about["version"], [str(path)], "setup/" + path.name)
+        chart = cls(about["name"], about["version"], [str(path)], "setup/" + path.name)
+        chart.ours = True
+        return chart
 
     @classmethod
     def artifact(cls, artifact):
@@ -54,6 +59,8 @@ class Helm:
 
     def __init__(self, ch, tool):
         self.ch, self.tool, self.kube, self._config = ch, tool, Kube(ch), None
+        with lock(_lock()):
+            _sweep(home("helm"))
 
     def run(self, *arguments, environment=None, cluster=True, **how):
         """Run helm; returns its standard output. Secrets have no place in it, neither as an argument nor as a value.
@@ -83,7 +90,10 @@ class Helm:
                 )
             local = self.ch.forward(int(server.group(1)))
             path = home("helm") / f"{self.ch.host.target.slug}-{self.ch.notebook.id}.kubeconfig"
-            write_whole(path, text.replace(server.group(0), f"server: https://127.0.0.1:{local}"))
+            with lock(_lock()):
+                write_whole(path, text.replace(server.group(0), f"server: https://127.0.0.1:{local}"))
+                self._in_use = open(str(path))  # noqa: SIM115 - its lock ends with this process, however that ends
+                fcntl.flock(self._in_use, fcntl.LOCK_SH)
             self.ch.cleanup(lambda: path.exists() and path.unlink())
             self._config = str(path)
         return self._config
@@ -153,11 +163,24 @@ class _Release:
             return f"release {self.name} was made of another file of {found['chart']} than the origin serves"
         if found["chart"] != f"{self.chart.name}-{self.chart.version}":
             return f"release {self.name} is chart {found['chart']}, not {self.chart.name}-{self.chart.version}"
-        is_so, wanted = flat(found.get("config") or {}), flat(self._wanted())
+        values = self._wanted()
+        is_so, wanted = flat(found.get("config") or {}), flat(values)
         other = sorted(k for k in set(is_so) | set(wanted) if is_so.get(k) != wanted.get(k))
         if other:
             return "release {} has other values: {}".format(self.name, ", ".join(other))
-        return self._why_incomplete(found["manifest"])
+        return self._why_older(found["manifest"], values) or self._why_incomplete(found["manifest"])
+
+    def _why_older(self, manifest, values):
+        """None when the chart as it lies here renders to what the release was made of; else what differs."""
+        if not self.chart.ours:  # by its file's checksum, see above
+            return None
+        render = ["template", self.name, *self.chart.where, "-n", self.namespace, "--no-hooks", "-f", "-"]
+        said = self.helm.run(*render, stdin=json.dumps(values), cluster=False)
+        wanted, is_so = objects_of(said), objects_of(manifest)
+        other = sorted(k for k in set(is_so) | set(wanted) if is_so.get(k) != wanted.get(k))
+        return (
+            "release {} is of an older {}: {}".format(self.name, self.chart.shown, ", ".join(other)) if other else None
+        )
 
     def _why_incomplete(self, manifest):
         """None when all objects of a manifest are in the cluster."""
@@ -194,6 +217,18 @@ class _Release:
         return None if self.helm.release(self.name, self.namespace) is None else f"release {self.name} is still there"
 
 
+def _lock():
+    return home("locks") / "helm.lock"
+
+
+def _sweep(folder):
+    """Take away kubeconfigs, whose user is the cluster's administrator, of processes that ended without a verdict."""
+    for path in folder.glob("*.kubeconfig"):
+        with contextlib.suppress(FileNotFoundError, BlockingIOError), open(str(path)) as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
+
+
 def by_namespace(manifest, namespace):
     """{namespace: the documents of a manifest whose metadata name it}; those that name none are of `namespace`."""
     found = {}
@@ -204,6 +239,12 @@ def by_namespace(manifest, namespace):
             space = named.group(1) if named else namespace
             found[space] = found.get(space, "") + "---\n" + document.strip("\n") + "\n"
     return found
+
+
+def objects_of(manifest):
+    """{"<kind>/<name>": the object} of a manifest."""
+    found = [each for each in yaml.safe_load_all(manifest) if each]
+    return {"{}/{}".format(each["kind"], each["metadata"]["name"]): each for each in found}
 
 
 def flat(values, before=""):

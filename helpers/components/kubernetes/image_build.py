@@ -69,13 +69,16 @@ class Build:
             "pip.conf": settings + "\n",
         }
         secret = {"apiVersion": "v1", "kind": "Secret", "metadata": meta}
-        secret["stringData"] = dict(self.image.files, **texts)
+        secret["stringData"] = dict(self.image.files, **texts, **proxies)
         pod = {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": self._spec(proxies, certificates)}
         return {"apiVersion": "v1", "kind": "List", "items": [secret, pod]}
 
+    def _kept(self, name):
+        """A variable whose value is in the Secret: `kubectl describe pod` shows it not. A proxy may have a password."""
+        return {"name": name, "valueFrom": {"secretKeyRef": {"name": self.pod, "key": name}}}
+
     def _spec(self, proxies, certificates):
         env = {"PIP_CONFIG_FILE": "/build/pip.conf", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
-        env.update(proxies)
         volumes = [{"name": "build", "secret": {"secretName": self.pod}}]
         mounts = [{"name": "build", "mountPath": "/build", "readOnly": True}]
         if certificates:  # what the host trusts, also a certificate of a company's own
@@ -86,7 +89,7 @@ class Build:
         container = {
             "name": "build",
             "image": self.image.base,
-            "env": [{"name": name, "value": value} for name, value in env.items()],
+            "env": [{"name": name, "value": value} for name, value in env.items()] + list(map(self._kept, proxies)),
             "volumeMounts": mounts,
             "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}},
             "command": build + list(self.image.command),

@@ -74,7 +74,8 @@ class Kube:
             self.wait_for(name, probe, space=left.split()[-1] if left else None)
 
         undo = when_it_answers(f"microk8s disable {name} </dev/null")
-        return Action(addon.command(name, argument), probe, apply, undo, gone(left) if left else None)
+        made = _things(left) if left else []
+        return Action(addon.command(name, argument), probe, apply, undo, gone(left) if left else None, makes=made)
 
     # -- waiting -------------------------------------------------------------------------------
 
@@ -101,3 +102,12 @@ class Kube:
     def troubles(self, space):
         """[(what a pod of a namespace waits for, whether that is for ever)]. Empty when the API does not answer."""
         return self._looks.setdefault(space, self.pods(space)).look().told()
+
+
+def _things(left):
+    """What an add-on makes, as core/ownership.py names it, of what `kubectl get` lists of it."""
+    kind, *names = left.split()
+    if kind == "namespace":
+        return ["namespace " + names[0]]
+    named = kind in ("deployment", "daemonset") and names[-2] == "-n"
+    return [f"object {names[-1]}/{kind}/{name}" for name in names[:-2]] if named else []

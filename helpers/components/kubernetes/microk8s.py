@@ -9,7 +9,7 @@ from helpers.components.kubernetes.host_kubeconfig import HostKubeconfig
 from helpers.components.kubernetes.kube import READY, Kube
 from helpers.components.kubernetes.probes import NOT_INSTALLED, with_cluster
 from helpers.components.kubernetes.registries import READY_OR_WHY
-from helpers.core import actions
+from helpers.core import actions, asked
 from helpers.core.actions import Action
 from helpers.core.shell import script
 
@@ -44,6 +44,15 @@ def channel_exists(channel):
 def track_is_ours(channel):
     """A probe: no MicroK8s of another track is installed: the step would refresh it to this one, remove purge it."""
     return with_cluster(script(_SCRIPTS / "track_is_ours.sh", channel.split("/")[0]))
+
+
+def made_by_older(ch, label="", space=""):
+    """A probe of a thing in the cluster, or the snap: a runbook that kept no note made it.
+
+    label: key=value, the mark of a namespace and of its objects; all else is asked for in the namespace `space`.
+    """
+    known = "known" if asked.before(ch.host.target.slug, ch.notebook.id) else "unknown"
+    return script(_SCRIPTS / "made_by_older.sh", known, label, space)
 
 
 def _track(channel):
@@ -83,7 +92,7 @@ class MicroK8s:
             f"groupadd -f microk8s; usermod -a -G microk8s {user}; {own_folder}",
             f"id -nG {user} | grep -w >/dev/null microk8s || {{ echo '{user} is not in the group'; exit 1; }}",
             f"gpasswd -d {user} microk8s >/dev/null 2>&1 || true; groupdel microk8s 2>/dev/null || true",
-        )
+        ).but(**self._left())
 
     def alias(self):
         """Action: kubectl on the host is MicroK8s'."""
@@ -92,7 +101,11 @@ class MicroK8s:
             "snap alias microk8s.kubectl kubectl",
             has_it + " || { echo 'no alias kubectl'; exit 1; }",
             "snap unalias kubectl 2>/dev/null || true",
-        )
+        ).but(**self._left())
+
+    def _left(self):
+        """Of a MicroK8s that was here before, remove leaves who may use it."""
+        return {"undo": None} if self.ch.own.was_before("snap microk8s") else {}
 
     def why_no_alias(self):
         """None when the name kubectl is free among snaps, or MicroK8s'; else whose it is: snapd refuses the alias."""
@@ -115,9 +128,17 @@ class MicroK8s:
         """
         addresses = "127.0.0.0/8" if node_ports == "loopback" else ""
         return [
-            _argument("kubelet", "--read-only-port", "0", "kubelet"),
-            _argument("kube-proxy", "--nodeport-addresses", addresses, "proxy"),
+            self._argument("kubelet", "--read-only-port", "0", "kubelet"),
+            self._argument("kube-proxy", "--nodeport-addresses", addresses, "proxy"),
         ]
+
+    def _argument(self, program, name, value, service):
+        """Of a MicroK8s that was here before, remove puts the program's arguments back."""
+        action = _argument(program, name, value, service)
+        if not self.ch.own.was_before("snap microk8s"):
+            return action
+        things = [f"file /var/snap/microk8s/current/args/{program}", f"unit snap.microk8s.daemon-{service}.service"]
+        return action.but(undo="true", makes=things)
 
     def node_ready(self):
         """Action: its node is Ready. Installing waits up to 5 minutes, showing what for."""

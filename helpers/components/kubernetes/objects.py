@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import json
 
+import yaml
+
 from helpers.components.kubernetes.probes import gone, when_it_answers
 from helpers.core.actions import Action
 from helpers.core.errors import CommandFailed
@@ -42,6 +44,7 @@ def secret(kube, name, namespace, values, labels=None):
         apply,
         when_it_answers(f"microk8s kubectl delete secret {name} -n {namespace} --ignore-not-found"),
         gone(f"secret {name} -n {namespace}"),
+        makes=[f"object {namespace}/secret/{name}"],
     )
 
 
@@ -99,4 +102,33 @@ def namespace(kube, name, label):
         lambda: kube.kubectl("apply -f -", stdin=json.dumps(manifest)),
         when_it_answers(f"microk8s kubectl delete {ours} --timeout=180s"),
         gone(ours),
+        makes=[f"namespace {name}"],
     )
+
+
+def why_not_as_written(kube, text):
+    """None when each object of a manifest is in the cluster as it is written there; else the first that is not."""
+    wanted = [each for each in yaml.safe_load_all(text) if each]
+    listed = json.loads(kube.kubectl("get --ignore-not-found -o json -f -", stdin=text) or "{}").get("items", [])
+    found = {(each["kind"], each["metadata"]["name"]): each for each in listed}
+    for each in wanted:
+        about = (each["kind"], each["metadata"]["name"])
+        # Of its apiVersion the server may answer another one that means the same.
+        fields = {key: value for key, value in each.items() if key != "apiVersion"}
+        why = difference(fields, found[about]) if about in found else "is missing"
+        if why:
+            return "{}/{}: {}".format(*about, why)
+    return None
+
+
+def difference(wanted, live, where=""):
+    """Where `live` is not what `wanted` says, in words; None when it is.
+
+    What only `live` has (a server's defaults) is no difference.
+    """
+    if isinstance(wanted, dict) and isinstance(live, dict):
+        found = (difference(v, live.get(k), where + "." + k if where else k) for k, v in wanted.items())
+        return next(filter(None, found), None)
+    if isinstance(wanted, list) and isinstance(live, list) and len(wanted) == len(live):
+        return next(filter(None, (difference(v, live[n], f"{where}[{n}]") for n, v in enumerate(wanted))), None)
+    return None if wanted == live else f"{where} is {json.dumps(live)}, not {json.dumps(wanted)}"

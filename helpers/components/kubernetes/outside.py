@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import ipaddress
+import re
 import socket
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from helpers.components.kubernetes.microk8s import NODE_PORTS_ARE_OPEN
+from helpers.core import notebooks
+from helpers.core.actions import Action
 from helpers.core.errors import Unmet
+from helpers.core.notes import STATE
+from helpers.core.shell import script
 
+#: on the host, what listened before the cluster came: lines of PORT PROGRAM
+NOTE = f"{STATE}/ports"
+_SCRIPTS = Path(__file__).with_name("scripts")
+_LISTENING = script(_SCRIPTS / "listening.sh")
+#: a port that a system gives to who asks for none: another one after each boot
+_ANY = 32768
 #: the kubelet's port that lists all pods to whoever asks
 READ_ONLY = 10255
 _NODE_PORTS = "get services -A -o jsonpath='{range .items[*].spec.ports[*]}{.nodePort} {end}'"
@@ -18,21 +31,96 @@ def nothing_answers(kube):
 
     NodePorts are left out where chapter 03 was asked to open them: what kube-proxy is started with tells.
     """
+    address = kube.ch.host.address
+    if _is_loopback(address):
+        return f"left out: {address} is this machine's own way to itself, which is open"
     shut, by_choice = [READ_ONLY], kube.ch.host.ask(NODE_PORTS_ARE_OPEN)[0]
     if not by_choice:
         shut += sorted({int(port) for port in kube.kubectl(_NODE_PORTS).split() if port != "0"})
-    address = kube.ch.host.address
-    with ThreadPoolExecutor(16) as pool:
-        answers = list(pool.map(lambda port: _answers(address, port), shut))
-    found = [str(port) for port, answer in zip(shut, answers) if answer]
+    said = _none_answers(address, shut)
+    return said + (", NodePorts left out: node_ports_on = network" if by_choice else "")
+
+
+def before_us():
+    """Action: what listens now is noted: it is the host's own, and no chapter's."""
+    return Action(
+        f"ss -Hltnp, into {NOTE}",
+        f"[ -e {NOTE} ] || {{ echo 'not noted yet'; exit 1; }}",
+        f"listening() {{\n{_LISTENING}\n}}\n{script(_SCRIPTS / 'ports_noted.sh', NOTE)}",
+        f"rm -f {NOTE}; rmdir {STATE} 2>/dev/null || true",
+        f"[ ! -e {NOTE} ]",
+    )
+
+
+def only_meant_answers(ch, allowed):
+    """Of all that listens on the host only this answers here: what chapters open, what was before, and `allowed`."""
+    address, said = ch.host.address, ch.run(f"cat {NOTE} 2>/dev/null || echo none")
+    if _is_loopback(address):
+        return f"left out: {address} is this machine's own way to itself, which is open"
+    if said.strip() == "none":
+        return "left out: what listened before is not noted; mode install notes it"
+    before, open_by_us = _ports(said), OpenByUs(notebooks.load_all().values())
+    listening = _ports(ch.run(_LISTENING)).items()
+    strange = {port: who for port, who in listening if port not in allowed and not open_by_us.has(port, who)}
+    strange = {port: who for port, who in strange.items() if not _was(before, port, who)}
+    found = [f"{port} {strange[port]}" for port, answer in _asked(address, strange).items() if answer == "open"]
+    if found:
+        raise Unmet(f"no answer at {address} from ports that no chapter opens", "open: " + ", ".join(found))
+    own = ", ".join(f"{port} {who}" for port, who in before.items() if not open_by_us.has(port, who))
+    return f"the host's own were there before: {own or 'none'}"
+
+
+class OpenByUs:
+    """What chapters open to the network: ports of their tables that are on all addresses, and all of their programs."""
+
+    def __init__(self, known):
+        rows = [row for n in known for row in n.tables.get("ports", []) if row[2].startswith("all addresses")]
+        self.ports = {int(port) for row in rows for port in re.findall(r"\d+", row[0])}
+        self.programs = {program for n in known for program in n.processes}
+
+    def has(self, port, program):
+        """Is it meant that this program listens there?"""
+        return port in self.ports or program in self.programs
+
+
+def _ports(lines):
+    """{port: program} of lines of listening.sh."""
+    return {int(port): who for port, who in (line.split(" ", 1) for line in lines.splitlines())}
+
+
+def _was(before, port, who):
+    return port in before or (port >= _ANY and who in before.values())
+
+
+def _none_answers(address, shut):
+    answers = _asked(address, shut)
+    found = [str(port) for port, answer in answers.items() if answer == "open"]
     if found:
         raise Unmet(f"no answer at {address} from the ports {', '.join(map(str, shut))}", "open: " + ", ".join(found))
-    return "none answers at the host's address" + (", NodePorts left out: node_ports_on = network" if by_choice else "")
+    if set(answers.values()) == {"silent"}:
+        return f"{address} is silent from here: a firewall is between, or SSH goes another way"
+    return "none answers at the host's address"
 
 
-def _answers(address, port):
+def _is_loopback(address):
+    """Does the address, or the first that the name has here, lead back to this machine's loopback?"""
+    try:
+        return ipaddress.ip_address(socket.getaddrinfo(address, None)[0][4][0].partition("%")[0]).is_loopback
+    except OSError:  # a name that only a jump host knows
+        return False
+
+
+def _asked(address, ports):
+    """{port: open, refused or silent}, all asked at once."""
+    with ThreadPoolExecutor(16) as pool:
+        return dict(zip(ports, pool.map(lambda port: _answer(address, port), ports)))
+
+
+def _answer(address, port):
     try:
         socket.create_connection((address, port), timeout=2).close()
+    except ConnectionRefusedError:
+        return "refused"
     except OSError:
-        return False
-    return True
+        return "silent"
+    return "open"

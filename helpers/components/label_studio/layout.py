@@ -6,6 +6,8 @@ from pathlib import Path
 
 UNIT, USER = "label-studio", "label-studio"
 VENV, DATA, SETTINGS = "/opt/label-studio", "/var/lib/label-studio", "/etc/default/label-studio"
+#: on PostgreSQL: the database and its role
+DATABASE = "labelstudio"
 #: shell scripts, the unit and the settings, beside this module
 HERE = Path(__file__).parent
 SCRIPTS = HERE / "scripts"

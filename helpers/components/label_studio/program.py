@@ -6,7 +6,7 @@ import hashlib
 import re
 import shlex
 
-from helpers.components.label_studio.layout import DATA, SCRIPTS, SETTINGS, USER, VENV
+from helpers.components.label_studio.layout import DATA, DATABASE, SCRIPTS, SETTINGS, UNIT, USER, VENV
 from helpers.core import catalogue
 from helpers.core.actions import Action, packages
 from helpers.core.paths import SETUP
@@ -37,6 +37,18 @@ def _runs_on(artifact, version):
     return first <= version <= last
 
 
+def things(database_port=None):
+    """What the chapter makes on the host, as core/ownership.py names it. database_port: None without PostgreSQL."""
+    made = [f"user {USER}", f"folder {DATA}", f"folder {VENV}", f"file {SETTINGS}"]
+    made += [f"file /etc/systemd/system/{UNIT}.service", f"unit {UNIT}.service"]
+    kinds = ("database", "role") if database_port else ()
+    return made + [f"{kind} {database_port}/{DATABASE}" for kind in kinds]
+
+
+#: a probe of one of these things: a runbook that kept no note made it
+MADE_BY_OLDER = script(SCRIPTS / "made_by_older.sh", VENV, SETTINGS, DATA, USER)
+
+
 class Program:
     """One version of Label Studio. artifact: the catalogue's; python: the host's interpreter, a name or a path."""
 
@@ -51,13 +63,9 @@ class Program:
         """A probe: what is installed is this version, or an older one whose database it can bring up to date."""
         return script(SCRIPTS / "can_follow.sh", VENV, self.version)
 
-    def is_ours(self):
-        """A probe: what an install would empty or write over is new, empty or ours."""
-        return script(SCRIPTS / "is_ours.sh", VENV, SETTINGS, DATA, USER)
-
     def venv_package(self):
         """Action: the package that makes Python's environments. Remove leaves it: other programs may use it."""
-        return packages(["python3-venv"]).but(undo=None)
+        return packages(["python3-venv"], chapter=self.ch.notebook.id).but(undo=None)
 
     def installed(self):
         """Action: Label Studio and all it needs, in an environment of its own."""
@@ -74,6 +82,7 @@ class Program:
             lambda: self._install(listed, mark),
             "rm -rf --one-file-system " + VENV,
             f"[ ! -e {VENV} ]",
+            makes=[f"folder {VENV}"],
         )
 
     def _install(self, listed, mark):

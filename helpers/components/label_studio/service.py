@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from helpers.components.label_studio.layout import DATA, HERE, SCRIPTS, SETTINGS, UNIT, USER, VENV
+from helpers.components.label_studio.layout import DATA, DATABASE, HERE, SCRIPTS, SETTINGS, UNIT, USER, VENV
 from helpers.components.label_studio.program import host_python
 from helpers.core import actions
 from helpers.core.actions import Action
 from helpers.core.shell import filled, script
-
-#: on PostgreSQL: the database and its role
-DATABASE = "labelstudio"
 
 # 1.0.1 signs its sessions with a key that is the same in every installation: whoever knows it is any user.
 _OWN_KEY = """# Written by the runbook, chapter 10. Changes made here are undone by the next install.
@@ -20,6 +17,15 @@ SECRET_KEY = os.environ["LABEL_STUDIO_SECRET_KEY"]
 
 #: exit code of scripts/listens.sh
 _ELSEWHERE = 3
+
+
+def no_projects_but(title, port=None):
+    """A probe: there is no project but this one. A database that cannot be asked is a no.
+
+    port: of PostgreSQL; None for SQLite.
+    """
+    where = (port, DATABASE) if port else ("", DATA + "/label_studio.sqlite3")
+    return script(SCRIPTS / "other_projects.sh", title, *where)
 
 
 class Service:

@@ -8,9 +8,9 @@ from pathlib import Path
 import urllib3
 
 from helpers.components.kubernetes.kube import all_of, available
-from helpers.components.kubernetes.objects import APPLIED
+from helpers.components.kubernetes.objects import APPLIED, put_secret
 from helpers.components.pachyderm.client import S3, SPACE
-from helpers.components.pachyderm.manifest import HOST_PATH, Manifest, essence, name
+from helpers.components.pachyderm.manifest import BUCKET, HOST_PATH, Manifest, as_list, essence, name
 from helpers.core import actions, catalogue, shell
 from helpers.core.actions import Action
 from helpers.core.errors import RunbookError, words
@@ -79,6 +79,10 @@ class Deployment:
 
     # What the chapter makes so.
 
+    def things(self):
+        """What it makes, as core/ownership.py names it."""
+        return [f"namespace {SPACE}", f"folder {HOST_PATH}" if self.store == "local" else f"bucket {BUCKET}"]
+
     def deployed(self):
         """Action: what pachctl's manifest says is in the cluster, unchanged, and pachd and etcd are available."""
         filled = ", MinIO's keys put in" if self.store == "minio" else ""
@@ -87,7 +91,14 @@ class Deployment:
             f"kubectl apply -f -   (pachctl's output{filled}; services: {self.expose})",
         ]
         undo = shell.script(HERE / "remove.sh", SPACE, HOST_PATH)
-        return Action(shown, self._why_not_deployed, self._deploy, undo, absent=self._why_not_gone)
+        return Action(
+            shown,
+            self._why_not_deployed,
+            self._deploy,
+            undo,
+            absent=self._why_not_gone,
+            makes=self.things()[: 1 if self.store == "minio" else 2],
+        )
 
     def kept(self):
         """Action: the volume with the metadata is bound, and would outlive its claim (local: the folder is there)."""
@@ -149,8 +160,15 @@ class Deployment:
             self.pach.forget_address()
 
     def _apply(self):
-        self.kube.kubectl("apply -f -", stdin=self.manifest.text(), timeout=120)
-        self.kube.kubectl(f"annotate secrets --all -n {SPACE} {APPLIED}-")
+        """Secrets for themselves: apply keeps what it is given in an annotation, in clear; etcd does for a while."""
+        documents = self.manifest.documents()
+        self._give([d for d in documents if d["kind"] == "Namespace"])
+        for secret in (d for d in documents if d["kind"] == "Secret"):
+            put_secret(self.kube, dict(secret, metadata=dict(secret["metadata"], namespace=SPACE)))
+        self._give([d for d in documents if d["kind"] not in ("Namespace", "Secret")])
+
+    def _give(self, documents):
+        self.kube.kubectl("apply -f -", stdin=as_list(documents), timeout=120)
 
     def _ready(self):
         self.kube.wait_for("pachd and etcd", self._available(), 300)

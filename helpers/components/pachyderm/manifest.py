@@ -59,7 +59,7 @@ class Manifest:
 
     def text(self):
         """All of it for kubectl's standard input."""
-        return json.dumps({"apiVersion": "v1", "kind": "List", "items": self.documents()})
+        return as_list(self.documents())
 
     def claim(self):
         """etcd's volume claim, as the StatefulSet asks for it."""
@@ -101,6 +101,11 @@ class Manifest:
             _, user, key = self.minio
             secret["data"]["amazon-id"] = base64.b64encode(user.encode()).decode()
             secret["data"]["amazon-secret"] = base64.b64encode(key.reveal().encode()).decode()
+
+
+def as_list(documents):
+    """Documents for kubectl's standard input."""
+    return json.dumps({"apiVersion": "v1", "kind": "List", "items": documents})
 
 
 def parse(text):

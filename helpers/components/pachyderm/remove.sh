@@ -2,6 +2,7 @@
 space=$1 folder=$2 k="microk8s kubectl"
 volumes=$($k get pv -o jsonpath="{range .items[?(@.spec.claimRef.namespace==\"$space\")]}{.metadata.name} {end}")
 $k delete namespace "$space" --ignore-not-found --timeout=180s
-$k delete clusterrole,clusterrolebinding -l suite=pachyderm --ignore-not-found
+# By their names: others' Pachyderms have the same label.
+$k delete clusterrole,clusterrolebinding pachyderm pachyderm-worker --ignore-not-found
 for name in $volumes; do $k delete pv "$name" --ignore-not-found --timeout=60s; done
 rm -rf --one-file-system "$folder" /var/snap/microk8s/common/default-storage/"$space"-etcd-storage-etcd-0-pvc-*

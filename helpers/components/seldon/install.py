@@ -6,15 +6,18 @@ import json
 
 import yaml
 
+from helpers.components.kubernetes.microk8s import made_by_older
+from helpers.components.kubernetes.objects import difference
 from helpers.components.kubernetes.probes import when_it_answers, with_cluster
 from helpers.components.seldon.operator import CRD, MANAGER, OPERATOR, RELEASE, SYSTEM
-from helpers.components.seldon.serving import MODELS, NAME, SETUP_FOLDER, difference
+from helpers.components.seldon.serving import MODELS, NAME, SETUP_FOLDER
 from helpers.core import actions
 from helpers.core.actions import Action
 from helpers.core.errors import CommandFailed
 
 _GATEWAYS = "gateways.networking.istio.io"
 _GATEWAY = f"{_GATEWAYS} seldon-gateway -n istio-system"
+_LABEL = "app.kubernetes.io/managed-by=runbook"
 _KEEP = "helm.sh/resource-policy=keep"
 
 
@@ -26,9 +29,18 @@ class Install:
         self.ch, self.kube, self.manager = seldon.ch, seldon.kube, seldon.operator
         self.values = {"istio": {"enabled": True}, "usageMetrics": {"enabled": usage_metrics}}
 
+    def things(self):
+        """What the chapter makes, as core/ownership.py names it."""
+        objects = [f"object {MODELS}/{kind}" for kind in ("secret/minio", f"seldondeployment/{NAME}")]
+        return [f"namespace {SYSTEM}", f"namespace {MODELS}", *objects]
+
+    def made_by_older(self):
+        """A probe of one of these: a runbook that kept no note made it, as a label says."""
+        return made_by_older(self.ch, _LABEL, MODELS)
+
     def namespace(self, name):
         """Action: the namespace exists. Remove deletes it only when it was made here."""
-        return self.kube.namespace(name, "app.kubernetes.io/managed-by=runbook")
+        return self.kube.namespace(name, _LABEL)
 
     def operator(self, days, delete_crds=False):
         """Action: the chart is installed with our values, and its webhook's certificate is good for `days` more days.
@@ -125,4 +137,5 @@ class Install:
             lambda: self.seldon.roll_out(version),
             self.seldon.take_away,
             absent=self.seldon.why_not_gone,
+            makes=[f"object {MODELS}/seldondeployment/{NAME}"],
         )

@@ -8,6 +8,7 @@ import yaml
 
 from helpers.components.kubernetes.images import Images
 from helpers.components.kubernetes.kube import Kube
+from helpers.components.kubernetes.objects import difference
 from helpers.components.seldon.gateway import Gateway
 from helpers.components.seldon.operator import CRD, Operator
 from helpers.core.errors import NotYet
@@ -146,16 +147,3 @@ def why_not_rolled_out(deployment, uri):
         name, updated = deployment["metadata"]["name"], status.get("updatedReplicas", 0)
         return f"{name}: {updated} of {wanted} new pods available"
     return None
-
-
-def difference(wanted, live, where=""):
-    """Where `live` is not what `wanted` says, in words; None when it is.
-
-    What only `live` has (a server's defaults) is no difference.
-    """
-    if isinstance(wanted, dict) and isinstance(live, dict):
-        found = (difference(v, live.get(k), where + "." + k if where else k) for k, v in wanted.items())
-        return next(filter(None, found), None)
-    if isinstance(wanted, list) and isinstance(live, list) and len(wanted) == len(live):
-        return next(filter(None, (difference(v, live[n], f"{where}[{n}]") for n, v in enumerate(wanted))), None)
-    return None if wanted == live else f"{where} is {json.dumps(live)}, not {json.dumps(wanted)}"

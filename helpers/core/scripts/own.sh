@@ -59,8 +59,14 @@ state() {
         namespace) said=$(kubernetes_has namespace "$2") || code=$? ;;
         object) said=$(kubernetes_has "${2#*/}" -n "${2%%/*}") || code=$? ;;
       esac
+      case $said in *"the server doesn't have a resource type"*) code=0 said= ;; esac
       [ $code = 0 ] || cannot "microk8s kubectl get $1 $2: ${said##*$'\n'}"
       if [ -n "$said" ]; then echo there; else echo away; fi ;;
+    bucket) # a folder of the data directory of the host's own MinIO
+      [ -e "${MINIO:=/etc/default/minio}" ] || { echo away; return; }
+      said=$(sed -n 's/^MINIO_VOLUMES="\?\([^"]*\)"\?$/\1/p' "$MINIO")
+      [ -d "$said" ] || cannot "which buckets MinIO has: no data directory in $MINIO"
+      state file "$said/$2" ;;
     *) cannot "what a $1 is" ;;
   esac
 }
@@ -78,6 +84,7 @@ write() {
   lines=$({ [ ! -e "$note" ] || grep '^{"kind"' "$note" | sed 's/,$//'; cat; })
   mkdir -p "$base"
   chmod 0700 "$base"
+  rm -f "$note".part.* # of one that was cut off
   { echo "{\"chapter\": \"$chapter\", \"things\": ["; sed '/^$/d' <<< "$lines" | sed '$!s/$/,/'; echo "]}"; } > "$part"
   sync "$part"
   mv -fT "$part" "$note"
@@ -128,6 +135,14 @@ keep() {
       fi ;;
     unit)
       echo ", \"enabled\": \"$(systemctl is-enabled "$2" || true)\", \"active\": \"$(systemctl is-active "$2" || true)\"" ;;
+    object) # of what is only there or not, none: nobody changes it
+      case $2 in */configmap/* | */secret/* | */seldondeployment/*) ;; *) return ;; esac
+      to=$(copy object- "$2")
+      [ ! -e "$to" ] || return 0
+      mkdir -p "$copies"
+      microk8s kubectl get "${2#*/}" -n "${2%%/*}" -o yaml |
+        sed -E '/^  (resourceVersion|uid|selfLink|generation|creationTimestamp):/d' > "$to.part"
+      mv -fT "$to.part" "$to" ;;
     role)
       mkdir -p "$copies"
       as_postgres "$2" <<< "select format('alter role %I %s password %L;', rolname, case when rolcanlogin then 'login'
@@ -160,7 +175,7 @@ restored() {
     folder)
       if [ -n "$aside" ]; then [ -e "$2" ] && [ ! -e "$aside" ]
       else [ "$(state folder "$2")" = empty ] && [ "$(stat -c '%a %u:%g' "$2")" = "$(field access <<< "$was")" ]; fi ;;
-    role) [ ! -e "$(copy role- "$2")" ] ;;
+    role | object) [ ! -e "$(copy "$1-" "$2")" ] ;;
   esac
 }
 
@@ -177,6 +192,9 @@ restore() {
       aside=$(field aside <<< "$was") access=$(field access <<< "$was")
       if [ -n "$aside" ]; then mv -nT "$aside" "$2"
       else mkdir -p "$2" && chown "${access#* }" "$2" && chmod "${access% *}" "$2"; fi ;;
+    object)
+      microk8s kubectl delete "${2#*/}" -n "${2%%/*}" --ignore-not-found
+      microk8s kubectl create -f - < "$(copy object- "$2")" && rm "$(copy object- "$2")" ;;
     role) as_postgres "$2" < "$(copy role- "$2")" && rm "$(copy role- "$2")" ;;
   esac
 }
@@ -197,7 +215,7 @@ finish() {
   done < <(sed -n 's/^{"kind": "\([^"]*\)", "name": "\([^"]*\)", "before": "\([^"]*\)".*/\1\t\2\t\3/p' "$note")
   [ -z "$left" ] || no "made by this chapter, and still here:${left%,}"
   rm -rf --one-file-system "$copies"
-  rm -f "$note"
+  rm -f "$note" "$note".part.*
   rmdir "$base/copies" "$base" 2>/dev/null || true
 }
 
@@ -216,7 +234,7 @@ case $verb in
     export -f brought_by_us
     while [ $# -gt 0 ]; do
       if [ -n "$(entry "$1" "$2")" ]; then shift 2; continue; fi
-      said=$(state "$1" "$2" 2>&1) || said="unsure $said:"
+      said=$(state "$1" "$2" 2>&1) || said="unsure ${said##*$'\n'}:"
       case $said in
         away | empty) ;;
         *) if KIND=$1 NAME=$2 NOTED=$noted bash -euo pipefail -c "$mark" >/dev/null 2>&1; then said=ours; fi ;;

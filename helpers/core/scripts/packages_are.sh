@@ -2,8 +2,10 @@
 want=$1
 shift
 for p in "$@"; do
-  state=gone
-  if dpkg-query -W -f '${db:Status-Abbrev}\n' "$p" 2>/dev/null | grep >/dev/null '^ii'; then state=there; fi
+  state=gone code=0
+  said=$(dpkg-query -W -f '${db:Status-Abbrev}\n' "$p" 2>/dev/null) || code=$?
+  [ $code -lt 2 ] || { echo "cannot tell whether $p is installed: dpkg-query ended with $code"; exit 1; }
+  case $said in *ii*) state=there ;; esac
   [ "$state" = "$want" ] && continue
   if [ "$want" = there ]; then echo "$p is not installed"; else echo "$p is installed"; fi
   exit 1

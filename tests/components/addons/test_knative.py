@@ -1,13 +1,17 @@
 """Knative in a cluster of this test's own: objects in a file, kubectl's refusals as the real webhooks make them."""
 
+import json
+
 import pytest
 import stand_in
+import yaml
 
 from helpers.components.addons import knative
 from helpers.components.addons.knative import Knative
 from helpers.components.kubernetes.kube import Kube
 from helpers.components.kubernetes.proofs import Proofs
 from helpers.core import shell
+from helpers.core.paths import SETUP
 
 #: what Eventing 0.13.0 leaves outside its namespace (facts: Knative 0.13.0), one of each kind
 EVENTING = [
@@ -140,3 +144,47 @@ def test_eventing_that_somebody_uses_is_not_scaled_down(bash):
     assert bash(knative.EVENTING_UNUSED, USED.format("broker/shop")) == (1, "still there: broker/shop")
     assert bash(knative.EVENTING_UNUSED, "exit 0") == (0, ""), "no kind of it is there"
     assert bash(knative.EVENTING_UNUSED, "exit 1")[0] == 1
+
+
+def in_a_cluster(text):
+    """A manifest as an API server has it: defaults added, an apiVersion of its own."""
+    items = [each for each in yaml.safe_load_all(text) if each]
+    for each in items:
+        each["apiVersion"] = "server/v1"
+        each["metadata"].update(uid="1", resourceVersion="2")
+        each.setdefault("status", {})
+    return json.dumps({"kind": "List", "items": items})
+
+
+@pytest.mark.parametrize(
+    "written, stands, says",
+    [
+        ("", "", None),
+        (
+            "v0.13.0\n          env",
+            "v0.12.0\n          env",
+            'containers[0].image is "gcr.io/knative',
+        ),
+        ("verbs: [get, list, ", "verbs: [get, ", "ClusterRole/knative-serving-istio: rules[0].verbs is "),
+        ("name: config-istio\n", "name: config-other\n", "ConfigMap/config-istio: is missing"),
+    ],
+)
+def test_a_manifest_that_was_changed_is_applied(monkeypatch, own_home, written, stands, says):
+    text = (SETUP / "knative-setup/istio.yaml").read_text()
+    assert written in text
+
+    def answer(script, stdin):
+        if " get --ignore-not-found -o json -f -" in script:
+            assert stdin == text
+            return in_a_cluster(text.replace(written, stands, 1) if written else text)
+        return ""  # the Deployment is available
+
+    action = Knative(Proofs(Kube(stand_in.chapter(monkeypatch, "addons", answer)))).through_istio()
+    said = action.probe()
+    assert said is None if says is None else says in said
+
+
+def test_a_cluster_that_does_not_answer_is_not_so(monkeypatch, own_home):
+    refused = (1, "", "The connection to the server was refused\n")
+    ch = stand_in.chapter(monkeypatch, "addons", lambda *_: refused)
+    assert Knative(Proofs(Kube(ch))).through_istio().probe() == "The connection to the server was refused"

@@ -118,3 +118,8 @@ def test_the_keys_are_put_in_as_they_are(helm):
         text=True,
     ).stdout
     assert said == 'a: "a&b"\ns: "x|/#$(id)`id`"\n  p: "%s{}[]~"\n'
+
+
+def test_it_renders_to_the_same_each_time(helm):
+    """What a release was made of is compared with what the chart renders to now."""
+    assert objects(helm) == objects(helm)

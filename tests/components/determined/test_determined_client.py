@@ -92,6 +92,35 @@ class Master:
         return 200, {"token": "token-of-" + name, "user": {"username": name}}, {"Set-Cookie": "auth=x; Path=/"}
 
 
+# -- what others have ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "found, says",
+    [([], None), ([{"id": 3, "username": "ann", "description": "cats"}], "experiments of others: 3 (ann: cats)")],
+)
+def test_experiments_of_others_are_named_before_remove(made, found, says):
+    master = Master()
+    master.users["admin"] = OURS
+
+    def answer(method, path, body):
+        return (200, {"experiments": found}) if "/experiments" in path else master(method, path, body)
+
+    det = made(answer, lambda script: (1, "", "") if "not_installed" in script else "service/x", mode="remove")
+    assert det.why_others_work() == says
+
+
+def test_a_master_without_its_service_has_none_and_one_that_is_silent_may_have_some(made, monkeypatch, own_home):
+    def said(service):
+        return lambda script: (1, "", "") if "not_installed" in script else service
+
+    assert made(None, said(""), mode="remove").why_others_work() is None
+    assert made(None, lambda script: "", mode="remove").why_others_work() is None, "no MicroK8s"
+    away = made(lambda *_: error(503, "no"), said("service/x"), mode="remove")
+    with pytest.raises(RunbookError):
+        away.why_others_work()
+
+
 # -- users -------------------------------------------------------------------------------------------
 
 

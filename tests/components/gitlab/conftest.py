@@ -45,6 +45,8 @@ class Server:
                 return self.run(program, *words.split()[1:], stdin=given)
         if script.startswith("[ ! -e /var/opt/gitlab/bootstrapped"):
             return "there\n"
+        if script.startswith("set -- /var/lib/mlops-runbook list\n"):
+            return ""  # no secret is installed there yet
         raise AssertionError(script)
 
     def end(self):

@@ -1,6 +1,9 @@
 """Helm's releases as a chapter asks for them, on what helm 3.5.4 prints; no cluster here."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import stand_in
@@ -8,6 +11,7 @@ import stand_in
 from helpers.components.kubernetes.helm import Chart, Helm, by_namespace, flat
 from helpers.core import catalogue
 from helpers.core.errors import CommandFailed
+from helpers.core.paths import REPO, SETUP
 
 STATUS = {
     "name": "determined",
@@ -21,8 +25,8 @@ STATUS = {
 class Tool:
     """In the place of a process: answers as helm 3.5.4 does, and keeps what it was given."""
 
-    def __init__(self, status=None, chart="determined-1.0.0"):
-        self.given, self.status, self.chart = [], status, chart
+    def __init__(self, status=None, chart="determined-1.0.0", rendered=""):
+        self.given, self.status, self.chart, self.rendered = [], status, chart, rendered
 
     def missing(self):
         return None
@@ -31,7 +35,7 @@ class Tool:
         self.given.append((arguments, how))
         if arguments[0] == "list":
             return json.dumps([{"name": "determined", "chart": self.chart}] if self.status else [])
-        return json.dumps(self.status) if arguments[0] == "status" else ""
+        return {"status": json.dumps(self.status), "template": self.rendered}.get(arguments[0], "")
 
 
 @pytest.fixture
@@ -45,6 +49,31 @@ def made(monkeypatch, own_home):
         return Helm(stand_in.chapter(monkeypatch, "determined", answer), tool)
 
     return make
+
+
+@pytest.mark.parametrize(
+    "of, says",
+    [
+        ("a: 1", None),
+        ("a:   1   # other spaces, and a comment", None),
+        ("a: 2", "is of an older setup/detai-setup: ConfigMap/config"),
+        ("a: 1\n---\nkind: Role\nmetadata: {name: r}", "is of an older setup/detai-setup: Role/r"),
+    ],
+)
+def test_a_chart_of_ours_that_was_changed_is_applied(made, of, says):
+    form = "# Source: {}\nkind: ConfigMap\nmetadata: {{name: config}}\ndata:\n  {}\n"
+    rendered, there = form.format("a", "a: 1"), form.format("b", of)
+    helm = made(Tool({**STATUS, "manifest": there}, rendered=rendered))
+    action = helm.installed("determined", Chart.folder(SETUP / "detai-setup"), "space", VALUES)
+    said = action.probe()
+    assert said is None if says is None else said == "release determined " + says
+    how = helm.tool.given[-1][1]
+    assert json.loads(how["stdin"]) == VALUES and "KUBECONFIG" not in how["env"], "rendered here, with our values"
+
+
+def test_another_ones_chart_may_make_up_keys_as_it_renders(made):
+    helm = made(Tool({**STATUS, "manifest": "kind: Secret\nmetadata: {name: a}\n"}))
+    assert installed(helm).probe() is None
 
 
 CHART, VALUES = Chart("determined", "1.0.0", ["/x"]), {"db": {"storageSize": "1Gi"}, "maxSlotsPerPod": 1}
@@ -126,6 +155,34 @@ def test_it_uses_a_kubeconfig_of_its_own_through_ssh_and_values_go_on_standard_i
     assert all(how["env"][f"HELM_{k}_HOME"].startswith(str(own_home)) for k in ("CACHE", "CONFIG", "DATA"))
     helm.ch.close()
     assert not path.exists(), "it is deleted at the verdict"
+
+
+#: a chapter whose kernel is killed while helm has its kubeconfig
+KILLED = """
+import os, sys
+sys.path[:0] = ["tests", "tests/components/kubernetes"]
+import pytest, test_helm
+with pytest.MonkeyPatch.context() as patch:
+    answer = lambda script, stdin: "server: https://10.0.0.5:16443\\ntoken: very-secret-token\\n"
+    helm = test_helm.Helm(test_helm.stand_in.chapter(patch, "determined", answer), test_helm.Tool(test_helm.STATUS))
+    helm.run("list")
+    print(helm._config, flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_the_kubeconfig_of_a_kernel_that_was_killed_goes_at_the_next_start(made, own_home):
+    killed = subprocess.Popen(
+        [sys.executable, "-c", KILLED], cwd=str(REPO), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    path = Path(killed.stdout.readline().strip())
+    made(Tool(STATUS))
+    assert "very-secret-token" in path.read_text(), "it is in use"
+    killed.kill()
+    killed.communicate()
+    assert path.parent == own_home / "helm" and path.exists()
+    made(Tool(STATUS))
+    assert not path.exists()
 
 
 def test_a_charts_repository_is_where_its_package_lies():

@@ -33,7 +33,7 @@ def test_the_tag_changes_with_whatever_goes_in():
 
 
 def test_the_builder_has_the_hosts_settings_for_pip_in_a_secret(monkeypatch, own_home):
-    said = "[global]\nindex-url = https://me:word@index/\n@@@\nhttps_proxy=http://proxy:3128\n@@@\nyes\n"
+    said = "[global]\nindex-url = https://me:word@index/\n@@@\nhttps_proxy=http://me:proxyword@proxy:3128\n@@@\nyes\n"
     kube = Kube(stand_in.chapter(monkeypatch, "seldon", lambda script, stdin: said))
     image = images.Image("x", "python:3", "a==1\n", {"M.py": "x"}, ["run", "M"])
     secret, pod = image_build.Build(kube, "models", image).manifest()["items"]
@@ -42,13 +42,15 @@ def test_the_builder_has_the_hosts_settings_for_pip_in_a_secret(monkeypatch, own
         "requirements.txt",
         "build_image",
         "pip.conf",
+        "https_proxy",
     }
-    assert "me:word" in secret["stringData"]["pip.conf"] and "me:word" not in json.dumps(pod)
+    assert "me:word" in secret["stringData"]["pip.conf"] and "word" not in json.dumps(pod)
     (container,) = pod["spec"]["containers"]
     assert container["command"][:2] == ["python3", "/build/build_image"]
     assert container["command"][-3:] == [image.tag, "run", "M"] and container["image"] == "python:3"
-    env = {e["name"]: e["value"] for e in container["env"]}
-    assert env["https_proxy"] == "http://proxy:3128" and env["PIP_CERT"] == "/run/ca.crt"
+    kept = secret["stringData"]
+    env = {e["name"]: e.get("value") or kept[e["valueFrom"]["secretKeyRef"]["key"]] for e in container["env"]}
+    assert env["https_proxy"] == "http://me:proxyword@proxy:3128" and env["PIP_CERT"] == "/run/ca.crt"
     assert pod["spec"]["volumes"][1]["hostPath"]["type"] == "File"
 
 

@@ -1,5 +1,6 @@
 """What of the cluster answers from outside, and the arguments that shut it: real bash on files, real sockets."""
 
+import shlex
 import socket
 import subprocess
 from types import SimpleNamespace
@@ -8,7 +9,8 @@ import pytest
 
 from helpers.components.kubernetes import outside
 from helpers.components.kubernetes.microk8s import NODE_PORTS_ARE_OPEN, MicroK8s, _argument
-from helpers.core.errors import Unmet
+from helpers.core import notebooks
+from helpers.core.errors import BadInput, Unmet
 
 SHUT = _argument("kube-proxy", "--nodeport-addresses", "127.0.0.0/8", "proxy")
 OPEN = _argument("kube-proxy", "--nodeport-addresses", "", "proxy")
@@ -23,7 +25,7 @@ def args(tmp_path):
 
     def run(script):
         text = script.replace("/var/snap/microk8s/current", str(tmp_path))
-        told = f'systemctl() {{ echo "$@" >> {tmp_path}/told; }}\n'
+        told = f'systemctl() {{ echo "$@ with $(tail -n 1 {file})" >> {tmp_path}/told; }}\n'
         return subprocess.run(["bash", "-euo", "pipefail", "-c", told + text], capture_output=True, text=True)
 
     return SimpleNamespace(file=file, run=run, told=tmp_path / "told")
@@ -34,10 +36,23 @@ def test_an_argument_is_set_once_and_taken_out_again(args):
     assert args.run(SHUT.probe).returncode == 1 and "(none), not 127.0.0.0/8" in args.run(SHUT.probe).stdout
     assert args.run(SHUT.apply).returncode == 0 and args.run(SHUT.apply).returncode == 0
     assert args.file.read_text() == before + "--nodeport-addresses=127.0.0.0/8\n"
-    assert args.told.read_text().splitlines()[0] == "restart snap.microk8s.daemon-proxy"
     assert args.run(SHUT.probe).returncode == 0 and args.run(NODE_PORTS_ARE_OPEN).returncode == 1
     assert args.run(OPEN.apply).returncode == 0 and args.file.read_text() == before
     assert args.run(NODE_PORTS_ARE_OPEN).returncode == 0
+
+
+def test_the_service_never_runs_beside_a_file_that_it_did_not_read(args):
+    args.run(SHUT.apply)
+    assert args.told.read_text().splitlines() == [
+        "stop snap.microk8s.daemon-proxy with --cluster-cidr=10.1.0.0/16",
+        "start snap.microk8s.daemon-proxy with --nodeport-addresses=127.0.0.0/8",
+    ]
+
+
+def test_a_last_line_without_its_end_stays_a_line(args):
+    args.file.write_text("--v=2\n--cluster-cidr=10.1.0.0/16")
+    args.run(SHUT.apply)
+    assert args.file.read_text() == "--v=2\n--cluster-cidr=10.1.0.0/16\n--nodeport-addresses=127.0.0.0/8\n"
 
 
 def test_another_value_in_either_way_of_writing_it_is_replaced(args):
@@ -59,22 +74,138 @@ def test_the_kubelets_open_port_is_shut_whatever_is_asked_of_node_ports():
     assert "127.0.0.0/8" in asked[0][1] and asked[1][1].startswith("no --nodeport-addresses")
 
 
-@pytest.fixture
-def kube():
-    """A cluster whose Service has this port for a NodePort, on a host that is this machine."""
-
-    def of(port, by_choice=False):
-        host = SimpleNamespace(address="127.0.0.1", ask=lambda probe: (by_choice, ""))
-        return SimpleNamespace(ch=SimpleNamespace(host=host), kubectl=lambda arguments: f"{port} 0 {port}")
-
-    return of
+def kube(address, node_port=0, by_choice=False):
+    """A cluster whose Service has this NodePort, on a host at this address."""
+    host = SimpleNamespace(address=address, ask=lambda probe: (by_choice, ""))
+    return SimpleNamespace(ch=SimpleNamespace(host=host), kubectl=lambda arguments: f"{node_port} 0 {node_port}")
 
 
-def test_a_node_port_that_answers_is_named(kube):
-    with socket.create_server(("127.0.0.1", 0)) as server:
+@pytest.fixture(scope="module")
+def elsewhere():
+    """An address of this machine that is not its loopback's, as another machine sees it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        try:
+            s.connect(("192.0.2.1", 9))  # nothing is sent
+        except OSError:
+            pytest.skip("this machine has the loopback alone")
+        return s.getsockname()[0]
+
+
+def test_a_node_port_that_answers_is_named(elsewhere):
+    with socket.create_server((elsewhere, 0)) as server:
         port = server.getsockname()[1]
         with pytest.raises(Unmet) as e:
-            outside.nothing_answers(kube(port))
+            outside.nothing_answers(kube(elsewhere, port))
         assert e.value.saw == f"open: {port}"
-        assert "node_ports_on = network" in outside.nothing_answers(kube(port, by_choice=True))
-    assert outside.nothing_answers(kube(port)) == "none answers at the host's address"
+        assert "node_ports_on = network" in outside.nothing_answers(kube(elsewhere, port, by_choice=True))
+    assert outside.nothing_answers(kube(elsewhere, port)) == "none answers at the host's address"
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "localhost", "::1"])
+def test_a_host_that_is_this_machine_is_not_asked_at_its_loopback_where_node_ports_are_open(address):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        assert "left out" in outside.nothing_answers(kube(address, server.getsockname()[1]))
+
+
+def test_silence_is_no_proof():
+    """A listener whose queue is full drops what comes, as a firewall does; a name that nobody knows leads nowhere."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as server, socket.create_connection(server.getsockname()):
+        assert "is silent from here" in outside._none_answers("127.0.0.1", [server.getsockname()[1]])
+    assert "is silent from here" in outside.nothing_answers(kube("host.invalid", 32000))
+
+
+#: what ss says of a host: SSH on both families, what is shut, and a kernel's port without a program
+LISTENING = """\
+LISTEN 0      128          0.0.0.0:22         0.0.0.0:*    users:(("sshd",pid=1,fd=3))
+LISTEN 0      128             [::]:22            [::]:*    users:(("sshd",pid=1,fd=4))
+LISTEN 0      5                  *:9000             *:*    users:(("minio",pid=2,fd=4))
+LISTEN 0      5    127.0.0.53%lo:53         0.0.0.0:*    users:(("systemd-resolve",pid=4,fd=4))
+LISTEN 0      5             [::1]:631           [::]:*    users:(("cupsd",pid=5,fd=4))
+LISTEN 0      5  [::ffff:127.0.0.1]:7000           *:*    users:(("java",pid=5,fd=4))
+LISTEN 0      64         0.0.0.0:2049       0.0.0.0:*
+"""
+
+
+class ThisHost:
+    """A host at this address, with a note in a folder and this said by ss; its scripts run in a real bash."""
+
+    def __init__(self, folder, address):
+        self.folder, self.host, self.said = folder, SimpleNamespace(address=address), LISTENING
+
+    def run(self, script):
+        text = script.replace(outside.STATE, str(self.folder / "state"))
+        ss = f"ss() {{ printf %s {shlex.quote(self.said)}; }}\n"
+        return subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", ss + text], capture_output=True, text=True, check=True
+        ).stdout
+
+    def opens(self, port, program):
+        self.said += f'LISTEN 0      5            0.0.0.0:{port}      0.0.0.0:*    users:(("{program}",pid=7,fd=3))\n'
+
+
+@pytest.fixture
+def before(tmp_path, elsewhere):
+    """A host on which what listened before is noted."""
+    host = ThisHost(tmp_path, elsewhere)
+    host.run(outside.before_us().apply)
+    return host
+
+
+def test_what_listens_beyond_the_loopback_is_noted_once_and_the_note_goes(before):
+    note, action = before.folder / "state/ports", outside.before_us()
+    assert note.read_text() == "22 sshd\n2049 -\n9000 minio\n" and note.stat().st_mode & 0o777 == 0o600
+    before.run(action.probe)
+    before.run(action.undo)
+    before.run(action.absent)
+    assert not note.parent.exists()
+    with pytest.raises(subprocess.CalledProcessError):
+        before.run(action.probe)
+
+
+def test_the_note_goes_and_what_others_noted_stays(before):
+    other = before.folder / "state/minio.json"
+    other.write_text("{}")
+    before.run(outside.before_us().undo)
+    assert list(other.parent.iterdir()) == [other]
+
+
+def test_a_port_that_was_opened_by_hand_is_named_with_its_program(before):
+    with socket.create_server((before.host.address, 0)) as server:
+        port = server.getsockname()[1]
+        assert outside.only_meant_answers(before, []) == "the host's own were there before: 22 sshd, 2049 -"
+        before.opens(port, "python3")
+        with pytest.raises(Unmet) as e:
+            outside.only_meant_answers(before, [])
+        assert e.value.saw == f"open: {port} python3"
+        assert "were there before" in outside.only_meant_answers(before, [port])
+    assert "were there before" in outside.only_meant_answers(before, []), "it answers no more"
+
+
+def test_a_program_of_a_chapter_may_have_the_port_that_it_was_given(before):
+    with socket.create_server((before.host.address, 0)) as server:
+        before.opens(server.getsockname()[1], "label-studio")
+        assert "were there before" in outside.only_meant_answers(before, [])
+
+
+@pytest.mark.parametrize("first, now, was", [(40001, 51234, True), (9100, 9101, False), (9100, 40001, True)])
+def test_a_port_that_the_system_chose_is_another_after_a_boot(first, now, was):
+    assert outside._was({first: "rpc.statd"}, now, "rpc.statd") == was
+    assert not outside._was({first: "rpc.statd"}, now, "python3")
+
+
+def test_without_a_note_nothing_is_held_against_the_host(tmp_path, elsewhere):
+    assert "is not noted" in outside.only_meant_answers(ThisHost(tmp_path, elsewhere), [])
+
+
+def test_a_host_that_is_this_machine_is_not_asked_for_its_listeners(tmp_path):
+    assert "left out" in outside.only_meant_answers(ThisHost(tmp_path, "127.0.0.1"), [])
+
+
+def test_what_chapters_open_is_what_their_pages_say():
+    ports = outside.OpenByUs(notebooks.load_all().values()).ports
+    assert ports == {16443, 10250, 10257, 10259, 19001, 25000, 7472, 7946, 9000, 9001, 5432}
+
+
+def test_a_port_that_is_no_number_is_told():
+    with pytest.raises(BadInput, match="1 to 65535"):
+        notebooks.find("kubernetes").check({"open_ports": ["http"]})

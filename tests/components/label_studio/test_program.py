@@ -69,37 +69,58 @@ WHO = pwd.getpwuid(os.getuid()).pw_name
 OURS = "# Written by the runbook, chapter 10. Changes made here are undone by the next install.\n"
 
 
+@pytest.fixture
+def older(on_host, tmp_path, monkeypatch):
+    """made_by_older.sh's answer for a thing of a host with a user of this home."""
+
+    def ask(thing, home="{}/data", user="-", noted=""):
+        kind, name = thing.format(tmp_path).split(" ")
+        known = f"echo '{user}:x:9:9::{home.format(tmp_path)}:/usr/sbin/nologin'"
+        where = (tmp_path / "venv", tmp_path / "settings", tmp_path / "data", user)
+        for variable, value in (("KIND", kind), ("NAME", name), ("NOTED", noted)):
+            monkeypatch.setenv(variable, value)
+        return on_host("made_by_older.sh", *where, getent=known)[0] == 0
+
+    return ask
+
+
+def put(folder, files):
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(content)
+
+
 @pytest.mark.parametrize(
-    "files, user, other",
+    "files, ours",
     [
-        ({}, "-", None),
-        ({"venv/bin/python": "", "venv/lib/x": "", "venv/pyvenv.cfg": "", "venv/.uv/bin/uv": ""}, "-", None),
-        ({"venv/installed": "0" * 64 + "\n", "venv/data_file": ""}, "-", None),
-        ({"venv/requirements.txt": "# Label Studio 1.0.1 and what it needs, for\n", "venv/data_file": ""}, "-", None),
-        ({"settings": OURS, "data/label_studio.sqlite3": ""}, WHO, None),
-        ({"data/lost+found/": ""}, "-", None),
-        ({"venv/docker-compose.yml": "", "venv/mydata/label_studio.sqlite3": ""}, "-", "venv/docker-compose.yml"),
-        ({"venv/pyvenv.cfg": "", "venv/mydata/label_studio.sqlite3": ""}, "-", "venv/mydata"),
-        ({"venv/requirements.txt": "django\n", "venv/manage.py": ""}, "-", "venv/manage.py"),
-        ({"settings": "PORT=80\n"}, "-", "settings"),
-        ({"data/mine.sqlite3": ""}, "label-studio", "data/mine.sqlite3"),
+        ({"venv/bin/python": "", "venv/lib/x": "", "venv/pyvenv.cfg": "", "venv/.uv/bin/uv": ""}, True),
+        ({"venv/installed": "0" * 64 + "\n", "venv/data_file": ""}, True),
+        ({"venv/requirements.txt": "# Label Studio 1.0.1 and what it needs, for\n", "venv/data_file": ""}, True),
+        ({"venv/docker-compose.yml": "", "venv/mydata/label_studio.sqlite3": ""}, False),
+        ({"venv/pyvenv.cfg": "", "venv/mydata/label_studio.sqlite3": ""}, False),
+        ({"venv/requirements.txt": "django\n", "venv/manage.py": ""}, False),
+        ({"settings": "PORT=80\n", "venv/installed": "0" * 64 + "\n"}, False),
     ],
 )
-def test_what_is_not_ours_is_neither_emptied_nor_written_over(on_host, tmp_path, files, user, other):
-    for name, content in files.items():
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.mkdir() if name.endswith("/") else path.write_text(content)
-    code, said = on_host("is_ours.sh", tmp_path / "venv", tmp_path / "settings", tmp_path / "data", user)
-    expected = (0, "") if other is None else (1, f"{tmp_path}/{other} is there, and not the runbook's\n")
-    assert (code, said) == expected
+def test_an_environment_of_an_older_runbook_is_known_by_what_is_in_it(older, tmp_path, files, ours):
+    put(tmp_path, files)
+    assert older("folder {}/venv") is ours
+    assert not older("folder {}/venv", noted="yes")
+    assert not (older("folder {}/venv", home="/home/label-studio") and "settings" not in files)
 
 
-def test_an_install_leaves_what_is_known_as_ours(install, on_host, tmp_path):
-    ask = ("is_ours.sh", tmp_path / "venv", tmp_path / "no-settings", tmp_path / "no-data", "-")
+def test_data_of_an_older_runbook_are_its_users(older, tmp_path):
+    put(tmp_path, {"settings": OURS, "data/label_studio.sqlite3": ""})
+    assert older("folder {}/data", user=WHO) and not older("folder {}/data", user="label-studio")
+    assert older("user label-studio") and older("file {}/settings")
+    put(tmp_path, {"settings": "PORT=80\n"})
+    assert not older("folder {}/data", user=WHO) and not older("user label-studio")
+
+
+def test_an_install_leaves_what_is_known_as_ours(install, older, tmp_path):
     install("uv==1", PIP_BROKEN="yes")
     (tmp_path / "venv/requirements.txt").write_text("")
-    assert on_host(*ask) == (0, ""), "it was cut off"
+    assert older("folder {}/venv"), "it was cut off"
 
 
 def test_an_install_that_is_not_whole_is_no_install(on_host, tmp_path):

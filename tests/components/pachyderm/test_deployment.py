@@ -89,15 +89,33 @@ def test_what_differs_in_the_cluster_is_told(made):
     assert away == "deployment pachyderm/pachd: 0 of 1 pods available"
 
 
-def test_keys_in_kubectls_annotation_are_told_and_taken_out_of_it(made):
+def test_keys_in_kubectls_annotation_are_told(made):
     about = {"name": "store", "annotations": {"kubectl.kubernetes.io/last-applied-configuration": "{...}"}}
     secret = {"kind": "Secret", "apiVersion": "v1", "metadata": about}
     told = made(cluster([secret], [secret])).deployed().probe()
     assert told == "in clear in an annotation: secret/store"
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_keys_are_never_given_to_kubectl_apply(made, monkeypatch, there):
+    """Its annotation has what it is given, in clear; to take that away afterwards leaves it there for a while."""
+    secret = {"kind": "Secret", "apiVersion": "v1", "metadata": {"name": "store"}, "data": {"key": "a2V5"}}
+    noted = {"annotations": {"kubectl.kubernetes.io/last-applied-configuration": "{a2V5}"}, "resourceVersion": "7"}
+    monkeypatch.setattr(Pachctl, "run", lambda *_, **kw: json.dumps(secret) + json.dumps(SERVICE))
     asked = []
-    made(lambda script, stdin: asked.append(script) or "")._apply()
-    assert "kubectl apply -f -" in asked[-2]
-    assert "annotate secrets --all -n pachyderm kubectl.kubernetes.io/last-applied-configuration-" in asked[-1]
+
+    def answer(script, stdin):
+        asked.append((script, stdin or ""))
+        found = json.dumps({"metadata": dict(noted, name="store"), "data": {"key": "b2xk"}}) if there else ""
+        return found if "get secret store -n pachyderm" in script else ""
+
+    made(answer)._apply()
+    applied = [[d["kind"] for d in json.loads(stdin)["items"]] for script, stdin in asked if " apply " in script]
+    assert applied == [["Namespace"], ["Service"]]
+    (put,) = [(script, json.loads(stdin)) for script, stdin in asked if "a2V5" in stdin]
+    assert ("replace -f -" if there else "create -f -") in put[0]
+    about = put[1]["metadata"]
+    assert about["namespace"] == "pachyderm" and not about.get("annotations") and put[1]["data"] == {"key": "a2V5"}
 
 
 def test_what_the_server_refuses_is_told_and_a_missing_namespace_means_not_deployed(made):
@@ -178,7 +196,7 @@ def test_remove_takes_the_namespace_what_is_beside_it_and_the_volumes(host, tmp_
     assert '@.spec.claimRef.namespace=="no-such-space"' in asked
     assert [" ".join(line.split()[1:4]) for line in did] == [
         "delete namespace no-such-space",
-        "delete clusterrole,clusterrolebinding -l",
+        "delete clusterrole,clusterrolebinding pachyderm",
         "delete pv v1",
         "delete pv v2",
     ]

@@ -15,6 +15,7 @@ import pytest
 import stand_in
 
 from helpers.components import postgres
+from helpers.components.label_studio.service import no_projects_but
 from helpers.components.postgres import Postgres, Proofs
 from helpers.core import notebooks, notes
 from helpers.core.chapter import Chapter
@@ -34,10 +35,10 @@ class Server:
     def __init__(self, folder):
         self.data, self.port = folder / "data", free_port()
         self._as_postgres("initdb", "-D", self.data, "--auth-local=peer", "--auth-host=scram-sha-256", "-E", "UTF8")
-        self.process = subprocess.Popen(
-            ["runuser", "-u", "postgres", "--", PROGRAMS / "postgres", "-D", self.data, "-p", str(self.port)],
-            stderr=subprocess.DEVNULL,
-        )
+        self.log = folder / "log"
+        with self.log.open("wb") as log:
+            command = ["runuser", "-u", "postgres", "--", PROGRAMS / "postgres", "-D", self.data, "-p", str(self.port)]
+            self.process = subprocess.Popen(command, stderr=log)
         wait("PostgreSQL", lambda: self.sql("select 1") == "1\n", every=0.1)
 
     def _as_postgres(self, program, *words):
@@ -87,6 +88,36 @@ def made(db, server):
     db.kept_row("label_studio").apply()
     yield Proofs(db, "label_studio", "")
     db.ch.host.run(action.undo)
+
+
+@needs_a_server
+def test_a_server_that_logs_every_statement_logs_no_password(db, server):
+    server.sql("alter system set log_statement = 'all'")
+    server.sql("select pg_reload_conf()")
+    action = db.database("logged", drop=True)
+    wait("the log", lambda: (server.sql("select 'told'"), "told" in server.log.read_text())[1], every=0.1)
+    action.apply()
+    server.sql("alter system reset log_statement")
+    server.sql("select pg_reload_conf()")
+    log = server.log.read_text()
+    assert 'alter role "logged" login password' in log
+    assert db.ch.secret("postgres-logged").reveal() not in log
+    assert action.probe() is None, "and it gets in with the password"
+    db.ch.host.run(action.undo)
+
+
+@pytest.mark.parametrize("password", ["a" * 8, "z9!#%()*+,./:;=?@^_{|}~[]-" * 3])
+@needs_a_server
+def test_a_verifier_is_of_its_password_alone(db, server, password):
+    server.sql(f"create role verified login password '{postgres.verifier(password)}'")
+    server.sql("create database verified")
+    try:
+        db.connect("verified", password).close()
+        with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+            db.connect("verified", password[:-1] + "b")
+    finally:
+        server.sql("drop database verified")
+        server.sql("drop role verified")
 
 
 @needs_a_server
@@ -185,13 +216,32 @@ def test_what_an_older_runbook_installed_is_known_by_its_settings(db, tmp_path):
     assert older() and not older(noted="yes")
 
 
-def test_the_password_travels_on_standard_input_only(monkeypatch, own_home):
+@needs_a_server
+def test_label_studios_projects_in_postgresql_are_asked_for(db, server):
+    def ask(port=server.port):
+        return db.ch.host.ask(no_projects_but("fmnist", port))
+
+    assert ask().ok, "no database of Label Studio's"
+    server.sql("create database labelstudio")
+    try:
+        assert ask().ok, "no tables yet"
+        rows = "create table project (id int, title text); insert into project values (1, 'fmnist'), (2, 'birds')"
+        db.ch.run(postgres.psql(server.port, rows, "labelstudio"))
+        assert ask() == (False, "found: projects birds")
+        assert "cannot tell: PostgreSQL does not answer" in ask(free_port()).out
+    finally:
+        server.sql("drop database labelstudio")
+
+
+def test_the_password_does_not_travel_and_its_verifier_on_standard_input_only(monkeypatch, own_home):
     heard = []
     ch = stand_in.chapter(monkeypatch, "postgres", lambda script, stdin: heard.append((script, stdin)) or "", "install")
     Postgres(ch, 5432).database("runbook").apply()
     password = ch.secret("postgres-runbook").reveal()
-    ((script, stdin),) = heard
-    assert password not in script and f"password '{password}'" in stdin
+    (asked, _), (script, stdin) = heard
+    assert "/secrets" in asked and password not in asked, "which secrets are installed"
+    assert password not in script + stdin and "SCRAM" not in script
+    assert "login password 'SCRAM-SHA-256$4096:" in stdin
 
 
 @needs_a_server

@@ -102,8 +102,18 @@ def may_write(user: dict | None, project: dict) -> bool:
 def project_of(kept: store.Store, said: str) -> dict | None:
     """By number or by full path; a path without a slash finds nothing."""
     if said.isdigit():
-        return kept.one("project", id=int(said))
+        return kept.numbered("project", said)
     return kept.one("project", path_with_namespace=said) if "/" in said else None
+
+
+def find_project(asked: Asked, said: str, write: bool = False) -> dict:
+    """The project that this user may read, or write. Refused when there is none, or it may not be."""
+    found = project_of(asked.kept, said)
+    if not found or not may_read(asked.user, found):
+        raise message(404, "404 Project Not Found")
+    if write and not may_write(asked.user, found):
+        raise message(403, "403 Forbidden")
+    return found
 
 
 # -- who asks ------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import re
 
 import config
 import store
-from api import Answer, Asked, Refused, may_read, may_write, message, paged, project_of, route
+from api import Answer, Asked, Refused, find_project, message, paged, route
 
 MASKABLE = re.compile(r"[a-zA-Z0-9_+=/@:.~-]{8,}")
 
@@ -73,7 +73,7 @@ def shown_user(asked: Asked, user: dict) -> dict:
 
 
 def user_of(asked: Asked, number: str) -> dict:
-    found = asked.kept.one("user", id=int(number)) if number.isdigit() else None
+    found = asked.kept.numbered("user", number)
     if not found:
         raise message(404, "404 User Not Found")
     return found
@@ -160,7 +160,7 @@ def tokens(asked: Asked) -> Answer:
 
 @route("DELETE", "/personal_access_tokens/:number")
 def revoke(asked: Asked, number: str) -> Answer:
-    found = asked.kept.one("token", id=int(number)) if number.isdigit() else None
+    found = asked.kept.numbered("token", number)
     mine = found and (asked.user["is_admin"] or found["user_id"] == asked.user["id"])
     if not mine:
         raise message(404, "404 Not found")
@@ -234,12 +234,7 @@ INSTANCE = Variables("404 InstanceVariable Not Found")
 
 
 def of_project(asked: Asked, project: str) -> Variables:
-    found = project_of(asked.kept, project)
-    if not found or not may_read(asked.user, found):
-        raise message(404, "404 Project Not Found")
-    if not may_write(asked.user, found):
-        raise message(403, "403 Forbidden")
-    return Variables("404 Variable Not Found", found)
+    return Variables("404 Variable Not Found", find_project(asked, project, write=True))
 
 
 for _place, _level, _owner in (

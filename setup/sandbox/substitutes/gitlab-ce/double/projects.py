@@ -7,7 +7,7 @@ import hashlib
 import re
 
 import store
-from api import Answer, Asked, Refused, may_read, may_write, message, paged, project_of, route
+from api import Answer, Asked, Refused, find_project, may_read, message, paged, route
 from endpoints import basic
 from repository import GitError, Repository
 
@@ -43,15 +43,6 @@ def shown(asked: Asked, project: dict) -> dict:
     }  # fmt: skip
 
 
-def find(asked: Asked, said: str, write: bool = False) -> dict:
-    found = project_of(asked.kept, said)
-    if not found or not may_read(asked.user, found):
-        raise message(404, "404 Project Not Found")
-    if write and not may_write(asked.user, found):
-        raise message(403, "403 Forbidden")
-    return found
-
-
 @route("GET", "/projects", "open")
 def projects(asked: Asked) -> Answer:
     found = [p for p in asked.kept.all("project") if may_read(asked.user, p)]
@@ -59,9 +50,7 @@ def projects(asked: Asked) -> Answer:
         found = [p for p in found if asked.user and p["owner_id"] == asked.user["id"]]
     search = asked.given.get("search", "").lower()
     found = [p for p in found if search in p["name"].lower() or search in p["path"].lower()]
-    order = asked.chosen(
-        "order_by", ("id", "name", "path", "created_at", "updated_at", "last_activity_at"), "created_at"
-    )
+    order = asked.chosen("order_by", ORDERS, "created_at")
     key = order if order in ("id", "name", "path") else "id"
     found.sort(key=lambda p: p[key], reverse=asked.chosen("sort", ("asc", "desc"), "desc") == "desc")
     return paged(asked, [shown(asked, p) for p in found])
@@ -97,12 +86,12 @@ def add(asked: Asked) -> Answer:
 
 @route("GET", "/projects/:project", "open")
 def get(asked: Asked, project: str) -> Answer:
-    return Answer(200, shown(asked, find(asked, project)))
+    return Answer(200, shown(asked, find_project(asked, project)))
 
 
 @route("PUT", "/projects/:project")
 def change(asked: Asked, project: str) -> Answer:
-    found = find(asked, project, write=True)
+    found = find_project(asked, project, write=True)
     changes = {name: asked.given[name] for name in (*TEXTS, "name") if name in asked.given}
     if not changes:
         raise Refused(400, {"error": f"{', '.join(TEXTS)} are missing, at least one parameter must be provided"})
@@ -116,7 +105,7 @@ def change(asked: Asked, project: str) -> Answer:
 
 @route("DELETE", "/projects/:project")
 def delete(asked: Asked, project: str) -> Answer:
-    found = find(asked, project, write=True)
+    found = find_project(asked, project, write=True)
     asked.kept.drop("project", found)  # its folder stays, under a number that does not come again
     for variable in asked.kept.all("variable", owner=found["id"]):
         asked.kept.drop("variable", variable)
@@ -150,7 +139,7 @@ def commit_at(repository: Repository, ref: str) -> str:
 
 @route("GET", "/projects/:project/repository/commits", "open")
 def commits(asked: Asked, project: str) -> Answer:
-    repository = Repository(find(asked, project))
+    repository = Repository(find_project(asked, project))
     ref = asked.given.get("ref_name") or repository.default()
     if not ref:
         return paged(asked, [], totals=False)
@@ -160,7 +149,7 @@ def commits(asked: Asked, project: str) -> Answer:
 
 @route("GET", "/projects/:project/repository/commits/:sha", "open")
 def commit(asked: Asked, project: str, sha: str) -> Answer:
-    found = find(asked, project)
+    found = find_project(asked, project)
     repository = Repository(found)
     said = shown_commit(repository, commit_at(repository, sha))
     return Answer(200, {**said, "status": None, "project_id": found["id"], "last_pipeline": None})
@@ -172,7 +161,7 @@ def content_of(action: dict) -> bytes:
 
 
 def commit_to(asked: Asked, project: str, actions: list[dict]) -> tuple[Repository, str]:
-    repository = Repository(find(asked, project, write=True))
+    repository = Repository(find_project(asked, project, write=True))
     branch, text = asked.need("branch", "commit_message")
     start = asked.given.get("start_branch", "")
     if not start and repository.branches() and branch not in repository.branches():
@@ -199,7 +188,7 @@ FILE = "/projects/:project/repository/files/:path"
 
 @route("GET", FILE, "open")
 def file(asked: Asked, project: str, path: str) -> Answer:
-    repository = Repository(find(asked, project))
+    repository = Repository(find_project(asked, project))
     (ref,) = asked.need("ref")
     sha = commit_at(repository, ref)
     blob = repository.sha(f"{sha}:{path}")
@@ -216,7 +205,7 @@ def file(asked: Asked, project: str, path: str) -> Answer:
 
 @route("GET", FILE + "/raw", "open")
 def raw(asked: Asked, project: str, path: str) -> Answer:
-    asked.given.setdefault("ref", Repository(find(asked, project)).default() or "")
+    asked.given.setdefault("ref", Repository(find_project(asked, project)).default() or "")
     said = file(asked, project, path)
     data = base64.b64decode(said.body["content"])
     disposition = f'inline; filename="{said.body["file_name"]}"'
@@ -247,13 +236,13 @@ def delete_file(asked: Asked, project: str, path: str) -> Answer:
 
 @route("GET", "/projects/:project/repository/branches", "open")
 def branches(asked: Asked, project: str) -> Answer:
-    repository = Repository(find(asked, project))
+    repository = Repository(find_project(asked, project))
     return paged(asked, [shown_branch(repository, name) for name in repository.branches()])
 
 
 @route("GET", "/projects/:project/repository/branches/:name", "open")
 def branch(asked: Asked, project: str, name: str) -> Answer:
-    repository = Repository(find(asked, project))
+    repository = Repository(find_project(asked, project))
     if name not in repository.branches():
         raise message(404, "404 Branch Not Found")
     return Answer(200, shown_branch(repository, name))
@@ -268,7 +257,7 @@ def shown_branch(repository: Repository, name: str) -> dict:
 
 @route("POST", "/projects/:project/repository/branches")
 def add_branch(asked: Asked, project: str) -> Answer:
-    repository = Repository(find(asked, project, write=True))
+    repository = Repository(find_project(asked, project, write=True))
     name, ref = asked.need("branch", "ref")
     if name in repository.branches():
         raise message(400, "Branch already exists")
@@ -285,7 +274,7 @@ def add_branch(asked: Asked, project: str) -> Answer:
 
 @route("DELETE", "/projects/:project/repository/branches/:name")
 def delete_branch(asked: Asked, project: str, name: str) -> Answer:
-    repository = Repository(find(asked, project, write=True))
+    repository = Repository(find_project(asked, project, write=True))
     if name not in repository.branches():
         raise message(404, "404 Branch Not Found")
     if name == repository.default():

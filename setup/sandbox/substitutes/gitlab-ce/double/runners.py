@@ -79,7 +79,7 @@ def everybodys(asked: Asked) -> Answer:
 
 
 def find(asked: Asked, number: str) -> dict:
-    found = asked.kept.one("runner", id=int(number)) if number.isdigit() else None
+    found = asked.kept.numbered("runner", number)
     if not found:
         raise message(404, "404 Not found")
     return found

@@ -84,6 +84,10 @@ class Store:
     def one(self, kind: str, **fields: object) -> dict | None:
         return next(iter(self.all(kind, **fields)), None)
 
+    def numbered(self, kind: str, said: str) -> dict | None:
+        """The one of this number; None when there is none, or it is no number."""
+        return self.one(kind, id=int(said)) if said.isdigit() else None
+
     def add(self, kind: str, **fields: object) -> dict:
         """A new object with the next number of its kind; numbers do not come twice."""
         self.db.execute("INSERT INTO records (kind, id, body) SELECT ?, 0, '0' WHERE NOT EXISTS "
@@ -128,9 +132,7 @@ def opened() -> Iterator[Store]:
     connection = sqlite3.connect(str(FILE), timeout=30, isolation_level=None)
     try:
         connection.execute("BEGIN IMMEDIATE")
-        connection.execute(
-            "CREATE TABLE IF NOT EXISTS records (kind TEXT, id INTEGER, body TEXT, PRIMARY KEY (kind, id))"
-        )
+        connection.execute(TABLE)
         yield Store(connection)
         connection.execute("COMMIT")
     finally:

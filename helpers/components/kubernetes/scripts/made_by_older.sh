@@ -1,0 +1,16 @@
+# $KIND $NAME is of a cluster that the runbook installed, and there is no note of its chapter. $1: "known" when the machine
+# that asks installed this chapter here before; $2: a label, key=value, of what is ours in whosever cluster ("": none), and
+# $3: the namespace that says it for what is outside of the cluster.
+[ -z "$NOTED" ] || exit 1
+if [ -n "$2" ]; then
+  case $KIND in
+    namespace) space=$NAME ;;
+    object) space=${NAME%%/*} ;;
+    *) space=$3 ;;
+  esac
+  microk8s kubectl get namespace --field-selector "metadata.name=$space" -l "$2" -o name | grep -q . && exit 0
+  [ "$KIND" = object ] && microk8s kubectl get "${NAME#*/}" -n "$space" --show-labels | grep -q "[ ,]$2\\(,\\|$\\)"
+else
+  [ "$1" = known ] || [ -e /etc/systemd/system/mlops-host-access.service ] ||
+    grep -qsF '"kind": "snap", "name": "microk8s", "before": "away"' /var/lib/mlops-runbook/kubernetes.json
+fi

@@ -1,0 +1,186 @@
+"""The operator's way to the API: a real TLS server as the cluster, whose address in the kubeconfig leads nowhere."""
+
+import contextlib
+import json
+import socket
+import socketserver
+import ssl
+import subprocess
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+import stand_in
+import yaml
+
+from helpers.components.kubernetes import kubeconfig, proofs
+from helpers.core.errors import Unmet
+
+MACHINE = "6c1f0b1c5e0a4d0ea2b7"
+
+
+class _Api(BaseHTTPRequestHandler):
+    """Answers every question with the nodes of a cluster of one."""
+
+    def log_message(self, *_):
+        pass
+
+    def do_GET(self):
+        node = {
+            "metadata": {"name": "host"},
+            "status": {
+                "conditions": [{"type": "Ready", "status": "True"}],
+                "nodeInfo": dict.fromkeys(
+                    ["architecture", "bootID", "containerRuntimeVersion", "kernelVersion", "kubeProxyVersion"]
+                    + ["kubeletVersion", "operatingSystem", "osImage", "systemUUID"],
+                    "x",
+                ),
+            },
+        }
+        node["status"]["nodeInfo"]["machineID"] = MACHINE
+        body = json.dumps({"kind": "NodeList", "apiVersion": "v1", "items": [node]}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    """(certificate, key) that is good for 127.0.0.1 and 127.0.0.2, as server.crt is for all addresses of a host."""
+    folder = tmp_path_factory.mktemp("tls")
+    names = "subjectAltName=IP:127.0.0.1,IP:127.0.0.2"
+    argv = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    argv += ["-subj", "/CN=host", "-addext", names, "-keyout", folder / "key", "-out", folder / "crt"]
+    subprocess.run(argv, check=True, capture_output=True)
+    return folder / "crt", folder / "key"
+
+
+@pytest.fixture
+def api(certificate):
+    """The API on 127.0.0.1 only: its port."""
+    with HTTPServer(("127.0.0.1", 0), _Api) as server:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(*certificate)
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield server.server_port
+        server.shutdown()
+
+
+@pytest.fixture
+def merged(api, certificate, tmp_path):
+    """merged(address, proxy=None): an operator's kubeconfig whose cluster is at that address."""
+
+    def make(address, proxy=None):
+        cluster = {"server": f"https://{address}:{api}", "certificate-authority": str(certificate[0])}
+        incoming = {
+            "clusters": [{"name": "microk8s-cluster", "cluster": cluster}],
+            "users": [{"name": "admin", "user": {"token": "c2VjcmV0"}}],
+            "contexts": [{"name": "microk8s", "context": {"cluster": "microk8s-cluster", "user": "admin"}}],
+            "current-context": "microk8s",
+        }
+        path = tmp_path / "config"
+        kubeconfig.merge(path, kubeconfig.through_proxy(yaml.safe_dump(incoming), proxy), "mlops")
+        return path
+
+    return make
+
+
+@pytest.fixture
+def ch(monkeypatch, own_home):
+    return stand_in.chapter(monkeypatch, "kubernetes", lambda script, _: MACHINE + "\n")
+
+
+def test_the_node_is_proved_through_ssh_where_the_address_does_not_answer(ch, merged):
+    said = proofs.node_answers_here(ch, merged("127.0.0.2"), "mlops")
+    assert "is silent from here" in said and "kubernetes.api=proxy" in said
+
+
+def test_an_address_that_answers_is_told(ch, merged):
+    path = merged("127.0.0.1")
+    server = kubeconfig.entry(path, "mlops")["cluster"]["server"]
+    assert proofs.node_answers_here(ch, path, "mlops") == server + " answers from here, too"
+
+
+@pytest.mark.parametrize("text", ["", "contexts: [{name: mlops, context: {cluster: a, user: b}}]"])
+def test_a_kubeconfig_without_the_cluster_is_told(ch, tmp_path, text):
+    (tmp_path / "config").write_text(text)
+    with pytest.raises(Unmet, match="the context mlops in your kubeconfig"):
+        proofs.node_answers_here(ch, tmp_path / "config", "mlops")
+
+
+def test_another_clusters_node_is_no_proof(monkeypatch, own_home, merged):
+    ch = stand_in.chapter(monkeypatch, "kubernetes", lambda script, _: "another\n")
+    with pytest.raises(Unmet, match="this host's node"):
+        proofs.node_answers_here(ch, merged("127.0.0.1"), "mlops")
+
+
+def test_proxies_of_the_environment_are_not_asked(ch, merged, monkeypatch):
+    for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    assert "answers from here" in proofs.node_answers_here(ch, merged("127.0.0.1"), "mlops")
+
+
+def test_a_changed_way_is_written_and_taken_back(api, merged):
+    def config(proxy):
+        direct = yaml.safe_load(merged("127.0.0.2").read_text())
+        return kubeconfig.through_proxy(yaml.safe_dump(direct), proxy)
+
+    path = merged("127.0.0.2")
+    assert kubeconfig.why_differs(path, config(None), "mlops") is None
+    assert kubeconfig.why_differs(path, config(9999), "mlops").endswith("has another proxy-url")
+    direct, proxied = config(None), config(9999)
+    kubeconfig.merge(path, proxied, "mlops")
+    assert kubeconfig.why_differs(path, proxied, "mlops") is None
+    assert kubeconfig.why_differs(path, direct, "mlops").endswith("has another proxy-url")
+    kubeconfig.merge(path, direct, "mlops")
+    assert "proxy-url" not in path.read_text()
+
+
+class _Socks(socketserver.StreamRequestHandler):
+    """SOCKS5 (RFC 1928) that leads everything to 127.0.0.1, as a host reaches itself at each of its addresses."""
+
+    def handle(self):
+        self.request.recv(3)
+        self.request.sendall(b"\x05\x00")
+        asked = self.request.recv(10)
+        self.server.asked.append(socket.inet_ntoa(asked[4:8]))
+        self.request.sendall(b"\x05\x00\x00\x01\x7f\x00\x00\x01\x00\x00")
+        with socket.create_connection(("127.0.0.1", int.from_bytes(asked[8:10], "big"))) as there:
+            back = threading.Thread(target=self._pump, args=(there, self.request), daemon=True)
+            back.start()
+            self._pump(self.request, there)
+            back.join(5)
+
+    @staticmethod
+    def _pump(a, b):
+        with contextlib.suppress(OSError):
+            while data := a.recv(65536):
+                b.sendall(data)
+            b.shutdown(socket.SHUT_WR)
+
+
+@pytest.fixture
+def socks(ch, monkeypatch):
+    """A proxy in the place of the one that ssh opens: its server, whose `asked` are addresses."""
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Socks) as server:
+        server.asked, server.daemon_threads = [], True
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        monkeypatch.setattr(ch.host, "socks", lambda: contextlib.nullcontext(server.server_address[1]))
+        yield server
+        server.shutdown()
+
+
+def test_a_kubeconfig_with_a_proxy_is_proved_through_one(ch, merged, socks):
+    path = merged("127.0.0.2", proxy=9999)
+    assert kubeconfig.entry(path, "mlops")["cluster"]["proxy-url"] == "socks5://127.0.0.1:9999"
+    said = proofs.node_answers_here(ch, path, "mlops")
+    assert "answers through the proxy" in said and "127.0.0.2" in socks.asked
+
+
+def test_a_proxy_that_does_not_lead_there_is_a_failed_check(ch, merged, monkeypatch):
+    monkeypatch.setattr(ch.host, "socks", lambda: contextlib.nullcontext(9))
+    with pytest.raises(Unmet, match="through the proxy"):
+        proofs.node_answers_here(ch, merged("127.0.0.2", proxy=9999), "mlops")

@@ -1,0 +1,157 @@
+"""What of a cluster is ours, by notes, labels and what this machine knows; asked of a microk8s that is a script."""
+
+import os
+
+import pytest
+
+from helpers.components.kubernetes import kube, microk8s
+from helpers.core import notebooks, notes
+from helpers.core.chapter import Chapter
+from helpers.core.errors import RunbookError
+from helpers.core.paths import home
+
+pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="a chapter is root on its host")
+
+#: a cluster with these objects, "kind/name" or "namespace/kind/name" with labels behind, in the file $CLUSTER
+MICROK8S = r"""#!/bin/bash
+shift
+[ "$1" = get ] || { echo "$*" >> "$CLUSTER.calls"; [ "$1" != create ] || cat > "$CLUSTER.created"; exit 0; }
+space= label= name=; args=()
+while [ $# -gt 1 ]; do shift; case $1 in
+  -n) space=$2; shift ;; -l) label=$2; shift ;; -o) [ "$2" != yaml ] || yaml=yes; shift ;;
+  --field-selector) name=${2#*=}; shift ;; --*) ;; *) args+=("$1") ;;
+esac; done
+what=${args[0]}; [ -z "${args[1]:-$name}" ] || what+=/${args[1]:-$name}
+case $what in seldondeployment/*) grep -q crd "$CLUSTER" ||
+  { echo 'error: the server doesn'"'"'t have a resource type "seldondeployment"' >&2; exit 1; } ;; esac
+found=$(grep -E "^${space:+$space/}$what( |$)" "$CLUSTER" | grep -F "$label")
+[ -z "$found" ] || if [ "${yaml:-}" ]; then
+  printf 'metadata:\n  uid: 1\n  resourceVersion: "2"\ndata: %s\n' "$what"
+else echo "$found"; fi
+exit 0
+"""
+
+
+@pytest.fixture
+def cluster(tmp_path, monkeypatch, own_home):
+    """cluster(*objects) -> the file of what is in it."""
+    monkeypatch.setattr(notes, "STATE", str(tmp_path / "state"))
+    program, there = tmp_path / "bin" / "microk8s", tmp_path / "cluster"
+    program.parent.mkdir()
+    program.write_text(MICROK8S)
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("CLUSTER", str(there))
+
+    def put(*objects):
+        there.write_text("".join(line + "\n" for line in objects))
+        return there
+
+    return put
+
+
+def opened(name, mode="install"):
+    notebook = notebooks.find(name)
+    ch = Chapter(notebook, notebook.check({"target": "local", "origin": "upstream", "mode": mode}))
+    ch.host.connect()
+    return ch
+
+
+THINGS = ["namespace models", "object models/secret/minio", "object models/seldondeployment/flowers"]
+LABEL = "app.kubernetes.io/managed-by=runbook"
+
+
+def sight(name="seldon", label=LABEL, things=THINGS, **how):
+    ch = opened(name)
+    return ch.own.first_sight(things, microk8s.made_by_older(ch, label, "models"), **how)
+
+
+def test_what_was_in_a_namespace_before_is_named(cluster):
+    """D16: a Secret and a SeldonDeployment of the same names were written over, and deleted by remove."""
+    cluster("namespace/models", "models/secret/minio", "models/seldondeployment/flowers", "crd")
+    assert sight() == "was here before: " + ", ".join(THINGS)
+
+
+def test_a_kind_that_the_cluster_does_not_know_has_no_objects(cluster):
+    cluster("namespace/models")
+    assert sight() == "was here before: namespace models"
+
+
+def test_what_a_label_says_is_ours(cluster):
+    cluster(f"namespace/models {LABEL}", "models/secret/minio")
+    assert sight() is None
+    cluster("namespace/models", f"models/secret/minio {LABEL}")
+    assert sight() == "was here before: namespace models"
+
+
+def test_what_is_in_a_namespace_of_ours_is_ours(cluster):
+    there = cluster()
+    ch = opened("seldon")
+    ch.own.first_sight(THINGS)
+    ch.own.before(THINGS[:1])
+    there.write_text("namespace/models\nmodels/secret/other\n")
+    ch.own.before(["object models/secret/other"])
+    there.write_text("namespace/theirs\ntheirs/secret/other\n")
+    with pytest.raises(RunbookError, match="was here before: object theirs/secret/other"):
+        ch.own.before(["object theirs/secret/other"])
+
+
+def test_a_secret_that_was_there_comes_back_as_it_was(cluster):
+    there = cluster("namespace/models", "models/secret/minio theirs")
+    ch = opened("seldon")
+    assert ch.own.first_sight(THINGS, adopt=True) is None
+    secret = kube.Kube(ch).secret("minio", "models", {"S3_ENDPOINT": "x"}).but(probe="false", apply="true")
+    ch.own.before(secret.makes)
+    ch = opened("seldon", "remove")
+    ch.own.first_sight(THINGS)
+    ch.step("the key is there", secret)
+    ch.verdict()
+    assert (there.parent / "cluster.calls").read_text().splitlines() == [
+        "delete secret/minio -n models --ignore-not-found",
+        "create -f -",
+    ]
+    assert (there.parent / "cluster.created").read_text() == "metadata:\ndata: secret/minio\n"
+
+
+def test_a_cluster_that_this_machine_installed_is_ours_and_somebodys_is_not(cluster):
+    cluster("kube-system/deployment/coredns")
+    things = ["object kube-system/deployment/coredns"]
+    assert sight("addons", "", things) == "was here before: " + things[0]
+    (home("probes") / "local.addons.json").write_text('["true"]')
+    assert sight("addons", "", things) is None
+
+
+def test_a_verify_of_somebodys_cluster_does_not_make_it_ours(cluster, capsys):
+    cluster()
+    ch = opened("addons", "verify")
+    ch.step("one", "true", probe="true")
+    ch.verdict()
+    assert not (home("probes") / "local.addons.json").exists()
+    ch = opened("addons")
+    ch.step("one", "true", probe="true")
+    ch.verdict()
+    assert (home("probes") / "local.addons.json").exists()
+
+
+def test_of_a_microk8s_that_was_here_remove_puts_the_arguments_back_and_leaves_who_may_use_it(cluster, monkeypatch):
+    cluster()
+    ch = opened("kubernetes")
+    monkeypatch.setattr(ch, "run", lambda *_, **__: "me")
+    ours = microk8s.MicroK8s(ch)
+    assert ours.group().undo and ours.alias().undo and [a.makes for a in ours.ports("loopback")] == [[], []]
+    ch.own._noted = {"snap microk8s": "there"}
+    assert ours.group().undo is None and ours.alias().undo is None
+    assert [a.makes[0].rpartition("/")[2] for a in ours.ports("loopback") if a.undo] == ["kubelet", "kube-proxy"]
+
+
+@pytest.mark.parametrize(
+    "left, things",
+    [
+        ("namespace metallb-system", ["namespace metallb-system"]),
+        ("deployment registry -n container-registry", ["object container-registry/deployment/registry"]),
+        ("deployment a b -n kube-system", ["object kube-system/deployment/a", "object kube-system/deployment/b"]),
+        ("deployment,pod,service -l k8s-app=kube-dns -n kube-system", []),
+    ],
+)
+def test_what_an_addon_makes_is_what_is_away_without_it(left, things):
+    assert kube._things(left) == things
