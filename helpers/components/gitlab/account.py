@@ -8,7 +8,7 @@ from string import Template
 
 import gitlab
 
-from helpers.components.gitlab.layout import DATA, PROOF, SCRIPTS, TOKEN
+from helpers.components.gitlab.layout import DATA, PASSWORD, PROOF, SCRIPTS, TOKEN
 from helpers.core.actions import Action
 from helpers.core.errors import RunbookError
 
@@ -31,6 +31,17 @@ class Account:
     def __init__(self, git, days=365):
         self.git, self.ch, self.days = git, git.ch, days
 
+    def password(self):
+        """Action: root has our password. The first start sets it; this is for one that was changed, or taken over."""
+        return Action(
+            f"gitlab-rails runner -   (root's password, where it is another one: secret {PASSWORD})",
+            self.git.why_other_password,
+            self._set_password,
+        )
+
+    def _set_password(self):
+        self._run_ruby("password.rb", "set root's password", value=self.git.password.reveal())
+
     def token(self):
         """Action: the API takes our token for two weeks more at least. Older ones of its name are revoked."""
         return Action(
@@ -41,12 +52,16 @@ class Account:
 
     def _make_token(self):
         value, until = secrets.token_hex(16), datetime.date.today() + datetime.timedelta(days=self.days)
-        code = Template((SCRIPTS / "token.rb").read_text()).substitute(name=TOKEN, until=until.isoformat(), value=value)
         self.ch.masker.add(value)
-        # On standard input: neither the process list nor a file has the token.
-        self.ch.host.run("gitlab-rails runner -", stdin=code, timeout=600, what="make a personal access token of root")
+        what = "make a personal access token of root"
+        self._run_ruby("token.rb", what, name=TOKEN, until=until.isoformat(), value=value)
         self.git.keep_token(value)
         self._revoke_others()
+
+    def _run_ruby(self, script, what, **words):
+        """On standard input: neither the process list nor a file has the words."""
+        code = Template((SCRIPTS / script).read_text()).substitute(words)
+        self.ch.host.run("gitlab-rails runner -", stdin=code, timeout=600, what=what)
 
     def _revoke_others(self):
         for old in sorted(t["id"] for t in self.git.tokens())[:-1]:

@@ -109,6 +109,10 @@ class GitLab:
         path = f"/root/{TOKEN}.git/info/refs?service=git-upload-pack"  # no such project: 404 for whom it lets in
         return self.get(path, auth=("root", password or self.password.reveal())).status_code
 
+    def why_other_password(self):
+        """None when git takes root with our password, else why not."""
+        return "root's password is another one" if self.password_status() == 401 else None
+
     # -- the token ---------------------------------------------------------------------------------
 
     def why_token_refused(self, days=0):

@@ -29,9 +29,9 @@ class Proofs:
 
     def password_is_ours(self):
         """git takes root with our password."""
-        status = self.git.password_status()
-        if status == 401:
-            raise Unmet("root with our password is let in", "401")
+        why = self.git.why_other_password()
+        if why:
+            raise Unmet("root with our password is let in", f"401: {why}")
 
     def wrong_password_is_refused(self):
         """git refuses root with another password."""

@@ -15,9 +15,10 @@ from serving import serving
 from helpers.components.gitlab import account as accounts
 from helpers.components.gitlab.account import Account
 from helpers.components.gitlab.client import GitLab
-from helpers.components.gitlab.layout import PROOF, TOKEN
+from helpers.components.gitlab.layout import PASSWORD, PROOF, TOKEN
 from helpers.components.gitlab.proofs import Proofs
 from helpers.core.errors import RunbookError, Unmet
+from helpers.core.secrets import Secret
 
 
 def test_every_step_holds_once_it_was_applied(account, git):
@@ -101,8 +102,32 @@ def test_the_token_goes_on_standard_input_and_into_the_secrets_alone(git, server
     value = git.token()
     assert [script for script, stdin in asked if value in str(script)] == []
     assert git.ch.masker.mask(f"x {value} y") == "x ***** y"
-    git.ch.mode = "remove"
-    assert TOKEN in git.ch._secret_names, "remove forgets it"
+    assert TOKEN in git.ch._installed._mine, "remove forgets it"
+
+
+# -- root's password -------------------------------------------------------------------------------------
+
+
+def test_a_root_with_another_password_gets_ours(git, server, monkeypatch):
+    """As after `up --take-over`: GitLab's database has the password of who installed it."""
+    assert git.why_other_password() is None
+    sent, was = [], git.password
+    monkeypatch.setattr(server, "run", lambda *a, _run=server.run, **k: sent.append((a, k)) or _run(*a, **k))
+    git.password = Secret(PASSWORD, "another-not-real-password")
+    action = Account(git).password()
+    assert action.probe() == "root's password is another one"
+    action.apply()
+    assert action.probe() is None
+    ((words, how),) = sent
+    assert "another-not-real" not in str(words) and "another-not-real" in how["stdin"]
+    git.password = was
+    action.apply()
+
+
+def test_a_server_that_is_down_has_no_other_password(git):
+    with serving(lambda request: (502, "")) as web, pytest.raises(Unmet) as e:
+        GitLab(git.ch, web.url).why_other_password()
+    assert e.value.entry == "gl-502"
 
 
 # -- what is not as it should be -----------------------------------------------------------------------------

@@ -131,8 +131,8 @@ def test_the_repository_is_asked_for_the_version(monkeypatch, own_home, version,
 def test_what_installs_and_removes_it_is_whole_and_has_the_password_on_standard_input_alone(monkeypatch, own_home):
     ran = []
     made = package(monkeypatch, Fetching())
-    made.ch.host.run = lambda text, stdin=None, **_: ran.append((text, stdin))
     action, password = made.installed(), made.ch.secret("gitlab-root").reveal()
+    made.ch.host.run = lambda text, stdin=None, **_: ran.append((text, stdin))
     action.apply()
     made.runs().apply()
     for text, stdin in ran:
