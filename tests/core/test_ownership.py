@@ -306,6 +306,16 @@ def test_remove_leaves_a_file_that_the_note_does_not_have(host):
     assert [str(p.relative_to(host)) for p in host.rglob("*")] == ["more"] and (host / "more").read_text() == "theirs"
 
 
+def test_a_first_step_that_makes_nothing_leaves_a_note_that_later_ones_write_on(host):
+    run = Run(host, "install")
+    run.look()
+    run.ch.step("asked for", actions.Action("ask", f"[ -e {host}/mark ]", f"touch {host}/mark", absent="true"))
+    assert noted(host) == {}
+    run.act()
+    run.ch.verdict()
+    assert noted(host)[f"file {run.file}"] == "away"
+
+
 def test_a_thing_that_first_sight_did_not_see_is_refused_at_its_step(host):
     other = host / "other"
     other.write_text("theirs")

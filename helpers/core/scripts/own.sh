@@ -81,7 +81,7 @@ gone() {
 # The note with the lines of standard input more, whole or not at all.
 write() {
   local part=$note.part.$$ lines
-  lines=$({ [ ! -e "$note" ] || grep '^{"kind"' "$note" | sed 's/,$//'; cat; })
+  lines=$({ [ ! -e "$note" ] || sed -n '/^{"kind"/{s/,$//;p}' "$note"; cat; })
   mkdir -p "$base"
   chmod 0700 "$base"
   rm -f "$note".part.* # of one that was cut off
