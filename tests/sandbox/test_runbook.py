@@ -193,7 +193,7 @@ def test_up_installs_and_proves_everything_and_builds_the_site(story):
     assert "equivalent" in (story.site / "book" / "status.html").read_text()
     said = {a["name"]: a["fidelity"] for c in story.record["chapters"].values() for a in c["artifacts"]}
     originals = ("microk8s: kubernetes", "knative", "pachyderm", "pachctl", "label-studio", "helm", "postgresql")
-    doubles = ("microk8s", "istio", "determined-master", "seldon-core", "seldon-operator", "seldon-executor")
+    doubles = ("microk8s", "istio", "determined-master", "seldon-core", "seldon-operator", "seldon-executor", "gitlab-ce")
     assert {said[name] for name in originals} == {"original"} and {said[name] for name in doubles} == {"double"}
 
 
@@ -202,7 +202,8 @@ def test_no_secret_shows_anywhere(story, host):
     secrets = [*SecretStore(SLUG).values(), token]
     assert len(secrets) >= 8 and len(story.seen) > 20
     assert any("apt-get" in text for text in story.seen), "the watch saw the install at work"
-    log = host.run("journalctl --no-pager -o cat; cat /var/log/postgresql/*", raw=True).out
+    logs = "journalctl --no-pager -o cat; cat /var/log/postgresql/*; find /var/log/gitlab -type f -exec cat {} +"
+    log = host.run(logs, raw=True).out
     for secret in secrets:
         assert not any(secret in text for text in story.seen), "in a process list"
         for folder in (story.runs, home("logs")):
@@ -449,7 +450,7 @@ def test_remove_leaves_nothing(story, host):
     came = [
         line for line in difference(without_times(story.before), without_times(state(host))) if line.startswith("+ ")
     ]
-    assert [line for line in came if re.search(r"minio|postgres|microk8s|kube|runbook(?!-mirror)", line)] == []
+    assert [line for line in came if re.search(r"minio|postgres|microk8s|kube|gitlab|runbook(?!-mirror)", line)] == []
     # apt's autoremove keeps what an installed package suggests, here the C library its locales.
     assert [
         line for line in came if re.search(r"^\+ ii (?!locales|libc-l10n)|\.service|\.timer|\.socket", line)
