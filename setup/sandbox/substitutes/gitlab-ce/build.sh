@@ -18,7 +18,7 @@ for release in ubuntu/{bionic,focal,jammy,noble} debian/{buster,bullseye,bookwor
   file=pool/$name/main/g/gitlab-ce/gitlab-ce_$(dpkg-deb -f "$deb" Version)_amd64.deb
   index=dists/$name/main/binary-amd64
   mkdir -p "$top/$index" "$(dirname "$top/$file")"
-  ln "$deb" "$top/$file"
+  cp "$deb" "$top/$file"
   {
     dpkg-deb -f "$deb"
     printf 'Filename: %s\nSize: %s\nSHA256: %s\n\n' "$file" "$(stat -c %s "$deb")" "$(sha256sum < "$deb" | cut -d' ' -f1)"
