@@ -193,7 +193,15 @@ def test_up_installs_and_proves_everything_and_builds_the_site(story):
     assert "equivalent" in (story.site / "book" / "status.html").read_text()
     said = {a["name"]: a["fidelity"] for c in story.record["chapters"].values() for a in c["artifacts"]}
     originals = ("microk8s: kubernetes", "knative", "pachyderm", "pachctl", "label-studio", "helm", "postgresql")
-    doubles = ("microk8s", "istio", "determined-master", "seldon-core", "seldon-operator", "seldon-executor", "gitlab-ce")
+    doubles = (
+        "microk8s",
+        "istio",
+        "determined-master",
+        "seldon-core",
+        "seldon-operator",
+        "seldon-executor",
+        "gitlab-ce",
+    )
     assert {said[name] for name in originals} == {"original"} and {said[name] for name in doubles} == {"double"}
 
 

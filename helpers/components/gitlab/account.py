@@ -118,8 +118,14 @@ class Account:
         if not self.ch.run(f"[ ! -e {DATA}/bootstrapped ] || echo there").strip():
             return None
         try:
-            found = self.git.api().http_get("/projects", per_page=100, simple=True)
+            why = self.git.why_token_refused()  # without an administrator's it shows the public ones, and says no word
+            found = [] if why else self.git.api().http_get("/projects", per_page=100, simple=True)
         except Exception as e:  # of either library: whatever keeps it from answering, it cannot be told
-            raise RunbookError("ask GitLab for its projects", self.ch.host.name, f"cannot tell: {e}") from e
+            raise self._cannot_tell(getattr(e, "saw", None) or e) from e
+        if why:
+            raise self._cannot_tell(why)
         names = [p["path_with_namespace"] for p in found if p["path_with_namespace"] != f"root/{PROOF}"]
         return "there: " + ", ".join(names[:10]) if names else None
+
+    def _cannot_tell(self, why):
+        return RunbookError("ask GitLab for its projects", self.ch.host.name, f"cannot tell: {why}")

@@ -18,7 +18,7 @@ from helpers.components.gitlab.client import GitLab
 from helpers.components.gitlab.layout import PASSWORD, PROOF, TOKEN
 from helpers.components.gitlab.proofs import Proofs
 from helpers.core.errors import RunbookError, Unmet
-from helpers.core.secrets import Secret
+from helpers.core.secrets import Secret, SecretStore
 
 
 def test_every_step_holds_once_it_was_applied(account, git):
@@ -165,11 +165,29 @@ def test_remove_names_the_projects_of_others(account, git):
         project.delete()
 
 
-def test_remove_does_not_go_on_where_gitlab_cannot_be_asked(account, git):
-    git.local = "http://127.0.0.1:1"
+def cannot_tell(account):
+    """Why remove cannot tell whether there are projects of others."""
     with pytest.raises(RunbookError, match="ask GitLab for its projects") as e:
         account.why_others_projects()
-    assert "cannot tell" in e.value.saw
+    return e.value.saw.partition("cannot tell: ")[2]
+
+
+def test_remove_does_not_go_on_where_gitlab_cannot_be_asked(account, git):
+    git.local = "http://127.0.0.1:1"
+    assert cannot_tell(account) == "no answer: ConnectionError"
+
+
+def test_remove_does_not_go_on_without_a_token_that_sees_all(account, git):
+    """GitLab shows its public projects to who has none: an empty list would pass for no projects."""
+    project = git.api().projects.create({"name": "precious"})
+    try:
+        kept, git.ch.secrets = git.ch.secrets, SecretStore("another")
+        assert cannot_tell(account) == "there is no token yet"
+        git.ch.secrets.keep(TOKEN, "0123456789abcdef0123")
+        assert cannot_tell(account) == "the API refuses our token: 401"
+        git.ch.secrets = kept
+    finally:
+        project.delete()
 
 
 @pytest.mark.parametrize(
