@@ -19,6 +19,7 @@ from helpers.core import actions
 from helpers.core.errors import RunbookError, Unmet
 
 TIMEOUT = 30
+_ROOM = "; is its disk full? On the host: df -h /var/opt/gitlab"
 #: git asks this program for a password; it has it from its environment
 _ASKED = "#!/bin/sh\nprintf '%s\\n' \"$RUNBOOK_GIT_PASSWORD\"\n"
 
@@ -33,7 +34,9 @@ class _Session(requests.Session):
             raise Unmet("an answer from GitLab", f"no answer: {type(e).__name__}", "gl-down") from e
         if said.status_code >= 500:
             where = urlsplit(request.url).path
-            raise Unmet("an answer from GitLab", f"{request.method} {where} answered {said.status_code}", "gl-502")
+            saw = f"{request.method} {where} answered {said.status_code}"
+            entry = "gl-500" if said.status_code == 500 else "gl-502"
+            raise Unmet("an answer from GitLab", saw + _ROOM * (entry == "gl-500"), entry)
         return said
 
 

@@ -226,7 +226,14 @@ def test_a_server_that_lets_strangers_in_is_told(git, proof, path, said, expecte
             getattr(Proofs(Account(open_one)), proof)()
 
 
-@pytest.mark.parametrize("said, entry", [((502, "<html>GitLab is not responding (502)"), "gl-502"), (None, "gl-down")])
+@pytest.mark.parametrize(
+    "said, entry",
+    [
+        ((502, "<html>GitLab is not responding (502)"), "gl-502"),
+        ((500, {"message": "500 Internal Server Error"}), "gl-500"),
+        (None, "gl-down"),
+    ],
+)
 def test_one_that_is_down_is_no_stranger_that_gets_in(git, said, entry):
     with serving(lambda request: said) as web:
         git.ch.secrets.keep(TOKEN, "0123456789abcdef0123")
