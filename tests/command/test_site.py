@@ -148,7 +148,7 @@ def test_every_command_has_help_in_the_reference():
     assert CliRunner().invoke(cli.book, ["--help"]).exit_code == 0
 
 
-COLUMNS = {"files": 3, "ports": 4, "secrets": 3}
+COLUMNS = {"files": 3, "ports": 4, "firewall": 2, "secrets": 3}
 
 
 def test_what_chapters_say_of_themselves_has_a_place_in_the_book(known):

@@ -16,7 +16,7 @@ import faults
 import pytest
 from host_state import difference, state, without_times
 
-from helpers.components.kubernetes import troubles
+from helpers.components.kubernetes import firewall, troubles
 from helpers.components.kubernetes.kube import Kube
 from helpers.core import notebooks
 from helpers.core.catalogue import Origin
@@ -56,6 +56,18 @@ contexts:
   - {name: lab, context: {cluster: lab, user: me}}
 current-context: home
 """
+
+
+#: the host's own firewall, on from before the first chapter, as the book's page on the network has it
+FIREWALL = " && ".join(
+    [
+        "apt-get -qq update",
+        "DEBIAN_FRONTEND=noninteractive apt-get -qqy install --no-install-recommends ufw >/dev/null",
+        "ufw allow 22/tcp",
+        *(line.replace("sudo ", "") for line in firewall.lines()),
+        "ufw --force enable",
+    ]
+)
 
 
 class Story:
@@ -121,10 +133,11 @@ def story(tmp_path_factory):
     box.down(wipe=True)
     SecretStore(SLUG).forget_all()
     box.up(artifacts=[])
-    story.save("bare")
     host = Host(TARGET)
+    host.run(FIREWALL, timeout=300)
     story.before = state(host)
     host.close()
+    story.save("bare")
     yield story
     if not os.environ.get("RUNBOOK_KEEP"):
         story("sandbox", "down", "--name", box.name, "--wipe")
@@ -252,12 +265,12 @@ def test_verify_changes_nothing(story, host):
 
 
 def test_verify_names_a_port_that_was_opened_by_hand(story, host):
-    host.run("systemd-run -q --unit=byhand python3 -m http.server 8099")
+    host.run("ufw allow 8099/tcp; systemd-run -q --unit=byhand python3 -m http.server 8099")
     try:
         wait("the server", lambda: "8099" in host.run("ss -Hltn").out, timeout=10)
         said = story.up("--only", "kubernetes", "--mode", "verify", "--no-book", code=1)
     finally:
-        host.run("systemctl stop byhand")
+        host.run("systemctl stop byhand; ufw delete allow 8099/tcp")
     checks = {k["title"]: k["state"] for k in story.record["chapters"]["kubernetes"]["checks"]}
     assert "open: 8099 python3" in said and list(checks.values()).count("failed") == 1
     story.up("--only", "kubernetes", "--mode", "verify", "--no-book")
@@ -486,6 +499,17 @@ def test_a_channel_that_does_not_exist_and_a_taken_port_are_refused(story, host)
         assert "the ports of a cluster are free" in out and "python3" in out
     finally:
         host.run("systemctl stop squatter")
+    assert host.run("ls -d /var/snap/microk8s /snap/microk8s 2>/dev/null || true").out == "", "nothing was touched"
+
+
+def test_a_firewall_that_shuts_pods_out_is_refused_with_the_line_that_helps(story, host):
+    line = firewall.lines()[0].replace("sudo ufw ", "")
+    host.run(f"ufw delete {line}")
+    try:
+        out = story.up("--only", "kubernetes", "--no-book", code=1)
+    finally:
+        host.run(f"ufw {line}")
+    assert f"sudo ufw {line}" in out and firewall.lines()[1] not in out
     assert host.run("ls -d /var/snap/microk8s /snap/microk8s 2>/dev/null || true").out == "", "nothing was touched"
 
 
