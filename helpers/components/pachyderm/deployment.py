@@ -10,7 +10,7 @@ import urllib3
 from helpers.components.kubernetes.kube import all_of, available
 from helpers.components.kubernetes.objects import APPLIED, put_secret
 from helpers.components.pachyderm.client import S3, SPACE
-from helpers.components.pachyderm.manifest import BUCKET, HOST_PATH, Manifest, as_list, essence, name
+from helpers.components.pachyderm.manifest import BUCKET, HOST_PATH, REVISION, Manifest, as_list, essence, name
 from helpers.core import actions, catalogue, shell
 from helpers.core.actions import Action
 from helpers.core.errors import RunbookError, words
@@ -33,6 +33,10 @@ _GONE = (
     f"there=$(microk8s kubectl get namespace {SPACE} --ignore-not-found"
     " -o jsonpath='{.metadata.name} {.metadata.deletionTimestamp}')\n"
     f"case $there in '' | '{SPACE} '?*) ;; *) exit 1 ;; esac"
+)
+_REVISION = (
+    f"microk8s kubectl get deployment pachd -n {SPACE} --ignore-not-found -o jsonpath="
+    f"'{{.spec.template.metadata.annotations.{REVISION}}}'"
 )
 _LEFT = (
     "microk8s kubectl get namespace,clusterrole,clusterrolebinding -o name 2>/dev/null"
@@ -165,7 +169,14 @@ class Deployment:
         self._give([d for d in documents if d["kind"] == "Namespace"])
         for secret in (d for d in documents if d["kind"] == "Secret"):
             put_secret(self.kube, dict(secret, metadata=dict(secret["metadata"], namespace=SPACE)))
-        self._give([d for d in documents if d["kind"] not in ("Namespace", "Secret")])
+        self.manifest.forget()  # pachd's pods are marked with the Secret as it is now
+        self._end_workers()
+        self._give([d for d in self.manifest.documents() if d["kind"] not in ("Namespace", "Secret")])
+
+    def _end_workers(self):
+        """Before pachd is told of another Secret: who is cut off in between ends them again. They come back by it."""
+        if self.store == "minio" and self.ch.run(_REVISION).strip() != self.manifest.revision():
+            self.kube.kubectl(f"delete pods -n {SPACE} -l component=worker --wait=false")
 
     def _give(self, documents):
         self.kube.kubectl("apply -f -", stdin=as_list(documents), timeout=120)
