@@ -36,7 +36,7 @@ _GONE = (
 )
 _REVISION = (
     f"microk8s kubectl get deployment pachd -n {SPACE} --ignore-not-found -o jsonpath="
-    f"'{{.spec.template.metadata.annotations.{REVISION}}}'"
+    f"'it is {{.spec.template.metadata.annotations.{REVISION}}}'"
 )
 _LEFT = (
     "microk8s kubectl get namespace,clusterrole,clusterrolebinding -o name 2>/dev/null"
@@ -54,6 +54,7 @@ class Deployment:
         self.manifest = Manifest(self.ch, pachctl, store, minio, expose)
         self.version = catalogue.load()["pachyderm"].version
         self.etcd = "statefulset" if store == "minio" else "deployment"
+        self._ended = set()  # workers that must come back, by their controllers' names
 
     # What it must not meet: for preconditions.
 
@@ -175,8 +176,15 @@ class Deployment:
 
     def _end_workers(self):
         """Before pachd is told of another Secret: who is cut off in between ends them again. They come back by it."""
-        if self.store == "minio" and self.ch.run(_REVISION).strip() != self.manifest.revision():
+        said = self.ch.run(_REVISION).strip() if self.store == "minio" else ""
+        if said and said != f"it is {self.manifest.revision()}".strip():
+            self._ended = self._workers()
             self.kube.kubectl(f"delete pods -n {SPACE} -l component=worker --wait=false")
+
+    def _workers(self):
+        """Names of the pipelines' replication controllers whose workers are all ready."""
+        found = self.kube.get(f"replicationcontroller -n {SPACE} -l component=worker")["items"]
+        return {o["metadata"]["name"] for o in found if o["status"].get("readyReplicas", 0) >= o["spec"]["replicas"]}
 
     def _give(self, documents):
         self.kube.kubectl("apply -f -", stdin=as_list(documents), timeout=120)
@@ -189,6 +197,8 @@ class Deployment:
             timeout=60,
             do=f"On the host: microk8s kubectl logs -n {SPACE} deploy/pachd",
         )
+        if self._ended:
+            self.ch.wait("the pipelines' workers", lambda: self._ended <= self._workers(), timeout=120)
 
     def _why_not_gone(self):
         left = self.ch.run(_LEFT).split()
