@@ -2,7 +2,7 @@
 
 The note is /var/lib/mlops-runbook/<chapter>.json (root's, 0600); copies/<chapter>/ beside it has what was there before
 and was changed. A thing is "kind name": file, folder, place (a folder that a package fills), user, package, unit, snap,
-database PORT/NAME, role PORT/NAME, bucket, namespace, object NAMESPACE/KIND/NAME.
+database PORT/NAME, role PORT/NAME, bucket, miniouser, namespace, object NAMESPACE/KIND/NAME.
 """
 
 from __future__ import annotations

@@ -436,6 +436,24 @@ def test_a_bucket_is_a_folder_of_the_hosts_own_minio(host, monkeypatch):
         assert said in e.value.saw
 
 
+def test_a_user_of_minios_is_a_file_where_it_keeps_them(host, monkeypatch):
+    settings, data = host / "minio", host / "buckets"
+    monkeypatch.setenv("MINIO", str(settings))
+    Run(host, "install", more=["miniouser seldon"]).look()
+    (data / ".minio.sys/config/iam/users/seldon").mkdir(parents=True)
+    settings.write_text(f'MINIO_VOLUMES="{data}"\n')
+    Run(host, "install", more=["miniouser seldon"]).look()
+    (data / ".minio.sys/config/iam/users/seldon/identity.json").write_text("{}")
+    for text, said in (
+        ("", "was here before: miniouser seldon"),
+        (f"MINIO_VOLUMES={host}/away\n", "which users MinIO"),
+    ):
+        settings.write_text(text or f'MINIO_VOLUMES="{data}"\n')
+        with pytest.raises(BadInput) as e:
+            Run(host, "install", more=["miniouser seldon"]).look()
+        assert said in e.value.saw
+
+
 def test_a_unit_of_ours_is_noted_and_not_taken_for_somebodys_by_the_next_install(host, program):
     program("systemctl", f"[ -e {host}/x.service ] && echo LoadState=loaded || echo LoadState=not-found")
 

@@ -1,42 +1,18 @@
 """MinIO's steps and proofs, on the S3 server that stands in for it, and on ports where nobody answers."""
 
 import json
-import os
-import subprocess
 
 import pytest
 from minio.error import S3Error
 
 from helpers.components import minio
 from helpers.components.minio import KEPT, KEPT_BYTES, PROOF_BUCKET, S3, Proofs
-from helpers.core import catalogue, notebooks
+from helpers.core import notebooks
 from helpers.core.chapter import Chapter
 from helpers.core.errors import Unmet
 from helpers.core.host import free_port
 from helpers.core.secrets import Secret
-from helpers.core.waiting import wait
-from helpers.sandbox import builds, needs
-
-USER, SECRET = "runbook", Secret("minio-root", "not-a-real-password")
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    """The port of a server; RUNBOOK_MINIO_BIN, or the one that the sandbox's mirror serves."""
-    given = os.environ.get("RUNBOOK_MINIO_BIN")
-    if not given and needs.sandbox_lacks():
-        pytest.skip("this machine cannot build the server: " + needs.sandbox_lacks()[0].what)
-    program = given or builds.build("minio", print) / "out" / catalogue.load()["minio"].path
-    port, data = free_port(), tmp_path_factory.mktemp("minio")
-    command = [str(program), "server", "--address", f"127.0.0.1:{port}", str(data)]
-    env = {"PATH": "/usr/bin:/bin", "HOME": str(data)}
-    env.update(MINIO_ROOT_USER=USER, MINIO_ROOT_PASSWORD=SECRET.reveal())
-    process = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    client = minio.connect(f"127.0.0.1:{port}", USER, SECRET.reveal())
-    wait("the S3 server", lambda: client.list_buckets() is not None, every=0.05)
-    yield port
-    process.terminate()
-    process.wait(timeout=10)
+from tests.components.minio.conftest import SECRET, USER
 
 
 @pytest.fixture
