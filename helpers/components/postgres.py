@@ -100,12 +100,12 @@ class Postgres:
 
     def __init__(self, ch, port):
         self.ch, self.port = ch, port
-        self.local = ch.forward(port)
+        self.here, self.local = ch.until_the_verdict(ch.host.way(port))
 
-    def connect(self, name, password=None, host="127.0.0.1", port=None):
+    def connect(self, name, password=None, host=None, port=None):
         """A psycopg connection to database `name` as the role of that name. password: None for the stored secret."""
         return psycopg.connect(
-            host=host,
+            host=host or self.here,
             port=port or self.local,
             dbname=name,
             user=name,

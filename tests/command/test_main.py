@@ -329,8 +329,10 @@ def test_an_error_leaves_json_empty(runbook):
 
 def test_doctor_as_json_tells_the_same_as_in_words(runbook):
     only = {"PATH": str(runbook.folder / "bin")}
-    out, err = runbook("doctor", "--json", code=1, **only)
-    missing = json.loads(out)["missing"]
+    argv = runbook.argv("doctor", "--json")
+    done = subprocess.run(argv, env=dict(runbook.env, **only), cwd=runbook.folder, capture_output=True, text=True)
+    missing, err = json.loads(done.stdout)["missing"], done.stderr
+    assert done.returncode == 1
     assert "ssh-keygen" in {lack["what"] for lack in missing} and all(lack["mend"] for lack in missing)
     assert f"{len(missing)} missing" in err
 
