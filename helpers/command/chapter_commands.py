@@ -64,6 +64,7 @@ def _call(module: ModuleType, notebook: Notebook, target: str, **options: Any) -
         raise RunbookError(f"use chapter {notebook.id}", target, saw, f"./runbook up --only {notebook.id}")
     values = {**run.chapters[notebook.id].parameters, "target": target, "mode": "verify"}
     ch = Chapter(notebook, notebook.check(values))
+    ch.installed = record.installed(target)
     try:
         module.run(ch, say, **options)
     finally:

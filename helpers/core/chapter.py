@@ -66,6 +66,7 @@ class Chapter:
         self._prober = Prober(self.host, self.masker.mask)
         self.own = Ownership(self.host, self._asked, notebook.id, self.mode)
         self._steps = Steps(self.own, self._prober, self.events, self.masker.mask)
+        self.installed: Mapping[str, Mapping[str, Any]] = {}  # {chapter: its parameters}; known to ./runbook's commands
         self.artifacts: dict[str, Artifact] = {}  # that were asked for, with all that they need
         self._installed = InstalledSecrets(self.host, self._asked, self.secrets, self.installing)
         self._steps.before_changes = self._installed.note

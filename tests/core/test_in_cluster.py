@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from helpers.core import in_cluster, notebooks
+from helpers.core import in_cluster, notebooks, parameters
 from helpers.core.chapter import Chapter
 from helpers.core.errors import BadInput, OutOfReach, Unmet
 from helpers.core.secrets import SecretStore
@@ -139,6 +139,18 @@ def test_services_are_reached_directly(pod):
 
 def test_where_things_came_from_is_not_known(pod):
     assert {e["fidelity"] for e in [opened().artifact("minio")] and pod("artifact")} == {"unknown"}
+
+
+def test_a_notebook_has_the_parameters_of_the_last_run(own_home):
+    for n in notebooks.load_all().values():
+        source = next(s for s in n.code() if s.startswith("target = "))
+        values = {p.name: p.default for p in n.parameters.values()}
+        same = {p.name: p for p in parameters.read(parameters.filled(source, values))}
+        assert same == n.parameters, "nothing but quotes and spaces differs"
+    given = {"port": 9010, "buckets": ["a", "b"], "adopt": True, "target": "incluster"}
+    source = next(s for s in notebooks.find("minio").code() if s.startswith("target = "))
+    found = {p.name: p.default for p in parameters.read(parameters.filled(source, given))}
+    assert {name: found[name] for name in given} == given and found["console_port"] == 9001
 
 
 # -- the five chapters --------------------------------------------------------------------------------------

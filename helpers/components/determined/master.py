@@ -180,13 +180,15 @@ class Determined:
         """A task that was started: task.Task. kind: "commands" or "notebooks"."""
         return Task(self, kind, id, user)
 
-    def start_notebook(self, user, description=NOTEBOOK, files=()):
+    def start_notebook(self, user, description=NOTEBOOK, files=(), secrets=None):
         """Start JupyterLab with these files (see task_files.packed); returns the task once its page answers.
+
+        secrets: see task_pod.with_host_pip.
 
         It is killed when its page does not.
         """
         config = {"description": description, "resources": {"slots": 0}}
-        config["environment"] = {"pod_spec": {"spec": with_host_pip()}}
+        config["environment"] = {"pod_spec": {"spec": with_host_pip(secrets)}}
         made = self._start("notebook", config, files, user)
         task = self.task("notebooks", made["id"], user)
         try:
