@@ -22,6 +22,18 @@ target_option = click.option(
     help="ssh://user@host[:port], local, sandbox or sandbox:NAME.  [default: sandbox]",
 )
 
+#: of a run, which may be on several hosts
+targets_option = click.option(
+    "--target",
+    "-t",
+    "targets",
+    multiple=True,
+    metavar="[HOST=]T",
+    help="ssh://user@host[:port], local, sandbox or sandbox:NAME, for all chapters; with HOST= for those of that "
+    "host (may be given again).  [default: sandbox]",
+)
+
+
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print the result as JSON, and nothing else on standard output."
 )

@@ -19,7 +19,7 @@ from helpers.sandbox.needs import Missing
 def told(run: record.Run) -> dict[str, Any]:
     """A run, as `status --json` and `up --json` print it. The whole of it is in the file `record`."""
     result = run.model_dump(include={"id", "target", "mode", "state", "started", "finished", "seconds"})
-    chapters = [_chapter(c) for c in run.chapters.values()]
+    chapters = [{**_chapter(c), "target": run.target_of(c)} for c in run.chapters.values()]
     return {**result, "record": str(run.folder / "run.json"), "chapters": chapters}
 
 
@@ -52,7 +52,7 @@ def status(target: str | None, as_json: bool) -> None:
 
 def _show(run: record.Run) -> None:
     ended = run.finished or "not finished"
-    console.print(f"run {run.id} on {run.target}: {run.state} ({run.mode}, {ended})")
+    console.print(f"run {run.id} on {run.where()}: {run.state} ({run.mode}, {ended})")
     progress.closing(console, run)
 
 
