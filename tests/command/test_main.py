@@ -339,7 +339,8 @@ def test_doctor_as_json_tells_the_same_as_in_words(runbook):
 
 def test_what_up_did_as_json_is_all_that_is_printed(runbook):
     """A host that cannot be reached ends before any chapter; plan on this machine needs none."""
-    out, err = runbook("up", "--json", "--target", "local", "--mode", "plan", "--only", "requirements", code=0)
+    words = ("--target", "local", "--mode", "plan", "--only", "requirements")
+    out, err = runbook("up", "--json", *words, code=0, PATH=os.environ["PATH"])
     told = json.loads(out)
     assert [(c["id"], c["state"]) for c in told["chapters"]] == [("requirements", "planned")]
     assert told["mode"] == "plan" and "record" in err
@@ -362,7 +363,7 @@ def _completed(runbook, line):
 
 
 @pytest.mark.parametrize(
-    "line, offered", [("no", ["notebook"]), ("sandbox u", ["up"]), ("up --ta", ["--target", "--take-over"])]
+    "line, offered", [("no", ["notebook"]), ("sandbox u", ["up"]), ("up --ta", ["--take-over", "--target"])]
 )
 def test_bash_completes_commands_and_options(runbook, line, offered):
     assert sorted(_completed(runbook, line)) == offered
