@@ -14,9 +14,18 @@ from typing import Any
 
 import click
 
-from helpers.command import doctor, given, pages, progress, record, regress, site, supplies, targets, timeline, upstream
+from helpers.command import doctor, given, looks, pages, progress, record, regress, site, supplies, targets, timeline
 from helpers.command.artifacts import artifacts
-from helpers.command.base import console, examples, say, target_option, targets_option
+from helpers.command.base import (
+    console,
+    examples,
+    json_option,
+    only_json,
+    print_json,
+    say,
+    target_option,
+    targets_option,
+)
 from helpers.command.chapter_commands import ChapterGroup
 from helpers.command.plan import Plan
 from helpers.command.record import Run
@@ -91,16 +100,21 @@ def main(debug: bool) -> None:
 @click.option("--no-book", is_flag=True, help="Do not build the site afterwards.")
 @click.option("--take-over", is_flag=True, help="Replace secrets on the host that another operator installed.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask before remove.")
+@json_option
 def up(**words: Any) -> None:
     """Install the platform on a target, or on several, prove it, and build the site."""
     options, clock = Options(**words), timeline.Clock()
+    if options.as_json:
+        only_json()
     if options.take_over:
         os.environ[TAKE_OVER] = "yes"
     plan = _plan_from(options)
     places = list(dict.fromkeys(plan.hosts().values()))
     where = " and ".join(places)
     if plan.mode == "remove" and not options.yes and any(Target.parse(t).kind != "sandbox" for t in places):
-        click.confirm(f"This deletes the chapters' programs AND DATA on {where}. Go on?", abort=True)
+        click.confirm(
+            f"This deletes the chapters' programs AND DATA on {where}. Go on?", abort=True, err=options.as_json
+        )
     with target_locks(places, f"up --mode {plan.mode}"):
         for target in places:
             record.latest(target)  # an unreadable record is refused before anything is touched
@@ -120,6 +134,8 @@ def up(**words: Any) -> None:
         f"{run.state}: {plan.mode} on {where} in {time.monotonic() - started:.0f} s",
         style="green" if run.state == "ok" else "red",
     )
+    if options.as_json:
+        print_json(looks.told(run))
     sys.exit({"ok": 0, "interrupted": 130}.get(run.state, 1))
 
 
@@ -139,6 +155,7 @@ class Options:
     no_book: bool
     take_over: bool
     yes: bool
+    as_json: bool
 
 
 def _plan_from(options: Options) -> Plan:
@@ -189,22 +206,6 @@ def _report(run: Run) -> None:
             say(c.error)
 
 
-@main.command(epilog=examples("./runbook status\n./runbook status --target ssh://ubuntu@10.0.0.5"))
-@target_option
-def status(target: str | None) -> None:
-    """What the last run found, from its record."""
-    if target:
-        Target.parse(target)
-    run = record.latest(target)
-    if run is None:
-        raise RunbookError("show the last run", saw="there is none yet", do="./runbook up")
-    console.print(
-        "run {} on {}: {} ({}, {})".format(run.id, run.where(), run.state, run.mode, run.finished or "not finished")
-    )
-    progress.closing(console, run)
-    sys.exit(0 if run.state == "ok" else 1)
-
-
 @main.command(epilog=examples("./runbook logs minio\n./runbook logs 05 --follow"))
 @click.argument("chapter")
 @click.option("--follow", "-f", is_flag=True, help="Go on as it grows; Ctrl-C ends it.")
@@ -253,8 +254,8 @@ def secrets(name: str | None, target: str | None) -> None:
         )
 
 
-main.add_command(sandbox)
-main.add_command(artifacts)
+for each in (sandbox, artifacts, looks.status, looks.examine, looks.completion):
+    main.add_command(each)
 
 
 @main.command(epilog=examples("./runbook book\n./runbook book --open\n./runbook book --readme"))
@@ -314,32 +315,3 @@ def test(faults: bool, kinds: bool, pytest_arguments: tuple[str, ...]) -> None:
     by_two = [] if pytest_arguments else ["-n", "2", "--dist", "loadfile"]  # see tests/conftest.py
     argv = [sys.executable, "-m", "pytest", *([] if chosen else ["tests"]), *by_two, *pytest_arguments]
     sys.exit(subprocess.call(argv, cwd=REPO))
-
-
-@main.command("doctor", epilog=examples("./runbook doctor\n./runbook doctor --install\n./runbook doctor --upstream"))
-@click.option("--install", is_flag=True, help="Install what is missing (root on Debian or Ubuntu).")
-@click.option("--upstream", "ask", is_flag=True, help="Ask every address of the catalogue whether it still answers.")
-def examine(install: bool, ask: bool) -> None:
-    """What this machine lacks, with the command that mends it."""
-    if ask:
-        sys.exit(_ask_upstream())
-    found = doctor.lacks()
-    for lack in found:
-        say(f"{lack.what}\n    why: {lack.why}\n    mend: {lack.mend}")
-    if install and found:
-        doctor.install(found, say)
-        found = doctor.lacks()
-    say(f"{len(found)} missing" if found else "nothing is missing")
-    sys.exit(1 if found else 0)
-
-
-def _ask_upstream() -> int:
-    """Tell of each address as it answers; the exit code is 1 when one does not."""
-    found = upstream.addresses()
-    with upstream.client() as client:
-        for address in upstream.ask_all(found, client):
-            said = f"no: {address.why_not}" if address.why_not else "ok"
-            say(f"{address.artifact:<22} {said:<6} {address.url}")
-    silent = [address for address in found if address.why_not]
-    say(f"{len(silent)} of {len(found)} addresses do not answer" if silent else f"all {len(found)} addresses answer")
-    return 1 if silent else 0

@@ -15,7 +15,7 @@ from minio.helpers import check_bucket_name
 
 from helpers.core import actions, notes
 from helpers.core.actions import Action
-from helpers.core.errors import Unmet
+from helpers.core.errors import OutOfReach, Unmet
 from helpers.core.shell import script
 
 #: the systemd unit of MinIO's own service
@@ -98,12 +98,20 @@ def http(timeout):
     return urllib3.PoolManager(timeout=urllib3.Timeout(timeout), retries=False)
 
 
+def found_version(ch):
+    """What the host's program says of itself; "" when there is none, or it cannot be asked."""
+    try:
+        return ch.run("minio --version 2>/dev/null | head -n 1 || true", sudo=False).strip()
+    except OutOfReach:
+        return ""
+
+
 class S3:
     """One S3 endpoint on the target. ch: the chapter; port: on the host; user: access key; secret: a Secret."""
 
     def __init__(self, ch, port, user, secret):
         self.ch, self.user = ch, user
-        self.endpoint = f"127.0.0.1:{ch.forward(port)}"
+        self.endpoint = "{}:{}".format(*ch.until_the_verdict(ch.host.way(port)))
         self.http = http(10)
         self.client = connect(self.endpoint, user, secret.reveal())
 
