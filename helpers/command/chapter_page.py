@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from helpers.command import record
-from helpers.command.pages import literal, when
+from helpers.command.markdown import literal, when
 from helpers.command.progress import checks_held
 from helpers.command.record import ArtifactUse, ChapterRun, Run
 

@@ -22,6 +22,7 @@ from helpers.command.plan import Plan
 from helpers.command.record import Run
 from helpers.command.runner import Runner, check_reachable, target_lock
 from helpers.command.sandbox import sandbox
+from helpers.command.troubles import explain
 from helpers.core import host_lock, notebooks, notes
 from helpers.core.errors import BadInput, RunbookError
 from helpers.core.installed_secrets import TAKE_OVER
@@ -263,6 +264,7 @@ def secrets(name: str | None, target: str | None) -> None:
 
 main.add_command(sandbox)
 main.add_command(artifacts)
+main.add_command(explain)
 
 
 @main.command(epilog=examples("./runbook book\n./runbook book --open\n./runbook book --readme"))
@@ -327,7 +329,7 @@ def test(faults: bool, kinds: bool, pytest_arguments: tuple[str, ...]) -> None:
 def examine(install: bool, ask: bool) -> None:
     """What this machine lacks, with the command that mends it."""
     if ask:
-        sys.exit(_ask_upstream())
+        sys.exit(upstream.tell(say))
     found = doctor.lacks()
     for lack in found:
         say(f"{lack.what}\n    why: {lack.why}\n    mend: {lack.mend}")
@@ -336,15 +338,3 @@ def examine(install: bool, ask: bool) -> None:
         found = doctor.lacks()
     say(f"{len(found)} missing" if found else "nothing is missing")
     sys.exit(1 if found else 0)
-
-
-def _ask_upstream() -> int:
-    """Tell of each address as it answers; the exit code is 1 when one does not."""
-    found = upstream.addresses()
-    with upstream.client() as client:
-        for address in upstream.ask_all(found, client):
-            said = f"no: {address.why_not}" if address.why_not else "ok"
-            say(f"{address.artifact:<22} {said:<6} {address.url}")
-    silent = [address for address in found if address.why_not]
-    say(f"{len(silent)} of {len(found)} addresses do not answer" if silent else f"all {len(found)} addresses answer")
-    return 1 if silent else 0

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 import click
 
-from helpers.command import hosts, record
+from helpers.command import hosts, record, troubles
+from helpers.command.markdown import literal, rows, table, when
 from helpers.command.progress import checks_held
 from helpers.command.record import ChapterRun, Run
 from helpers.core import catalogue, notebooks
@@ -29,7 +30,7 @@ def whole(run: Run | None, known: Known) -> dict[str, str]:
     return {
         "status.md": status(run, known),
         "fidelity.md": fidelities(mirror.fidelity()),
-        "troubleshooting.md": troubleshooting(known),
+        "troubleshooting.md": troubles.page(known),
     }
 
 
@@ -41,7 +42,7 @@ def inserts(known: Known, commands: click.Group) -> dict[str, str]:
         "commands": commands_reference(commands),
         "parameters": parameters_reference(known),
         "kinds of hosts": kinds_tried(known, hosts.load()),
-        **{name: _rows(_chapters_rows(known, name)) for name in named},
+        **{name: rows(_chapters_rows(known, name)) for name in named},
     }
 
 
@@ -49,25 +50,6 @@ def _chapters_rows(known: Known, table: str) -> list[list[str]]:
     """The rows that chapters bring to one of the book's tables; {number} in them is the chapter's."""
     found = [(n, row) for n in known.values() for row in n.tables.get(table, [])]
     return [[cell.replace("{number}", n.number) for cell in row] for n, row in found]
-
-
-def _rows(rows: Iterable[Iterable[object]]) -> str:
-    cells = [[re.sub(r"(?<!\\)\|", r"\\|", str(cell)).replace("\n", " ") for cell in row] for row in rows]
-    return "\n".join("| " + " | ".join(row) + " |" for row in cells)
-
-
-def _table(headers: list[str], rows: Iterable[Iterable[object]]) -> str:
-    return _rows([headers, ["---"] * len(headers), *rows]) + "\n"
-
-
-def literal(text: str) -> str:
-    """A text of a server's or a program's as Markdown that shows it as it is, on one line: no tag, no link, no role."""
-    return re.sub(r"([\\`*_{}\[\]<>$&#~|@!^])", r"\\\1", " ".join(text.split()))
-
-
-def when(time: str) -> str:
-    """An ISO 8601 time in UTC, as people write it."""
-    return time[:16].replace("T", " ") if time else ""
 
 
 # -- the platform's parts ----------------------------------------------------------------------------
@@ -92,7 +74,7 @@ def parts(known: Known) -> list[Part]:
 
 def _parts_table(known: Known) -> str:
     rows = [_part_row(known, p) for p in parts(known)]
-    return _table(["chapter", "part", "where it runs", "after", "today"], rows)
+    return table(["chapter", "part", "where it runs", "after", "today"], rows)
 
 
 def _part_row(known: Known, p: Part) -> list[str]:
@@ -104,10 +86,10 @@ def _part_row(known: Known, p: Part) -> list[str]:
 
 def readme_block(run: Run | None, known: Known) -> str:
     """The README's table of chapters, from the record."""
-    table = _table(["", "chapter", "fidelity", "last verified"], [_readme_row(run, p) for p in parts(known)])
+    chapters = table(["", "chapter", "fidelity", "last verified"], [_readme_row(run, p) for p in parts(known)])
     if not run:
-        return table
-    return table + (
+        return chapters
+    return chapters + (
         f"\nFidelity is that of the run on `{run.target}` that these dates are from; "
         "`./runbook book --readme` writes the table.\n"
     )
@@ -155,9 +137,9 @@ def status(run: Run | None, known: Known) -> str:
     ]
     sections = [
         head + _status_line(run),
-        "## What does not hold\n\n" + _table(["chapter", "what", "seen"], failing) if failing else "",
+        "## What does not hold\n\n" + table(["chapter", "what", "seen"], failing) if failing else "",
         "## Chapters\n\n" + _chapters_table(run, known) + "\n" + UNCHANGED,
-        ARTIFACTS + _table(["artifact", "version asked for", "from", "fidelity", "stood in"], used) if used else "",
+        ARTIFACTS + table(["artifact", "version asked for", "from", "fidelity", "stood in"], used) if used else "",
     ]
     return "\n".join(filter(None, sections))
 
@@ -185,7 +167,7 @@ def _failing(n: Notebook, c: ChapterRun) -> list[list[str]]:
 
 def _chapters_table(run: Run, known: Known) -> str:
     headers = ["chapter", "state", "checks that hold", "fidelity", "found running", "last verified (UTC)"]
-    return _table(headers, [_chapter_row(n, run.chapters.get(n.id)) for n in known.values()])
+    return table(headers, [_chapter_row(n, run.chapters.get(n.id)) for n in known.values()])
 
 
 def _chapter_row(n: Notebook, c: ChapterRun | None) -> list[str]:
@@ -235,7 +217,7 @@ def fidelities(stated: Mapping[str, Mapping[str, Any]]) -> str:
     known = catalogue.load()
     order = [name for name in known if name in stated] + [name for name in stated if name not in known]
     headers = ["artifact", "what for", "version asked for", "fidelity", "what stands in"]
-    text = FIDELITY + _table(headers, [_fidelity_row(name, stated[name], known.get(name)) for name in order])
+    text = FIDELITY + table(headers, [_fidelity_row(name, stated[name], known.get(name)) for name in order])
     return text + "\n## What differs\n" + "".join(_differs(name, stated[name]) for name in order)
 
 
@@ -259,14 +241,14 @@ def kinds_tried(known: Known, found: Mapping[str, hosts.Tried]) -> str:
     """Kind × chapter, and below in which words a chapter did not go through."""
     tried = [n for n in known.values() if any(n.id in t.chapters for t in found.values())]
     rows = [_kind_row(kind, found.get(name), tried) for name, kind in kinds.known().items()]
-    text = _table(["kind", "what it is", *(n.number for n in tried), "tried"], rows)
+    text = table(["kind", "what it is", *(n.number for n in tried), "tried"], rows)
     told = [
         [f"`{name}`", n.number, t.chapters[n.id].state, literal(t.chapters[n.id].words)]
         for name, t in found.items()
         for n in tried
         if n.id in t.chapters and t.chapters[n.id].state != "ok"
     ]
-    return text + ("\n" + _table(["kind", "chapter", "", "in which words"], told) if told else "")
+    return text + ("\n" + table(["kind", "chapter", "", "in which words"], told) if told else "")
 
 
 def _kind_row(kind: kinds.Kind, tried: hosts.Tried | None, chapters: Sequence[Notebook]) -> list[str]:
@@ -277,28 +259,7 @@ def _kind_row(kind: kinds.Kind, tried: hosts.Tried | None, chapters: Sequence[No
     return [f"`{kind.name}`", kind.what, *ends.values(), tried.when if tried else ""]
 
 
-# -- troubleshooting and reference -------------------------------------------------------------------
-
-TROUBLE = """# Troubleshooting
-
-Every chapter ends with what can go wrong in it. Here is all of it. A check that fails names its entry.
-
-Before a chapter starts, the way to the host can fail: no such host, refused, wrong key, unknown host key, no sudo.
-Those errors say themselves what to do; [Network](network.md) has the background. `./runbook doctor` tells what your
-own machine lacks.
-"""
-
-
-def troubleshooting(known: Known) -> str:
-    """The index of all chapters' troubleshooting entries."""
-    return TROUBLE + "".join(_entries(n) for n in known.values() if n.entries)
-
-
-def _entries(n: Notebook) -> str:
-    rows = [[f"`{e.id}`", e.see, e.because, e.do] for e in n.entries.values()]
-    title = n.title.split(":")[0]
-    head = f"\n## {n.number} {title}\n\nOf chapter [{n.title}](../notebooks/{n.path.name}).\n\n"
-    return head + _table(["entry", "you see", "because", "do"], rows)
+# -- reference ---------------------------------------------------------------------------------------
 
 
 def commands_reference(commands: click.Group) -> str:
@@ -338,7 +299,7 @@ def _parameters(n: Notebook) -> str:
     head = f"\n### {n.number} `{n.id}`\n\n[{n.title}](../notebooks/{n.path.name}){after}\n\n"
     if not own:
         return head + "No parameters of its own.\n"
-    return head + _table(
+    return head + table(
         ["parameter", "default", ""], [[f"`{p.name}`", f"`{_default(p.default)}`", p.help] for p in own]
     )
 

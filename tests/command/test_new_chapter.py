@@ -155,7 +155,7 @@ def test_it_is_in_the_story(shown):
         ("book/reference.md", "| `size` | `5` | notes in a row |"),
         ("book/reference.md", "./runbook pin --text hello"),
         ("book/fidelity.md", "a cork board (double)"),
-        ("book/troubleshooting.md", "| `board-full` | no room | many notes | take one away |"),
+        ("book/troubleshooting.md", "| [`board-full`]{#board-full} | no room | many notes | take one away |"),
     ],
 )
 def test_it_is_on_the_site(copy, shown, page, text):

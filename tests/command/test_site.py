@@ -12,7 +12,7 @@ from markdown_it.renderer import RendererHTML
 from myst_parser.config.main import MdParserConfig
 from myst_parser.parsers.mdit import create_md_parser
 
-from helpers.command import chapter_page, given, pages, record
+from helpers.command import chapter_page, given, pages, record, troubles
 from helpers.command import main as cli
 from helpers.command.plan import Plan
 from helpers.core import notebooks
@@ -40,7 +40,7 @@ def run_of(known, **chapters):
 
 
 def test_every_row_of_a_chapters_troubleshooting_table_is_on_the_page(known):
-    page = pages.troubleshooting(known)
+    page = troubles.page(known)
     for n in known.values():
         text = "".join("".join(c["source"]) + "\n" for c in n.content["cells"] if c["cell_type"] == "markdown")
         rows = re.findall(r"^\| ([a-z0-9]+-[a-z0-9-]+) \|", text, re.M)
@@ -49,7 +49,7 @@ def test_every_row_of_a_chapters_troubleshooting_table_is_on_the_page(known):
 
 def test_an_escaped_bar_stays_in_its_cell(known):
     assert "lspci | grep" in known["requirements"].entries["req-gpu"].do
-    assert r"lspci \| grep" in pages.troubleshooting(known)
+    assert r"lspci \| grep" in troubles.page(known)
 
 
 def test_the_page_shows_the_values_that_the_run_used():
