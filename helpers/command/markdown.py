@@ -24,3 +24,8 @@ def literal(text: str) -> str:
 def when(time: str) -> str:
     """An ISO 8601 time in UTC, as people write it."""
     return time[:16].replace("T", " ") if time else ""
+
+
+def raw_html(markup: str) -> str:
+    """HTML as it is, as a block of Markdown."""
+    return f"```{{raw}} html\n{markup}\n```\n"

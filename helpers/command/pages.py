@@ -7,14 +7,15 @@ import json
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import click
 
-from helpers.command import hosts, record, troubles
-from helpers.command.markdown import literal, rows, table, when
-from helpers.command.progress import checks_held
-from helpers.command.record import ChapterRun, Run
+from helpers.command import hosts, picture, record, status_page, troubles
+from helpers.command.markdown import literal, raw_html, rows, table
+from helpers.command.picture import Part
+from helpers.command.record import Run
+from helpers.command.status_page import fidelity
 from helpers.core import catalogue, notebooks
 from helpers.core.errors import RunbookError
 from helpers.core.notebooks import Notebook
@@ -28,16 +29,17 @@ Known = Mapping[str, Notebook]
 def whole(run: Run | None, known: Known) -> dict[str, str]:
     """The pages of the book that have no source, by file name."""
     return {
-        "status.md": status(run, known),
+        "status.md": status_page.status(run, known, record.history(run)),
         "fidelity.md": fidelities(mirror.fidelity()),
         "troubleshooting.md": troubles.page(known),
     }
 
 
-def inserts(known: Known, commands: click.Group) -> dict[str, str]:
+def inserts(known: Known, commands: click.Group, run: Run | None = None) -> dict[str, str]:
     """What the code knows, by its mark in the book's prose."""
     named = sorted({name for n in known.values() for name in n.tables})
     return {
+        "picture of the platform": raw_html(picture.svg(parts(known), run)),
         "parts of the platform": _parts_table(known),
         "commands": commands_reference(commands),
         "parameters": parameters_reference(known),
@@ -53,15 +55,6 @@ def _chapters_rows(known: Known, table: str) -> list[list[str]]:
 
 
 # -- the platform's parts ----------------------------------------------------------------------------
-
-
-class Part(NamedTuple):
-    """A chapter of the platform; notebook is None where it is planned."""
-
-    number: str
-    title: str
-    where: str
-    notebook: Notebook | None
 
 
 def parts(known: Known) -> list[Part]:
@@ -120,84 +113,7 @@ def refresh_readme() -> bool:
     return new != old
 
 
-# -- status ------------------------------------------------------------------------------------------
-
-
-def status(run: Run | None, known: Known) -> str:
-    """The status page's Markdown, from the record alone."""
-    head = "# Status\n\nMade from the last run's record.\n\n"
-    if run is None:
-        return head + "No run yet: `./runbook up`.\n"
-    ran = [(n, run.chapters[n.id]) for n in known.values() if n.id in run.chapters]
-    failing = [row for n, c in ran for row in _failing(n, c)]
-    used = [
-        [a.name, *map(literal, (a.version, a.origin, a.fidelity, "" if a.program == a.name else a.program))]
-        for _, c in ran
-        for a in c.artifacts
-    ]
-    sections = [
-        head + _status_line(run),
-        "## What does not hold\n\n" + table(["chapter", "what", "seen"], failing) if failing else "",
-        "## Chapters\n\n" + _chapters_table(run, known) + "\n" + UNCHANGED,
-        ARTIFACTS + table(["artifact", "version asked for", "from", "fidelity", "stood in"], used) if used else "",
-    ]
-    return "\n".join(filter(None, sections))
-
-
-UNCHANGED = (
-    "A chapter is unchanged when its notebook, parameters and artifacts are those of the run that installed it, "
-    "and all of it still holds. Checks that would write to the host or restart something are left out then.\n"
-)
-ARTIFACTS = (
-    "## Artifacts\n\nWhat was asked for, where it came from, and what stood in. "
-    "[Fidelity](fidelity.md) explains the words.\n\n"
-)
-
-
-def _status_line(run: Run) -> str:
-    kind = "ok" if run.state == "ok" else "failed"
-    how = f"Run `{run.id}` on `{run.target}`, mode {run.mode}: **{run.state}**."
-    return f"```{{div}} last-run {kind}\n{how} Finished {when(run.finished) or 'not'} UTC, {run.seconds:.0f} s.\n```\n"
-
-
-def _failing(n: Notebook, c: ChapterRun) -> list[list[str]]:
-    checks = [[n.label, literal(check.title), literal(check.seen)] for check in c.checks if check.state == "failed"]
-    return checks + [[n.label, literal(step.title), literal(step.note)] for step in c.steps if step.state == "failed"]
-
-
-def _chapters_table(run: Run, known: Known) -> str:
-    headers = ["chapter", "state", "checks that hold", "fidelity", "found running", "last verified (UTC)"]
-    return table(headers, [_chapter_row(n, run.chapters.get(n.id)) for n in known.values()])
-
-
-def _chapter_row(n: Notebook, c: ChapterRun | None) -> list[str]:
-    name = "[{} {}](../notebooks/{})".format(n.number, n.title.split(":")[0], n.path.name)
-    if c is None:
-        return [name, "not run", "", "", "", ""]
-    running = ", ".join(_version(program, found) for program, found in sorted(c.versions.items()))
-    return [name, _state(c), checks_held(c), fidelity(c), running, when(c.verified)]
-
-
-def _state(c: ChapterRun) -> str:
-    if c.state == "skipped":
-        return "ok, unchanged"
-    return c.state if c.state in record.GOOD else f"**{c.state}**"
-
-
-def _version(name: str, found: str) -> str:
-    """What a program says of itself, without its own name said twice."""
-    said = re.sub(rf"^({re.escape(name)} )?version ", "", found)
-    return literal(f"{name} {said}" if said else name)
-
-
 # -- fidelity ----------------------------------------------------------------------------------------
-
-
-def fidelity(c: ChapterRun) -> str:
-    """A chapter's fidelity in words: that of the weakest of its artifacts."""
-    order = ["original", "equivalent", "double"]
-    found = [a.fidelity for a in c.artifacts]
-    return max(found, key=lambda f: order.index(f) if f in order else 9, default="installs nothing")
 
 
 FIDELITY = """# Fidelity

@@ -12,7 +12,7 @@ from markdown_it.renderer import RendererHTML
 from myst_parser.config.main import MdParserConfig
 from myst_parser.parsers.mdit import create_md_parser
 
-from helpers.command import chapter_page, given, pages, record, troubles
+from helpers.command import chapter_page, given, pages, record, status_page, troubles
 from helpers.command import main as cli
 from helpers.command.plan import Plan
 from helpers.core import notebooks
@@ -126,7 +126,7 @@ def test_what_servers_say_is_shown_as_it_is_on_every_page(known, text):
     }
     run = run_of(known, minio={"state": "failed", "reason": text, "notebook": "05_minio.ipynb", **failed})
     below = chapter_page.last_run(run.chapters["minio"], run).split("\n", 1)[1].rsplit("\n", 2)[0]
-    for page, times in ((pages.status(run, known), 3), (below, 1)):
+    for page, times in ((status_page.status(run, known), 3), (below, 1)):
         html_ = rendered(page)
         assert "<script" not in html_ and "myst role" not in html_ and "<img" not in html_
         assert html.unescape(re.sub("<[^>]+>", "", html_)).count(" ".join(text.split())) >= times
