@@ -14,6 +14,9 @@ from helpers.core.notebooks import Notebook
 WIDE, GAP, HIGH, HEAD = 960, 12, 78, 38  # the picture, between boxes, a box, a frame's title; in pixels
 
 
+PLANNED = "architecture.html#what-is-there-and-what-is-planned"
+
+
 class Part(NamedTuple):
     """A chapter of the platform; notebook is None where it is planned."""
 
@@ -78,7 +81,8 @@ def _head(high: int) -> str:
     title = "The platform: each part where it runs, with its state in the last run"
     return (
         '<div class="wide"><svg class="diagram" xmlns="http://www.w3.org/2000/svg" role="group" '
-        f'viewBox="0 0 {WIDE} {high}" aria-label="{title}" font-family="system-ui, -apple-system, sans-serif" font-size="14">{STYLE}'
+        f'viewBox="0 0 {WIDE} {high}" aria-label="{title}" '
+        f'font-family="system-ui, -apple-system, sans-serif" font-size="14">{STYLE}'
     )
 
 
@@ -90,11 +94,7 @@ def _box(part: Part, run: Run | None, x: int, y: int, wide: int) -> str:
     texts += [_text("p-note", x + 10, y + 38 + 14 * n, line) for n, line in enumerate(lines)]
     texts.append(_text(f"p-word p-word-{state}", x + 10, y + HIGH - 9, words))
     box = f'<rect class="p-{state}" x="{x}" y="{y}" width="{wide}" height="{HIGH}" rx="6"/>{"".join(texts)}'
-    to = (
-        f"../notebooks/{part.notebook.path.stem}.html"
-        if part.notebook
-        else "architecture.html#what-is-there-and-what-is-planned"
-    )
+    to = f"../notebooks/{part.notebook.path.stem}.html" if part.notebook else PLANNED
     return f'<a href="{to}" data-chapter="{part.number}" data-state="{state}">{box}</a>'
 
 

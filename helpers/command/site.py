@@ -47,7 +47,8 @@ def build(commands: click.Group, say: Callable[[str], None] = lambda text: None)
 def _jupyter_book(source: Path, site: Path, log: Path) -> None:
     program = Path(sys.executable).parent / "jupyter-book"
     words = ["build", "--warningiserror", "--keep-going", "--path-output", site, source]
-    env = {**os.environ, "NO_COLOR": "1"}
+    python = os.pathsep.join(filter(None, [str(REPO), os.environ.get("PYTHONPATH")]))  # autodoc imports the helpers
+    env = {**os.environ, "NO_COLOR": "1", "PYTHONPATH": python}
     with open(log, "w") as f:
         code = subprocess.call([program, *words], stdout=f, stderr=subprocess.STDOUT, cwd=log.parent, env=env)
     if code != 0:
