@@ -44,4 +44,5 @@ def setup(app: Any) -> dict[str, bool]:
 
 def _plain(_app: Any, _what: str, _name: str, _of: Any, _options: Any, lines: list[str]) -> None:
     """Words stay words: no role, no emphasis, no link by "://", no block by its indentation."""
-    lines[:] = [re.sub(r"([\\*`|_<>]|(?<=:)//)", r"\\\1", line.strip()) for line in lines]
+    for n, line in enumerate(lines):
+        lines[n] = re.sub(r"([\\*`|_<>])", r"\\\1", line.strip()).replace("://", ":\\ //")

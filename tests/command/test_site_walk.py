@@ -11,11 +11,11 @@ import tempfile
 import threading
 import time
 from html.parser import HTMLParser
-from pathlib import Path
 from urllib.parse import unquote, urldefrag, urljoin
 
 import nbformat.v4
 import pytest
+from selenium.webdriver.common.keys import Keys
 
 from helpers.command import main as cli
 from helpers.command import record, site
@@ -26,7 +26,7 @@ from helpers.core.paths import home
 AXE = "4.14.1"
 #: each page is opened in both: widths and colours are two things, and so two of their four pairs have all
 LOOKS = {"wide and light": (1280, "light"), "narrow and dark": (390, "dark")}
-MESSAGES = ("nothing listens on port", "another run is at work there", "not enough disk")
+MESSAGES = ("nothing listens on port", "another run is at work there", "is not there 404")
 
 
 class Page(HTMLParser):
@@ -50,13 +50,8 @@ def a_run(folder):
     """A record of all chapters, one of them failed, and a run before it; one has outputs that are wider than a page."""
     known = notebooks.load_all()
     for second, state in (("00", "ok"), ("05", "failed")):
-        run = record.Run(
-            id=f"20210601-1200{second}",
-            target="sandbox",
-            mode="install",
-            state=state,
-            started="2021-06-01T12:00:00+00:00",
-        )
+        began = "2021-06-01T12:00:00+00:00"
+        run = record.Run(id=f"20210601-1200{second}", target="sandbox", mode="install", state=state, started=began)
         run.finished, run.seconds = "2021-06-01T12:08:20+00:00", 500
         (run.folder / "logs").mkdir(parents=True)
         for number, n in enumerate(known.values()):
@@ -169,9 +164,7 @@ def see(driver, width, colours):
     mobile = width < 600
     metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": mobile}
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-    script = (
-        f"try {{ localStorage.setItem('mode', '{colours}'); localStorage.setItem('theme', '{colours}') }} catch {{}}"
-    )
+    script = f"try {{ localStorage.mode = localStorage.theme = '{colours}' }} catch {{}}"
     return driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": script})["identifier"]
 
 
@@ -210,7 +203,7 @@ def quiet(driver, address):
     assert [url for url in urls if not url.startswith((address, "data:", "blob:", "about:", "file:"))] == [] and urls
 
 
-@pytest.mark.parametrize("words", ["metallb", *MESSAGES[:2], "is not there 404"])
+@pytest.mark.parametrize("words", ["metallb", *MESSAGES])
 def test_the_search_finds(driver, address, words):
     driver.get(f"{address}search.html?q={words.replace(' ', '+')}")
     deadline = time.monotonic() + 30
@@ -226,15 +219,12 @@ def test_the_search_finds(driver, address, words):
 def test_words_of_a_message_leave_its_rows_of_the_troubleshooting_page(driver, address):
     driver.get(address + "book/troubleshooting.html")
     driver.find_element("id", "find-row").send_keys("nothing listens on port")
-    shown = (
-        "return [...document.querySelectorAll('article tbody tr')].filter(r => r.offsetParent).map(r => r.innerText)"
-    )
-    rows = driver.execute_script(shown)
+    shown = "[...document.querySelectorAll('article tbody tr')].filter(r => r.offsetParent).map(r => r.innerText)"
+    rows = driver.execute_script("return " + shown)
     assert rows and all("nothing listens on port" in row for row in rows)
     driver.get(address + "book/troubleshooting.html#minio-refused")
-    assert driver.execute_script("return document.querySelector('tr:has(:target)').innerText").startswith(
-        "minio-refused"
-    )
+    row = driver.execute_script("return document.querySelector('tr:has(:target)').innerText")
+    assert row.startswith("minio-refused")
 
 
 def test_a_box_of_the_picture_leads_to_its_chapter_and_has_its_state(driver, address):
@@ -244,9 +234,8 @@ def test_a_box_of_the_picture_leads_to_its_chapter_and_has_its_state(driver, add
     known = list(notebooks.load_all().values())
     assert {n.number for n in known} <= set(states)
     assert states[known[0].number] == "ok" and states[known[-1].number] == "failed"
-    driver.execute_script(
-        "arguments[0].dispatchEvent(new MouseEvent('click', {bubbles: true, view: window}))", boxes[0]
-    )
+    driver.execute_script("arguments[0].focus()", boxes[0])
+    driver.switch_to.active_element.send_keys(Keys.ENTER)
     assert "/notebooks/" in driver.current_url
     quiet(driver, address)
 
@@ -255,5 +244,5 @@ def test_it_is_read_from_the_files_alone(driver, pages, address):
     driver.get((pages / "book/start.html").as_uri())
     assert driver.find_elements("css selector", "svg.diagram a")
     driver.get((pages / "notebooks/05_minio.html").as_uri())
-    assert "reproduce" or driver.title
+    assert "MinIO" in driver.title
     quiet(driver, address)
