@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parent
+STORY = "sandbox/test_runbook.py"
 BOOTS = re.compile(r"\bSandbox\(|\bbox\b|microk8s_host")  # what a test that boots a host has in its text
 
 
@@ -43,7 +44,7 @@ def runs(tmp_path, monkeypatch):
 
 
 def pytest_xdist_make_scheduler(config, log):
-    """A whole run's two processes: a machine of two cores carries one host, so all tests that boot one are one's."""
+    """A whole run's two processes: one has the story, the other all else, and boots its hosts one after another."""
     from xdist.scheduler import LoadFileScheduling  # only `./runbook test` of everything runs by two
 
     class TwoLanes(LoadFileScheduling):
@@ -53,6 +54,12 @@ def pytest_xdist_make_scheduler(config, log):
     return TwoLanes(config, log)
 
 
+def pytest_collection_modifyitems(config, items):
+    """By two processes: the story first, it is the longest; then what boots no host, which tells most in a minute."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: {STORY: 0, "host": 2}.get(_lane(item.nodeid.partition("::")[0]), 1))
+
+
 @functools.cache  # asked for every test, and the answer is the file's
 def _lane(file):
-    return "host" if BOOTS.search((TESTS / file).read_text()) else file
+    return "host" if file != STORY and BOOTS.search((TESTS / file).read_text()) else file

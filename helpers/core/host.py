@@ -10,22 +10,15 @@ import re
 import shlex
 import socket
 from pathlib import Path
-from typing import Any, Callable, Generator, Mapping, NamedTuple
+from typing import Any, Callable, Generator, Mapping
 
-from helpers.core import shell
+from helpers.core import batch, shell
+from helpers.core.batch import Probe
 from helpers.core.errors import BadInput, CommandFailed, ConnectionLost, RunbookError
 from helpers.core.process import Result, execute
 from helpers.core.secrets import Masker
 from helpers.core.ssh import Connection, tail
 from helpers.core.target import Target
-
-
-class Probe(NamedTuple):
-    """A probe's answer: did it hold, and what it printed (both streams, masked)."""
-
-    ok: bool
-    out: str
-
 
 #: seconds that a login shell may take to answer, and that a command may take to end when it is told to
 LOGIN_TIMEOUT, _END_TIMEOUT = 30, 8
@@ -271,22 +264,9 @@ class Host:
         keys = list(scripts)
         if not keys:
             return {}
-        mark = "@@" + os.urandom(8).hex()  # no probe prints that by chance
-        script = "set +e\n" + "".join(
-            f'( set -euo pipefail; eval {shlex.quote(scripts[key])} ) 2>&1 </dev/null; echo "{mark} $?"\n'
-            for key in keys
-        )
-        what = f"probe {len(keys)} things in one round trip"
-        done = self.run(script, timeout=timeout, quiet=True, what=what)
-        found: dict[Any, Probe] = {}
-        text: list[str] = []
-        for line in done.out.splitlines():
-            before, marked, code = line.rpartition(mark + " ")
-            if not marked:
-                text.append(line)
-                continue
-            found[keys[len(found)]] = Probe(code == "0", "\n".join([*text, before]).strip())
-            text = []
+        mark, what = batch.new_mark(), f"probe {len(keys)} things in one round trip"
+        done = self.run(batch.script(scripts, mark), timeout=timeout, quiet=True, what=what)
+        found = batch.answers(done.out, keys, mark)
         if len(found) != len(keys):
             do = "Run again; the log has what the host printed."
             raise RunbookError(what, self.name, f"{len(found)} answers came back", do)

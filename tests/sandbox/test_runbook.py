@@ -372,7 +372,9 @@ def test_bad_input_is_refused_before_anything_is_touched(story, host, words, cod
 def test_a_saved_host_and_its_secrets_come_back_and_after_a_reboot_everything_is_there_by_itself(story, host):
     secret, before = SecretStore(SLUG).get("minio-root").reveal(), story.kubeconfig.read_text()
     story.save("ten")
-    host.run("systemctl stop minio postgresql label-studio; rm -rf /srv/minio /var/lib/postgresql /opt/label-studio")
+    host.run("microk8s stop; systemctl stop minio postgresql label-studio", timeout=180)
+    _nothing_is_removed_where_nothing_can_be_asked(story)
+    host.run("rm -rf /srv/minio /var/lib/postgresql /opt/label-studio")
     SecretStore(SLUG).forget_all()
     host.close()
     story.restore("ten")
@@ -393,6 +395,12 @@ def test_a_saved_host_and_its_secrets_come_back_and_after_a_reboot_everything_is
     except TimedOut:
         pytest.fail(said[0])
     assert story.states() == dict.fromkeys(CHAPTERS, "ok")
+
+
+def _nothing_is_removed_where_nothing_can_be_asked(story):
+    out = story.up("--mode", "remove", "--no-book", code=1)
+    assert "cannot tell what is in the cluster" in out and "cannot tell: PostgreSQL does not answer" in out
+    assert {name for name, said in story.states().items() if said == "removed"} <= {"requirements", "network"}, out
 
 
 def _pod(name, **container):

@@ -69,7 +69,9 @@ def test_arguments_that_cannot_be_read_are_no_yes(args):
 
 
 def test_the_kubelets_open_port_is_shut_whatever_is_asked_of_node_ports():
-    asked = [[a.shown[0] for a in MicroK8s.ports(None, choice)] for choice in ("loopback", "network")]
+    own = SimpleNamespace(was_before=lambda thing: False)
+    microk8s = MicroK8s(SimpleNamespace(own=own, run=lambda script, sudo: "somebody"))
+    asked = [[a.shown[0] for a in microk8s.ports(choice)] for choice in ("loopback", "network")]
     assert [shown[0] for shown in asked] == ["--read-only-port=0 in args/kubelet"] * 2
     assert "127.0.0.0/8" in asked[0][1] and asked[1][1].startswith("no --nodeport-addresses")
 
