@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from helpers.command import docstrings, hosts, picture, record, status_page, troubles
+from helpers.command import hosts, picture, record, sphinx_extension, status_page, troubles
 from helpers.command.markdown import literal, raw_html, rows, table
 from helpers.command.picture import Part
 from helpers.command.record import Run
@@ -32,7 +32,7 @@ def whole(run: Run | None, known: Known) -> dict[str, str]:
         "status.md": status_page.status(run, known, record.history(run)),
         "fidelity.md": fidelities(mirror.fidelity()),
         "troubleshooting.md": troubles.page(known),
-        "helpers.md": docstrings.page(),
+        "helpers.md": sphinx_extension.page(),
     }
 
 

@@ -1,4 +1,4 @@
-"""A Sphinx extension: docstrings of ours are plain text, and autodoc would read them as reStructuredText."""
+"""A Sphinx extension: our docstrings are plain text, not reStructuredText; and no page has scripts that nobody calls."""
 
 from __future__ import annotations
 
@@ -39,6 +39,7 @@ def _digest(paths: list[Path]) -> str:
 def setup(app: Any) -> dict[str, bool]:
     """What Sphinx calls."""
     app.connect("autodoc-process-docstring", _plain)
+    app.connect("html-page-context", _without_thebe, priority=900)
     return {"parallel_read_safe": True}
 
 
@@ -46,3 +47,12 @@ def _plain(_app: Any, _what: str, _name: str, _of: Any, _options: Any, lines: li
     """Words stay words: no role, no emphasis, no link by "://", no block by its indentation."""
     for n, line in enumerate(lines):
         lines[n] = re.sub(r"([\\*`|_<>])", r"\\\1", line.strip()).replace("://", ":\\ //")
+
+
+def _without_thebe(_app: Any, _page: str, _template: str, context: dict[str, Any], _tree: Any) -> None:
+    """Thebe runs cells by a server elsewhere. Nothing here does, and its settings, twice on a page, are an error there."""
+    context["script_files"] = [script for script in context["script_files"] if "thebe" not in _told(script)]
+
+
+def _told(script: Any) -> str:
+    return f"{getattr(script, 'filename', script)} {getattr(script, 'attributes', '')}".lower()

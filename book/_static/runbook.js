@@ -1,7 +1,19 @@
-// The troubleshooting page: show only the rows that have all the words of a message. Works from a file, too.
+// What the theme's pages lack. Works from a file, too.
 document.addEventListener("DOMContentLoaded", () => {
+  // A button whose words are seen is called by these words; the theme names some of them otherwise.
+  for (const button of document.querySelectorAll("button[aria-label], summary[aria-label]")) {
+    if (button.innerText.trim()) button.removeAttribute("aria-label");
+  }
+  // What is scrolled sideways is reached by the keyboard.
+  for (const wide of document.querySelectorAll(".runbook, .wide, div.cell_output pre")) {
+    if (wide.scrollWidth > wide.clientWidth) wide.tabIndex = 0;
+  }
   const field = document.getElementById("find-row");
-  if (!field) return;
+  if (field) findRows(field);
+});
+
+// The troubleshooting page: only the rows that have all the words of a message.
+function findRows(field) {
   const rows = [...document.querySelectorAll("article table tbody tr")].map((row) => [row, row.textContent.toLowerCase()]);
   const sections = [...document.querySelectorAll("article section section")];
   const find = () => {
@@ -17,4 +29,4 @@ document.addEventListener("DOMContentLoaded", () => {
   field.addEventListener("input", find);
   // An address shows its row, also while words hide it.
   addEventListener("hashchange", () => { field.value = ""; find(); });
-});
+}
