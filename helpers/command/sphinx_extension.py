@@ -1,4 +1,4 @@
-"""A Sphinx extension: our docstrings are plain text, not reStructuredText; and no page has scripts that nobody calls."""
+"""A Sphinx extension: our docstrings are plain text, not reStructuredText; no page has scripts that nobody calls."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _plain(_app: Any, _what: str, _name: str, _of: Any, _options: Any, lines: li
 
 
 def _without_thebe(_app: Any, _page: str, _template: str, context: dict[str, Any], _tree: Any) -> None:
-    """Thebe runs cells by a server elsewhere. Nothing here does, and its settings, twice on a page, are an error there."""
+    """Thebe runs cells by a server elsewhere, which nothing here does; its settings, twice on a page, are an error."""
     context["script_files"] = [script for script in context["script_files"] if "thebe" not in _told(script)]
 
 

@@ -144,7 +144,8 @@ def _cells(rows: Iterable[Row]) -> Iterator[list[str]]:
 
 
 def _lines(text: str) -> str:
-    return "<br>".join(literal(line) for line in text.splitlines() if line.strip())
+    lines = [line for line in text.splitlines() if line.strip()]
+    return "<br>".join(literal(line) for line in _said(lines) or lines[:1])
 
 
 # -- the command -------------------------------------------------------------------------------------

@@ -189,7 +189,8 @@ def test_every_page_is_whole(pages, address, driver, axe, look):
 AXE_RUN = """
 const [source, part, done] = arguments;
 if (!window.axe) (0, eval)(source);
-axe.run(document.querySelector(part) || document.body, {resultTypes: ["violations"]}).then(found => done(found.violations
+const where = document.querySelector(part) || document.body;
+axe.run(where, {resultTypes: ["violations"]}).then(found => done(found.violations
   .filter(v => ["serious", "critical"].includes(v.impact))
   .map(v => `${v.id}: ${v.nodes.length} like ${v.nodes[0].target} ${v.nodes[0].failureSummary}`)));
 """
