@@ -146,7 +146,7 @@ def last_run(c: ChapterRun | None, run: Run | None, before: Sequence[Run] = ()) 
     """The badges below a chapter's title: how it went the last time. before: older runs, for how long it took."""
     kind, text = "none", "Not run yet: this page has no outputs."
     if c and run and c.state == "removed":
-        text = f"Removed from `{run.target}`: this page has no outputs."
+        text = f"Removed from `{run.target_of(c)}`: this page has no outputs."
     elif c and run and c.state in record.BAD:
         kind, text = "failed", _failure(c, run)
     elif c and run and c.notebook:
@@ -156,7 +156,7 @@ def last_run(c: ChapterRun | None, run: Run | None, before: Sequence[Run] = ()) 
 
 def _badges(c: ChapterRun, run: Run, before: Sequence[Run]) -> Iterator[str]:
     yield _badge("verified", f"{when(c.verified)} UTC")
-    yield _badge("on", literal(run.target))
+    yield _badge("on", literal(run.target_of(c)))
     if held(c):
         yield _badge("checks", held(c))
     for mode, seconds in took(c.id, [run, *before]).items():
@@ -185,7 +185,7 @@ def _failure(c: ChapterRun, run: Run) -> str:
     reason = literal(reason.rstrip("."))
     mode = c.parameters.get("mode", run.mode)
     state = c.state.capitalize()
-    return f"**{state}** on `{run.target}` in mode {mode}: {reason}. [Status](../book/status.md) has the rest."
+    return f"**{state}** on `{run.target_of(c)}` in mode {mode}: {reason}. [Status](../book/status.md) has the rest."
 
 
 def held(c: ChapterRun) -> str:

@@ -84,7 +84,7 @@ def readme_block(run: Run | None, known: Known) -> str:
     if not run:
         return chapters
     return chapters + (
-        f"\nFidelity is that of the run on `{run.target}` that these dates are from; "
+        f"\nFidelity is that of the run on {run.where('`')} that these dates are from; "
         "`./runbook book --readme` writes the table.\n"
     )
 

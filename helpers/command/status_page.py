@@ -58,7 +58,7 @@ ARTIFACTS = (
 
 def _status_line(run: Run) -> str:
     kind = "ok" if run.state == "ok" else "failed"
-    how = f"Run `{run.id}` on `{run.target}`, mode {run.mode}: **{run.state}**."
+    how = f"Run `{run.id}` on {run.where('`')}, mode {run.mode}: **{run.state}**."
     return f"```{{div}} last-run {kind}\n{how} Finished {when(run.finished) or 'not'} UTC, {run.seconds:.0f} s.\n```\n"
 
 
@@ -68,8 +68,10 @@ def _failing(n: Notebook, c: ChapterRun) -> list[list[str]]:
 
 
 def _chapters_table(run: Run, known: Known) -> str:
+    of = run.chapters.get
     headers = ["chapter", "state", "checks that hold", "fidelity", "found running", "last verified (UTC)"]
-    return table(headers, [_chapter_row(n, run.chapters.get(n.id)) for n in known.values()])
+    rows = [[*_chapter_row(n, c), run.target_of(c) if c else ""] for n in known.values() for c in [of(n.id)]]
+    return table([*headers, "on"], rows) if run.several else table(headers, [row[:-1] for row in rows])
 
 
 def _chapter_row(n: Notebook, c: ChapterRun | None) -> list[str]:
