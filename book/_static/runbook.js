@@ -4,6 +4,7 @@ document.addEventListener("DOMContentLoaded", () => {
   for (const button of document.querySelectorAll("button[aria-label], summary[aria-label]")) {
     if (button.innerText.trim()) button.removeAttribute("aria-label");
   }
+  for (const box of document.querySelectorAll("input.task-list-item-checkbox")) box.ariaLabel = "to do";
   // What is scrolled sideways is reached by the keyboard.
   for (const wide of document.querySelectorAll(".runbook, .wide, div.cell_output pre")) {
     if (wide.scrollWidth > wide.clientWidth) wide.tabIndex = 0;
