@@ -112,6 +112,7 @@ class Target:
 def _is_host(name: str) -> bool:
     try:
         ipaddress.ip_address(name)
-        return True
+        # Of an IPv6 address's scope ipaddress looks at nothing, and OpenSSH hands it on to a ProxyCommand's shell.
+        return "%" not in name or bool(re.fullmatch(r"[A-Za-z0-9._-]+", name.partition("%")[2]))
     except ValueError:
         return bool(re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", name))

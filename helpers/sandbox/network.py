@@ -48,8 +48,11 @@ class Network:
         self.door: tuple[int, str, int] | None = None  # (port of the gateway, guest's address, its port): the way in
 
     def _rules(self) -> list[list[str]]:
-        if self.door:
-            return self._closed(*self.door)
+        """Mirror and registry, at the gateway's address, are for this guest and this machine: they ask for no login."""
+        others = ["filter", "INPUT", "-d", self.gateway, "!", "-i", self.bridge, "!", "-s", self.gateway, "-j", "DROP"]
+        return [others, *(self._closed(*self.door) if self.door else self._open())]
+
+    def _open(self) -> list[list[str]]:
         return [
             ["nat", "POSTROUTING", "-s", self.cidr, "!", "-d", self.cidr, "-j", "MASQUERADE"],
             ["filter", "FORWARD", "-i", self.bridge, "-j", "ACCEPT"],

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from helpers.core import actions
-from helpers.core.catalogue import Artifact
+from helpers.core.catalogue import FETCH, Artifact
 
 
 def bash(script):
@@ -156,6 +156,18 @@ def test_a_bad_download_leaves_the_old_file(tmp_path, served, break_it):
     )
     assert not bash(action.apply)[0]
     assert place.read_text() == "old" and sorted(os.listdir(str(tmp_path))) == ["served", "tool"]
+
+
+@pytest.mark.parametrize(
+    ("program", "https", "http"),
+    [("curl", "--proto-redir =https", "--proto-redir =http,https"), ("wget", "--https-only", "wget -qO - --tries=3")],
+)
+def test_https_never_becomes_http_on_the_way(tmp_path, program, https, http):
+    """S3: a server that was asked by HTTPS could send on to HTTP."""
+    (tmp_path / program).write_text(f'#!/bin/sh\necho {program} "$@"\n')
+    (tmp_path / program).chmod(0o755)
+    only = f"command() {{ [ $2 = {program} ]; }}\nPATH={tmp_path}:$PATH\n" + FETCH
+    assert https in bash(only + "fetch https://x/y")[1] and http in bash(only + "fetch http://x/y")[1]
 
 
 @pytest.mark.parametrize("sha", ["", "abc", "0" * 63, "$(id)"])

@@ -57,6 +57,8 @@ def test_a_sandbox_has_a_name():
         "sandbox:1",
         "local:x",
         "ssh://[::1",
+        "ssh://root@[fe80::1%a b;c'd]",
+        "ssh://root@[fe80::1%$(id)]",
     ],
 )
 def test_anything_else_is_refused_with_the_forms(text):

@@ -134,7 +134,7 @@ print("ok")
 
 def alone(script, *arguments):
     argv = ["unshare", "--net", "--mount", sys.executable, "-c", BEGINNING + script, *arguments]
-    done = subprocess.run(argv, cwd=REPO, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(argv, cwd=REPO, capture_output=True, text=True, timeout=600)
     return done.stdout.strip() or done.stderr
 
 
@@ -145,6 +145,33 @@ def test_it_is_as_it_was_also_beside_docker(tmp_path, forwarding, beside):
 
 def test_it_is_as_it_was_after_kill_9_at_each_call_of_up_and_down(tmp_path):
     assert alone(KILLED, str(tmp_path), IPTABLES, "0", "docker") == "ok"
+
+
+GUESTS = """
+import socket
+real(["mount", "-t", "tmpfs", "tmpfs", "/run"], check=True)
+def guest(number):
+    name = f"g{number}"
+    sandbox(number).up(here)
+    ip("netns", "add", name)
+    ip("link", "add", f"v{number}", "type", "veth", "peer", "name", "eth0", "netns", name)
+    ip("link", "set", f"v{number}", "master", f"rb-{number}", "up")
+    ip("-n", name, "addr", "add", f"10.99.{number}.2/24", "dev", "eth0")
+    ip("-n", name, "link", "set", "eth0", "up")
+    ip("-n", name, "route", "add", "default", "via", f"10.99.{number}.1")
+ip("link", "set", "lo", "up")
+guest(250)
+guest(251)
+registry = socket.create_server(("10.99.250.1", 5000))
+connect = [sys.executable, "-c", "import socket; socket.create_connection(('10.99.250.1', 5000), timeout=2)"]
+for place in ([], ["ip", "netns", "exec", "g250"], ["ip", "netns", "exec", "g251"]):
+    print(real([*place, *connect], stderr=-3).returncode)
+"""
+
+
+def test_no_other_sandboxs_guest_reaches_a_registry(tmp_path):
+    """B5: it takes images without a login, and the names in it are what the next host runs."""
+    assert alone(GUESTS, str(tmp_path), IPTABLES, "0", "").split() == ["0", "0", "1"]
 
 
 ROOTLESS = """

@@ -12,6 +12,9 @@ from helpers.core.actions import Action, packages
 from helpers.core.paths import SETUP
 from helpers.core.shell import script
 
+#: a line for each package of both lists, and for what installs them: NAME==VERSION and its files' SHA-256
+_CHECKSUMS = SETUP / "label-studio-setup" / "sha256.txt"
+
 
 def host_python(ch, python):
     """(major, minor) of the host's Python; (0, 0) when there is none."""
@@ -59,6 +62,16 @@ class Program:
         """The list of packages that is installed: all of them, each pinned."""
         return (SETUP / "label-studio-setup" / (self.version + ".txt")).read_text("utf-8")
 
+    def verified(self, pins):
+        """The same list, each package with the checksums of its files. KeyError for one that has none."""
+        known = dict(line.split(" ", 1) for line in _CHECKSUMS.read_text("utf-8").splitlines() if "==" in line)
+        lines = []
+        for line in pins.splitlines():
+            pin = line.partition(";")[0].strip()
+            hashes = [] if not pin or pin.startswith("#") else known[pin].split()
+            lines.append(" ".join([line, *("--hash=sha256:" + each for each in hashes)]))
+        return "\n".join(lines) + "\n"
+
     def can_follow(self):
         """A probe: what is installed is this version, or an older one whose database it can bring up to date."""
         return script(SCRIPTS / "can_follow.sh", VENV, self.version)
@@ -75,7 +88,7 @@ class Program:
         return Action(
             [
                 f"{self.python} -m venv {VENV}",
-                f"pip install --no-deps -r {VENV}/requirements.txt   "
+                f"pip install --no-deps --require-hashes -r {VENV}/requirements.txt   "
                 f"(label-studio=={self.version} and what it needs: {count} packages, each pinned)",
             ],
             script(SCRIPTS / "is_installed.sh", VENV, self.version, mark),
@@ -87,5 +100,7 @@ class Program:
 
     def _install(self, listed, mark):
         settings = (SCRIPTS / "uv_settings.py").read_text("utf-8")
-        install = script(SCRIPTS / "install.sh", VENV, self.python, self.artifact.entry["installer"], mark, settings)
-        self.ch.host.run(install, stdin=listed, timeout=1500, what=f"install Label Studio {self.version}")
+        tool = self.verified(self.artifact.entry["installer"]).strip()
+        install = script(SCRIPTS / "install.sh", VENV, self.python, tool, mark, settings)
+        stdin = self.verified(listed)
+        self.ch.host.run(install, stdin=stdin, timeout=1500, what=f"install Label Studio {self.version}")

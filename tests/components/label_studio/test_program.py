@@ -7,6 +7,7 @@ import re
 import pytest
 from packaging.requirements import Requirement
 
+from helpers.components.label_studio.layout import SCRIPTS
 from helpers.components.label_studio.program import Program, why_wrong_python
 from helpers.components.label_studio.scripts import uv_settings
 from helpers.core import catalogue
@@ -26,6 +27,19 @@ def test_every_package_is_pinned_once_for_each_python(name):
         assert all(re.fullmatch(r"==[0-9][0-9a-z.]*", str(r.specifier)) for r in here)
         assert f"label-studio=={artifact.version}" in {str(r).split(";")[0].strip() for r in here}
         assert {"django", "djangorestframework", "boto3", "attrs"} <= set(names) and "attr" not in names
+
+
+@pytest.mark.parametrize("name", ["label-studio", "label-studio-2021"])
+def test_nothing_is_installed_as_root_without_a_checksum(name):
+    """S1: setup.py of old packages ran as root, of whatever file came by that name."""
+    program = Program(None, catalogue.load()[name], "python3")
+    pins = program.packages() + program.artifact.entry["installer"] + "\n"
+    for pin, line in zip(pins.splitlines(), program.verified(pins).splitlines(), strict=True):
+        hashes = line[len(pin) :].split()
+        assert line.startswith(pin) and (hashes or not pin or pin.startswith("#")), pin
+        assert all(re.fullmatch("--hash=sha256:[0-9a-f]{64}", each) for each in hashes)
+    with pytest.raises(KeyError):
+        program.verified("somebody-else==1\n")
 
 
 @pytest.mark.parametrize("version", [(3, 6), (3, 8), (3, 10), (3, 13)])
@@ -152,8 +166,9 @@ while [ $# -gt 0 ]; do
       mkdir -p "$2/bin"
       printf '#!/bin/bash\necho uv $UV_INDEX; exit $UV_EXIT\n' > "$2/bin/uv"
       chmod +x "$2/bin/uv";;
-    -r) echo "pip $(cat "$2")";;
-    pip==*) echo "an installer, $1";;
+    -r)
+      list=$(cat "$2")
+      case $2:$list in /dev/stdin:uv*) ;; /dev/stdin:*) echo "an installer, $list" ;; *) echo "pip $list" ;; esac ;;
   esac
   shift
 done
@@ -188,6 +203,13 @@ def test_uv_installs_and_where_it_fails_pip_does(install, tmp_path, tool, uv_exi
     venv = tmp_path / "venv"
     assert (venv / "requirements.txt").read_text() == "a==1\n" and (venv / "installed").read_text() == "the-mark\n"
     assert not (venv / ".uv").exists(), "uv is taken away again"
+
+
+def test_pip_and_uv_take_no_file_without_its_checksum():
+    """Each call that installs: a pip without hashes would take whatever has the name and the version."""
+    text = (SCRIPTS / "install.sh").read_text().replace("\\\n", " ")
+    calls = [line for line in text.splitlines() if " -r " in line]
+    assert len(calls) == 4 and all("--require-hashes" in line for line in calls)
 
 
 def test_an_install_that_fails_leaves_no_mark(install, tmp_path):
