@@ -11,9 +11,10 @@ from helpers.core.paths import REPO, SETUP
 
 KNOWN = {n.number: n for n in notebooks.load_all().values()}
 PLANNED = tomllib.loads((SETUP / "planned.toml").read_text())
+TEXT = (REPO / "book" / "seed.md").read_text("utf-8")
 ROWS = [
     [cell.strip() for cell in line.strip("|").split("|")]
-    for line in (REPO / "book" / "seed.md").read_text("utf-8").splitlines()
+    for line in TEXT.split("\n## Requirements\n")[1].splitlines()
     if line.startswith("| ") and not line.startswith("| the notes ")
 ]
 
@@ -46,6 +47,12 @@ def test_what_a_row_names_is_there(row):
     else:
         there = re.sub(r"\s+", " ", cells(chapter, "markdown") + cells(chapter, "code"))
     assert [name for name in named if name not in there] == []
+
+
+def test_what_differs_has_its_reason():
+    lines = TEXT.split("\n## Requirements\n")[0].splitlines()
+    differs = [line.strip("|").split("|") for line in lines if line.startswith("| ") and "---" not in line]
+    assert len(differs) > 8 and all(len(row) == 3 and all(map(str.strip, row)) for row in differs)
 
 
 def test_the_table_is_on_the_site():

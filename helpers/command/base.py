@@ -94,3 +94,4 @@ def _tell(error: RunbookError) -> None:
         colour = {"error": "red", "do": "green"}.get(label)
         indented = text.replace("\n", "\n       ")
         errors.print(f"{label:<6} {indented}", style=colour, markup=False, soft_wrap=True)
+    errors.print(error.more, markup=False, soft_wrap=True)

@@ -104,5 +104,5 @@ def judge(c: ChapterRun) -> Said:
 
 def _short(error: str) -> str:
     """An error's first two parts on one line: what was tried, what came back."""
-    parts = re.findall(r"(?ms)^(?:error|saw) +(.*?)(?=^(?:host|saw|do) |\Z)", error)
+    parts = re.findall(r"(?ms)^(?:error|saw) +(.*?)(?=^(?:host|saw|do|more) |\Z)", error)
     return ": ".join(" ".join(part.split()) for part in parts) or " ".join(error.split())[:300]

@@ -31,6 +31,7 @@ from helpers.command.plan import Plan
 from helpers.command.record import Run
 from helpers.command.runner import Runner, check_reachable, target_locks
 from helpers.command.sandbox import sandbox
+from helpers.command.troubles import explain
 from helpers.core import host_lock, notebooks, notes
 from helpers.core.errors import BadInput, RunbookError
 from helpers.core.installed_secrets import TAKE_OVER
@@ -254,7 +255,7 @@ def secrets(name: str | None, target: str | None) -> None:
         )
 
 
-for each in (sandbox, artifacts, looks.status, looks.examine, looks.completion):
+for each in (sandbox, artifacts, explain, looks.status, looks.examine, looks.completion):
     main.add_command(each)
 
 

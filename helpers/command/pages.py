@@ -7,13 +7,15 @@ import json
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import click
 
-from helpers.command import hosts, record
-from helpers.command.progress import checks_held
-from helpers.command.record import ChapterRun, Run
+from helpers.command import hosts, picture, record, sphinx_extension, status_page, troubles
+from helpers.command.markdown import literal, raw_html, rows, table
+from helpers.command.picture import Part
+from helpers.command.record import Run
+from helpers.command.status_page import fidelity
 from helpers.core import catalogue, notebooks
 from helpers.core.errors import RunbookError
 from helpers.core.notebooks import Notebook
@@ -27,21 +29,23 @@ Known = Mapping[str, Notebook]
 def whole(run: Run | None, known: Known) -> dict[str, str]:
     """The pages of the book that have no source, by file name."""
     return {
-        "status.md": status(run, known),
+        "status.md": status_page.status(run, known, record.history(run)),
         "fidelity.md": fidelities(mirror.fidelity()),
-        "troubleshooting.md": troubleshooting(known),
+        "troubleshooting.md": troubles.page(known),
+        "helpers.md": sphinx_extension.page(),
     }
 
 
-def inserts(known: Known, commands: click.Group) -> dict[str, str]:
+def inserts(known: Known, commands: click.Group, run: Run | None = None) -> dict[str, str]:
     """What the code knows, by its mark in the book's prose."""
     named = sorted({name for n in known.values() for name in n.tables})
     return {
+        "picture of the platform": raw_html(picture.svg(parts(known), run)),
         "parts of the platform": _parts_table(known),
         "commands": commands_reference(commands),
         "parameters": parameters_reference(known),
         "kinds of hosts": kinds_tried(known, hosts.load()),
-        **{name: _rows(_chapters_rows(known, name)) for name in named},
+        **{name: rows(_chapters_rows(known, name)) for name in named},
     }
 
 
@@ -51,35 +55,7 @@ def _chapters_rows(known: Known, table: str) -> list[list[str]]:
     return [[cell.replace("{number}", n.number) for cell in row] for n, row in found]
 
 
-def _rows(rows: Iterable[Iterable[object]]) -> str:
-    cells = [[re.sub(r"(?<!\\)\|", r"\\|", str(cell)).replace("\n", " ") for cell in row] for row in rows]
-    return "\n".join("| " + " | ".join(row) + " |" for row in cells)
-
-
-def _table(headers: list[str], rows: Iterable[Iterable[object]]) -> str:
-    return _rows([headers, ["---"] * len(headers), *rows]) + "\n"
-
-
-def literal(text: str) -> str:
-    """A text of a server's or a program's as Markdown that shows it as it is, on one line: no tag, no link, no role."""
-    return re.sub(r"([\\`*_{}\[\]<>$&#~|@!^])", r"\\\1", " ".join(text.split()))
-
-
-def when(time: str) -> str:
-    """An ISO 8601 time in UTC, as people write it."""
-    return time[:16].replace("T", " ") if time else ""
-
-
 # -- the platform's parts ----------------------------------------------------------------------------
-
-
-class Part(NamedTuple):
-    """A chapter of the platform; notebook is None where it is planned."""
-
-    number: str
-    title: str
-    where: str
-    notebook: Notebook | None
 
 
 def parts(known: Known) -> list[Part]:
@@ -92,7 +68,7 @@ def parts(known: Known) -> list[Part]:
 
 def _parts_table(known: Known) -> str:
     rows = [_part_row(known, p) for p in parts(known)]
-    return _table(["chapter", "part", "where it runs", "after", "today"], rows)
+    return table(["chapter", "part", "where it runs", "after", "today"], rows)
 
 
 def _part_row(known: Known, p: Part) -> list[str]:
@@ -104,10 +80,10 @@ def _part_row(known: Known, p: Part) -> list[str]:
 
 def readme_block(run: Run | None, known: Known) -> str:
     """The README's table of chapters, from the record."""
-    table = _table(["", "chapter", "fidelity", "last verified"], [_readme_row(run, p) for p in parts(known)])
+    chapters = table(["", "chapter", "fidelity", "last verified"], [_readme_row(run, p) for p in parts(known)])
     if not run:
-        return table
-    return table + (
+        return chapters
+    return chapters + (
         f"\nFidelity is that of the run on {run.where('`')} that these dates are from; "
         "`./runbook book --readme` writes the table.\n"
     )
@@ -138,86 +114,7 @@ def refresh_readme() -> bool:
     return new != old
 
 
-# -- status ------------------------------------------------------------------------------------------
-
-
-def status(run: Run | None, known: Known) -> str:
-    """The status page's Markdown, from the record alone."""
-    head = "# Status\n\nMade from the last run's record.\n\n"
-    if run is None:
-        return head + "No run yet: `./runbook up`.\n"
-    ran = [(n, run.chapters[n.id]) for n in known.values() if n.id in run.chapters]
-    failing = [row for n, c in ran for row in _failing(n, c)]
-    used = [
-        [a.name, *map(literal, (a.version, a.origin, a.fidelity, "" if a.program == a.name else a.program))]
-        for _, c in ran
-        for a in c.artifacts
-    ]
-    sections = [
-        head + _status_line(run),
-        "## What does not hold\n\n" + _table(["chapter", "what", "seen"], failing) if failing else "",
-        "## Chapters\n\n" + _chapters_table(run, known) + "\n" + UNCHANGED,
-        ARTIFACTS + _table(["artifact", "version asked for", "from", "fidelity", "stood in"], used) if used else "",
-    ]
-    return "\n".join(filter(None, sections))
-
-
-UNCHANGED = (
-    "A chapter is unchanged when its notebook, parameters and artifacts are those of the run that installed it, "
-    "and all of it still holds. Checks that would write to the host or restart something are left out then.\n"
-)
-ARTIFACTS = (
-    "## Artifacts\n\nWhat was asked for, where it came from, and what stood in. "
-    "[Fidelity](fidelity.md) explains the words.\n\n"
-)
-
-
-def _status_line(run: Run) -> str:
-    kind = "ok" if run.state == "ok" else "failed"
-    how = f"Run `{run.id}` on {run.where('`')}, mode {run.mode}: **{run.state}**."
-    return f"```{{div}} last-run {kind}\n{how} Finished {when(run.finished) or 'not'} UTC, {run.seconds:.0f} s.\n```\n"
-
-
-def _failing(n: Notebook, c: ChapterRun) -> list[list[str]]:
-    checks = [[n.label, literal(check.title), literal(check.seen)] for check in c.checks if check.state == "failed"]
-    return checks + [[n.label, literal(step.title), literal(step.note)] for step in c.steps if step.state == "failed"]
-
-
-def _chapters_table(run: Run, known: Known) -> str:
-    of = run.chapters.get
-    headers = ["chapter", "state", "checks that hold", "fidelity", "found running", "last verified (UTC)"]
-    rows = [[*_chapter_row(n, c), run.target_of(c) if c else ""] for n in known.values() for c in [of(n.id)]]
-    return _table([*headers, "on"], rows) if run.several else _table(headers, [row[:-1] for row in rows])
-
-
-def _chapter_row(n: Notebook, c: ChapterRun | None) -> list[str]:
-    name = "[{} {}](../notebooks/{})".format(n.number, n.title.split(":")[0], n.path.name)
-    if c is None:
-        return [name, "not run", "", "", "", ""]
-    running = ", ".join(_version(program, found) for program, found in sorted(c.versions.items()))
-    return [name, _state(c), checks_held(c), fidelity(c), running, when(c.verified)]
-
-
-def _state(c: ChapterRun) -> str:
-    if c.state == "skipped":
-        return "ok, unchanged"
-    return c.state if c.state in record.GOOD else f"**{c.state}**"
-
-
-def _version(name: str, found: str) -> str:
-    """What a program says of itself, without its own name said twice."""
-    said = re.sub(rf"^({re.escape(name)} )?version ", "", found)
-    return literal(f"{name} {said}" if said else name)
-
-
 # -- fidelity ----------------------------------------------------------------------------------------
-
-
-def fidelity(c: ChapterRun) -> str:
-    """A chapter's fidelity in words: that of the weakest of its artifacts."""
-    order = ["original", "equivalent", "double"]
-    found = [a.fidelity for a in c.artifacts]
-    return max(found, key=lambda f: order.index(f) if f in order else 9, default="installs nothing")
 
 
 FIDELITY = """# Fidelity
@@ -237,7 +134,7 @@ def fidelities(stated: Mapping[str, Mapping[str, Any]]) -> str:
     known = catalogue.load()
     order = [name for name in known if name in stated] + [name for name in stated if name not in known]
     headers = ["artifact", "what for", "version asked for", "fidelity", "what stands in"]
-    text = FIDELITY + _table(headers, [_fidelity_row(name, stated[name], known.get(name)) for name in order])
+    text = FIDELITY + table(headers, [_fidelity_row(name, stated[name], known.get(name)) for name in order])
     return text + "\n## What differs\n" + "".join(_differs(name, stated[name]) for name in order)
 
 
@@ -261,14 +158,14 @@ def kinds_tried(known: Known, found: Mapping[str, hosts.Tried]) -> str:
     """Kind × chapter, and below in which words a chapter did not go through."""
     tried = [n for n in known.values() if any(n.id in t.chapters for t in found.values())]
     rows = [_kind_row(kind, found.get(name), tried) for name, kind in kinds.known().items()]
-    text = _table(["kind", "what it is", *(n.number for n in tried), "tried"], rows)
+    text = table(["kind", "what it is", *(n.number for n in tried), "tried"], rows)
     told = [
         [f"`{name}`", n.number, t.chapters[n.id].state, literal(t.chapters[n.id].words)]
         for name, t in found.items()
         for n in tried
         if n.id in t.chapters and t.chapters[n.id].state != "ok"
     ]
-    return text + ("\n" + _table(["kind", "chapter", "", "in which words"], told) if told else "")
+    return text + ("\n" + table(["kind", "chapter", "", "in which words"], told) if told else "")
 
 
 def _kind_row(kind: kinds.Kind, tried: hosts.Tried | None, chapters: Sequence[Notebook]) -> list[str]:
@@ -279,28 +176,7 @@ def _kind_row(kind: kinds.Kind, tried: hosts.Tried | None, chapters: Sequence[No
     return [f"`{kind.name}`", kind.what, *ends.values(), tried.when if tried else ""]
 
 
-# -- troubleshooting and reference -------------------------------------------------------------------
-
-TROUBLE = """# Troubleshooting
-
-Every chapter ends with what can go wrong in it. Here is all of it. A check that fails names its entry.
-
-Before a chapter starts, the way to the host can fail: no such host, refused, wrong key, unknown host key, no sudo.
-Those errors say themselves what to do; [Network](network.md) has the background. `./runbook doctor` tells what your
-own machine lacks.
-"""
-
-
-def troubleshooting(known: Known) -> str:
-    """The index of all chapters' troubleshooting entries."""
-    return TROUBLE + "".join(_entries(n) for n in known.values() if n.entries)
-
-
-def _entries(n: Notebook) -> str:
-    rows = [[f"`{e.id}`", e.see, e.because, e.do] for e in n.entries.values()]
-    title = n.title.split(":")[0]
-    head = f"\n## {n.number} {title}\n\nOf chapter [{n.title}](../notebooks/{n.path.name}).\n\n"
-    return head + _table(["entry", "you see", "because", "do"], rows)
+# -- reference ---------------------------------------------------------------------------------------
 
 
 def commands_reference(commands: click.Group) -> str:
@@ -340,7 +216,7 @@ def _parameters(n: Notebook) -> str:
     head = f"\n### {n.number} `{n.id}`\n\n[{n.title}](../notebooks/{n.path.name}){after}\n\n"
     if not own:
         return head + "No parameters of its own.\n"
-    return head + _table(
+    return head + table(
         ["parameter", "default", ""], [[f"`{p.name}`", f"`{_default(p.default)}`", p.help] for p in own]
     )
 

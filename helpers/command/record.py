@@ -215,6 +215,15 @@ def latest(target: str | None = None) -> Run | None:
     return None
 
 
+def history(run: Run | None) -> list[Run]:
+    """The runs before this one on its target, newest first; those that ended."""
+    if run is None or not runs().is_dir():
+        return []
+    older = sorted((p for p in runs().iterdir() if (p / "run.json").is_file() and p.name < run.id), reverse=True)
+    found = (_old(folder) for folder in older if not folder.is_symlink())
+    return [r for r in found if r and _has(r, run.target) and r.state != "running" and r.mode != "plan"]
+
+
 def _has(run: Run, target: str) -> bool:
     return target in (run.target, *run.hosts.values())
 

@@ -47,7 +47,8 @@ def build(commands: click.Group, say: Callable[[str], None] = lambda text: None)
 def _jupyter_book(source: Path, site: Path, log: Path) -> None:
     program = Path(sys.executable).parent / "jupyter-book"
     words = ["build", "--warningiserror", "--keep-going", "--path-output", site, source]
-    env = {**os.environ, "NO_COLOR": "1"}
+    python = os.pathsep.join(filter(None, [str(REPO), os.environ.get("PYTHONPATH")]))  # autodoc imports the helpers
+    env = {**os.environ, "NO_COLOR": "1", "PYTHONPATH": python}
     with open(log, "w") as f:
         code = subprocess.call([program, *words], stdout=f, stderr=subprocess.STDOUT, cwd=log.parent, env=env)
     if code != 0:
@@ -67,19 +68,19 @@ def stage(source: Path, run: Run | None, commands: click.Group) -> None:
     """Make the site's source anew: the book's prose with what the code knows in it, and the chapters' last outputs."""
     shutil.rmtree(source, ignore_errors=True)
     source.mkdir(parents=True)
-    known = notebooks.load_all()
+    known, before = notebooks.load_all(), record.history(run)
     shutil.copy2(REPO / "_config.yml", source / "_config.yml")
     (source / "_toc.yml").write_text(_contents(known))
     shutil.copytree(REPO / "book", source / "book")
-    _fill(source / "book", pages.inserts(known, commands))
+    _fill(source / "book", pages.inserts(known, commands, run))
     timeline.stage(source / "book" / "first-run.md")
-    _draw(source / "book" / "_static" / "architecture.svg", {n.number for n in known.values()})
     for name, text in pages.whole(run, known).items():
         (source / "book" / name).write_text(text)
     (source / "notebooks").mkdir()
     for n in known.values():
         c = run.chapters.get(n.id) if run else None
-        page = chapter_page.page(_shown(n, c, run), chapter_page.last_run(c, run))
+        head = chapter_page.last_run(c, run, before) + "\n" + chapter_page.again(n, c)
+        page = chapter_page.page(_shown(n, c, run), head, chapter_page.parameters(n, c))
         (source / "notebooks" / n.path.name).write_text(page)
 
 
@@ -98,13 +99,6 @@ def _fill(book: Path, inserts: Mapping[str, str]) -> None:
     for path in book.glob("*.md"):
         text = path.read_text()
         path.write_text(re.sub("<!-- (.+?) -->", lambda mark: inserts.get(mark[1], mark[0]), text))
-
-
-def _draw(drawing: Path, numbers: set[str]) -> None:
-    """The parts that exist are drawn in full; the drawing has all of them as planned."""
-    planned = 'class="a-plan" data-chapter="([0-9]+)"'
-    text = drawing.read_text()
-    drawing.write_text(re.sub(planned, lambda m: m[0].replace("a-plan", "a-now") if m[1] in numbers else m[0], text))
 
 
 def _shown(n: Notebook, c: ChapterRun | None, run: Run | None) -> Path:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from helpers.command.record import ChapterRun, Run, Span, TimeLine
+from helpers.command.record import GOOD, ChapterRun, Run, Span, TimeLine
 
 if TYPE_CHECKING:
     from helpers.sandbox.supply import Item, Supply
@@ -52,7 +52,7 @@ class Clock:
             run.first = old
         else:
             spans = [*self.spans, *map(self._builder, at_work[:1]), *built]
-            spans += [s for s in map(self._chapter, run.chapters.values()) if s and s.began >= 0]
+            spans += [s for s in map(self.chapter, run.chapters.values()) if s and s.began >= 0]
             run.first = self._line(run, sorted(spans, key=lambda s: s.began))
         run.save()
 
@@ -70,11 +70,20 @@ class Clock:
         state, began = "ok" if item.state == "served" else item.state, round(item.began - self.began, 1)
         return Span(kind="build", name=item.name, state=state, began=began, seconds=item.seconds)
 
-    def _chapter(self, c: ChapterRun) -> Span | None:
+    def chapter(self, c: ChapterRun) -> Span | None:
+        """A chapter of a run, from when the clock began."""
         if not c.began:
             return None
         began = datetime.fromisoformat(c.began).timestamp() - self.began
         return Span(kind="chapter", name=f"{c.number} {c.id}", state=c.state, began=round(began, 1), seconds=c.seconds)
+
+
+def of_run(run: Run) -> TimeLine:
+    """The chapters of one run, from its start."""
+    clock = Clock(datetime.fromisoformat(run.started).timestamp())
+    own = [clock.chapter(c) for c in run.chapters.values() if c.run == run.id]
+    spans = sorted((s for s in own if s), key=lambda s: s.began)
+    return TimeLine(run=run.id, started=run.started, seconds=run.seconds, processors=0, spans=spans)
 
 
 # -- the page ----------------------------------------------------------------------------------------
@@ -142,15 +151,16 @@ def chart(line: TimeLine) -> str:
     step = next(s for s in (1, 2, 5, 10, 20, 60, minutes) if minutes / s <= 12)
     parts = [_grid(LEFT + m * 60 * scale, height, m) for m in range(0, minutes + 1, step)]
     parts += [_bar(s, 30 + ROW * number, scale) for number, s in enumerate(line.spans)]
+    shown = [k for k in KINDS if any(s.kind == k for s in line.spans)]
     legend = "".join(
         f'<rect class="t-{kind}" x="{LEFT + 110 * n}" y="{height - 14}" width="12" height="10" rx="2"/>'
         f'<text class="t-note" x="{LEFT + 110 * n + 18}" y="{height - 5}">{name}</text>'
-        for n, (kind, name) in enumerate([*((k, k) for k in KINDS), ("bad", "did not end well")])
+        for n, (kind, name) in enumerate([*((k, k) for k in shown), ("bad", "did not end well")])
     )
     return (
         f'<svg class="diagram" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDE} {height}" role="img" '
         'font-family="system-ui, sans-serif" font-size="12">'
-        f"<title>The first run: {_clock(line.seconds)}</title>{STYLE}{''.join(parts)}{legend}</svg>"
+        f"<title>Run {line.run}: {_clock(line.seconds)}</title>{STYLE}{''.join(parts)}{legend}</svg>"
     )
 
 
@@ -162,7 +172,7 @@ def _grid(x: float, height: int, minute: int) -> str:
 
 
 def _bar(s: Span, y: int, scale: float) -> str:
-    kind = "bad" if s.state not in ("ok", "skipped") else s.kind
+    kind = s.kind if s.state in GOOD else "bad"
     x, width = LEFT + s.began * scale, max(s.seconds * scale, 2)
     return (
         f'<text class="t-name" x="{LEFT - 8}" y="{y + 11}" text-anchor="end">{html.escape(s.name)}</text>'

@@ -127,3 +127,15 @@ def _snap(name: str, channel: str) -> Address:
         return "" if channel in channels else f"no channel {channel}"
 
     return Address(name, f"{url} ({channel})", ask)
+
+
+def tell(say: Callable[[str], None]) -> int:
+    """Tell of each address as it answers; the exit code is 1 when one does not."""
+    found = addresses()
+    with client() as http:
+        for address in ask_all(found, http):
+            said = f"no: {address.why_not}" if address.why_not else "ok"
+            say(f"{address.artifact:<22} {said:<6} {address.url}")
+    silent = [address for address in found if address.why_not]
+    say(f"{len(silent)} of {len(found)} addresses do not answer" if silent else f"all {len(found)} addresses answer")
+    return 1 if silent else 0

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
+from types import FrameType
+
 #: The first word of an error's text, by which a reader of outputs (the runner) knows it.
 MARK = "error  "
 
@@ -22,7 +25,13 @@ class RunbookError(Exception):
         entry: str | None = None,
     ):
         self.what, self.host, self.saw, self.do, self.entry = what, host, saw, do, entry
+        self._made = _maker(self, inspect.currentframe())
         super().__init__(what)
+
+    @property
+    def row(self) -> str:
+        """The troubleshooting row that tells of it: its entry, else that of the function that made it."""
+        return self.entry or self._made
 
     def lines(self) -> list[tuple[str, str]]:
         """The parts as (label, text) pairs, those that are known."""
@@ -32,9 +41,32 @@ class RunbookError(Exception):
     def __str__(self) -> str:
         return "\n".join("{:<6} {}".format(label, text.replace("\n", "\n       ")) for label, text in self.lines())
 
+    @property
+    def more(self) -> str:
+        """Where its troubleshooting row is, as the last line that a person sees; empty when it has none."""
+        where = f"./runbook explain {self.row}, or book/troubleshooting.html#{self.row} of the site"
+        return "{:<6} {}".format("more", where) if self.row else ""
+
     def _render_traceback_(self) -> list[str]:
         # IPython prints these lines in place of a traceback.
-        return str(self).split("\n")
+        return [*str(self).split("\n"), *filter(None, [self.more])]
+
+
+def _maker(error: RunbookError, frame: FrameType | None) -> str:
+    """The row of the function of ours that makes this error; that of its class where the class has its words."""
+    while frame and frame.f_globals.get("__name__") == __name__:
+        frame = frame.f_back
+    if frame is None or not str(frame.f_globals.get("__name__")).startswith("helpers."):
+        return ""
+    own = frame.f_code.co_name == "__init__" and frame.f_locals.get("self") is error
+    return row_of(frame.f_globals["__name__"], type(error).__name__ if own else frame.f_code.co_name)
+
+
+def row_of(module: str, function: str) -> str:
+    """The id of the row of a function's errors: helpers.core.ssh, _explained -> error-ssh-explained."""
+    rooms = module.split(".")[1:]
+    words = ["error", *(rooms if rooms[0] == "sandbox" else rooms[1:]), function]
+    return "-".join(word.strip("_").replace("_", "-").lower() for word in words)
 
 
 class BadInput(RunbookError):

@@ -42,7 +42,8 @@ def require(steps: Steps, mode: str, wanted: Precondition) -> None:
         show.display(*show.line("warn", title, "install would stop here now: " + seen))
     else:
         do += f"\nOr give up what is there: -p {steps.chapter}.delete_data=true" if wanted.modes == "guard" else ""
-        raise BadInput(f"start chapter {steps.chapter}: {title}", steps.host.name, seen, do)
+        entry = f"before-{steps.chapter}"  # the rows that the site makes of all preconditions of a chapter
+        raise BadInput(f"start chapter {steps.chapter}: {title}", steps.host.name, seen, do, entry)
 
 
 def _modes(named: str | Iterable[str]) -> tuple[str, ...]:

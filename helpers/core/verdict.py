@@ -31,7 +31,8 @@ def judge(steps: Steps, mode: str, notebook: Notebook) -> None:
     if failed:
         what = f"{mode}: {len(failed)} of {len(results)} do not hold in chapter {notebook.id}"
         saw = "\n".join(_failure(r, notebook.entries) for r in failed)
-        raise Verdict(what, steps.host.name, saw, _mend(failed, mode, notebook))
+        entry = next((r.entry for r in failed if r.entry in notebook.entries), None)
+        raise Verdict(what, steps.host.name, saw, _mend(failed, mode, notebook), entry)
     show.display(*show.line("ok", "chapter " + notebook.id, _from_inside(results, notebook) or _WORDS[mode]))
 
 

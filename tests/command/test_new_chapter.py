@@ -150,12 +150,12 @@ def test_it_is_in_the_story(shown):
         ("_toc.yml", "title: '11 Board: a wall for notes'"),
         ("notebooks/11_board.ipynb", "Not run yet"),
         ("book/architecture.md", "| 11 | [Board: a wall for notes](../notebooks/11_board.ipynb) | a wall | 06 | yes |"),
-        ("book/_static/architecture.svg", 'class="a-now" data-chapter="11"'),
+        ("book/start.md", '<a href="../notebooks/11_board.html" data-chapter="11" data-state="none">'),
         ("book/reference.md", "| `/srv/board` | 11 | yes, with all notes |"),
         ("book/reference.md", "| `size` | `5` | notes in a row |"),
         ("book/reference.md", "./runbook pin --text hello"),
         ("book/fidelity.md", "a cork board (double)"),
-        ("book/troubleshooting.md", "| `board-full` | no room | many notes | take one away |"),
+        ("book/troubleshooting.md", "| [`board-full`]{#board-full} | no room | many notes | take one away |"),
     ],
 )
 def test_it_is_on_the_site(copy, shown, page, text):

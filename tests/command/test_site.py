@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+import shlex
 
 import pytest
 import yaml
@@ -12,7 +13,7 @@ from markdown_it.renderer import RendererHTML
 from myst_parser.config.main import MdParserConfig
 from myst_parser.parsers.mdit import create_md_parser
 
-from helpers.command import chapter_page, given, pages, record
+from helpers.command import chapter_page, given, pages, picture, record, status_page, troubles
 from helpers.command import main as cli
 from helpers.command.plan import Plan
 from helpers.core import notebooks
@@ -40,7 +41,7 @@ def run_of(known, **chapters):
 
 
 def test_every_row_of_a_chapters_troubleshooting_table_is_on_the_page(known):
-    page = pages.troubleshooting(known)
+    page = troubles.page(known)
     for n in known.values():
         text = "".join("".join(c["source"]) + "\n" for c in n.content["cells"] if c["cell_type"] == "markdown")
         rows = re.findall(r"^\| ([a-z0-9]+-[a-z0-9-]+) \|", text, re.M)
@@ -49,7 +50,7 @@ def test_every_row_of_a_chapters_troubleshooting_table_is_on_the_page(known):
 
 def test_an_escaped_bar_stays_in_its_cell(known):
     assert "lspci | grep" in known["requirements"].entries["req-gpu"].do
-    assert r"lspci \| grep" in pages.troubleshooting(known)
+    assert r"lspci \| grep" in troubles.page(known)
 
 
 def test_the_page_shows_the_values_that_the_run_used():
@@ -126,7 +127,7 @@ def test_what_servers_say_is_shown_as_it_is_on_every_page(known, text):
     }
     run = run_of(known, minio={"state": "failed", "reason": text, "notebook": "05_minio.ipynb", **failed})
     below = chapter_page.last_run(run.chapters["minio"], run).split("\n", 1)[1].rsplit("\n", 2)[0]
-    for page, times in ((pages.status(run, known), 3), (below, 1)):
+    for page, times in ((status_page.status(run, known), 3), (below, 1)):
         html_ = rendered(page)
         assert "<script" not in html_ and "myst role" not in html_ and "<img" not in html_
         assert html.unescape(re.sub("<[^>]+>", "", html_)).count(" ".join(text.split())) >= times
@@ -166,3 +167,84 @@ def test_no_mark_is_left_in_the_staged_book(known):
     inserts = pages.inserts(known, cli.main)
     left = {mark for page in (REPO / "book").glob("*.md") for mark in re.findall("<!-- (.+?) -->", page.read_text())}
     assert left - set(inserts) <= {"first run", "where a cold run's time goes"}, "a mark that nothing fills"
+
+
+# -- what a reader sees of a run -----------------------------------------------------------------------
+
+
+def two_runs(known):
+    """A run, and one after it in which a check fails, a version is another and a parameter is set."""
+    held, lost = record.Check(title="it is kept", state="proved"), record.Check(title="it is kept", state="failed")
+    fields = {"state": "ok", "seconds": 31.4, "notebook": "05_minio.ipynb", "run": "20210601-110000"}
+    old = run_of(known, minio={**fields, "checks": [held], "versions": {"minio": "1"}, "parameters": {"port": 9000}})
+    old.id = "20210601-110000"
+    new = run_of(known, minio={**fields, "checks": [lost], "versions": {"minio": "2"}, "parameters": {"port": 9010}})
+    new.chapters["minio"].state, new.chapters["minio"].run = "failed", new.id
+    return old, new
+
+
+def test_the_status_page_says_what_changed_since_the_run_before(known):
+    old, new = two_runs(known)
+    found = {(what, before, now) for _, what, before, now in status_page.changes(old, new)}
+    assert found == {
+        ("state", "ok", "failed"),
+        ("minio", "1", "2"),
+        ("parameter port", "9000", "9010"),
+        ("check: it is kept", "ok", "failed"),
+    }
+    assert list(status_page.changes(old, old)) == []
+    page = status_page.status(new, known, [old])
+    assert "## Changed since run `20210601-110000`" in page and "| `20210601-110000` | install |" in page
+
+
+def test_checks_that_are_left_out_and_chapters_that_are_unchanged_are_no_change(known):
+    old, _ = two_runs(known)
+    new = old.model_copy(deep=True)
+    new.chapters["minio"].state, new.chapters["minio"].checks[0].state = "skipped", "left out"
+    assert list(status_page.changes(old, new)) == []
+
+
+def test_the_badges_say_how_long_each_mode_took_the_last_time(known):
+    old, new = two_runs(known)
+    new.mode, new.chapters["minio"].state, new.chapters["minio"].seconds = "verify", "ok", 4.2
+    badges = chapter_page.last_run(new.chapters["minio"], new, [old])
+    assert "[install]{.badge-name} 31 s" in badges and "[verify]{.badge-name} 4 s" in badges
+    assert "0 of 1 hold" in badges and "[runs]{.badge-name} minio 2" in badges
+
+
+def test_the_command_of_a_page_makes_the_same_run(known):
+    values = known["minio"].check({"port": 9010, "buckets": ["a", "b.c"], "target": "ssh://me@host", "mode": "verify"})
+    c = record.ChapterRun(id="minio", number="05", title="MinIO", parameters=values)
+    words = shlex.split(chapter_page.command(known["minio"], c))
+    assert words[:7] == ["./runbook", "up", "--target", "ssh://me@host", "--only", "minio", "--mode"]
+    said = given.with_pairs(given.NOTHING, [word for word in words if "=" in word])
+    assert said.chapters == {"minio": {"port": 9010, "buckets": ["a", "b.c"]}}
+    assert chapter_page.command(known["minio"], None) == "./runbook up --only minio"
+
+
+def test_a_chapters_parameters_are_a_table_with_the_values_of_the_run(known):
+    c = record.ChapterRun(id="minio", number="05", title="MinIO", parameters={"port": 9010})
+    table = chapter_page.parameters(known["minio"], c)
+    assert "| `port` | `9010` (default `9000`) | the S3 API on the host |" in table and "| `target`" not in table
+    assert all(f"| `{name}` |" in table for name in known["minio"].parameters if name not in ("target", "mode"))
+
+
+def test_the_picture_has_a_box_for_every_part_where_it_runs(known):
+    run = run_of(known, minio={"state": "failed"}, postgres={"state": "skipped", "seconds": 3})
+    drawn = picture.svg(pages.parts(known), run)
+    boxes = dict(re.findall(r'<a href="[^"]*" data-chapter="(\d+)" data-state="(\w+)">', drawn))
+    assert set(boxes) == {part.number for part in pages.parts(known)}
+    assert boxes["05"] == "failed" and boxes["06"] == "ok" and boxes["01"] == "none"
+    assert all(n.number not in boxes or boxes[n.number] != "planned" for n in known.values())
+    left = {n: float(x) for n, x in re.findall(r'data-chapter="(\d+)".*?<rect class="p-\w+" x="(\d+)"', drawn)}
+    assert left["02"] < left["05"] == left["06"] < left["07"], "your machine, the host, the cluster"
+
+
+def test_the_pipeline_that_publishes_the_site_says_what_there_is():
+    jobs = yaml.safe_load((REPO / ".gitlab-ci.yml").read_text())
+    line = next(line for line in jobs["run"]["script"] if line.startswith("./runbook"))
+    options = {o for command in (cli.up,) for parameter in command.params for o in parameter.opts}
+    assert set(re.findall(r"--[a-z]+", line)) <= options and line.split()[1] in cli.main.commands
+    site_ = str((REPO / "_build" / "site" / "_build" / "html").relative_to(REPO))
+    assert site_ in jobs["run"]["artifacts"]["paths"] and site_ in jobs["pages"]["script"][0]
+    assert jobs["run"]["cache"]["paths"] == [".runbook-home/cache"], "never the secrets beside it"
