@@ -18,11 +18,12 @@ from helpers.command import doctor, given, pages, progress, record, regress, sit
 from helpers.command.artifacts import artifacts
 from helpers.command.base import console, examples, say, target_option
 from helpers.command.chapter_commands import ChapterGroup
+from helpers.command.lab import lab
 from helpers.command.plan import Plan
 from helpers.command.record import Run
-from helpers.command.runner import Runner, check_reachable, target_lock
+from helpers.command.runner import Runner, reached, target_lock
 from helpers.command.sandbox import sandbox
-from helpers.core import host_lock, notebooks, notes
+from helpers.core import notebooks
 from helpers.core.errors import BadInput, RunbookError
 from helpers.core.installed_secrets import TAKE_OVER
 from helpers.core.paths import REPO, absolute_environment, runs
@@ -162,12 +163,7 @@ def _run(plan: Plan, options: Options, supply: Supply | None) -> tuple[Run, Run 
     with contextlib.ExitStack() as stack:
         if supply:
             stack.callback(supply.stop)
-        host = check_reachable(plan.target)
-        stack.callback(host.close)
-        if plan.mode in host_lock.CHANGING:
-            stack.enter_context(host_lock.held(host, f"up --mode {plan.mode}"))
-        if plan.mode == "remove":  # another machine's runs are in no record here
-            plan.check_nothing_stands_on(notes.standing(host, plan.known))
+        stack.enter_context(reached(plan))
         shown = stack.enter_context(progress.Progress(console))
         runner = Runner(plan, options.jobs or min(4, os.cpu_count() or 1), shown, options.force)
         runner.supply = supply
@@ -263,6 +259,7 @@ def secrets(name: str | None, target: str | None) -> None:
 
 main.add_command(sandbox)
 main.add_command(artifacts)
+main.add_command(lab)
 
 
 @main.command(epilog=examples("./runbook book\n./runbook book --open\n./runbook book --readme"))

@@ -18,6 +18,7 @@ from helpers.command.execution import Event, Execution
 from helpers.command.plan import Plan
 from helpers.command.progress import Progress
 from helpers.command.record import ChapterRun, Run
+from helpers.core import host_lock, notes
 from helpers.core.errors import BadInput
 from helpers.core.host import Host
 from helpers.core.notebooks import Notebook
@@ -59,6 +60,7 @@ class Runner:
         self.stopping = threading.Event()
         self._executions: dict[str, Execution] = {}
         self._save = threading.Lock()
+        self.step = ""  # the title of the only step that is applied; the others are asked
         self.supply: Supply | None = None  # what chapters wait for on a sandbox, where it is still being built
 
     def run(self) -> Run:
@@ -127,6 +129,8 @@ class Runner:
             self.progress.state(n.label, "waiting")
         try:
             while todo or busy:
+                if self.stopping.is_set():  # by another thread, where there is no Ctrl-C
+                    raise KeyboardInterrupt
                 for n in list(todo):
                     needs = self.plan.needs(n)
                     # verify and plan look at every chapter: what is broken below does not hide what is broken above
@@ -207,6 +211,8 @@ class Runner:
         """Run it in the plan's mode."""
         if not self.stopping.is_set() and self._execute(n, c, self.plan.mode):
             c.state = WELL[self.plan.mode]
+            if self.step:
+                c.state, c.reason = "interrupted", f"only one step was run: {self.step}"
             if c.state == "ok":
                 c.verified = record.now()
         else:
@@ -216,7 +222,7 @@ class Runner:
         """An install of a chapter that is unchanged: is it still so? Then its old outputs stay."""
         old = self._old(n)
         unchanged = old and old.state in record.INSTALLED and old.key == c.key and old.notebook
-        if not old or not unchanged or self.force or self.plan.mode != "install":
+        if not old or not unchanged or self.force or self.step or self.plan.mode != "install":
             return False
         if self._execute(n, c, "verify") and not self._other_artifacts(n, c, old):
             self._carry(old)
@@ -240,7 +246,7 @@ class Runner:
     def _execute(self, n: Notebook, c: ChapterRun, mode: str) -> bool:
         """Run the notebook once in this mode; fills the record, returns whether it ended well."""
         folder, given = self.current.folder, self.plan.parameters[n.id]
-        execution = self._executions[n.id] = Execution(n, {**given, "mode": mode}, folder)
+        execution = self._executions[n.id] = Execution(n, {**given, "mode": mode}, folder, self.step)
         c.log = str(execution.log.relative_to(folder))
         if mode == "install":  # also when it is cut off: what it began with is what remove looks for
             c.installed = c.installed or given
@@ -249,16 +255,20 @@ class Runner:
         finally:
             del self._executions[n.id]
         fill(c, execution.told())
-        if mode == "install" and c.steps:  # one that was refused changed nothing
-            c.installed = given
-        c.error, c.reason = error, error.splitlines()[0] if error else ""
+        self._conclude(n, c, mode, error)
         if mode == "install":
             c.notebook = execution.out.name
         elif mode == "verify":
             c.verify_notebook = execution.out.name
+        return not error
+
+    def _conclude(self, n: Notebook, c: ChapterRun, mode: str, error: str) -> None:
+        """How it ended, and what remove would look for."""
+        if mode == "install":
+            c.installed = self.plan.parameters[n.id] if c.steps else c.installed  # a refused one changed nothing
         elif mode == "remove" and not error:
             c.notebook = c.verify_notebook = ""
-        return not error
+        c.error, c.reason = error, error.splitlines()[0] if error else ""
 
 
 def fill(c: ChapterRun, told: list[Event]) -> None:
@@ -274,6 +284,19 @@ def fill(c: ChapterRun, told: list[Event]) -> None:
             c.artifacts.append(record.ArtifactUse(**texts))
         elif e["kind"] == "version":
             c.versions[e["name"]] = e["version"]
+
+
+@contextlib.contextmanager
+def reached(plan: Plan) -> Generator[Host]:
+    """The plan's host, fit for it, and locked as long as it is changed."""
+    with contextlib.ExitStack() as stack:
+        host = check_reachable(plan.target)
+        stack.callback(host.close)
+        if plan.mode in host_lock.CHANGING:
+            stack.enter_context(host_lock.held(host, f"up --mode {plan.mode}"))
+        if plan.mode == "remove":  # another machine's runs are in no record here
+            plan.check_nothing_stands_on(notes.standing(host, plan.known))
+        yield host
 
 
 def check_reachable(target: str) -> Host:
