@@ -51,7 +51,8 @@ def _of(artifact: Artifact) -> Iterator[tuple[str, str]]:
     elif artifact.kind == "snap":
         yield f"{artifact.name} --channel={entry['channel']}", ""
     elif artifact.kind == "apt":
-        yield from ((package, "") for package in artifact.packages)
+        source = f" from {artifact.url}" if artifact.url else ""
+        yield from ((package + source, "") for package in artifact.packages)
     elif artifact.kind == "pip":
         yield f"{artifact.version} of PyPI, with all that it is pinned to", ""
     else:

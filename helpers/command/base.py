@@ -21,6 +21,17 @@ target_option = click.option(
     help="ssh://user@host[:port], local, sandbox or sandbox:NAME.  [default: sandbox]",
 )
 
+#: of a run, which may be on several hosts
+targets_option = click.option(
+    "--target",
+    "-t",
+    "targets",
+    multiple=True,
+    metavar="[HOST=]T",
+    help="ssh://user@host[:port], local, sandbox or sandbox:NAME, for all chapters; with HOST= for those of that "
+    "host (may be given again).  [default: sandbox]",
+)
+
 
 def say(text: str) -> None:
     """Print a line as it is, however wide."""

@@ -13,6 +13,7 @@ from helpers.command.plan import Plan
 from helpers.command.progress import Progress
 from helpers.command.record import ChapterRun, Run
 from helpers.command.runner import Runner, fill
+from helpers.command.targets import Targets
 from helpers.core import events, notebooks, parameters
 from helpers.core.errors import BadInput, words
 from helpers.core.notebooks import Notebook
@@ -78,7 +79,7 @@ class Kernel:
 def keep(n: Notebook, names: dict[str, Any], opened: Event, told: list[Event], error: str) -> Run:
     """The record of a chapter that was run cell by cell, as a run of it alone would have left it."""
     given = {p: names[p] for p in n.parameters if p in names and p not in ("target", "mode")}
-    plan = Plan(str(names["target"]), opened["mode"], only=[n.id], given={n.id: given})
+    plan = Plan(Targets(str(names["target"])), opened["mode"], only=[n.id], given={n.id: given})
     return CellByCell(plan, told, error).run()
 
 

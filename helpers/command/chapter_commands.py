@@ -16,7 +16,7 @@ from typing import Any
 
 import click
 
-from helpers.command import record
+from helpers.command import record, targets
 from helpers.command.base import Group, examples, say, target_option
 from helpers.core import notebooks
 from helpers.core.chapter import Chapter
@@ -48,7 +48,7 @@ def command(notebook: Notebook, name: str) -> click.Command:
     text = inspect.getdoc(module.run) or ""
 
     def call(target: str | None, **options: Any) -> None:
-        _call(module, notebook, str(Target.parse(target or "sandbox")), **options)
+        _call(module, notebook, str(Target.parse(target or targets.default(notebook.host))), **options)
 
     help_ = text.partition("\n\n")[0]
     made = target_option(click.Command(name, callback=call, help=help_, epilog=examples(module.EXAMPLES)))
@@ -58,11 +58,11 @@ def command(notebook: Notebook, name: str) -> click.Command:
 
 def _call(module: ModuleType, notebook: Notebook, target: str, **options: Any) -> None:
     """Run it on the chapter as it was last run there."""
-    run = record.latest(target)
-    if run is None or notebook.id not in run.chapters or not run.chapters[notebook.id].parameters:
+    old = record.last({notebook.id: target}).get(notebook.id)
+    if old is None or not old.chapter.parameters:
         saw = f"chapter {notebook.number} has not run there"
         raise RunbookError(f"use chapter {notebook.id}", target, saw, f"./runbook up --only {notebook.id}")
-    values = {**run.chapters[notebook.id].parameters, "target": target, "mode": "verify"}
+    values = {**old.chapter.parameters, "target": target, "mode": "verify"}
     ch = Chapter(notebook, notebook.check(values))
     try:
         module.run(ch, say, **options)

@@ -91,11 +91,15 @@ def last_run(c: ChapterRun | None, run: Run | None) -> str:
     """The line below a chapter's title: how it went the last time."""
     kind, text = "none", "Not run yet: this page has no outputs."
     if c and run and c.state == "removed":
-        text = f"Removed from `{run.target}`: this page has no outputs."
+        text = f"Removed from `{run.target_of(c)}`: this page has no outputs."
     elif c and run and c.state in record.BAD:
         kind, text = "failed", _failure(c, run)
     elif c and run and c.notebook:
-        words = [f"Last verified {when(c.verified)} UTC on `{run.target}`", _held(c), *map(_stands_in, c.artifacts)]
+        words = [
+            f"Last verified {when(c.verified)} UTC on `{run.target_of(c)}`",
+            _held(c),
+            *map(_stands_in, c.artifacts),
+        ]
         kind, text = "ok", " · ".join(filter(None, words))
     return f"```{{div}} last-run {kind}\n{text}\n```\n"
 
@@ -105,7 +109,7 @@ def _failure(c: ChapterRun, run: Run) -> str:
     reason = literal(reason.rstrip("."))
     mode = c.parameters.get("mode", run.mode)
     state = c.state.capitalize()
-    return f"**{state}** on `{run.target}` in mode {mode}: {reason}. [Status](../book/status.md) has the rest."
+    return f"**{state}** on `{run.target_of(c)}` in mode {mode}: {reason}. [Status](../book/status.md) has the rest."
 
 
 def _held(c: ChapterRun) -> str:

@@ -130,10 +130,11 @@ class Execution:
         return ""
 
     def _mask(self, text: str) -> str:
-        """Without any secret of the target: those of now, and those that were there before."""
-        with contextlib.suppress(RunbookError, OSError):
-            for value in SecretStore(Target.parse(self.parameters["target"]).slug).values():
-                self._masker.add(value)
+        """Without any secret of its targets: those of now, and those that were there before."""
+        for target in (value for name, value in self.parameters.items() if name.endswith("target")):
+            with contextlib.suppress(RunbookError, OSError):
+                for value in SecretStore(Target.parse(target).slug).values():
+                    self._masker.add(value)
         return self._masker.mask(text)
 
     def _environment(self) -> dict[str, str]:

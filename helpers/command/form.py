@@ -57,7 +57,7 @@ class Form:
     def _button(self, name: str, call: Callable[[], None], tip: str) -> Any:
         button = self.widgets.Button(description=name, tooltip=tip)
         button.add_class("runbook-" + name.replace(" ", "-"))
-        button.on_click(lambda _: call())
+        button.on_click(partial(_without_its_button, call))
         return button
 
     # -- what a person does ------------------------------------------------------------------------
@@ -103,6 +103,10 @@ class Form:
             self._settle()
 
 
+def _without_its_button(call: Callable[[], None], _: Any) -> None:
+    call()
+
+
 def _table(seen: Work) -> str:
     rows: list[str] = []
     for (kind, title), (state, note) in seen.rows.items():
@@ -132,12 +136,14 @@ class Field:
         self.row = w.HBox([label, self._input, w.VBox([comment, self._refusal])])
 
     def _made(self, w: Any) -> Any:
-        if isinstance(self.parameter.default, bool):
+        example: object = self.parameter.default
+        several = isinstance(example, list)
+        if isinstance(example, bool):
             return w.Checkbox(value=bool(self.value), indent=False, layout=_FIELD)
-        if self.parameter.choices and not isinstance(self.parameter.default, list):
+        if self.parameter.choices and not several:
             choices = list(dict.fromkeys([*self.parameter.choices, str(self.value)]))
             return w.Dropdown(options=choices, value=str(self.value), layout=_FIELD)
-        text = ", ".join(map(str, self.value)) if isinstance(self.value, list) else str(self.value)
+        text = ", ".join(str(item) for item in self.value) if several else str(self.value)
         return w.Text(value=text, layout=_FIELD)
 
     def _changed(self, change: Any) -> None:

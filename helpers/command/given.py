@@ -8,23 +8,25 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from helpers.command import targets
+from helpers.command.targets import Targets
 from helpers.core import notebooks
 from helpers.core.errors import BadInput
 
-KNOWN = {"target", "mode", "chapters", "parameters"}
-SHAPE = "A platform file has: target, mode, parameters (for all chapters), chapters (by id)."
+KNOWN = {"target", "hosts", "mode", "chapters", "parameters"}
+SHAPE = "A platform file has: target, mode, parameters (for all chapters), chapters (by id), hosts (by name)."
 
 
 class Given(NamedTuple):
     """chapters: {id: {parameter: value}}.  parameters: {parameter: value} for every chapter that has it."""
 
-    target: str | None
+    targets: Targets
     mode: str | None
     chapters: dict[str, dict[str, Any]]
     parameters: dict[str, Any]
 
 
-NOTHING = Given(None, None, {}, {})
+NOTHING = Given(Targets(), None, {}, {})
 
 
 class _Once(yaml.SafeLoader):
@@ -51,16 +53,17 @@ def platform_file(path: str | Path) -> Given:
     unknown = sorted(str(name) for name in known if name not in KNOWN)
     if unknown:
         raise BadInput(f"read {path}", saw="not known there: " + ", ".join(unknown), do=SHAPE)
-    chapters, parameters = (
-        _map(path, known.get(name), "not known there: chapters and parameters must be maps", SHAPE)
-        for name in ("chapters", "parameters")
+    chapters, parameters, hosts = (
+        _map(path, known.get(name), "not known there: chapters, parameters and hosts must be maps", SHAPE)
+        for name in ("chapters", "parameters", "hosts")
     )
     named = {
         name: _map(path, values, f"chapters.{name} is not a map", "chapters: {minio: {port: 9010}}")
         for name, values in chapters.items()
     }
     _check_one_each(path, named)
-    return Given(known.get("target"), known.get("mode"), named, parameters)
+    where = targets.checked(known.get("target"), hosts, notebooks.load_all())
+    return Given(where, known.get("mode"), named, parameters)
 
 
 def _check_one_each(path: str | Path, names: Iterable[str]) -> None:

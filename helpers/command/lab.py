@@ -15,6 +15,7 @@ import click
 
 from helpers.command import record
 from helpers.command.base import examples, say, target_option
+from helpers.command.targets import Targets
 from helpers.core import notebooks
 from helpers.core.errors import BadInput
 from helpers.core.files import write_whole
@@ -39,7 +40,8 @@ def lab(chapter: str | None, target: str | None, port: int, no_browser: bool) ->
     run = record.latest(target)
     name = target or (run.target if run else "sandbox")
     folder = home("lab", Target.parse(name).slug)
-    for path in copy_chapters(folder, name):
+    where = Targets(target) if target else Targets(name, run.hosts if run else {})
+    for path in copy_chapters(folder, where):
         say(f"{path.name} was changed by hand and stays as it is; delete {path} for a fresh one")
     argv = [sys.executable, *arguments(folder, port, opened), *(["--no-browser"] if no_browser else [])]
     os.execve(sys.executable, argv, environment())
@@ -72,19 +74,20 @@ def environment() -> dict[str, str]:
 # -- the copies --------------------------------------------------------------------------------------------------------
 
 
-def copy_chapters(folder: Path, target: str) -> list[Path]:
+def copy_chapters(folder: Path, where: Targets) -> list[Path]:
     """Copy every chapter, filled in. Returns the copies that a person has changed: those are left alone."""
-    installed = record.installed(target)
-    standing = record.standing(target)
+    known = notebooks.load_all()
+    old = record.last({n.id: where.of(n.host) for n in known.values()})
+    installed, standing = record.installed(old), record.standing(old)
     changed: list[Path] = []
-    for n in notebooks.load_all().values():
+    for n in known.values():
         path = folder / n.path.name
         if _changed(path):
             changed.append(path)
             continue
         mode = "verify" if n.id in standing else "plan"  # "Run all cells" changes nothing before somebody says so
         given = {name: value for name, value in installed.get(n.id, {}).items() if name in n.parameters}
-        write_whole(path, _text(_filled(n, {**given, "target": target, "mode": mode})), 0o644)
+        write_whole(path, _text(_filled(n, {**given, "target": where.of(n.host), "mode": mode})), 0o644)
     return changed
 
 

@@ -7,21 +7,22 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
-from helpers.command import doctor, given, pages, progress, record, regress, site, supplies, timeline, upstream
+from helpers.command import doctor, given, pages, progress, record, regress, site, supplies, targets, timeline, upstream
 from helpers.command.artifacts import artifacts
-from helpers.command.base import console, examples, say, target_option
+from helpers.command.base import console, examples, say, target_option, targets_option
 from helpers.command.chapter_commands import ChapterGroup
 from helpers.command.lab import lab
 from helpers.command.plan import Plan
+from helpers.command.reach import reached, target_locks
 from helpers.command.record import Run
-from helpers.command.runner import Runner, reached, target_lock
+from helpers.command.runner import Runner
 from helpers.command.sandbox import sandbox
 from helpers.core import notebooks
 from helpers.core.errors import BadInput, RunbookError
@@ -53,13 +54,14 @@ def main(debug: bool) -> None:
     epilog=examples("""
 ./runbook up
 ./runbook up --target ssh://ubuntu@10.0.0.5 -f platform.yaml
+./runbook up --target ssh://ubuntu@10.0.0.5 --target gitlab=ssh://ubuntu@10.0.0.6   GitLab on a host of its own
 ./runbook up --only minio -p minio.port=9010
 ./runbook up --from postgres --mode verify
 ./runbook up --mode plan          what would run; nothing is changed
 ./runbook up --mode remove        take everything away again
 """)
 )
-@target_option
+@targets_option
 @click.option("--only", multiple=True, metavar="CHAPTER", help="Only this chapter (may be given again).")
 @click.option("--from", "first", metavar="CHAPTER", help="Start at this chapter.")
 @click.option("--until", "last", metavar="CHAPTER", help="Stop after this chapter.")
@@ -92,30 +94,32 @@ def main(debug: bool) -> None:
 @click.option("--take-over", is_flag=True, help="Replace secrets on the host that another operator installed.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask before remove.")
 def up(**words: Any) -> None:
-    """Install the platform on a target, prove it, and build the site."""
+    """Install the platform on a target, or on several, prove it, and build the site."""
     options, clock = Options(**words), timeline.Clock()
     if options.take_over:
         os.environ[TAKE_OVER] = "yes"
     plan = _plan_from(options)
-    target = Target.parse(plan.target)
-    if plan.mode == "remove" and target.kind != "sandbox" and not options.yes:
-        click.confirm(f"This deletes the chapters' programs AND DATA on {plan.target}. Go on?", abort=True)
-    with target_lock(target.slug, f"up --mode {plan.mode}"):
-        record.latest(plan.target)  # an unreadable record is refused before anything is touched
-        supply = _supply(target.name or "sandbox", plan, clock) if target.kind == "sandbox" else None
+    places = list(dict.fromkeys(plan.hosts().values()))
+    where = " and ".join(places)
+    if plan.mode == "remove" and not options.yes and any(Target.parse(t).kind != "sandbox" for t in places):
+        click.confirm(f"This deletes the chapters' programs AND DATA on {where}. Go on?", abort=True)
+    with target_locks(places, f"up --mode {plan.mode}"):
+        for target in places:
+            record.latest(target)  # an unreadable record is refused before anything is touched
+        coming = supplies.of_sandboxes(plan, clock, say)
         started = time.monotonic()
-        run, before = _run(plan, options, supply)
-    clock.keep(run, before, supply)
+        run, before = _run(plan, options, coming)
+    clock.keep(run, before, coming.values())
     _report(run)
     if not options.no_book and plan.mode != "plan" and run.state != "interrupted":
         with clock.span("site", "the site"):
             index = site.build(main, say)
-        clock.keep(run, before, supply)
+        clock.keep(run, before, coming.values())
         timeline.fill(index.parent, run)
         say(f"site    {index}")
     say(f"record  {run.folder / 'run.json'}")
     console.print(
-        f"{run.state}: {plan.mode} on {plan.target} in {time.monotonic() - started:.0f} s",
+        f"{run.state}: {plan.mode} on {where} in {time.monotonic() - started:.0f} s",
         style="green" if run.state == "ok" else "red",
     )
     sys.exit({"ok": 0, "interrupted": 130}.get(run.state, 1))
@@ -125,7 +129,7 @@ def up(**words: Any) -> None:
 class Options:
     """The options of `up`, as its --help explains them."""
 
-    target: str | None
+    targets: tuple[str, ...]
     only: tuple[str, ...]
     first: str | None
     last: str | None
@@ -141,33 +145,34 @@ class Options:
 
 def _plan_from(options: Options) -> Plan:
     """The command line's words go over the platform file's."""
+    known = notebooks.load_all()
+    where = targets.given(options.targets, known)
     said = given.platform_file(options.file) if options.file else given.NOTHING
-    target, mode = options.target or said.target or "sandbox", options.mode or said.mode or "install"
-    Target.parse(target)
+    where, mode = where.over(said.targets), options.mode or said.mode or "install"
+    old = record.last({n.id: where.of(n.host) for n in known.values()})
     said = given.with_pairs(said, options.pairs)
     return Plan(
-        target,
+        where,
         mode,
         only=options.only,
         first=options.first,
         last=options.last,
         given=said.chapters,
         everywhere=said.parameters,
-        installed=record.installed(target) if mode == "remove" else None,
-        standing=record.standing(target) if mode == "remove" else (),
+        installed=record.installed(old) if mode == "remove" else None,
+        standing=record.standing(old) if mode == "remove" else (),
     )
 
 
-def _run(plan: Plan, options: Options, supply: Supply | None) -> tuple[Run, Run | None]:
-    """The record, and the one that was there before. What chapters wait for is built behind them, and ends here."""
+def _run(plan: Plan, options: Options, coming: Mapping[str, Supply]) -> tuple[Run, list[Run]]:
+    """The record, and those that were there before. What chapters wait for is built behind them, and ends here."""
     with contextlib.ExitStack() as stack:
-        if supply:
-            stack.callback(supply.stop)
-        stack.enter_context(reached(plan))
+        stack.callback(supplies.stop, coming)
+        stack.enter_context(reached(plan, say))
         shown = stack.enter_context(progress.Progress(console))
         runner = Runner(plan, options.jobs or min(4, os.cpu_count() or 1), shown, options.force)
-        runner.supply = supply
-        return runner.run(), runner.before
+        runner.supplies = coming
+        return runner.run(), [old.run for old in runner.before.values()]
 
 
 def _report(run: Run) -> None:
@@ -180,19 +185,6 @@ def _report(run: Run) -> None:
             say(c.error)
 
 
-def _supply(name: str, plan: Plan, clock: timeline.Clock) -> Supply:
-    """The sandbox's host, and what its chapters install on its way behind it. Only what chapters ask for is built."""
-    box = Sandbox(name)
-    proving = plan.chapters if plan.mode in ("install", "verify") else []
-    programs = [lack for n in proving for lack in doctor.chapter_lacks(n, plan.parameters[n.id])]
-    with clock.span("set-up", "programs on this machine"):
-        doctor.install(box.missing() + programs, say)
-    with clock.span("set-up", "the sandbox host"):
-        supply = supplies.begin(box, plan.chapters, plan.known, say)
-    say(f"sandbox {name}: running at {box.address}")
-    return supply
-
-
 @main.command(epilog=examples("./runbook status\n./runbook status --target ssh://ubuntu@10.0.0.5"))
 @target_option
 def status(target: str | None) -> None:
@@ -203,7 +195,7 @@ def status(target: str | None) -> None:
     if run is None:
         raise RunbookError("show the last run", saw="there is none yet", do="./runbook up")
     console.print(
-        "run {} on {}: {} ({}, {})".format(run.id, run.target, run.state, run.mode, run.finished or "not finished")
+        "run {} on {}: {} ({}, {})".format(run.id, run.where(), run.state, run.mode, run.finished or "not finished")
     )
     progress.closing(console, run)
     sys.exit(0 if run.state == "ok" else 1)
@@ -279,15 +271,18 @@ def book(open_it: bool, readme: bool) -> None:
 @target_option
 @click.option("--only", multiple=True, metavar="CHAPTER", help="Only this chapter (may be given again).")
 def replay(target: str | None, only: tuple[str, ...]) -> None:
-    """Replay the last run's notebooks in verify mode and compare every output with what was recorded."""
+    """Replay the last run's notebooks in verify mode and compare every output with what was recorded.
+
+    With --target only those that ran there.
+    """
     if target:
         Target.parse(target)
     chosen = [notebooks.find(name).id for name in only]
     run = record.latest(target)
     if run is None:
         raise RunbookError("replay the last run", saw="there is none yet", do="./runbook up")
-    with target_lock(Target.parse(run.target).slug, "regress"):
-        sys.exit(regress.replay(run, chosen))
+    with target_locks([target] if target else run.hosts.values(), "regress"):
+        sys.exit(regress.replay(run, chosen, target))
 
 
 @main.command(

@@ -108,7 +108,7 @@ def readme_block(run: Run | None, known: Known) -> str:
     if not run:
         return table
     return table + (
-        f"\nFidelity is that of the run on `{run.target}` that these dates are from; "
+        f"\nFidelity is that of the run on {run.where('`')} that these dates are from; "
         "`./runbook book --readme` writes the table.\n"
     )
 
@@ -174,7 +174,7 @@ ARTIFACTS = (
 
 def _status_line(run: Run) -> str:
     kind = "ok" if run.state == "ok" else "failed"
-    how = f"Run `{run.id}` on `{run.target}`, mode {run.mode}: **{run.state}**."
+    how = f"Run `{run.id}` on {run.where('`')}, mode {run.mode}: **{run.state}**."
     return f"```{{div}} last-run {kind}\n{how} Finished {when(run.finished) or 'not'} UTC, {run.seconds:.0f} s.\n```\n"
 
 
@@ -184,8 +184,10 @@ def _failing(n: Notebook, c: ChapterRun) -> list[list[str]]:
 
 
 def _chapters_table(run: Run, known: Known) -> str:
+    of = run.chapters.get
     headers = ["chapter", "state", "checks that hold", "fidelity", "found running", "last verified (UTC)"]
-    return _table(headers, [_chapter_row(n, run.chapters.get(n.id)) for n in known.values()])
+    rows = [[*_chapter_row(n, c), run.target_of(c) if c else ""] for n in known.values() for c in [of(n.id)]]
+    return _table([*headers, "on"], rows) if run.several else _table(headers, [row[:-1] for row in rows])
 
 
 def _chapter_row(n: Notebook, c: ChapterRun | None) -> list[str]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from helpers.command.depends import digest
+from helpers.command.targets import Targets
 from helpers.core import catalogue, notebooks, stands
 from helpers.core.errors import BadInput
 from helpers.core.notebooks import Notebook
@@ -15,10 +16,14 @@ from helpers.core.parameters import MODES, check_names
 
 Values = Mapping[str, Any]
 
+#: the end of a parameter that has another host's target
+_TARGET = "_target"
+
 
 class Plan:
-    """The chosen chapters on a target, in a mode, with their parameters. BadInput names the first thing that is wrong.
+    """The chosen chapters on their targets, in a mode, with their parameters. BadInput names the first that is wrong.
 
+    target: one for all chapters, or Targets.
     only, first, last: chapters by id, number or file name; without them all are chosen.
     given: {chapter: {parameter: value}}.  everywhere: {parameter: value} for every chapter that has it.
     installed: {chapter: its parameters at the last install}, which go before the defaults.
@@ -27,7 +32,7 @@ class Plan:
 
     def __init__(  # noqa: PLR0913  its keywords are the options of `up`
         self,
-        target: str,
+        target: str | Targets,
         mode: str = "install",
         *,
         only: Iterable[str] = (),
@@ -39,21 +44,47 @@ class Plan:
         standing: Iterable[str] = (),
     ):
         self.known: dict[str, Notebook] = notebooks.load_all()
-        self.target, self.mode = target, mode
+        self.targets, self.mode = Targets(target) if isinstance(target, str) else target, mode
         given, everywhere = given or {}, everywhere or {}
         _check_mode(mode)
-        _check_not_common([everywhere, *given.values()])
+        self._check_not_common([everywhere, *given.values()])
         self.chapters = self._chosen(only, first, last)
         self.parameters = self._parameters(given, everywhere, _of_install(installed or {}))
+        self._check_hosts()
         check_graph(self.known)
         if mode == "remove":
             self.check_nothing_stands_on(standing)
 
     def check_nothing_stands_on(self, standing: Iterable[str]) -> None:
         """BadInput when a chapter that is there and stays requires one that is to be removed."""
-        going = [n.id for n in self.chapters]
+        going, standing = [n.id for n in self.chapters], set(standing)
         given_up = [name for name in going if self.parameters[name].get("delete_data")]
-        stands.check(self.known, going, standing, self.target, given_up)
+        hosts = dict.fromkeys(n.host for n in self.known.values() if n.id in standing.union(going))
+        stands.check(self.known, going, standing, self.targets.words(hosts), given_up)
+
+    # -- where -------------------------------------------------------------------------------------
+
+    def target(self, n: Notebook) -> str:
+        """The target that a chapter runs on; empty for one that is not chosen, when nobody said where its host is."""
+        return self.targets.of(n.host)
+
+    def hosts(self) -> dict[str, str]:
+        """{host: its target} of all that the chosen chapters use: their own, and those that a parameter leads to."""
+        names = dict.fromkeys(host for n in self.chapters for host in [n.host, *self._others(n).values()])
+        return {host: self.targets.of(host) for host in names}
+
+    def _others(self, n: Notebook) -> dict[str, str]:
+        """{parameter: host}: gitlab_target is filled in with the target of the host gitlab."""
+        hosts = {m.host for m in self.known.values()}
+        return {p: p[: -len(_TARGET)] for p in n.parameters if p.endswith(_TARGET) and p[: -len(_TARGET)] in hosts}
+
+    def _check_hosts(self) -> None:
+        """BadInput when targets were given, and none for a host that a chosen chapter uses."""
+        for host, target in self.hosts().items():
+            if not target:
+                using = ", ".join(n.label for n in self.chapters if host in [n.host, *self._others(n).values()])
+                do = f"Add --target {host}=ssh://user@host, or choose other chapters. --target T is for all hosts."
+                raise BadInput(f"run {using}", saw=f"no target is given for the host {host}", do=do)
 
     def _chosen(self, only: Iterable[str], first: str | None, last: str | None) -> list[Notebook]:
         ids = {notebooks.find(name, self.known).id for name in only} or set(self.known)
@@ -75,7 +106,8 @@ class Plan:
         for n in self.known.values():
             known = [installed.get(n.id, {}), everywhere]
             mine = {name: value for values in known for name, value in values.items() if name in n.parameters}
-            mine.update(named.get(n.id, {}), target=self.target, mode=self.mode)
+            mine.update(named.get(n.id, {}), target=self.target(n), mode=self.mode)
+            mine.update({p: self.targets.of(host) for p, host in self._others(n).items()})
             found[n.id] = n.check(mine)
         check_names(everywhere, {name: 1 for n in self.known.values() for name in n.parameters}, "any chapter")
         return found
@@ -100,6 +132,17 @@ class Plan:
             return [n.id for n in self.chapters if notebook.id in n.requires]
         return [name for name in notebook.requires if name in ids]
 
+    def _check_not_common(self, given: Iterable[Values]) -> None:
+        """target and mode are those of the run, and no parameters of one chapter."""
+        options = {"target": "--target", "mode": "--mode"}
+        options.update({p: f"--target {host}=" for n in self.known.values() for p, host in self._others(n).items()})
+        for name in (name for values in given for name in values if name in options):
+            raise BadInput(
+                f"set the parameter {name!r}",
+                saw="it is the same for all chapters of a run",
+                do=f"Use {options[name]}, or the top of the platform file.",
+            )
+
 
 def _of_install(installed: Mapping[str, Values]) -> dict[str, dict[str, Any]]:
     """What remove takes from the last install; that data may go is said anew each time."""
@@ -113,16 +156,6 @@ def _check_mode(mode: str) -> None:
     if mode not in MODES:
         modes = ", ".join(MODES)
         raise BadInput(f"run in the mode {mode!r}", saw="there is no such mode", do="Modes: " + modes)
-
-
-def _check_not_common(given: Iterable[Values]) -> None:
-    """target and mode are those of the run, and no parameters of one chapter."""
-    for name in (name for values in given for name in ("target", "mode") if name in values):
-        raise BadInput(
-            f"set the parameter {name!r}",
-            saw="it is the same for all chapters of a run",
-            do=f"Use --{name}, or `{name}:` at the top of the platform file.",
-        )
 
 
 def check_graph(known: Mapping[str, Notebook]) -> None:

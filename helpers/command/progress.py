@@ -105,12 +105,13 @@ def checks_held(c: record.ChapterRun) -> str:
 def closing(console: Console, run: record.Run) -> None:
     """The closing table of a run."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for head in ("chapter", "state", "steps", "checks", "fidelity", "seconds", ""):
+    for head in ("chapter", *(["on"] if run.several else []), "state", "steps", "checks", "fidelity", "seconds", ""):
         table.add_column(head, overflow="fold")
     for c in run.chapters.values():
         done = [s for s in c.steps if s.note.startswith("already")]
         table.add_row(
             f"{c.number} {c.id}",
+            *([run.target_of(c)] if run.several else []),
             "[{}]{}[/]".format(COLOURS.get(c.state, "white"), c.state),
             f"{len(c.steps)} ({len(done)} already so)" if c.steps else "",
             checks_held(c),

@@ -6,14 +6,16 @@ import datetime
 import functools
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import click
 from pydantic import BaseModel, ValidationError
 
 from helpers.core.errors import BadInput, RunbookError
 from helpers.core.files import write_whole
+from helpers.core.notebooks import PLATFORM
 from helpers.core.paths import runs
 
 FORMAT = 1
@@ -59,6 +61,7 @@ class ChapterRun(BaseModel):
     id: str
     number: str
     title: str
+    host: str = PLATFORM  # by name
     state: str = "waiting"
     reason: str = ""
     key: str = ""  # see Plan.key
@@ -99,11 +102,11 @@ class TimeLine(BaseModel):
 
 
 class Run(BaseModel):
-    """One run on one target. state: running, ok, failed, interrupted."""
+    """One run on the targets of its chapters. state: running, ok, failed, interrupted."""
 
     format: int = FORMAT
     id: str
-    target: str
+    target: str  # of the platform's host; another one where no chapter of the run is there
     mode: str
     state: str = "running"
     started: str
@@ -115,6 +118,24 @@ class Run(BaseModel):
     @property
     def folder(self) -> Path:
         return runs() / self.id
+
+    def target_of(self, c: ChapterRun) -> str:
+        """Where a chapter of it ran."""
+        return c.parameters.get("target") or self.target
+
+    @property
+    def hosts(self) -> dict[str, str]:
+        """{host: its target}, of all chapters in it."""
+        return {c.host: self.target_of(c) for c in self.chapters.values()} or {PLATFORM: self.target}
+
+    @property
+    def several(self) -> bool:
+        """Is it on more than one target?"""
+        return len(set(self.hosts.values())) > 1
+
+    def where(self, mark: str = "") -> str:
+        """Its targets in words, each between two marks."""
+        return " and ".join(mark + target + mark for target in dict.fromkeys(self.hosts.values()))
 
     def save(self) -> None:
         """Write run.json whole or not at all."""
@@ -176,38 +197,56 @@ def read(folder: Path) -> Run:
 
 
 def latest(target: str | None = None) -> Run | None:
-    """The latest published record, of that target when one is given; None when there is none.
+    """The latest published record, one that has that target when one is given; None when there is none.
 
     Where older ones have to be looked through, those that are unreadable are left out, with a warning.
     """
     link = runs() / "latest"
     if link.exists():
         run = read(link.resolve())
-        if target in (None, run.target):
+        if target is None or _has(run, target):
             return run
     if target is None or not runs().is_dir():
         return None
     for folder in sorted((p for p in runs().iterdir() if p.is_dir() and not p.is_symlink()), reverse=True):
         found = _old(folder) if (folder / "run.json").exists() else None
-        if found and found.target == target and found.mode != "plan" and found.state != "running":
+        if found and _has(found, target) and found.mode != "plan" and found.state != "running":
             return found
     return None
 
 
-def installed(target: str) -> dict[str, dict[str, Any]]:
-    """{chapter: its parameters} of what the last record of this target says to be there, or half there."""
-    return {c.id: c.installed or c.parameters for c in _not_removed(target)}
+def _has(run: Run, target: str) -> bool:
+    return target in (run.target, *run.hosts.values())
 
 
-def standing(target: str) -> set[str]:
-    """Chapters of which the last record of this target says that something of them is there."""
-    begun = [c for c in _not_removed(target) if c.installed]
-    return {c.id for c in begun if c.verified or any(step.note == "applied" for step in c.steps)}
+class Old(NamedTuple):
+    """What an earlier run left of a chapter."""
+
+    run: Run
+    chapter: ChapterRun
 
 
-def _not_removed(target: str) -> list[ChapterRun]:
-    run = latest(target)
-    return [c for c in run.chapters.values() if c.state != "removed"] if run else []
+def last(places: Mapping[str, str]) -> dict[str, Old]:
+    """What the last record of its target says of each chapter. places: {chapter: its target, empty: unknown}."""
+    runs = {target: latest(target) for target in dict.fromkeys(places.values()) if target}
+    found = {name: (runs[target], target) for name, target in places.items() if target}
+    return {
+        name: Old(run, run.chapters[name])
+        for name, (run, target) in found.items()
+        if run and name in run.chapters and run.target_of(run.chapters[name]) == target
+    }
+
+
+def installed(old: Mapping[str, Old]) -> dict[str, dict[str, Any]]:
+    """{chapter: its parameters} of what is there, or half there."""
+    there = [o.chapter for o in old.values() if o.chapter.state != "removed"]
+    return {c.id: c.installed or c.parameters for c in there}
+
+
+def standing(old: Mapping[str, Old]) -> set[str]:
+    """Chapters of which something is there."""
+    there = [o.chapter for o in old.values() if o.chapter.state != "removed" and o.chapter.installed]
+    return {c.id for c in there if c.verified or any(step.note == "applied" for step in c.steps)}
 
 
 @functools.cache  # one warning for each

@@ -20,13 +20,13 @@ from helpers.core.paths import REPO, SETUP
 RULES = SETUP / "nbval-sanitize.cfg"
 
 
-def replay(run: Run, only: Collection[str] = ()) -> int:
-    """Replay the record's notebooks against its target; prints pytest's report.
+def replay(run: Run, only: Collection[str] = (), target: str | None = None) -> int:
+    """Replay the record's notebooks where they ran, on one target when it is given; prints pytest's report.
 
     Returns pytest's exit code: 0 when all is as recorded.
     """
     there = [c for c in run.chapters.values() if c.notebook and c.state in record.INSTALLED | {"failed"}]
-    chosen = [c for c in there if not only or c.id in only]
+    chosen = [c for c in there if (not only or c.id in only) and target in (None, run.target_of(c))]
     if not chosen:
         saw = "it has no executed notebook{}".format(" of " + ", ".join(only) if only else "")
         raise RunbookError(f"replay run {run.id}", saw=saw, do="./runbook up first: in install mode it leaves them.")

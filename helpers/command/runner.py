@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
-import fcntl
-import os
 import shutil
 import signal
 import threading
 import time
-from collections.abc import Generator, Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from helpers.command import record
 from helpers.command.execution import Event, Execution
 from helpers.command.plan import Plan
 from helpers.command.progress import Progress
-from helpers.command.record import ChapterRun, Run
-from helpers.core import host_lock, notes
-from helpers.core.errors import BadInput
-from helpers.core.host import Host
-from helpers.core.notebooks import Notebook
-from helpers.core.paths import home
+from helpers.command.record import ChapterRun, Old, Run
+from helpers.core.notebooks import PLATFORM, Notebook
+from helpers.core.target import Target
 
 if TYPE_CHECKING:
     from helpers.sandbox.supply import Supply
@@ -31,42 +26,24 @@ if TYPE_CHECKING:
 WELL = {"install": "ok", "verify": "ok", "plan": "planned", "remove": "removed"}
 
 
-@contextlib.contextmanager
-def target_lock(slug: str, what: str) -> Generator[None]:
-    """Only one run at a time on a target. BadInput names the one that is there."""
-    path = home("locks") / ("target-" + slug)
-    with open(path, "a+") as f:
-        try:
-            fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            f.seek(0)
-            raise BadInput(
-                f"start {what} on {slug}",
-                saw="another run is at work there: " + f.read().strip(),
-                do="Wait for it, or stop it with Ctrl-C there.",
-            ) from None
-        f.truncate(0)
-        f.write(f"process {os.getpid()}, {what}, since {record.now()}")
-        f.flush()
-        yield
-
-
 class Runner:
     """Runs a Plan. `run()` returns the record; chapters that failed are in it, nothing is raised for them."""
 
     def __init__(self, plan: Plan, jobs: int, progress: Progress, force: bool = False):
         self.plan, self.jobs, self.progress, self.force = plan, jobs, progress, force
-        self.before = record.latest(plan.target)
+        self.before = record.last({n.id: plan.target(n) for n in plan.known.values()})
         self.stopping = threading.Event()
         self._executions: dict[str, Execution] = {}
         self._save = threading.Lock()
         self.step = ""  # the title of the only step that is applied; the others are asked
-        self.supply: Supply | None = None  # what chapters wait for on a sandbox, where it is still being built
+        self.supplies: Mapping[str, Supply] = {}  # {slug}: what chapters wait for on a sandbox that is being built
 
     def run(self) -> Run:
         started = time.monotonic()
-        run = self.current = record.new(self.plan.target, self.plan.mode)
-        for n in self.plan.known.values():  # the latest record is the whole picture of its target
+        run = self.current = record.new(
+            self.plan.targets.of(PLATFORM) or next(iter(self.plan.hosts().values())), self.plan.mode
+        )
+        for n in self.plan.known.values():  # the latest record is the whole picture of its targets
             self._enter(n)
         run.save()
         try:
@@ -79,31 +56,34 @@ class Runner:
             run.publish()
         return run
 
-    def _old(self, n: Notebook) -> ChapterRun | None:
-        return self.before.chapters.get(n.id) if self.before else None
-
     def _enter(self, n: Notebook) -> None:
         """A chapter's place in the new record: what an earlier run left, or a fresh entry when it is chosen."""
-        old = self._old(n)
+        old = self.before.get(n.id)
         if old:
             self.current.chapters[n.id] = self._carry(old)
         if n in self.plan.chapters:
             fresh = ChapterRun(
-                id=n.id, number=n.number, title=n.title, run=self.current.id, parameters=self.plan.parameters[n.id]
+                id=n.id,
+                number=n.number,
+                title=n.title,
+                host=n.host,
+                run=self.current.id,
+                parameters=self.plan.parameters[n.id],
             )
-            for kept in ("notebook", "verify_notebook", "verified", "installed") if old else ():
-                setattr(fresh, kept, getattr(old, kept))
+            if old:
+                for kept in ("notebook", "verify_notebook", "verified", "installed"):
+                    setattr(fresh, kept, getattr(old.chapter, kept))
             self.current.chapters[n.id] = fresh
 
-    def _carry(self, old: ChapterRun) -> ChapterRun:
+    def _carry(self, old: Old) -> ChapterRun:
         """Keep the files of a chapter that an earlier run left, in this run's folder."""
-        assert self.before
-        for name in (old.notebook, old.verify_notebook, old.log):
-            source, copy = self.before.folder / name, self.current.folder / name
+        c = old.chapter
+        for name in (c.notebook, c.verify_notebook, c.log):
+            source, copy = old.run.folder / name, self.current.folder / name
             if name and source.is_file() and not copy.exists():
                 copy.parent.mkdir(exist_ok=True)
                 shutil.copy2(source, copy)
-        return old.model_copy(deep=True)
+        return c.model_copy(deep=True)
 
     def _close(self, seconds: float) -> None:
         """The record's end: what never ended says so, and the run is as good as its chapters."""
@@ -126,7 +106,7 @@ class Runner:
         busy: dict[concurrent.futures.Future[None], Notebook] = {}
         done: dict[str, str] = {}
         for n in todo:
-            self.progress.state(n.label, "waiting")
+            self.progress.state(self._label(n), "waiting")
         try:
             while todo or busy:
                 if self.stopping.is_set():  # by another thread, where there is no Ctrl-C
@@ -158,16 +138,26 @@ class Runner:
             self._stop(busy)
             raise
 
+    def _label(self, n: Notebook) -> str:
+        """How it is called while it runs; one that runs elsewhere than the platform says where."""
+        elsewhere = self.plan.target(n) != self.plan.targets.of(PLATFORM)
+        return f"{n.label} @{n.host}" if elsewhere else n.label
+
+    def _supply(self, n: Notebook) -> Supply | None:
+        return self.supplies.get(Target.parse(self.plan.target(n)).slug)
+
     def _waits(self, n: Notebook) -> bool:
         """Does it wait for what it installs?"""
-        lacks = self.supply.lacks(n.artifacts) if self.supply else ""
+        supply = self._supply(n)
+        lacks = supply.lacks(n.artifacts) if supply else ""
         if lacks:
-            self.progress.state(n.label, "waiting", lacks)
+            self.progress.state(self._label(n), "waiting", lacks)
         return bool(lacks)
 
     def _undeliverable(self, n: Notebook, done: dict[str, str]) -> bool:
         """End a chapter here when what it installs could not be built."""
-        error = self.supply.failure(n.artifacts) if self.supply else None
+        supply = self._supply(n)
+        error = supply.failure(n.artifacts) if supply else None
         if error:
             self.current.chapters[n.id].error = str(error)
             reason = f"{error.what} failed, and this chapter needs it. {error.do or ''}"
@@ -178,7 +168,7 @@ class Runner:
         c = self.current.chapters[n.id]
         c.state, c.reason = state, reason
         done[n.id] = state
-        self.progress.state(n.label, state, reason)
+        self.progress.state(self._label(n), state, reason)
 
     def _stop(self, busy: dict[concurrent.futures.Future[None], Notebook]) -> None:
         """Interrupt the kernels, then end them: after 10 s, or at a second Ctrl-C."""
@@ -199,13 +189,13 @@ class Runner:
         if self.stopping.is_set():
             return
         c.key, c.state, c.began = self.plan.key(n), "running", record.now("milliseconds")
-        self.progress.state(n.label, "running")
+        self.progress.state(self._label(n), "running")
         self._record()
         if not self._skipped(n, c):
             self._run(n, c)
         c.seconds = round(time.monotonic() - start, 1)
         self._record()
-        self.progress.state(n.label, c.state, c.reason)
+        self.progress.state(self._label(n), c.state, c.reason)
 
     def _run(self, n: Notebook, c: ChapterRun) -> None:
         """Run it in the plan's mode."""
@@ -220,19 +210,21 @@ class Runner:
 
     def _skipped(self, n: Notebook, c: ChapterRun) -> bool:
         """An install of a chapter that is unchanged: is it still so? Then its old outputs stay."""
-        old = self._old(n)
+        before = self.before.get(n.id)
+        old = before.chapter if before else None
         unchanged = old and old.state in record.INSTALLED and old.key == c.key and old.notebook
-        if not old or not unchanged or self.force or self.step or self.plan.mode != "install":
+        wanted = self.plan.mode == "install" and not (self.force or self.step)
+        if not before or not old or not unchanged or not wanted:
             return False
         if self._execute(n, c, "verify") and not self._other_artifacts(n, c, old):
-            self._carry(old)
+            self._carry(before)
             c.notebook, c.state = old.notebook, "skipped"
             c.reason = "unchanged, and verified: every step already so"
             c.run, c.verified = self.current.id, record.now()
             return True
         if c.error and not self.stopping.is_set():
             first = (c.error.splitlines() or [""])[0]
-            self.progress.say(f"{n.label:<18} no longer as it was: {first}")
+            self.progress.say(f"{self._label(n):<18} no longer as it was: {first}")
         return False
 
     def _other_artifacts(self, n: Notebook, c: ChapterRun, old: ChapterRun) -> bool:
@@ -240,7 +232,9 @@ class Runner:
         before = {a.name: a for a in old.artifacts}
         other = [a.name for a in c.artifacts if a.name in before and a != before[a.name]]
         if other:
-            self.progress.say(f"{n.label:<18} not as it was installed: its origin serves another {', '.join(other)}")
+            self.progress.say(
+                f"{self._label(n):<18} not as it was installed: its origin serves another {', '.join(other)}"
+            )
         return bool(other)
 
     def _execute(self, n: Notebook, c: ChapterRun, mode: str) -> bool:
@@ -251,7 +245,7 @@ class Runner:
         if mode == "install":  # also when it is cut off: what it began with is what remove looks for
             c.installed = c.installed or given
         try:
-            error = execution.run(lambda event: self.progress.event(n.label, event))
+            error = execution.run(lambda event: self.progress.event(self._label(n), event))
         finally:
             del self._executions[n.id]
         fill(c, execution.told())
@@ -284,27 +278,6 @@ def fill(c: ChapterRun, told: list[Event]) -> None:
             c.artifacts.append(record.ArtifactUse(**texts))
         elif e["kind"] == "version":
             c.versions[e["name"]] = e["version"]
-
-
-@contextlib.contextmanager
-def reached(plan: Plan) -> Generator[Host]:
-    """The plan's host, fit for it, and locked as long as it is changed."""
-    with contextlib.ExitStack() as stack:
-        host = check_reachable(plan.target)
-        stack.callback(host.close)
-        if plan.mode in host_lock.CHANGING:
-            stack.enter_context(host_lock.held(host, f"up --mode {plan.mode}"))
-        if plan.mode == "remove":  # another machine's runs are in no record here
-            plan.check_nothing_stands_on(notes.standing(host, plan.known))
-        yield host
-
-
-def check_reachable(target: str) -> Host:
-    """Refuse a target that cannot be reached or used, before any chapter starts."""
-    host = Host(target)
-    host.connect()
-    host.require_root()
-    return host
 
 
 def _ended(busy: Iterable[concurrent.futures.Future[None]], wait: float = 0.2) -> set[concurrent.futures.Future[None]]:

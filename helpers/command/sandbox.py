@@ -11,7 +11,7 @@ import click
 
 from helpers.command import doctor, hosts, record
 from helpers.command.base import console, examples, say
-from helpers.command.runner import target_lock
+from helpers.command.reach import target_lock
 from helpers.core import notebooks
 from helpers.core.errors import RunbookError
 from helpers.core.secrets import SecretStore
@@ -162,8 +162,10 @@ def save(name: str, state: str, force: bool) -> None:
 
 def _held(name: str) -> list[str]:
     """The chapters that stand on the host, by the last run's record."""
-    run = record.latest(str(_target(name)))
-    return [c.id for c in run.chapters.values() if c.state in ("ok", "skipped")] if run else []
+    target = str(_target(name))
+    run = record.latest(target)
+    here = [c for c in run.chapters.values() if run.target_of(c) == target] if run else []
+    return [c.id for c in here if c.state in record.INSTALLED]
 
 
 @sandbox.command("restore")

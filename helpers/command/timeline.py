@@ -7,7 +7,7 @@ import html
 import os
 import re
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,14 +43,15 @@ class Clock:
         yield
         self.spans.append(Span(kind=kind, name=name, began=began, seconds=round(self.now() - began, 1)))
 
-    def keep(self, run: Run, before: Run | None, supply: Supply | None) -> None:
+    def keep(self, run: Run, before: Iterable[Run], supplies: Iterable[Supply]) -> None:
         """Put the time line into the record: this run's where it built as much as the one that was there before."""
-        built = [self._build(i) for i in supply.items.values() if i.made] if supply else []
-        old = before.first if before else None
+        at_work = [s for s in supplies if any(i.made for i in s.items.values())]
+        built = [self._build(i) for s in at_work for i in s.items.values() if i.made]
+        old = next((r.first for r in before if r.first), None)
         if old and len(built) < max(1, len([s for s in old.spans if s.kind == "build"])):
             run.first = old
         else:
-            spans = [*self.spans, *(self._builder(supply) if built and supply else []), *built]
+            spans = [*self.spans, *map(self._builder, at_work[:1]), *built]
             spans += [s for s in map(self._chapter, run.chapters.values()) if s and s.began >= 0]
             run.first = self._line(run, sorted(spans, key=lambda s: s.began))
         run.save()
@@ -60,10 +61,10 @@ class Clock:
         seconds = max((s.began + s.seconds for s in spans), default=0)
         return TimeLine(run=run.id, started=started, seconds=seconds, processors=os.cpu_count() or 0, spans=spans)
 
-    def _builder(self, supply: Supply) -> list[Span]:
+    def _builder(self, supply: Supply) -> Span:
         began, seconds = supply.preparing
         began = max(0, round(began - self.began, 1))
-        return [Span(kind="set-up", name="the builder", began=began, seconds=seconds)]
+        return Span(kind="set-up", name="the builder", began=began, seconds=seconds)
 
     def _build(self, item: Item) -> Span:
         state, began = "ok" if item.state == "served" else item.state, round(item.began - self.began, 1)

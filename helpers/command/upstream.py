@@ -66,6 +66,8 @@ def _of(artifact: Artifact) -> Iterator[Address]:
     if artifact.kind == "tool":
         for url in dict.fromkeys(artifact.url_for(*s) for s in _SYSTEMS if s[1] in _archs(entry, s)):
             yield _file(artifact.name, url)
+    elif artifact.kind == "apt" and artifact.url:
+        yield _file(artifact.name, artifact.key_url)
     elif artifact.url:
         yield _file(artifact.name, artifact.url)
         if artifact.kind == "chart":

@@ -11,10 +11,11 @@ from typing import Any
 
 from helpers.command.plan import Plan
 from helpers.command.progress import Progress
-from helpers.command.runner import Runner, reached, target_lock
+from helpers.command.reach import reached, target_locks
+from helpers.command.runner import Runner
+from helpers.command.targets import Targets
 from helpers.core.errors import words
 from helpers.core.notebooks import Notebook
-from helpers.core.target import Target
 
 Row = tuple[str, str]  # (step or check, title)
 
@@ -61,7 +62,7 @@ class Work(Progress):
 
     def tail(self, lines: int = 12) -> str:
         """The last lines of its commands' output."""
-        run = getattr(self._runner, "current", None)
+        run: Any = getattr(self._runner, "current", None)
         try:
             with open(run.folder / "logs" / f"{self.notebook.path.stem}.log", errors="replace") as f:
                 return "".join(deque(f, lines))
@@ -110,8 +111,8 @@ class Work(Progress):
         """Run it; its state in the record."""
         given = {name: value for name, value in self.values.items() if name != "target"}
         n = self.notebook
-        plan = Plan(str(self.values["target"]), self.mode, only=[n.id], given={n.id: given})
-        with target_lock(Target.parse(plan.target).slug, f"{self.mode} of chapter {n.id} by hand"), reached(plan):
+        plan = Plan(Targets(str(self.values["target"])), self.mode, only=[n.id], given={n.id: given})
+        with target_locks(plan.hosts().values(), f"{self.mode} of chapter {n.id} by hand"), reached(plan, self.say):
             runner = self._runner = Runner(plan, 1, self)
             runner.step = self.step
             if self._stopped.is_set():

@@ -13,7 +13,7 @@ from minio import Minio
 from minio.error import S3Error
 from minio.helpers import check_bucket_name
 
-from helpers.core import actions
+from helpers.core import actions, notes
 from helpers.core.actions import Action
 from helpers.core.errors import Unmet
 from helpers.core.shell import script
@@ -23,6 +23,12 @@ UNIT = Path(__file__).with_name("minio.service").read_text("utf-8")
 #: a bucket of the runbook's own; what install puts there, verify reads
 PROOF_BUCKET, KEPT, KEPT_BYTES = "runbook-proof", "kept.bin", bytes(range(256)) * 64
 
+_PROGRAM = [
+    "file /usr/local/bin/minio",
+    "file /etc/default/minio",
+    "file /etc/systemd/system/minio.service",
+    "unit minio.service",
+]
 _SYSTEM = re.compile("(bin|boot|dev|etc|home|lib|lib64|media|mnt|opt|proc|root|run|sbin|snap|srv|sys|tmp|usr|var)")
 
 
@@ -48,10 +54,7 @@ def things(data_dir):
     return [
         "user minio-user",
         f"folder {data_dir}",
-        "file /usr/local/bin/minio",
-        "file /etc/default/minio",
-        "file /etc/systemd/system/minio.service",
-        "unit minio.service",
+        *_PROGRAM,
     ]
 
 
@@ -138,7 +141,7 @@ class S3:
             lambda: None if self.client.bucket_exists(name) else f"bucket {name} does not exist",
             lambda: self.client.make_bucket(name),
             (lambda: self._delete_bucket(name)) if delete else None,
-            absent=lambda: f"bucket {name} is there" if self.client.bucket_exists(name) else None,
+            absent=lambda: self.why_not_away(name),
             makes=[f"bucket {name}"] if delete else [],
         )
 
@@ -165,6 +168,18 @@ class S3:
     def get(self, bucket, key):
         """The object's bytes. S3Error when it is not there, or may not be had."""
         return read(self.client, bucket, key)
+
+    def why_not_away(self, bucket, key=None):
+        """None when there is no such object, or bucket: MinIO says so, or nothing of MinIO is on the host. Else why."""
+        what = f"{bucket}/{key}" if key else f"bucket {bucket}"
+        try:
+            there = self.client.stat_object(bucket, key) if key else self.client.bucket_exists(bucket)
+        except S3Error as e:
+            return None if e.code in ("NoSuchKey", "NoSuchBucket") else f"cannot tell whether {what} is there: {e.code}"
+        except urllib3.exceptions.HTTPError as e:
+            why = f"cannot tell whether {what} is there, no answer from MinIO: {type(e).__name__}"
+            return None if self.ch.host.ask(notes.gone(_PROGRAM)).ok else why
+        return f"{what} is there" if there else None
 
     def put(self, bucket, key, content):
         """Store these bytes."""

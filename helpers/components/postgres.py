@@ -103,7 +103,11 @@ class Postgres:
         self.local = ch.forward(port)
 
     def connect(self, name, password=None, host="127.0.0.1", port=None):
-        """A psycopg connection to database `name` as the role of that name. password: None for the stored secret."""
+        """A psycopg connection to database `name` as the role of that name. password: None for the stored secret.
+
+        The stored one goes to nobody in clear: who took the port of a server that is stopped would ask for it so.
+        """
+        scram = {} if password or psycopg.pq.version() < 160000 else {"require_auth": "scram-sha-256"}
         return psycopg.connect(
             host=host,
             port=port or self.local,
@@ -112,6 +116,7 @@ class Postgres:
             password=password or self.ch.secret("postgres-" + name).reveal(),
             connect_timeout=10,
             sslmode="prefer",
+            **scram,
         )
 
     def answering(self, unit):

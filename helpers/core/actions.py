@@ -28,7 +28,8 @@ class Action:
 
     shown: lines for a reader, the commands.  probe: a bash probe (exit 0: it is so) or a callable that returns
     None when it is so and says why not otherwise.  apply, undo: a bash script or a callable; undo None: nothing
-    to undo.  absent: a probe that holds after undo (when not given: what it makes is away; the opposite of probe).
+    to undo.  absent: a probe that holds after undo; when not given, what it makes is proved to be away.  An undo with
+    neither is a ValueError: a probe that fails, of a server that is stopped, say, proves no absence.
     after_changes: applied again whenever an action before it in the same step was (a service after its settings).
     makes: the things that it makes or changes on the host, as ownership.py names them.
     """
@@ -46,11 +47,9 @@ class Action:
         self.makes = list(makes)
         self.shown = [shown] if isinstance(shown, str) else list(shown)
         self.probe, self.apply, self.undo, self.after_changes = probe, apply, undo, after_changes
-        if not absent and self.makes:
-            absent = notes.gone(self.makes)
-        self.absent: Probe | None = absent or (
-            "! bash -euo pipefail -c " + shlex.quote(probe) if isinstance(probe, str) else None
-        )
+        self.absent: Probe | None = absent or (notes.gone(self.makes) if self.makes else None)
+        if undo is not None and self.absent is None:
+            raise ValueError(f"{self.shown[0]}: an undo needs absent or makes, by which it is known to be done")
 
     def but(self, **fields: Any) -> Action:
         """The same action with some fields changed."""
@@ -108,31 +107,40 @@ class File(Action):
         self.path = path
 
 
-def packages(
+def packages(  # noqa: PLR0913 - what a purge leaves, each kind by its name
     names: Sequence[str],
     purge: Sequence[str] | None = None,
     paths: Sequence[str] = (),
     users: Sequence[str] = (),
+    groups: Sequence[str] = (),
     chapter: str = "",
 ) -> Action:
     """Debian packages, from the host's own apt sources. chapter: whose note has what came with them.
 
     For remove, where an older runbook kept no note: purge, package names or apt patterns (the names themselves when
     None).  paths, users: that the packages made and a purge leaves behind; those that were there before stay.
+    groups: the same, of packages of their names.
     """
     apt, note = _script("apt"), notes.path(chapter)
     go = {f"place {p}": remove_directory(p) for p in paths}
-    go.update({f"user {u}": f"! id {u} >/dev/null 2>&1 || userdel {u}" for u in users})
+    no_user = "code=0; getent passwd {0} >/dev/null || code=$?; [ $code = 2 ]"
+    go.update({f"user {u}": f"{no_user.format(u)} || userdel {u}" for u in users})
     gone = {f"place {p}": _is_away(p) for p in paths}
-    gone.update({f"user {u}": f"code=0; getent passwd {u} >/dev/null || code=$?; [ $code = 2 ]" for u in users})
+    gone.update({f"user {u}": no_user.format(u) for u in users})
+    undo = [apt, _script("packages_go", note, *(purge or names)), _but_theirs(note, go), *_groups(note, groups)]
+    absent = [_script("packages_are", "gone", *names), _but_theirs(note, gone), *_groups(note, groups, "gone")]
     return Action(
         "apt-get install " + _words(names),
         _script("packages_are", "there", *names),
         f"{apt}\nupdate\n{notes.brings(chapter, names)}apt --no-install-recommends install {_words(names)}",
-        "\n".join([apt, _script("packages_go", note, *(purge or names)), _but_theirs(note, go)]),
-        "\n".join([_script("packages_are", "gone", *names), _but_theirs(note, gone)]),
+        "\n".join(undo),
+        "\n".join(absent),
         makes=[*(f"package {name}" for name in names), *go],
     )
+
+
+def _groups(note: str, groups: Sequence[str], verb: str = "go") -> list[str]:
+    return [_script("group_goes", verb, note, group) for group in groups]
 
 
 def _but_theirs(note: str, work: Mapping[str, str]) -> str:
@@ -156,7 +164,6 @@ def snap(name: str, channel: str, then: str = "true") -> Action:
         f"{listed} || {{ snap list {name} 2>&1 | tail -1; exit 1; }}",
         _script("snap_install", name, channel),
         f"snap remove --purge {name}\n{then}",
-        f"! snap list {name} >/dev/null 2>&1",
         makes=[f"snap {name}"],
     )
 

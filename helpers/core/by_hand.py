@@ -23,7 +23,7 @@ def begin(host: Host, notebook: Notebook, values: Mapping[str, Any]) -> None:
     if mode == "remove" and not values.get("delete_data"):
         try:
             known = notebooks.load_all()
-            stands.check(known, [notebook.id], notes.standing(host, known), host.name)
+            stands.check(known, [notebook.id], notes.standing(host, known), f"--target {host.name}")
         except BaseException:
             end(host)
             raise

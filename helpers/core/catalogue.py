@@ -49,6 +49,7 @@ class Artifact:
     fidelity: original, equivalent or double.  program, differs: what stands in for it, and how it differs.
     parts: {name: the same three}, where not all of it is of one kind.
     images: {its image's name: [the digests by which a node may know it]}, where the origin tells them.
+    key_url, fingerprint: of apt's own repository (its url), the key that signs it and that key's fingerprint.
     socks: in a rehearsal of upstream, the local port of the proxy that leads to it; authority: who vouches there.
     """
 
@@ -62,6 +63,8 @@ class Artifact:
         self.sha256: str = entry.get("sha256", "")
         self.sha256_url: str = entry.get("sha256_url", "")
         self.packages: list[str] = entry.get("packages", [])
+        self.key_url: str = entry.get("key_url", "")
+        self.fingerprint: str = entry.get("key_fingerprint", "").replace(" ", "")
         self.entry = entry
         self.origin = self.fidelity = self.program = ""
         self.socks: int | None = None
@@ -75,6 +78,7 @@ class Artifact:
     def take(self, mirror: str, entry: dict[str, Any]) -> None:
         """Be what a mirror's index says of this artifact."""
         self.url = f"{mirror}/{self.path}"
+        self.key_url = f"{mirror}/{_path(self.key_url)}" if self.key_url else ""
         self._mirror = mirror
         self.rehearse(entry)
         self.sha256 = entry.get("sha256", "")
@@ -84,6 +88,7 @@ class Artifact:
         self._sums = entry.get("sums", {})
         self.parts, self.images = entry.get("parts", {}), entry.get("images", {})
         self.sha256 = entry.get("sha256", "") if self.sha256 or self.images else ""
+        self.fingerprint = entry.get("fingerprint", self.fingerprint)
         self.fidelity = entry.get("fidelity", "original")
         self.program = entry.get("program", self.name)
         self.differs = entry.get("differs", [])
@@ -150,6 +155,8 @@ def _checked(name: str, entry: Any, path: Path) -> dict[str, Any]:
     needs = {"kind", "version", "licence"}
     if known.get("kind") in ("file", "tool", "chart"):
         needs.add("url")
+    if known.get("kind") == "apt" and "url" in known:  # a repository of its own
+        needs |= {"key_url", "key_fingerprint"}
     if needs - set(known) or known["kind"] not in KINDS:
         saw = "missing: " + (", ".join(sorted(needs - set(known))) or "a kind among " + ", ".join(KINDS))
         raise BadInput(f"read the catalogue's entry [{name}]", saw=saw, do=f"Mend {path}")
@@ -166,6 +173,11 @@ def with_needs(names: Iterable[str]) -> list[str]:
             found.append(name)
             todo.extend(known[name].entry.get("needs", []) if name in known else [])
     return found
+
+
+def _of_the_host(artifact: Artifact) -> bool:
+    """Does it come from where the host's own apt or pip is set to?"""
+    return artifact.kind in ("apt", "pip") and not artifact.url
 
 
 class Origin:
@@ -228,7 +240,7 @@ class Origin:
     def _known(self, name: str, host: Host) -> Artifact | None:
         """With what the mirror's index says of it; None where it need not have it, and has not."""
         artifact, mirror = self._found(name), self._mirror
-        if not mirror or artifact.kind in ("apt", "pip"):
+        if not mirror or _of_the_host(artifact):
             return artifact
         listed = self._listed(mirror, host)
         entry = listed.get(name)
@@ -260,7 +272,7 @@ class Origin:
         except KeyError:
             raise RunbookError(f"find the artifact {name!r}", do="Name it in setup/catalogue.toml.") from None
         artifact.origin, artifact.fidelity, artifact.program = self.shown, "original", artifact.name
-        if artifact.kind in ("apt", "pip"):
+        if _of_the_host(artifact):
             artifact.origin = "the host's apt sources" if artifact.kind == "apt" else "the host's pip"
         return artifact
 

@@ -45,11 +45,16 @@ class HostLock:
         self._released = threading.Event()
         self._process: subprocess.Popen[str] | None = None
 
-    def take(self) -> HostLock:
-        """BadInput says who has it. One whose owner is proved to be dead is taken over."""
+    def take(self, again: bool = False) -> HostLock:
+        """BadInput says who has it. One whose owner is proved to be dead is taken over.
+
+        again: this process may have it already, by another name of the same host.
+        """
         try:
             self._hold()
         except _Taken as other:
+            if again and other.life and other.life == _life():
+                return self
             if not _is_dead(other.life):
                 raise self._refused(other) from None
             self._take_from(other)
@@ -146,13 +151,12 @@ class HostLock:
 
 
 @contextlib.contextmanager
-def held(host: Host, what: str) -> Generator[None, None, None]:
-    """The host's lock, as long as the `with` lasts. BadInput when another has it."""
-    lock = HostLock(host, what).take()
-    try:
+def held(*hosts: Host, what: str) -> Generator[None, None, None]:
+    """The locks of these hosts, as long as the `with` lasts. BadInput when another has one."""
+    with contextlib.ExitStack() as stack:
+        for host in hosts:
+            stack.callback(HostLock(host, what).take(again=host is not hosts[0]).release)
         yield
-    finally:
-        lock.release()
 
 
 def operator() -> str:

@@ -11,6 +11,9 @@ from helpers.core import parameters
 from helpers.core.errors import BadInput
 from helpers.core.paths import NOTEBOOKS
 
+#: the host of a chapter that names none
+PLATFORM = "platform"
+
 
 class Entry(NamedTuple):
     """One row of a troubleshooting table."""
@@ -32,6 +35,7 @@ class Notebook:
         self.title: str = meta["title"]
         self.requires: list[str] = meta.get("requires", [])
         self.provides: list[str] = meta.get("provides", [])
+        self.host: str = meta.get("host", PLATFORM)  # by name: a run gives it a target
         self.where: str = meta.get("where", "")  # where the component runs, in words
         # names of its programs on the host, which may hold its ports
         self.processes: list[str] = meta.get("processes", [])

@@ -35,7 +35,9 @@ class Ownership:
         self._foreign: list[str] = []
         self._seen: Sequence[str] = ()
         self._passed: list[str] = []
-        self._has_note = self._by_older = self._adopts = False
+        self._has_note = self._adopts = False
+        #: an older runbook, which kept no note, made what is here
+        self.by_older = False
 
     def first_sight(self, things: Sequence[str], ours: str = "false", adopt: bool = False) -> str | None:
         """Why install must not begin: what it would make was here before, and is not in the note; None when none is.
@@ -87,7 +89,7 @@ class Ownership:
         units = [thing for thing, file in zip(there, files) if self._noted.get(file) == "away"]  # its file is ours
         self._ours = [said for word, _, said in lines if word == "ours"] + units
         self._foreign = [thing for thing in there if thing not in units]
-        self._by_older = bool(self._ours) and not self._has_note
+        self.by_older = bool(self._ours) and not self._has_note
 
     def passes(self, things: Iterable[str]) -> None:
         """A step of install comes to these, whether they are so already or not."""
@@ -111,7 +113,7 @@ class Ownership:
 
     def _how(self, thing: str) -> str:
         """made: by an older runbook, or by what we made; adopt: whatever it is; new: it must not be there."""
-        if self._by_older or self._lies_in_ours(thing):
+        if self.by_older or self._lies_in_ours(thing):
             return "made"
         if self._adopts:
             return "adopt"
@@ -135,7 +137,7 @@ class Ownership:
 
         things: more that an older one made, which kept no note at all.
         """
-        made = [thing for thing in self._passed if self._is_as_ours(thing)] + (list(things) if self._by_older else [])
+        made = [thing for thing in self._passed if self._is_as_ours(thing)] + (list(things) if self.by_older else [])
         if made or self._ours or (self._foreign and self._adopts):
             self.before((), made)
 
@@ -143,7 +145,7 @@ class Ownership:
         """Is a thing that no note has, and that is as we make it, ours? A package or a user may have been here."""
         if thing in self._noted or thing in self._foreign or thing.startswith("package "):
             return False
-        return self._by_older or thing.startswith(("file ", "object "))
+        return self.by_older or thing.startswith(("file ", "object "))
 
     # -- remove ------------------------------------------------------------------------------------
 

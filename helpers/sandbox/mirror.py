@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from helpers.core import openpgp
 from helpers.core.catalogue import image_name
 from helpers.core.errors import RunbookError
 from helpers.core.paths import SETUP, home
@@ -162,6 +163,14 @@ def _checksum_files(new: Path, catalogue: Table, index: Table) -> None:
             machine.write(new / _path(beside), f"{said['sha256']} {Path(_path(catalogue[artifact]['url'])).name}\n")
 
 
+def _keys(new: Path, catalogue: Table, index: Table) -> None:
+    """Whose signature to take: the fingerprint of the key beside a stand-in's packages. It is not the publisher's."""
+    for artifact, said in index.items():
+        url = catalogue.get(artifact, {}).get("key_url")
+        if url and said["from"] == "substitute":
+            said["fingerprint"] = openpgp.fingerprints((new / _path(url)).read_bytes())[0]
+
+
 class _Bundle:
     """The real artifacts in a folder, which go before the substitutes."""
 
@@ -275,6 +284,7 @@ class Mirror:
         for artifact, entry in index.items():
             _add_digests(entry, {name: images(name) for name in _images(catalogue.get(artifact, {}))})
         _checksum_files(new, catalogue, index)
+        _keys(new, catalogue, index)
         (new / "index.json").write_text(json.dumps({"artifacts": dict(sorted(index.items()))}, indent=1) + "\n")
         self._switch(content, new)
 

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import re
+import shutil
 import subprocess
 from collections.abc import Generator
 from pathlib import Path
@@ -16,7 +17,15 @@ SHARED = Path("/run/mlops-runbook")  # as short-lived as the kernel settings it 
 FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
 SETTINGS = Path("/proc/sys")
 # The kernel is shared: what the guest's kubelet sets holds for this machine, and without them a kubelet does not start.
-KUBELET = {"kernel/panic": "10", "kernel/panic_on_oops": "1", "vm/overcommit_memory": "1"}
+# Kubernetes 1.20, pkg/util/sysctl/sysctl.go.
+KUBELET = {
+    "kernel/panic": "10",
+    "kernel/panic_on_oops": "1",
+    "vm/overcommit_memory": "1",
+    "vm/panic_on_oom": "0",
+    "kernel/keys/root_maxkeys": "1000000",
+    "kernel/keys/root_maxbytes": "25000000",
+}
 
 # As Docker does it, for the same reason: who switches forwarding on for himself does not make this machine a router
 # between its other networks. At the end of the chain: whoever comes later puts his own rules before it.
@@ -73,13 +82,28 @@ class Network:
             ["filter", "FORWARD", "-i", self.bridge, "-j", "DROP"],
         ]
 
-    def _iptables(self, root: Path, action: str, rule: list[str]) -> bool:
+    def _iptables(self, root: Path | None, action: str, rule: list[str]) -> bool:
+        """False: there is no such rule. RunbookError when iptables cannot tell, or there is none. root None: this
+        machine's own.
+        """
         table, chain, *rest = rule
-        argv = ["chroot", str(root), "/usr/sbin/iptables", "-w", "-t", table, action, chain, *rest]
-        return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True).returncode == 0
+        program = ["chroot", str(root), "/usr/sbin/iptables"] if root else ["iptables"]
+        argv = [*program, "-w", "-t", table, action, chain, *rest]
+        try:
+            done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        except OSError as e:
+            raise self._no_rules(action, rule, str(e)) from e
+        if done.returncode > 2:  # iptables(8): 1 and 2 are of the rule, the others of the kernel; 125 and on of chroot
+            raise self._no_rules(action, rule, done.stderr.strip())
+        return done.returncode == 0
+
+    def _no_rules(self, action: str, rule: list[str], saw: str) -> RunbookError:
+        what = f"ask iptables for the sandbox's rules ({action} {' '.join(rule)})"
+        do = "apt-get install iptables, then once more: the sandbox's rules are still in this machine's kernel"
+        return RunbookError(what, host="this machine", saw=saw, do=do)
 
     def _remove(self, root: Path | None, rule: list[str]) -> None:
-        while root and self._iptables(root, "-D", rule):
+        while self._iptables(root, "-D", rule):
             pass
 
     def exists(self) -> bool:
@@ -126,8 +150,12 @@ class Network:
                 )
 
     def down(self, root: Path | None) -> None:
-        """Remove it; the last sandbox to go puts IP forwarding back as it was, unless others may need it by now."""
-        for rule in [*self._rules(), self._outdated()]:
+        """Remove it; the last sandbox to go puts IP forwarding back as it was, unless others may need it by now.
+
+        root: where an iptables is; None: this machine's, where it has one or a sandbox was up.
+        """
+        asked = bool(root or shutil.which("iptables") or self.exists())
+        for rule in [*self._rules(), self._outdated()] * asked:
             self._remove(root, rule)
         if self.exists():
             ip("link", "del", self.bridge)
@@ -141,7 +169,8 @@ class Network:
                 before.unlink()
                 (SHARED / "links").unlink(missing_ok=True)
             if not others:
-                self._remove(root, NO_ROUTER)
+                for rule in [NO_ROUTER] * asked:
+                    self._remove(root, rule)
                 _put_back()
         if not others:
             with contextlib.suppress(OSError):
@@ -161,7 +190,8 @@ def _remember() -> None:
     known = SHARED / "kernel"
     if not known.is_file():
         new = SHARED / "kernel.new"
-        new.write_text(json.dumps({name: (SETTINGS / name).read_text().strip() for name in KUBELET}))
+        there = [name for name in KUBELET if (SETTINGS / name).exists()]
+        new.write_text(json.dumps({name: (SETTINGS / name).read_text().strip() for name in there}))
         new.replace(known)
 
 

@@ -8,6 +8,7 @@ import pytest
 from serving import until
 
 from helpers.command import by_hand, form, lab, record
+from helpers.command.targets import Targets
 from helpers.command.work import Work
 from helpers.core import host_lock, notebooks, notes
 from helpers.core.host import Host
@@ -18,8 +19,8 @@ PARAMETERS = (
 CODE = """
 from helpers import Chapter
 ch = Chapter.open("minio", globals())
-ch.step("one is there", "touch {top}/one", probe="test -e {top}/one", undo="rm {top}/one")
-ch.step("two is there", "{slow}touch {top}/two", probe="test -e {top}/two", undo="rm {top}/two")
+ch.step("one is there", "touch {top}/one", probe="test -e {top}/one", makes="file {top}/one")
+ch.step("two is there", "{slow}touch {top}/two", probe="test -e {top}/two", makes="file {top}/two")
 ch.check("they are there", lambda: "both")
 ch.verdict()
 """
@@ -75,7 +76,7 @@ def test_stop_in_the_middle_is_said_and_lets_the_host_go(board, tmp_path):
     work = run(notebook, "install", until_it=lambda work: until("one", (tmp_path / "one").exists, timeout=60))
     assert work.said == "install: interrupted" and work.seconds < 60
     assert not (tmp_path / "two").exists() and record.latest("local").chapters["minio"].state == "interrupted"
-    with host_lock.held(Host("local"), "another"):  # refused while anybody has it
+    with host_lock.held(Host("local"), what="another"):  # refused while anybody has it
         pass
     assert run(board(), "install").said == "install: ok"
 
@@ -127,7 +128,7 @@ def test_values_are_put_into_the_parameters_cell_and_comments_stay():
 
 
 def test_a_copy_that_somebody_changed_stays(tmp_path, own_home, runs):
-    assert lab.copy_chapters(tmp_path, "local") == [] and lab.copy_chapters(tmp_path, "local") == []
+    assert lab.copy_chapters(tmp_path, Targets("local")) == [] and lab.copy_chapters(tmp_path, Targets("local")) == []
     path = tmp_path / "05_minio.ipynb"
     content = json.loads(path.read_text())
     assert content["cells"][1]["source"][:2] == [
@@ -136,4 +137,4 @@ def test_a_copy_that_somebody_changed_stays(tmp_path, own_home, runs):
     ]
     content["cells"].pop()
     path.write_text(json.dumps(content))
-    assert lab.copy_chapters(tmp_path, "local") == [path] and json.loads(path.read_text()) == content
+    assert lab.copy_chapters(tmp_path, Targets("local")) == [path] and json.loads(path.read_text()) == content

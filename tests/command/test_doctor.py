@@ -10,7 +10,7 @@ from helpers.core import notebooks
 from helpers.core.errors import RunbookError
 from helpers.sandbox import needs
 
-NEEDED = ["ssh", "ssh-keygen", "kubectl", "helm", "chromium", "chromedriver", "chroot", *needs.SANDBOX_PROGRAMS]
+NEEDED = ["ssh", "ssh-keygen", "kubectl", "helm", "chromium", "chromedriver", "chroot", "git", *needs.SANDBOX_PROGRAMS]
 
 pytestmark = pytest.mark.skipif(platform.system() != "Linux", reason="doctor's Linux part")
 

@@ -9,6 +9,7 @@ import pytest
 from serving import free_port, until
 
 from helpers.command import lab
+from helpers.command.targets import Targets
 from helpers.components.label_studio import browser
 
 
@@ -25,7 +26,7 @@ def jupyter(home):
         patch.setenv("RUNBOOK_RUNS", str(home / "runs"))
         folder = home / "lab" / "local"
         folder.mkdir(parents=True)
-        assert lab.copy_chapters(folder, "local") == []
+        assert lab.copy_chapters(folder, Targets("local")) == []
         port = free_port()
         options = ["--no-browser", "--IdentityProvider.token=abc", "--ServerApp.port_retries=0"]
         argv = [sys.executable, *lab.arguments(folder, port, "05_minio.ipynb"), *options]

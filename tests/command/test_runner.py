@@ -73,6 +73,6 @@ def test_an_install_that_was_refused_leaves_what_remove_looks_for(tmp_path, monk
         plan = Plan("local", given={"board": {"port": port}})
         made = Runner(plan, 1, Progress(Console(file=io.StringIO()))).run()
         assert made.chapters["board"].state == state
-    installed = record.installed("local")
+    installed = record.installed(record.last({"board": "local"}))
     assert installed["board"]["port"] == 1
     assert Plan("local", "remove", installed=installed).parameters["board"]["port"] == 1

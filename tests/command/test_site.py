@@ -136,7 +136,7 @@ def test_the_platform_file_of_the_reference_is_taken(known, tmp_path):
     example = re.search(r"```yaml\n(.*?)```", (REPO / "book" / "reference.md").read_text(), re.S).group(1)
     (tmp_path / "platform.yaml").write_text(example)
     said = given.platform_file(tmp_path / "platform.yaml")
-    plan = Plan(said.target, said.mode, given=said.chapters, everywhere=said.parameters)
+    plan = Plan(said.targets, said.mode, given=said.chapters, everywhere=said.parameters)
     assert plan.parameters["minio"]["buckets"] == yaml.safe_load(example)["chapters"]["minio"]["buckets"]
 
 
@@ -148,11 +148,11 @@ def test_every_command_has_help_in_the_reference():
     assert CliRunner().invoke(cli.book, ["--help"]).exit_code == 0
 
 
-COLUMNS = {"files": 3, "ports": 4, "secrets": 3}
+COLUMNS = {"files": 3, "ports": 4, "firewall": 2, "secrets": 3}
 
 
 def test_what_chapters_say_of_themselves_has_a_place_in_the_book(known):
-    keys = {"id", "title", "requires", "provides", "where", "processes", "programs", "commands", "tables"}
+    keys = {"id", "title", "requires", "provides", "host", "where", "processes", "programs", "commands", "tables"}
     marks = "".join(page.read_text() for page in (REPO / "book").glob("*.md"))
     for n in known.values():
         assert set(n.content["metadata"]["runbook"]) <= keys and n.where, n.id

@@ -29,13 +29,13 @@ def runner(runs, own_home):
     """A runner of chapter 05, which waits for a supply that is not yet at work."""
     shown = Console(file=io.StringIO(), width=140)
     runner = Runner(Plan("local", only=["minio"]), 1, Progress(shown))
-    runner.supply = Supply(["minio"], lambda _text: None)
+    runner.supplies = {"local": Supply(["minio"], lambda _text: None)}
     runner.shown = shown.file
     return runner
 
 
 def test_a_chapter_whose_build_fails_is_not_run_and_says_why_and_where(runner):
-    item = runner.supply.items["minio"]
+    item = runner.supplies["local"].items["minio"]
 
     def fail():
         item.error = RunbookError("minio: building", saw="exit code 3\nno space", do="see the whole log: /x/build.log")

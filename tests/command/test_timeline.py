@@ -26,7 +26,7 @@ def ran(before=None, supply=None):
     time.sleep(0.2)
     with clock.span("site", "the site"):
         pass
-    clock.keep(run, before, supply)
+    clock.keep(run, [before] if before else [], [supply] if supply else [])
     return record.read(run.folder)
 
 

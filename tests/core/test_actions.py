@@ -35,18 +35,70 @@ def owner():
 
 def test_commands_are_so_when_their_probe_says_so(tmp_path):
     mark = tmp_path / "mark"
-    action = actions.commands([f"touch {mark}", "true"], f"[ -e {mark} ]", f"rm {mark}")
+    action = actions.commands([f"touch {mark}", "true"], f"[ -e {mark} ]", f"rm {mark}", [f"file {mark}"])
     assert action.shown == [f"touch {mark}", "true"]
     assert not bash(action.probe)[0] and bash(action.absent)[0]
     assert bash(action.apply)[0] and bash(action.probe)[0] and not bash(action.absent)[0]
     assert bash(action.undo)[0] and bash(action.absent)[0]
 
 
-def test_gone_is_the_opposite_also_of_a_probe_of_many_lines():
-    action = actions.commands("x", "false\ntrue", "y")
-    assert not bash(action.probe)[0] and bash(action.absent)[0]
-    action = actions.commands("x", "a='it is'\n[ \"$a\" = 'it is' ]", "y")
-    assert bash(action.probe)[0] and not bash(action.absent)[0]
+def test_an_undo_says_how_it_is_known_to_be_done():
+    """R13: a probe that failed, of a server that was stopped, was the proof that all was gone."""
+    with pytest.raises(ValueError, match="an undo needs absent or makes"):
+        actions.commands("x", "false", "y")
+    assert actions.commands("x", "false").absent is None
+
+
+@pytest.mark.parametrize(
+    ("says", "gone"),
+    [
+        ("echo 'error: no matching snaps installed' >&2; exit 1", True),
+        ("echo 'No snaps are installed yet.'; exit 1", True),
+        ("echo 'error: cannot communicate with server: connection refused' >&2; exit 1", False),
+        ("exit 127", False),
+        ("echo 'Name  Version'; echo 'tool  1'", False),
+    ],
+)
+def test_a_snap_is_gone_when_snapd_says_so(tmp_path, says, gone):
+    (tmp_path / "snap").write_text(f"#!/bin/sh\n{says}\n")
+    (tmp_path / "snap").chmod(0o755)
+    absent = actions.snap("tool", "1/stable").absent
+    assert bash(f"PATH={tmp_path}:$PATH\n{absent}")[0] == gone
+
+
+GROUP = """
+dpkg-query() {{ {package}; }}
+getent() {{ {group}; }}
+groupdel() {{ echo "deleted $1"; }}
+"""
+NOTED, ROW = '{"kind": "package", "name": "ssl-cert", "before": "away"}', "echo ssl-cert:x:110:"
+
+
+@pytest.mark.parametrize(
+    ("note", "host", "went", "gone"),
+    [
+        (NOTED, ("return 1", ROW), "deleted ssl-cert", False),
+        (NOTED, ("echo 'rc '", ROW), "deleted ssl-cert", False),
+        (NOTED, ("return 1", ROW + "www-data"), "", True),
+        (NOTED, ("return 1", "return 2"), "", True),
+        (NOTED, ("echo 'ii '", ROW), "", True),
+        ("", ("return 1", ROW), "", True),
+        (NOTED.replace("away", "there"), ("return 1", ROW), "", True),
+    ],
+)
+def test_a_group_goes_with_its_package_when_both_are_ours(tmp_path, note, host, went, gone):
+    (tmp_path / "note").write_text(note)
+    go, asked = (actions._groups(str(tmp_path / "note"), ["ssl-cert"], verb)[0] for verb in ("go", "gone"))
+    here = GROUP.format(package=host[0], group=host[1])
+    assert bash(here + go) == (True, went)
+    assert bash(here + asked)[0] == gone
+
+
+def test_a_getent_that_fails_proves_no_group_away(tmp_path):
+    (tmp_path / "note").write_text(NOTED)
+    here = GROUP.format(package="return 1", group="return 3")
+    for script in (actions._groups(str(tmp_path / "note"), ["ssl-cert"], verb)[0] for verb in ("go", "gone")):
+        assert bash(here + script) == (False, "cannot tell whether there is a group ssl-cert: getent ended with 3")
 
 
 def test_a_file_is_so_with_its_content_mode_and_owner_only(tmp_path, owner):

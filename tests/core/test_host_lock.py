@@ -64,14 +64,20 @@ def until(so, seconds=5):
 
 
 def test_the_second_one_is_told_who_is_there(lock):
-    with held(Host("local"), "up --mode install"), pytest.raises(BadInput) as e:
+    with held(Host("local"), what="up --mode install"), pytest.raises(BadInput) as e:
         HostLock(Host("local"), "chapter minio by hand").take()
     pid = lock.read_text().splitlines()[0]
     assert e.value.what == "start chapter minio by hand" and f"sudo kill {pid}" in e.value.do
     assert f", process {os.getpid()}, up --mode install, since 2" in e.value.saw and "@" in e.value.saw
-    with held(Host("local"), "up --mode remove"):
+    with held(Host("local"), what="up --mode remove"):
         assert "up --mode remove" in lock.read_text()
     assert oct(lock.stat().st_mode & 0o777) == "0o600"
+
+
+def test_a_run_that_knows_one_host_by_two_names_has_it_once(lock):
+    with held(Host("local"), Host("local"), what="up"), pytest.raises(BadInput):
+        HostLock(Host("local"), "another").take()
+    HostLock(Host("local"), "up").take().release()
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
@@ -85,7 +91,7 @@ def test_it_ends_with_the_process_that_took_it_however_that_ends(lock, number):
     process.send_signal(number)
     process.communicate()
     started = time.monotonic()
-    with held(Host("local"), "the next up"):
+    with held(Host("local"), what="the next up"):
         assert time.monotonic() - started < 2
 
 
@@ -93,7 +99,7 @@ def test_one_who_is_proved_to_be_dead_is_taken_over(lock, other):
     gone = subprocess.Popen(["true"])
     gone.wait()
     stale = other(f"{host_lock._life().rpartition(' ')[0]} {gone.pid}")
-    with held(Host("local"), "up"):
+    with held(Host("local"), what="up"):
         assert stale.wait(5) == -signal.SIGTERM and "ann" not in lock.read_text()
 
 
@@ -106,18 +112,18 @@ def test_of_all_others_nobody_can_tell(lock, other, life):
 
 
 def test_a_lock_that_was_lost_with_the_connection_is_had_back(lock):
-    with held(Host("local"), "up"):
+    with held(Host("local"), what="up"):
         first = lock.read_text().splitlines()[0]
         os.kill(int(first), signal.SIGKILL)
         until(lambda: lock.read_text() and lock.read_text().splitlines()[0] != first)
         with pytest.raises(BadInput):
             HostLock(Host("local"), "another").take()
-    with held(Host("local"), "up"):
+    with held(Host("local"), what="up"):
         pass
 
 
 def test_a_run_whose_lock_another_has_by_now_is_stopped(lock, other, capsys):
-    with pytest.raises(KeyboardInterrupt), held(Host("local"), "up"):
+    with pytest.raises(KeyboardInterrupt), held(Host("local"), what="up"):
         os.kill(int(lock.read_text().splitlines()[0]), signal.SIGKILL)
         other("")
         time.sleep(10)
@@ -131,7 +137,7 @@ def open_minio(mode, **given):
 @pytest.mark.parametrize("mode", ["install", "remove"])
 def test_a_chapter_run_by_hand_takes_it_until_the_verdict(lock, monkeypatch, mode):
     monkeypatch.delenv(host_lock.HELD_BY_RUN, raising=False)
-    with held(Host("local"), "up --mode install"), pytest.raises(BadInput) as e:
+    with held(Host("local"), what="up --mode install"), pytest.raises(BadInput) as e:
         open_minio(mode)
     assert "up --mode install" in e.value.saw
     open_minio(mode)
@@ -145,7 +151,7 @@ def test_a_chapter_run_by_hand_takes_it_until_the_verdict(lock, monkeypatch, mod
 
 def test_who_changes_nothing_and_a_chapter_of_a_run_take_none(lock, monkeypatch):
     monkeypatch.delenv(host_lock.HELD_BY_RUN, raising=False)
-    with held(Host("local"), "up"):
+    with held(Host("local"), what="up"):
         open_minio("verify")
         open_minio("plan")
         monkeypatch.setenv(host_lock.HELD_BY_RUN, "held")
@@ -155,7 +161,7 @@ def test_who_changes_nothing_and_a_chapter_of_a_run_take_none(lock, monkeypatch)
 
 @pytest.mark.parametrize("mode", ["install", "remove"])
 def test_up_is_refused_before_anything_is_touched(lock, runs, monkeypatch, capsys, mode):
-    with held(Host("local"), "up of ann"), pytest.raises(SystemExit) as e:
+    with held(Host("local"), what="up of ann"), pytest.raises(SystemExit) as e:
         cli.main(["up", "--target", "local", "--only", "minio", "--mode", mode, "--yes"])
     assert e.value.code == 2 and "up of ann" in capsys.readouterr().err
     assert list(runs.iterdir()) == []

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from helpers.command import targets
 from helpers.command.plan import Plan
 from helpers.core import catalogue, notebooks, parameters
 from helpers.core.errors import BadInput
@@ -62,7 +63,9 @@ def test_its_parameters_are_flat_commented_and_valid(chapter):
         assert p.help, p.name + " has no comment"
         assert isinstance(p.default, (str, int, float, list)) and not re.search("password|secret|token", p.name)
     values = chapter.check({})
-    assert values["target"] == "sandbox" and values["mode"] == "install" and values["origin"] == "auto"
+    assert (
+        values["target"] == targets.default(chapter.host) and values["mode"] == "install" and values["origin"] == "auto"
+    )
 
 
 def calls(notebook, method):

@@ -280,7 +280,7 @@ def test_remove_right_after_an_older_runbook_goes_by_a_note_as_well(host):
     ours = MARK.format(host / "app.conf")
     run = Run(host, "remove", ours=ours)
     with pytest.raises(RunbookError):
-        run(("it ends in the middle", actions.commands("x", "true", "exit 7")))
+        run(("it ends in the middle", actions.Action("x", "true", "true", "exit 7", absent="false")))
     assert set(noted(host)) == {f"file {host}/app.conf", f"folder {host}/data"}
     (host / "app.conf").unlink()
     Run(host, "remove", ours=ours)()
@@ -293,7 +293,9 @@ def test_without_a_note_and_a_mark_remove_deletes_nothing(host):
     (host / "data" / "ours").write_text("x")
     (host / "third").write_text("x")
     before = tree(host)
-    Run(host, "remove")(("a third", actions.commands("x", f"[ -e {host}/third ]", f"rm {host}/third")))
+    third = host / "third"
+    step = actions.Action("x", f"[ -e {third} ]", "true", f"rm {third}", absent=f"[ ! -e {third} ]")
+    Run(host, "remove")(("a third", step))
     assert tree(host) == before
 
 
@@ -620,3 +622,26 @@ def test_a_packages_folder_that_was_full_before_stays(host, debian):
     assert (host / "place" / "precious").read_text() == "x" and "wanted\n" not in (
         host / "installed"
     ).read_text().split("-")
+
+
+def test_a_copy_that_is_lost_restores_nothing(host):
+    """Both were missing, and so the same: the file was called as it was before."""
+    (host / "app.conf").write_text("theirs")
+    Run(host, "install", adopt=True)()
+    (host / "app.conf").unlink()
+    copies = list((host.parent / "state" / "copies").rglob("*app.conf"))
+    copies[0].unlink()
+    with pytest.raises(RunbookError, match=".") as e:
+        Run(host, "remove")()
+    assert "its copy is lost" in e.value.saw
+
+
+def test_a_microk8s_that_cannot_be_called_proves_no_namespace_away(host, monkeypatch):
+    (host / "microk8s").mkdir()
+    monkeypatch.setenv("SNAPS", str(host))
+    ch = opened("install")
+    absent = notes.gone(["namespace models"])
+    ok, said = ch.host.ask(absent)
+    assert not ok and "there is a MicroK8s, and no program microk8s" in said
+    (host / "microk8s").rmdir()
+    assert ch.host.ask(absent).ok

@@ -1,13 +1,29 @@
 """A sandbox of the tests' own: target sandbox:test, or sandbox:$RUNBOOK_TEST_SANDBOX where another one is wanted."""
 
 import os
+from pathlib import Path
 
 import pytest
+from machine_state import IPTABLES, difference, of_sandboxes, state
 
 from helpers.core.host import Host
 from helpers.sandbox import Sandbox, needs
 
 NAME = os.environ.get("RUNBOOK_TEST_SANDBOX", "test")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _machine_as_it_was():
+    """After the last sandbox of all these tests, the story's cluster among them. Where no other one is up."""
+    before = None if _sandboxes() else of_sandboxes(state(IPTABLES.split()))
+    yield
+    if before and not _sandboxes():
+        found = difference(before, of_sandboxes(state(IPTABLES.split())))
+        assert not found, found
+
+
+def _sandboxes():
+    return list(Path("/sys/class/net").glob("rb-*"))
 
 
 @pytest.fixture(scope="session")

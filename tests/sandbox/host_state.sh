@@ -2,7 +2,8 @@
 # cluster's objects and the databases.
 
 # Left out is what a running system changes by itself (a pod that ends gives its address back), and the package manager's
-# own bookkeeping. Label Studio notes when its user was last there, Determined that somebody logged in.
+# own bookkeeping. Label Studio notes when its user was last there, Determined that somebody logged in, GitLab when a token
+# was last used.
 find / -xdev \( \
   -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /tmp -o -path /var/tmp -o -path /home \
   -o -path /var/log -o -path /var/cache \
@@ -10,6 +11,7 @@ find / -xdev \( \
   -o -path '/var/lib/postgresql/*/main' \
   -o -path '/var/snap/*/common/default-storage/determined-*/data' \
   -o -path /var/lib/label-studio/label_studio.sqlite3 \
+  -o -path '/var/opt/gitlab/*' \
   -o -path /var/lib/containerd -o -path '/var/lib/cni/*' \
   -o -path '/var/snap/*/var/run' -o -path '/var/snap/*/var/lib/containerd' \
   -o -path '/var/snap/*/common/var/lib/kubelet' -o -path '/var/snap/*/common/run' \

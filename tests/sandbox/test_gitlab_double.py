@@ -106,6 +106,7 @@ def bare(tmp_path):
     host.end()
 
 
+CHANGE = "u = User.find_by_username('root')\nu.password = '{}'\nu.password_confirmation = '{}'\nu.save!\n"
 MAKE = "token = User.find_by_username('root').personal_access_tokens.create(scopes: [:api], name: 'runbook'"
 
 
@@ -223,6 +224,20 @@ def test_the_console(host):
     assert re.fullmatch(r"[\w-]{20}", value) and host.api("GET", "/user", value).json()["username"] == "root"
     kept = (host.root / "var/opt/gitlab/double/store.sqlite").read_bytes()
     assert value.encode() not in kept and TOKEN.encode() not in kept and PASSWORD.encode() not in kept
+
+
+@row("password in the console")
+def test_a_password_is_set_in_the_console(host):
+    def asks(password):
+        url = host.url + "/root/none.git/info/refs?service=git-upload-pack"
+        return requests.get(url, auth=("root", password), timeout=30).status_code
+
+    for first, second, word in ((PASSWORD + "2", "other", "doesn't match"), ("short", "short", "too short")):
+        done = host.rails(CHANGE.format(first, second))
+        assert done.returncode == 1 and word in done.stderr and asks(PASSWORD) == 404
+    for password, old in ((PASSWORD + "2", PASSWORD), (PASSWORD, PASSWORD + "2")):
+        assert host.rails(CHANGE.format(password, password)).returncode == 0
+        assert asks(password) == 404 and asks(old) == 401
 
 
 def test_ruby_that_is_no_literal_is_refused(bare):

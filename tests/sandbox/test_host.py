@@ -421,7 +421,7 @@ def test_the_lock_of_a_host_is_the_same_by_whatever_name_and_ends_with_its_proce
 
 
 def test_the_lock_of_a_host_is_had_back_after_a_lost_connection(host):
-    with held(host, "up"):
+    with held(host, what="up"):
         first = host.run("head -n 1 " + host_lock.PATH).out
         cut(host)
         end = time.monotonic() + 20

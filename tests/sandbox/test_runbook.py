@@ -16,7 +16,7 @@ import faults
 import pytest
 from host_state import difference, state, without_times
 
-from helpers.components.kubernetes import troubles
+from helpers.components.kubernetes import firewall, troubles
 from helpers.components.kubernetes.kube import Kube
 from helpers.core import notebooks
 from helpers.core.catalogue import Origin
@@ -56,6 +56,18 @@ contexts:
   - {name: lab, context: {cluster: lab, user: me}}
 current-context: home
 """
+
+
+#: the host's own firewall, on from before the first chapter, as the book's page on the network has it
+FIREWALL = " && ".join(
+    [
+        "apt-get -qq update",
+        "DEBIAN_FRONTEND=noninteractive apt-get -qqy install --no-install-recommends ufw >/dev/null",
+        "ufw allow 22/tcp",
+        *(line.replace("sudo ", "") for line in firewall.lines()),
+        "ufw --force enable",
+    ]
+)
 
 
 class Story:
@@ -121,10 +133,11 @@ def story(tmp_path_factory):
     box.down(wipe=True)
     SecretStore(SLUG).forget_all()
     box.up(artifacts=[])
-    story.save("bare")
     host = Host(TARGET)
+    host.run(FIREWALL, timeout=300)
     story.before = state(host)
     host.close()
+    story.save("bare")
     yield story
     if not os.environ.get("RUNBOOK_KEEP"):
         story("sandbox", "down", "--name", box.name, "--wipe")
@@ -193,8 +206,17 @@ def test_up_installs_and_proves_everything_and_builds_the_site(story):
     assert "equivalent" in (story.site / "book" / "status.html").read_text()
     said = {a["name"]: a["fidelity"] for c in story.record["chapters"].values() for a in c["artifacts"]}
     originals = ("microk8s: kubernetes", "knative", "pachyderm", "pachctl", "label-studio", "helm", "postgresql")
-    doubles = ("microk8s", "istio", "determined-master", "seldon-core", "seldon-operator", "seldon-executor")
-    assert {said[name] for name in originals} == {"original"} and {said[name] for name in doubles} == {"double"}
+    doubles = (
+        "microk8s",
+        "istio",
+        "determined-master",
+        "seldon-core",
+        "seldon-operator",
+        "seldon-executor",
+        "gitlab-ce",
+    )
+    assert {said[name] for name in originals} == {"original"}
+    assert {said[name] for name in doubles} == {"double"}
 
 
 def test_no_secret_shows_anywhere(story, host):
@@ -202,7 +224,8 @@ def test_no_secret_shows_anywhere(story, host):
     secrets = [*SecretStore(SLUG).values(), token]
     assert len(secrets) >= 8 and len(story.seen) > 20
     assert any("apt-get" in text for text in story.seen), "the watch saw the install at work"
-    log = host.run("journalctl --no-pager -o cat; cat /var/log/postgresql/*", raw=True).out
+    logs = "journalctl --no-pager -o cat; cat /var/log/postgresql/*; find /var/log/gitlab -type f -exec cat {} +"
+    log = host.run(logs, raw=True).out
     for secret in secrets:
         assert not any(secret in text for text in story.seen), "in a process list"
         for folder in (story.runs, home("logs")):
@@ -242,12 +265,12 @@ def test_verify_changes_nothing(story, host):
 
 
 def test_verify_names_a_port_that_was_opened_by_hand(story, host):
-    host.run("systemd-run -q --unit=byhand python3 -m http.server 8099")
+    host.run("ufw allow 8099/tcp; systemd-run -q --unit=byhand python3 -m http.server 8099")
     try:
         wait("the server", lambda: "8099" in host.run("ss -Hltn").out, timeout=10)
         said = story.up("--only", "kubernetes", "--mode", "verify", "--no-book", code=1)
     finally:
-        host.run("systemctl stop byhand")
+        host.run("systemctl stop byhand; ufw delete allow 8099/tcp")
     checks = {k["title"]: k["state"] for k in story.record["chapters"]["kubernetes"]["checks"]}
     assert "open: 8099 python3" in said and list(checks.values()).count("failed") == 1
     story.up("--only", "kubernetes", "--mode", "verify", "--no-book")
@@ -446,7 +469,7 @@ def test_what_a_pod_waits_for_is_told_and_what_will_never_be_ends_the_wait(story
 def test_what_a_chapter_stands_on_is_not_removed_under_it_and_a_host_has_one_run_at_a_time(story, host):
     out = story.up("--mode", "remove", "--only", "minio", "--no-book", code=2)
     assert "07 pachyderm" in out and "minio.delete_data=true" in out
-    with held(host, "up of somebody else"):
+    with held(host, what="up of somebody else"):
         assert "up of somebody else" in story.up("--only", "minio", "--no-book", code=2)
         story.up("--mode", "verify", "--only", "requirements", "--no-book")
 
@@ -457,7 +480,7 @@ def test_remove_leaves_nothing(story, host):
     came = [
         line for line in difference(without_times(story.before), without_times(state(host))) if line.startswith("+ ")
     ]
-    assert [line for line in came if re.search(r"minio|postgres|microk8s|kube|runbook(?!-mirror)", line)] == []
+    assert [line for line in came if re.search(r"minio|postgres|microk8s|kube|gitlab|runbook(?!-mirror)", line)] == []
     # apt's autoremove keeps what an installed package suggests, here the C library its locales.
     assert [
         line for line in came if re.search(r"^\+ ii (?!locales|libc-l10n)|\.service|\.timer|\.socket", line)
@@ -476,6 +499,17 @@ def test_a_channel_that_does_not_exist_and_a_taken_port_are_refused(story, host)
         assert "the ports of a cluster are free" in out and "python3" in out
     finally:
         host.run("systemctl stop squatter")
+    assert host.run("ls -d /var/snap/microk8s /snap/microk8s 2>/dev/null || true").out == "", "nothing was touched"
+
+
+def test_a_firewall_that_shuts_pods_out_is_refused_with_the_line_that_helps(story, host):
+    line = firewall.lines()[0].replace("sudo ufw ", "")
+    host.run(f"ufw delete {line}")
+    try:
+        out = story.up("--only", "kubernetes", "--no-book", code=1)
+    finally:
+        host.run(f"ufw {line}")
+    assert f"sudo ufw {line}" in out and firewall.lines()[1] not in out
     assert host.run("ls -d /var/snap/microk8s /snap/microk8s 2>/dev/null || true").out == "", "nothing was touched"
 
 

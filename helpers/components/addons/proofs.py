@@ -8,6 +8,7 @@ from pathlib import Path
 
 import httpx
 
+from helpers.components.kubernetes import firewall
 from helpers.components.kubernetes.proofs import PROOF_NAMESPACE
 from helpers.core import address_pools as addresses
 from helpers.core.errors import Unmet
@@ -69,7 +70,8 @@ class AddonProofs:
         ask = script(_HERE / "scripts" / "pod_reaches.sh", PROOF_NAMESPACE, address, self.proofs.nonce, listener)
         got = self.ch.host.run(ask, check=False, timeout=90, quiet=True)
         if got.out.strip() != self.proofs.nonce:
-            raise Unmet("the word made up for this proof", (got.out + got.err).strip()[-200:] or "nothing")
+            seen = (got.out + got.err).strip()[-200:] or "nothing"
+            raise Unmet("the word made up for this proof", seen + firewall.told(self.ch))
 
     def dashboard_login(self):
         """The page comes, the login takes the token of a service account, and refuses another."""

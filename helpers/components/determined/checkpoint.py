@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 
-import urllib3
 from minio.error import S3Error
 
 from helpers.components.determined.task_pod import variables, with_secret
@@ -26,16 +24,12 @@ def written(det, s3, bucket, user):
     def apply():
         det.command(["python3", "-c", _WRITER.read_text("utf-8")], user, _environment(det.settings()))
 
-    def undo():
-        with contextlib.suppress(S3Error, urllib3.exceptions.HTTPError):  # a MinIO that is away stops no removal
-            s3.client.remove_object(bucket, CHECKPOINT)
-
     return Action(
         f"det cmd run python3 -c ...   (writes s3://{bucket}/{CHECKPOINT} from a pod)",
         lambda: why_not_written(s3, bucket),
         apply,
-        undo,
-        absent=lambda: _why_still_there(s3, bucket),
+        lambda: s3.client.remove_object(bucket, CHECKPOINT),
+        absent=lambda: s3.why_not_away(bucket, CHECKPOINT),
     )
 
 
@@ -57,11 +51,3 @@ def why_not_written(s3, bucket):
     except S3Error as e:
         return f"{bucket}/{CHECKPOINT}: {e.code}"
     return None if same else f"{bucket}/{CHECKPOINT} is not as a task wrote it"
-
-
-def _why_still_there(s3, bucket):
-    try:
-        s3.client.stat_object(bucket, CHECKPOINT)
-    except (S3Error, urllib3.exceptions.HTTPError):
-        return None
-    return f"{bucket}/{CHECKPOINT} is still there"

@@ -97,6 +97,9 @@ class Images:
 
     def _tags(self, name):
         said = self._ask("GET", f"/v2/{name}/tags/list")
+        if said.status_code not in (200, 404):  # 404: no such repository
+            saw = f"{said.status_code} {said.text[:200]}"
+            raise RunbookError(f"see which images of {name} the registry has", self.ch.host.name, saw)
         return said.json().get("tags") or [] if said.status_code == 200 else []
 
     def _delete(self, name):

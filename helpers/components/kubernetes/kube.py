@@ -66,16 +66,18 @@ class Kube:
         """Action: a MicroK8s add-on, enabled; installing waits until its pods are up, up to 5 minutes.
 
         left: what `kubectl get` lists with these arguments is away when the add-on is, its namespace the last word.
-        None: nothing of the cluster.
+        None: nothing of the cluster, and the caller says how it is undone.
         """
 
         def apply():
             addon.enable(self, name, argument, owners_of(probe))
             self.wait_for(name, probe, space=left.split()[-1] if left else None)
 
+        shown = addon.command(name, argument)
+        if not left:
+            return Action(shown, probe, apply)
         undo = when_it_answers(f"microk8s disable {name} </dev/null")
-        made = _things(left) if left else []
-        return Action(addon.command(name, argument), probe, apply, undo, gone(left) if left else None, makes=made)
+        return Action(shown, probe, apply, undo, gone(left), makes=_things(left))
 
     # -- waiting -------------------------------------------------------------------------------
 

@@ -88,19 +88,22 @@ class MicroK8s:
         """Action: the user is in the group microk8s."""
         user = self.user
         own_folder = f"mkdir -p ~{user}/.kube; chown -f -R {user} ~{user}/.kube"
-        return actions.commands(
+        return Action(
             f"groupadd -f microk8s; usermod -a -G microk8s {user}; {own_folder}",
             f"id -nG {user} | grep -w >/dev/null microk8s || {{ echo '{user} is not in the group'; exit 1; }}",
+            f"groupadd -f microk8s; usermod -a -G microk8s {user}; {own_folder}",
             f"gpasswd -d {user} microk8s >/dev/null 2>&1 || true; groupdel microk8s 2>/dev/null || true",
+            absent=script(_SCRIPTS / "not_in_group.sh", user, "microk8s"),
         ).but(**self._left())
 
     def alias(self):
         """Action: kubectl on the host is MicroK8s'."""
-        has_it = "snap aliases 2>/dev/null | grep -E >/dev/null '^microk8s.kubectl +kubectl '"
-        return actions.commands(
+        return Action(
             "snap alias microk8s.kubectl kubectl",
-            has_it + " || { echo 'no alias kubectl'; exit 1; }",
+            script(_SCRIPTS / "snap_alias.sh", "there"),
+            "snap alias microk8s.kubectl kubectl",
             "snap unalias kubectl 2>/dev/null || true",
+            absent=script(_SCRIPTS / "snap_alias.sh", "gone"),
         ).but(**self._left())
 
     def _left(self):

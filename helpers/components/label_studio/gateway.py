@@ -5,8 +5,13 @@ from __future__ import annotations
 import re
 
 from helpers.components import minio
+from helpers.components.kubernetes.probes import gone
+from helpers.components.pachyderm.client import SPACE
 from helpers.core.actions import Action
 from helpers.core.errors import RunbookError, Unmet
+
+#: the description of a repository that the chapter made; another one is somebody's and stays
+OURS = "the runbook's labels"
 
 
 def why_no_pair(source, labels):
@@ -69,28 +74,47 @@ class Gateway:
         return self.pach.client.get_file((bucket.split(".")[1], commit), "/" + key).read()
 
     def bucket(self, bucket):
-        """Action: the repository and its branch exist; remove deletes the repository."""
+        """Action: the repository and its branch exist; remove deletes a repository that this chapter made."""
         branch, repo = bucket.split(".")
         return Action(
             f"pachctl create repo {repo}; pachctl create branch {repo}@{branch}",
-            lambda: self.has(bucket),
+            lambda: self._why_not_made(bucket, repo),
             lambda: self._make(repo, branch),
-            lambda: self.pach.client.delete_repo(repo, force=True),
-            lambda: self._why_there(bucket, repo),
+            lambda: self._delete(repo),
+            lambda: self._why_there(repo),
         )
+
+    def _why_not_made(self, bucket, repo):
+        self.has(bucket)
+        marked = not self.pach.ch.own.by_older or self._descriptions().get(repo) == OURS
+        return None if marked else f"repository {repo} does not say whose it is"
 
     def _make(self, repo, branch):
         # Not by the gateway: S3's clients refuse to make a bucket with an underscore, which Pachyderm's names may have.
-        if repo not in self.pach.repositories():
-            self.pach.client.create_repo(repo)
+        there = self._descriptions()
+        if repo not in there:
+            self.pach.client.create_repo(repo, OURS)
+        elif self._is_ours(repo, there):
+            self.pach.client.create_repo(repo, OURS, update=True)
         self.pach.client.create_branch(repo, branch)
 
-    def _why_there(self, bucket, repo):
-        try:
-            self.has(bucket)
-        except Unmet:
+    def _delete(self, repo):
+        """Not by force: Pachyderm refuses where a pipeline of somebody's reads it."""
+        if self._is_ours(repo, self._descriptions()):
+            self.pach.client.delete_repo(repo)
+
+    def _why_there(self, repo):
+        """None when it is away, or somebody's: Pachyderm says so, or there is none. One that is silent is an error."""
+        if self.pach.ch.host.ask(gone("namespace " + SPACE)).ok:
             return None
-        return f"repository {repo} is there"
+        return f"repository {repo} is there" if self._is_ours(repo, self._descriptions()) else None
+
+    def _descriptions(self):
+        return {r.repo.name: r.description for r in self.pach.client.list_repo()}
+
+    def _is_ours(self, repo, there):
+        """Did this chapter make it? An older runbook's says nothing of that."""
+        return repo in there and (there[repo] == OURS or self.pach.ch.own.by_older)
 
 
 def _what_is_missing(bucket, names):

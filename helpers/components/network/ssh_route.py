@@ -47,7 +47,7 @@ class SshRoute:
             self._why_no_entry,
             lambda: self._write([*self._others(), self._text().strip()]),
             lambda: self._write(self._others()),
-            absent=lambda: None if self._why_no_entry() else "the entry is still there",
+            absent=lambda: None if self._others() == self._entries() else "the entry is still there",
         )
 
     def _text(self):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from helpers.components.kubernetes import networks
+from helpers.components.kubernetes import firewall, networks
 from helpers.core import notebooks
 from helpers.core.errors import Unmet
 from helpers.core.show import varying
@@ -125,6 +125,13 @@ def judge_networks(found, address):
 def _network(title, why):
     row = Row(title, "free or ours", "free or ours", "free or ours", "ok", "req-network")
     return row._replace(found=varying("taken"), state="warn", problem=why) if why else row
+
+
+def judge_firewall(said):
+    """A row for ufw. A warning, as a network's. said: firewall.look()."""
+    why, state = firewall.why_shut(said), "on" if firewall.is_on(said) else "none, or off"
+    row = Row("ufw", state, "off, or lets pods pass", "lets pods pass", "ok", "req-firewall")
+    return row._replace(state="warn", problem=why) if why else row
 
 
 def judge_tools(found):

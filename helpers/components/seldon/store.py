@@ -50,8 +50,8 @@ class ModelStore:
                 self.s3.client.remove_object(self.bucket, key)
 
     def why_not_clear(self):
-        there = any(self._object(key) is not None for key in _files(*flowers.FRAMEWORKS))
-        return "weights are in bucket " + self.bucket if there else None
+        said = (self.s3.why_not_away(self.bucket, key) for key in _files(*flowers.FRAMEWORKS))
+        return next((why for why in said if why), None)
 
     def _object(self, key):
         try:

@@ -13,7 +13,10 @@ field() { sed -n "s/.*\"$1\": \"\([^\"]*\)\".*/\1/p"; }
 copy() { echo "$copies/$1${2//\//%}"; }
 inside() { ls -A "$1" | { grep -vx lost+found || true; }; }
 as_postgres() { runuser -u postgres -- psql -w -p "${1%%/*}" -d postgres -AtXq -v ON_ERROR_STOP=1 -f -; }
-kubernetes_has() { ! command -v microk8s >/dev/null || microk8s kubectl get --ignore-not-found -o name "$@" 2>&1; }
+kubernetes_has() {
+  if command -v microk8s >/dev/null; then microk8s kubectl get --ignore-not-found -o name "$@" 2>&1
+  elif [ -e "${SNAPS:-/snap}/microk8s" ]; then echo "there is a MicroK8s, and no program microk8s" && return 1; fi
+}
 
 # One word of a thing: away, empty (a folder, or a disk that is mounted there) or there. What cannot be asked is an error.
 state() {
@@ -44,7 +47,7 @@ state() {
       case $said in LoadState=not-found) echo away ;; LoadState=?*) echo there ;; *) cannot "systemctl show $2: $said" ;; esac ;;
     snap)
       command -v snap >/dev/null || { echo away; return; }
-      said=$(snap list "$2" 2>&1) && { echo there; return; }
+      said=$(LC_ALL=C snap list "$2" 2>&1) && { echo there; return; }
       case $said in *"no matching snaps"* | *"o snaps are installed"*) echo away ;; *) cannot "snap list $2: $said" ;; esac ;;
     database | role)
       command -v pg_lsclusters >/dev/null || { echo away; return; }
@@ -167,11 +170,13 @@ lines_of() {
 }
 
 restored() {
-  local was aside
+  local was aside copied
   was=$(entry "$1" "$2")
   aside=$(field aside <<< "$was")
   case $1 in
-    file) [ "$(stat -c '%F %a %U:%G %s %Y' "$2" 2>/dev/null)" = "$(stat -c '%F %a %U:%G %s %Y' "$(copy "" "$2")")" ] ;;
+    file)
+      copied=$(stat -c '%F %a %U:%G %s %Y' "$(copy "" "$2")" 2>&1) || cannot "what $2 was: its copy is lost: $copied"
+      [ "$(stat -c '%F %a %U:%G %s %Y' "$2" 2>/dev/null)" = "$copied" ] ;;
     folder)
       if [ -n "$aside" ]; then [ -e "$2" ] && [ ! -e "$aside" ]
       else [ "$(state folder "$2")" = empty ] && [ "$(stat -c '%a %u:%g' "$2")" = "$(field access <<< "$was")" ]; fi ;;

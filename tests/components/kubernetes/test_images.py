@@ -11,6 +11,7 @@ from helpers.components.kubernetes import image_build, images
 from helpers.components.kubernetes.kube import Kube
 from helpers.components.kubernetes.probes import gone
 from helpers.components.kubernetes.registry import PLACE
+from helpers.core.errors import RunbookError
 from tests.serving import serving
 
 ADD_ON_GONE = gone("namespace container-registry")
@@ -114,6 +115,16 @@ def test_an_image_is_there_when_the_registry_has_its_tag_and_gone_when_it_has_no
     action.undo()
     assert action.absent() is None and action.probe()
     assert any("microk8s ctr images rm" in script for script in asked)
+
+
+def test_a_registry_that_fails_proves_no_image_away(monkeypatch, own_home):
+    """A volume that is broken: it answers 500, and the image was gone."""
+    with serving(lambda request: (200, b"{}") if request.path == "/v2/" else (500, b"oops")) as server:
+        monkeypatch.setattr(images, "PORT", server.port)
+        ch = stand_in.chapter(monkeypatch, "seldon", lambda script, stdin: (1, "still there", ""))
+        with pytest.raises(RunbookError, match="see which images of x the registry has") as e:
+            images.Images(ch, "models").built(*BASE).absent()
+        assert e.value.saw == "500 oops"
 
 
 def test_a_registry_that_is_away_is_told(monkeypatch, own_home):

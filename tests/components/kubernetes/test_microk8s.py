@@ -49,6 +49,29 @@ def test_without_microk8s_nothing_is_in_the_way_and_a_silent_snapd_is(snapd):
     assert code and "cannot tell whether MicroK8s is installed" in said
 
 
+def test_a_user_has_left_a_group_when_the_user_database_says_so(bash):
+    left = script(microk8s._SCRIPTS / "not_in_group.sh", "ubuntu", "microk8s")
+    for says, code, said in (
+        ("return 2", 0, ""),
+        ("echo microk8s:x:999:", 0, ""),
+        ("echo microk8s:x:999:ann,myubuntu", 0, ""),
+        ("echo microk8s:x:999:ann,ubuntu,bob", 1, "ubuntu is still in the group microk8s"),
+        ("return 1", 1, "cannot tell who is in the group microk8s: getent ended with 1"),
+    ):
+        assert bash(f"getent() {{ {says}; }}\n{left}", "exit 1") == (code, said)
+
+
+def test_an_alias_is_gone_when_snapd_says_so(snapd):
+    there, gone = (script(microk8s._SCRIPTS / "snap_alias.sh", word) for word in ("there", "gone"))
+    none, ours = "echo No aliases are currently defined. >&2", "echo 'microk8s.kubectl  kubectl  manual'"
+    assert snapd(gone, none) == snapd(there, ours) == (0, "")
+    assert snapd(gone, ours) == (1, "the alias kubectl is there") and snapd(there, none)[0] == 1
+    silent = "echo error: cannot communicate with server >&2; exit 1"
+    for probe in (gone, there):
+        code, said = snapd(probe, silent)
+        assert code == 1 and said == "cannot tell which aliases there are: error: cannot communicate with server"
+
+
 # -- ports ----------------------------------------------------------------------------------------
 
 

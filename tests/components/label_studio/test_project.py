@@ -8,10 +8,11 @@ from google.protobuf.empty_pb2 import Empty
 
 from helpers.components.label_studio.annotations import Annotations
 from helpers.components.label_studio.config import default_config
-from helpers.components.label_studio.gateway import why_no_pair
+from helpers.components.label_studio.gateway import OURS, why_no_pair
 from helpers.components.label_studio.project import Project
 from helpers.components.label_studio.proofs import Proofs
 from helpers.components.pachyderm.client import Client
+from helpers.core import host as hosts
 from helpers.core.errors import RunbookError, Unmet
 
 from python_pachyderm.proto.pfs import pfs_pb2 as pfs  # isort: skip - the client sets grpc's environment first
@@ -167,12 +168,74 @@ def test_what_the_gateway_lacks_is_said_with_the_entry_that_fits(gateway, serve)
         with pytest.raises(Unmet) as e:
             gateway.has(bucket)
         assert e.value.saw == saw and e.value.entry == "ls-source"
-    assert gateway.bucket("master.fmnist").absent() == "repository fmnist is there"
-    assert gateway.bucket("master.images").absent() is None
     serve.stop()
     with pytest.raises(Unmet) as e:
         gateway.has("master.fmnist")
     assert e.value.saw.startswith("the S3 gateway does not answer") and e.value.entry == "ls-gateway"
+
+
+def repositories(**descriptions):
+    """pachd's answer: these repositories, each with its description."""
+    made = [pfs.RepoInfo(repo=pfs.Repo(name=name), description=text) for name, text in descriptions.items()]
+    return pfs.ListRepoResponse(repo_info=made)
+
+
+@pytest.mark.parametrize(
+    ("there", "by_older", "goes"),
+    [
+        ({"labels": OURS}, False, True),
+        ({"labels": ""}, False, False),  # D14: somebody's, that was here before
+        ({"labels": "our team's"}, False, False),
+        ({"labels": ""}, True, True),
+        ({"others": OURS}, False, False),
+    ],
+)
+def test_remove_deletes_the_repository_that_the_chapter_made_alone(gateway, monkeypatch, there, by_older, goes):
+    deleted = []
+    answers = {
+        "ListRepo": repositories(**there),
+        "DeleteRepo": lambda request: deleted.append((request.repo.name, request.force)) or Empty(),
+    }
+    monkeypatch.setattr(gateway.pach.ch.own, "by_older", by_older)
+    monkeypatch.setattr(type(gateway.pach.ch.host), "ask", lambda self, script: hosts.Probe(False, "still there"))
+    with pachd.running(**answers) as port:
+        gateway.pach._client = Client("127.0.0.1", port)
+        action = gateway.bucket("master.labels")
+        assert action.absent() == ("repository labels is there" if goes else None)
+        action.undo()
+    assert deleted == [("labels", False)] * goes
+
+
+def test_a_pachd_that_is_silent_proves_no_repository_away(gateway, monkeypatch):
+    deleted, answer = [], hosts.Probe(False, "still there")
+    monkeypatch.setattr(type(gateway.pach.ch.host), "ask", lambda self, script: answer)
+    answers = {"ListRepo": "etcd is away", "DeleteRepo": lambda request: deleted.append(request) or Empty()}
+    with pachd.running(**answers) as port:
+        gateway.pach._client = Client("127.0.0.1", port)
+        action = gateway.bucket("master.labels")
+        for ask in (action.absent, action.undo):
+            with pytest.raises(RunbookError, match="ask pachd"):
+                ask()
+        answer = hosts.Probe(True, "")
+        assert action.absent() is None, "there is no Pachyderm any more"
+    assert not deleted
+
+
+def test_an_older_runbooks_repository_is_marked_by_the_next_install(gateway, monkeypatch):
+    made = []
+    gateway.buckets["master.labels"] = {}
+    monkeypatch.setattr(gateway.pach.ch.own, "by_older", True)
+    answers = {
+        "ListRepo": lambda request: repositories(labels=OURS if made else ""),
+        "CreateRepo": lambda r: made.append((r.repo.name, r.description, r.update)) or Empty(),
+        "CreateBranch": Empty(),
+    }
+    with pachd.running(**answers) as port:
+        gateway.pach._client = Client("127.0.0.1", port)
+        action = gateway.bucket("master.labels")
+        assert action.probe() == "repository labels does not say whose it is"
+        action.apply()
+        assert made == [("labels", OURS, True)] and action.probe() is None
 
 
 @pytest.mark.parametrize("there", [[], ["my_labels"]])
@@ -184,7 +247,7 @@ def test_a_repository_with_an_underscore_is_made_by_pachyderms_own_api(gateway, 
         return lambda request: made.append((kind, name(request))) or Empty()
 
     answers = {
-        "ListRepo": pfs.ListRepoResponse(repo_info=[pfs.RepoInfo(repo=pfs.Repo(name=name)) for name in there]),
+        "ListRepo": repositories(**dict.fromkeys(there, "")),
         "CreateRepo": note("repo", lambda r: r.repo.name),
         "CreateBranch": note("branch", lambda r: (r.branch.repo.name, r.branch.name)),
     }

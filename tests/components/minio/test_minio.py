@@ -77,6 +77,21 @@ def test_a_bucket_is_made_and_deleted_only_where_that_is_meant(s3):
     assert action.absent() is None and s3.bucket("ours").undo is None
 
 
+def test_what_lies_in_minio_is_away_when_minio_says_so_or_nothing_of_it_is_on_the_host(s3, chapter, monkeypatch):
+    """A MinIO that is stopped, or refuses the key, proves nothing: its disk may have all of it."""
+    assert s3.why_not_away("nowhere", "x") is None and s3.why_not_away("nowhere") is None
+    s3.bucket("there").apply()
+    s3.put("there", "x", b"x")
+    assert s3.why_not_away("there", "x") == "there/x is there" and s3.why_not_away("there", "y") is None
+    other = S3(chapter, int(s3.endpoint.split(":")[1]), USER, Secret("minio-root", "another-password"))
+    assert other.why_not_away("there") == "cannot tell whether bucket there is there: AccessDenied"
+    stopped = S3(chapter, free_port(), USER, SECRET)
+    monkeypatch.setattr(minio, "_PROGRAM", ["file /etc/passwd"])
+    assert stopped.why_not_away("there", "x").startswith("cannot tell whether there/x is there, no answer from MinIO")
+    monkeypatch.setattr(minio, "_PROGRAM", ["file /no/such/file"])
+    assert stopped.why_not_away("there", "x") is None and stopped.why_not_away("there") is None
+
+
 def test_an_object_is_read_whole_and_a_missing_one_is_the_servers_error(s3):
     s3.bucket("readable").apply()
     s3.put("readable", "empty", b"")

@@ -43,7 +43,9 @@ def test_an_entry_is_put_beside_the_others_and_taken_out_alone(route, own_home):
 
 def test_an_entry_of_another_port_is_another_one(route):
     route().entry().apply()
-    assert "or another one, for mlops" in route(port=9998).entry().probe()
+    other = route(port=9998).entry()
+    assert "or another one, for mlops" in other.probe()
+    assert other.absent() == "the entry is still there", "what differs is not away"
 
 
 def test_the_include_line_comes_first_and_the_rest_stays_with_its_mode(route, tmp_path):

@@ -309,6 +309,17 @@ def test_whoever_answers_at_the_hosts_address_is_told_no_password(monkeypatch, o
     assert impostor.heard == ["not-the-password"] != [ch.secret("postgres-runbook").reveal()]
 
 
+def test_whoever_took_the_servers_port_is_told_no_password_in_clear(monkeypatch, own_home):
+    db = Postgres(stand_in.chapter(monkeypatch, "postgres", lambda script, stdin: "", "install"), 5432)
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Impostor) as impostor:
+        impostor.heard, impostor.daemon_threads = [], True
+        threading.Thread(target=impostor.serve_forever, daemon=True).start()
+        with pytest.raises(psycopg.OperationalError, match="scram-sha-256"):
+            db.connect("runbook", port=impostor.server_address[1])
+        impostor.shutdown()
+    assert impostor.heard == []
+
+
 @needs_a_server
 def test_one_password_as_md5_is_told(made, server):
     made.passwords_are_scram()

@@ -90,15 +90,23 @@ def test_networks_that_the_cluster_takes_are_a_warning_as_a_port_is():
     assert "no IPv4 address" in judge.judge_networks(taken, "host")[2].prove()
 
 
+def test_a_ufw_that_shuts_pods_out_is_a_warning():
+    off, shut = judge.judge_firewall(""), judge.judge_firewall("on\npolicy INPUT DROP\n")
+    assert (off.state, off.found, off.prove()) == ("ok", "none, or off", None)
+    assert (shut.state, shut.found) == ("warn", "on") and "sudo ufw allow from 10.1.0.0/16" in shut.prove()
+    lets = judge.judge_firewall("on\npolicy INPUT ACCEPT\npolicy FORWARD ACCEPT\n")
+    assert (lets.state, lets.found) == ("ok", "on")
+
+
 def test_a_port_is_free_or_ours_or_somebodys():
-    rows = judge.judge_ports({"ports": {80: "nginx", 9000: "minio", 443: ""}}, [80, 9000, 443, 5432])
+    rows = judge.judge_ports({"ports": {80: "apache2", 9000: "minio", 443: ""}}, [80, 9000, 443, 5432])
     assert [(row.state, str(row.found)) for row in rows] == [
-        ("warn", "‹nginx›"),
+        ("warn", "‹apache2›"),
         ("ok", "‹minio›"),
         ("warn", "‹somebody›"),
         ("ok", "‹free›"),
     ]
-    assert rows[0].problem == "taken by nginx" and rows[2].problem == "taken by somebody"
+    assert rows[0].problem == "taken by apache2" and rows[2].problem == "taken by somebody"
 
 
 @pytest.mark.parametrize(

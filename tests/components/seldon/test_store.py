@@ -24,7 +24,7 @@ def test_the_weights_are_there_when_each_object_is_its_file(made):
     held = {f"/models/flowers/{v}/model.json": flowers.weights_file(v) for v in flowers.VERSIONS}
     with minio(held) as server:
         store = made(port=server.port).store
-        assert store.why_not_filled() is None and store.why_not_clear() == "weights are in bucket models"
+        assert store.why_not_filled() is None and store.why_not_clear() == "models/flowers/1/model.json is there"
         held["/models/flowers/2/model.json"] += b"\n"
         assert store.why_not_filled() == "missing in bucket models, or others: flowers/2/model.json"
         held.clear()

@@ -1,6 +1,6 @@
 #!/bin/bash
 # The package gitlab-ce: the double's Python, its commands and unit, under the address of a download by hand.
-# No recipe yet (that is a build.sh with an entry in the catalogue): the mirror serves it when a chapter asks for it.
+# build.sh puts it into an apt repository.
 set -euo pipefail
 version=13.12.15-ce.0
 root=$PWD/root

@@ -1,6 +1,6 @@
-"""gitlab-rails runner: the few statements of GitLab's documentation that make a token or read one, and no other Ruby.
+"""gitlab-rails runner: the few statements of GitLab's documentation that make a token, read one or set a password.
 
-What it does not know it refuses with an error and exit code 1, before it has changed anything.
+Other Ruby it refuses with an error and exit code 1, before it has changed anything.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import store
 STRING = r"(?:'[^'\\]*'|\"[^\"\\#]*\")"
 NAME = r"([a-z_]\w*)"
 FIND = rf"User\.find_by(?:_username\(({STRING})|\(username: ({STRING}))\)"
+INVALID = "ActiveRecord::RecordInvalid: Validation failed: "
 SCOPES = {"api", "read_user", "read_api", "read_repository", "write_repository", "sudo"}
 
 
@@ -41,7 +42,7 @@ class Script:
     """One run: the variables that the statements set."""
 
     def __init__(self, kept: store.Store):
-        self.kept, self.users, self.tokens, self.values = kept, {}, {}, {}
+        self.kept, self.users, self.tokens, self.values, self.passwords = kept, {}, {}, {}, {}
 
     def run(self, statement: str) -> None:
         for pattern, do in STATEMENTS:
@@ -74,7 +75,7 @@ class Script:
         user = self.owner(owner)
         if not scopes or set(scopes) - SCOPES:
             wrong = "can only contain available scopes" if scopes else "can't be blank"
-            raise RubyError(f"ActiveRecord::RecordInvalid: Validation failed: Scopes {wrong}")
+            raise RubyError(f"{INVALID}Scopes {wrong}")
         made, value = self.kept.add_token(user, _text(given.get("name", "''")), scopes, _date(given.get("expires_at")))
         self.tokens[name], self.values[name] = made, value
 
@@ -82,11 +83,29 @@ class Script:
         self.values[name] = _text(literal)
         self.known(self.tokens, name)["digest"] = store.digest(self.values[name])
 
+    def set_password(self, name: str, field: str, literal: str) -> None:
+        self.known(self.users, name)
+        self.passwords.setdefault(name, {})[field] = _text(literal)
+
     def save(self, name: str) -> None:
         if name in self.tokens:
             self.kept.put("token", self.tokens[name])
         else:
-            self.kept.put("user", self.known(self.users, name))
+            user = self.known(self.users, name)
+            self.kept.put("user", {**user, **self.new_password(name)})
+
+    def new_password(self, name: str) -> dict:
+        given = self.passwords.get(name, {})
+        password, again = given.get("password"), given.get("password_confirmation")
+        if again is not None and again != password:
+            raise RubyError(
+                "ActiveRecord::RecordInvalid: Validation failed: Password confirmation doesn't match Password"
+            )
+        if password is not None and len(password) < 8:
+            raise RubyError(
+                "ActiveRecord::RecordInvalid: Validation failed: Password is too short (minimum is 8 characters)"
+            )
+        return {} if password is None else {"password": store.hashed(password)}
 
     def put_token(self, name: str) -> None:
         self.known(self.tokens, name)
@@ -107,6 +126,7 @@ STATEMENTS = [
     (rf"{NAME} = User\.find_by\(username: ({STRING})\)", Script.find_user),
     (rf"{NAME} = (\w+|User\.[^()]*\([^()]*\))\.personal_access_tokens\.create!?\((.*)\)", Script.create),
     (rf"{NAME}\.set_token\(({STRING})\)", Script.set_token),
+    (rf"{NAME}\.(password|password_confirmation) = ({STRING})", Script.set_password),
     (rf"{NAME}\.save!", Script.save),
     (rf"puts\(?\s*{NAME}\.token\)?", Script.put_token),
     (rf"PersonalAccessToken\.find_by_token\(({STRING})\)\.revoke!", Script.revoke),

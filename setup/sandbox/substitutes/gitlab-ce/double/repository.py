@@ -104,7 +104,8 @@ class Repository:
         if kind in ("update", "delete") and not there:
             raise GitError("A file with this name doesn't exist")
         if kind == "delete":
-            self.git("update-index", "--force-remove", "--", path, env=env)
+            gone = f"0 {'0' * 40}\t{path}\n"  # --force-remove wants a work tree, and a bare repository has none
+            self.git("update-index", "--index-info", data=gone.encode(), env=env)
             return
         blob = self.git("hash-object", "-w", "--stdin", data=action["content"]).decode().strip()
         self.git("update-index", "--add", "--cacheinfo", f"100644,{blob},{path}", env=env)

@@ -1,0 +1,4 @@
+user = User.find_by_username('root')
+user.password = '$value'
+user.password_confirmation = '$value'
+user.save!
