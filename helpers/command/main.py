@@ -27,12 +27,14 @@ from helpers.command.base import (
     targets_option,
 )
 from helpers.command.chapter_commands import ChapterGroup
+from helpers.command.lab import lab
 from helpers.command.plan import Plan
+from helpers.command.reach import reached, target_locks
 from helpers.command.record import Run
-from helpers.command.runner import Runner, check_reachable, target_locks
+from helpers.command.runner import Runner
 from helpers.command.sandbox import sandbox
 from helpers.command.troubles import explain
-from helpers.core import host_lock, notebooks, notes
+from helpers.core import notebooks
 from helpers.core.errors import BadInput, RunbookError
 from helpers.core.installed_secrets import TAKE_OVER
 from helpers.core.paths import REPO, absolute_environment, runs
@@ -184,13 +186,7 @@ def _run(plan: Plan, options: Options, coming: Mapping[str, Supply]) -> tuple[Ru
     """The record, and those that were there before. What chapters wait for is built behind them, and ends here."""
     with contextlib.ExitStack() as stack:
         stack.callback(supplies.stop, coming)
-        hosts = check_reachable(plan, say)
-        for host in hosts:
-            stack.callback(host.close)
-        if plan.mode in host_lock.CHANGING:
-            stack.enter_context(host_lock.held(*hosts, what=f"up --mode {plan.mode}"))
-        if plan.mode == "remove":  # another machine's runs are in no record here
-            plan.check_nothing_stands_on({name for host in hosts for name in notes.standing(host, plan.known)})
+        stack.enter_context(reached(plan, say))
         shown = stack.enter_context(progress.Progress(console))
         runner = Runner(plan, options.jobs or min(4, os.cpu_count() or 1), shown, options.force)
         runner.supplies = coming
@@ -255,7 +251,7 @@ def secrets(name: str | None, target: str | None) -> None:
         )
 
 
-for each in (sandbox, artifacts, explain, looks.status, looks.examine, looks.completion):
+for each in (sandbox, artifacts, explain, lab, looks.status, looks.examine, looks.completion):
     main.add_command(each)
 
 

@@ -52,6 +52,7 @@ class Chapter:
         self.notebook, self.values, self.mode = notebook, values, str(values["mode"])
         self.installing = self.mode == "install"
         self.proving = self.mode in ("install", "verify")  # checks run
+        self._only = os.environ.get(modes.ONLY_STEP, "") if self.installing else ""
         self.settled = self.mode in ("verify", "remove")  # nothing is fetched
         target = Target.parse(values["target"])
         in_cluster.require_mode(target, self.mode)
@@ -182,7 +183,7 @@ class Chapter:
                 raise TypeError("plain commands need probe=")
             todo.insert(0, actions.commands(lines, probe, undo, [makes] if makes else []))
         self.host.hold_ports()
-        modes.MODES[self.mode](self._steps, title, todo, timeout)
+        modes.MODES["verify" if self._only not in ("", title) else self.mode](self._steps, title, todo, timeout)
 
     def check(
         self,
@@ -199,7 +200,7 @@ class Chapter:
         entry: the troubleshooting entry that fits when it fails; the error's own goes before.
         quiet: show it in the verdict's table only.
         """
-        if not self.proving:
+        if not self.proving or self._only:
             return
         if changes and not self.installing:
             self._steps.add(Result("left out", "check", title))
@@ -240,7 +241,7 @@ class Chapter:
             modes.undo_all(self._steps)
             if not self._steps.failed:
                 self._installed.forget()
-        if self.installing:
+        if self.installing and not self._only:
             self.own.settle()
             if not self._steps.failed:
                 self._installed.note()

@@ -9,6 +9,9 @@ from helpers.core.actions import Action, Probe
 from helpers.core.errors import OutOfReach, RunbookError
 from helpers.core.steps import Answer, Steps
 
+#: the variable that names the only step which an install applies; the others are asked, and checks are left out
+ONLY_STEP = "RUNBOOK_STEP"
+
 
 def install(steps: Steps, title: str, todo: Sequence[Action], timeout: float) -> None:
     """Probe, apply what is missing, probe again."""

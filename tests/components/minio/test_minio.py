@@ -1,6 +1,7 @@
 """MinIO's steps and proofs, on the S3 server that stands in for it, and on ports where nobody answers."""
 
 import json
+import subprocess
 
 import pytest
 from minio.error import S3Error
