@@ -51,14 +51,17 @@ def page(jupyter):
 
 class Page:
     def __init__(self, driver):
-        from selenium.webdriver import ActionChains, Keys
-
         self.driver = driver
         self.one(".jp-NotebookPanel .jp-Notebook-ExecutionIndicator[data-status=idle]")
-        until("the cell", lambda: self.shown(".jp-CodeCell .cm-content").click() or True, timeout=60)
-        keys = ActionChains(driver).key_down(Keys.SHIFT).send_keys(Keys.ENTER).key_up(Keys.SHIFT)
-        keys.perform()
-        self.one(".runbook-form")
+        until("the form", self._run_parameters, timeout=60)
+
+    def _run_parameters(self):
+        """A key that comes before the page listens is lost: it is pressed again."""
+        from selenium.webdriver import ActionChains, Keys
+
+        self.shown(".jp-CodeCell .cm-content").click()
+        ActionChains(self.driver).key_down(Keys.SHIFT).send_keys(Keys.ENTER).key_up(Keys.SHIFT).perform()
+        return until("it", lambda: self.driver.find_elements("css selector", ".runbook-form"), timeout=8)
 
     def one(self, css):
         found = until(css, lambda: self.driver.find_elements("css selector", css), timeout=60)
