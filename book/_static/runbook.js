@@ -11,6 +11,7 @@ document.addEventListener("DOMContentLoaded", () => {
 
 // A button that has words is called by these words, too; the theme names some of them otherwise.
 addEventListener("load", () => {
+  for (const icon of document.querySelectorAll("button i[title]")) icon.removeAttribute("title");
   for (const button of document.querySelectorAll("button[aria-label], summary[aria-label], a.nav-link[aria-label]")) {
     const words = button.textContent.trim().replace(/\s+/g, " ");
     if (words && !button.ariaLabel.includes(words)) button.ariaLabel = words;
