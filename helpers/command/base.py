@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from typing import Any
 
@@ -31,6 +32,21 @@ targets_option = click.option(
     help="ssh://user@host[:port], local, sandbox or sandbox:NAME, for all chapters; with HOST= for those of that "
     "host (may be given again).  [default: sandbox]",
 )
+
+
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print the result as JSON, and nothing else on standard output."
+)
+
+
+def only_json() -> None:
+    """From now on what people read goes to standard error."""
+    console.stderr = True
+
+
+def print_json(result: dict[str, Any]) -> None:
+    """The result on standard output."""
+    click.echo(json.dumps(result, indent=1, ensure_ascii=False))
 
 
 def say(text: str) -> None:

@@ -64,6 +64,7 @@ def _call(module: ModuleType, notebook: Notebook, target: str, **options: Any) -
         raise RunbookError(f"use chapter {notebook.id}", target, saw, f"./runbook up --only {notebook.id}")
     values = {**old.chapter.parameters, "target": target, "mode": "verify"}
     ch = Chapter(notebook, notebook.check(values))
+    ch.installed = record.installed(record.last(dict.fromkeys(notebooks.load_all(), target)))
     try:
         module.run(ch, say, **options)
     finally:

@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
 
-from helpers.core import events, host_lock
+from helpers.core import events, host_lock, modes
 from helpers.core.errors import MARK, RunbookError
 from helpers.core.notebooks import Notebook
 from helpers.core.paths import REPO
@@ -74,10 +74,11 @@ class Execution:
     """A notebook, run once with these parameters; its files go into a run's folder.
 
     out: the executed notebook.  log: the output of its commands.  events: what the chapter told.
+    step: the title of the only step that install applies.
     """
 
-    def __init__(self, notebook: Notebook, parameters: dict[str, Any], folder: Path):
-        self.notebook, self.parameters = notebook, parameters
+    def __init__(self, notebook: Notebook, parameters: dict[str, Any], folder: Path, step: str = ""):
+        self.notebook, self.parameters, self.step = notebook, parameters, step
         stem, mode = notebook.path.stem, parameters["mode"]
         name = stem if mode == "install" else f"{stem}.{mode}"
         self.out = folder / f"{name}.ipynb"
@@ -139,7 +140,7 @@ class Execution:
     def _environment(self) -> dict[str, str]:
         path = os.pathsep.join(filter(None, [str(REPO), os.environ.get("PYTHONPATH")]))
         own = {"RUNBOOK_EVENTS": str(self.events), "RUNBOOK_LOG": str(self.log), "PYTHONPATH": path}
-        return {**os.environ, **own, host_lock.HELD_BY_RUN: "held"}
+        return {**os.environ, **own, host_lock.HELD_BY_RUN: "held", modes.ONLY_STEP: self.step}
 
     def _watch(self, tell: Callable[[Event], None], over: threading.Event) -> None:
         reader, last = events.Reader(self.events), False

@@ -92,8 +92,8 @@ def with_pairs(given: Given, pairs: Iterable[str]) -> Given:
     chapters = {name: dict(values) for name, values in given.chapters.items()}
     for name, texts in by_chapter.items():
         chapter = notebooks.find(name, known)
-        chapters.setdefault(chapter.id, {}).update(_typed(texts, chapter.parameters))
-    return given._replace(chapters=chapters, parameters={**given.parameters, **_typed(everywhere, every)})
+        chapters.setdefault(chapter.id, {}).update(typed(texts, chapter.parameters))
+    return given._replace(chapters=chapters, parameters={**given.parameters, **typed(everywhere, every)})
 
 
 def _split(pairs: Iterable[str]) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
@@ -112,13 +112,13 @@ def _split(pairs: Iterable[str]) -> tuple[dict[str, str], dict[str, dict[str, st
     return everywhere, by_chapter
 
 
-def _typed(texts: Mapping[str, str], known: Mapping[str, Any]) -> dict[str, Any]:
+def typed(texts: Mapping[str, str], known: Mapping[str, Any]) -> dict[str, Any]:
     """Texts of the command line as the type of the chapter's example."""
-    typed: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     for name, text in texts.items():
         as_text = name not in known or isinstance(known[name].default, str)
         try:
-            typed[name] = text if as_text else yaml.safe_load(text)
+            found[name] = text if as_text else yaml.safe_load(text)
         except yaml.YAMLError:
-            typed[name] = text
-    return typed
+            found[name] = text
+    return found

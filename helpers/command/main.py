@@ -14,16 +14,27 @@ from typing import Any
 
 import click
 
-from helpers.command import doctor, given, pages, progress, record, regress, site, supplies, targets, timeline, upstream
+from helpers.command import doctor, given, looks, pages, progress, record, regress, site, supplies, targets, timeline
 from helpers.command.artifacts import artifacts
-from helpers.command.base import console, examples, say, target_option, targets_option
+from helpers.command.base import (
+    console,
+    examples,
+    json_option,
+    only_json,
+    print_json,
+    say,
+    target_option,
+    targets_option,
+)
 from helpers.command.chapter_commands import ChapterGroup
+from helpers.command.lab import lab
 from helpers.command.plan import Plan
+from helpers.command.reach import reached, target_locks
 from helpers.command.record import Run
-from helpers.command.runner import Runner, check_reachable, target_locks
+from helpers.command.runner import Runner
 from helpers.command.sandbox import sandbox
 from helpers.command.troubles import explain
-from helpers.core import host_lock, notebooks, notes
+from helpers.core import notebooks
 from helpers.core.errors import BadInput, RunbookError
 from helpers.core.installed_secrets import TAKE_OVER
 from helpers.core.paths import REPO, absolute_environment, runs
@@ -92,16 +103,21 @@ def main(debug: bool) -> None:
 @click.option("--no-book", is_flag=True, help="Do not build the site afterwards.")
 @click.option("--take-over", is_flag=True, help="Replace secrets on the host that another operator installed.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask before remove.")
+@json_option
 def up(**words: Any) -> None:
     """Install the platform on a target, or on several, prove it, and build the site."""
     options, clock = Options(**words), timeline.Clock()
+    if options.as_json:
+        only_json()
     if options.take_over:
         os.environ[TAKE_OVER] = "yes"
     plan = _plan_from(options)
     places = list(dict.fromkeys(plan.hosts().values()))
     where = " and ".join(places)
     if plan.mode == "remove" and not options.yes and any(Target.parse(t).kind != "sandbox" for t in places):
-        click.confirm(f"This deletes the chapters' programs AND DATA on {where}. Go on?", abort=True)
+        click.confirm(
+            f"This deletes the chapters' programs AND DATA on {where}. Go on?", abort=True, err=options.as_json
+        )
     with target_locks(places, f"up --mode {plan.mode}"):
         for target in places:
             record.latest(target)  # an unreadable record is refused before anything is touched
@@ -121,6 +137,8 @@ def up(**words: Any) -> None:
         f"{run.state}: {plan.mode} on {where} in {time.monotonic() - started:.0f} s",
         style="green" if run.state == "ok" else "red",
     )
+    if options.as_json:
+        print_json(looks.told(run))
     sys.exit({"ok": 0, "interrupted": 130}.get(run.state, 1))
 
 
@@ -140,6 +158,7 @@ class Options:
     no_book: bool
     take_over: bool
     yes: bool
+    as_json: bool
 
 
 def _plan_from(options: Options) -> Plan:
@@ -167,13 +186,7 @@ def _run(plan: Plan, options: Options, coming: Mapping[str, Supply]) -> tuple[Ru
     """The record, and those that were there before. What chapters wait for is built behind them, and ends here."""
     with contextlib.ExitStack() as stack:
         stack.callback(supplies.stop, coming)
-        hosts = check_reachable(plan, say)
-        for host in hosts:
-            stack.callback(host.close)
-        if plan.mode in host_lock.CHANGING:
-            stack.enter_context(host_lock.held(*hosts, what=f"up --mode {plan.mode}"))
-        if plan.mode == "remove":  # another machine's runs are in no record here
-            plan.check_nothing_stands_on({name for host in hosts for name in notes.standing(host, plan.known)})
+        stack.enter_context(reached(plan, say))
         shown = stack.enter_context(progress.Progress(console))
         runner = Runner(plan, options.jobs or min(4, os.cpu_count() or 1), shown, options.force)
         runner.supplies = coming
@@ -188,22 +201,6 @@ def _report(run: Run) -> None:
         if c.run == run.id and c.error:
             console.print(f"\n{c.number} {c.id}", style="bold")
             say(c.error)
-
-
-@main.command(epilog=examples("./runbook status\n./runbook status --target ssh://ubuntu@10.0.0.5"))
-@target_option
-def status(target: str | None) -> None:
-    """What the last run found, from its record."""
-    if target:
-        Target.parse(target)
-    run = record.latest(target)
-    if run is None:
-        raise RunbookError("show the last run", saw="there is none yet", do="./runbook up")
-    console.print(
-        "run {} on {}: {} ({}, {})".format(run.id, run.where(), run.state, run.mode, run.finished or "not finished")
-    )
-    progress.closing(console, run)
-    sys.exit(0 if run.state == "ok" else 1)
 
 
 @main.command(epilog=examples("./runbook logs minio\n./runbook logs 05 --follow"))
@@ -254,9 +251,8 @@ def secrets(name: str | None, target: str | None) -> None:
         )
 
 
-main.add_command(sandbox)
-main.add_command(artifacts)
-main.add_command(explain)
+for each in (sandbox, artifacts, explain, lab, looks.status, looks.examine, looks.completion):
+    main.add_command(each)
 
 
 @main.command(epilog=examples("./runbook book\n./runbook book --open\n./runbook book --readme"))
@@ -316,20 +312,3 @@ def test(faults: bool, kinds: bool, pytest_arguments: tuple[str, ...]) -> None:
     by_two = [] if pytest_arguments else ["-n", "2", "--dist", "loadfile"]  # see tests/conftest.py
     argv = [sys.executable, "-m", "pytest", *([] if chosen else ["tests"]), *by_two, *pytest_arguments]
     sys.exit(subprocess.call(argv, cwd=REPO))
-
-
-@main.command("doctor", epilog=examples("./runbook doctor\n./runbook doctor --install\n./runbook doctor --upstream"))
-@click.option("--install", is_flag=True, help="Install what is missing (root on Debian or Ubuntu).")
-@click.option("--upstream", "ask", is_flag=True, help="Ask every address of the catalogue whether it still answers.")
-def examine(install: bool, ask: bool) -> None:
-    """What this machine lacks, with the command that mends it."""
-    if ask:
-        sys.exit(upstream.tell(say))
-    found = doctor.lacks()
-    for lack in found:
-        say(f"{lack.what}\n    why: {lack.why}\n    mend: {lack.mend}")
-    if install and found:
-        doctor.install(found, say)
-        found = doctor.lacks()
-    say(f"{len(found)} missing" if found else "nothing is missing")
-    sys.exit(1 if found else 0)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
-import fcntl
-import os
 import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from helpers.command import record
@@ -18,10 +16,7 @@ from helpers.command.execution import Event, Execution
 from helpers.command.plan import Plan
 from helpers.command.progress import Progress
 from helpers.command.record import ChapterRun, Old, Run
-from helpers.core.errors import BadInput, RunbookError
-from helpers.core.host import Host
 from helpers.core.notebooks import PLATFORM, Notebook
-from helpers.core.paths import home
 from helpers.core.target import Target
 
 if TYPE_CHECKING:
@@ -29,35 +24,6 @@ if TYPE_CHECKING:
 
 #: how a chapter that ended well is called, by mode
 WELL = {"install": "ok", "verify": "ok", "plan": "planned", "remove": "removed"}
-
-
-@contextlib.contextmanager
-def target_locks(targets: Iterable[str], what: str) -> Generator[None]:
-    """The locks of all these targets; they may be the same host in several words."""
-    with contextlib.ExitStack() as held:
-        for slug in sorted({Target.parse(target).slug for target in targets}):
-            held.enter_context(target_lock(slug, what))
-        yield
-
-
-@contextlib.contextmanager
-def target_lock(slug: str, what: str) -> Generator[None]:
-    """Only one run at a time on a target. BadInput names the one that is there."""
-    path = home("locks") / ("target-" + slug)
-    with open(path, "a+") as f:
-        try:
-            fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            f.seek(0)
-            raise BadInput(
-                f"start {what} on {slug}",
-                saw="another run is at work there: " + f.read().strip(),
-                do="Wait for it, or stop it with Ctrl-C there.",
-            ) from None
-        f.truncate(0)
-        f.write(f"process {os.getpid()}, {what}, since {record.now()}")
-        f.flush()
-        yield
 
 
 class Runner:
@@ -69,6 +35,7 @@ class Runner:
         self.stopping = threading.Event()
         self._executions: dict[str, Execution] = {}
         self._save = threading.Lock()
+        self.step = ""  # the title of the only step that is applied; the others are asked
         self.supplies: Mapping[str, Supply] = {}  # {slug}: what chapters wait for on a sandbox that is being built
 
     def run(self) -> Run:
@@ -142,6 +109,8 @@ class Runner:
             self.progress.state(self._label(n), "waiting")
         try:
             while todo or busy:
+                if self.stopping.is_set():  # by another thread, where there is no Ctrl-C
+                    raise KeyboardInterrupt
                 for n in list(todo):
                     needs = self.plan.needs(n)
                     # verify and plan look at every chapter: what is broken below does not hide what is broken above
@@ -232,6 +201,8 @@ class Runner:
         """Run it in the plan's mode."""
         if not self.stopping.is_set() and self._execute(n, c, self.plan.mode):
             c.state = WELL[self.plan.mode]
+            if self.step:
+                c.state, c.reason = "interrupted", f"only one step was run: {self.step}"
             if c.state == "ok":
                 c.verified = record.now()
         else:
@@ -242,7 +213,8 @@ class Runner:
         before = self.before.get(n.id)
         old = before.chapter if before else None
         unchanged = old and old.state in record.INSTALLED and old.key == c.key and old.notebook
-        if not before or not old or not unchanged or self.force or self.plan.mode != "install":
+        wanted = self.plan.mode == "install" and not (self.force or self.step)
+        if not before or not old or not unchanged or not wanted:
             return False
         if self._execute(n, c, "verify") and not self._other_artifacts(n, c, old):
             self._carry(before)
@@ -268,7 +240,7 @@ class Runner:
     def _execute(self, n: Notebook, c: ChapterRun, mode: str) -> bool:
         """Run the notebook once in this mode; fills the record, returns whether it ended well."""
         folder, given = self.current.folder, self.plan.parameters[n.id]
-        execution = self._executions[n.id] = Execution(n, {**given, "mode": mode}, folder)
+        execution = self._executions[n.id] = Execution(n, {**given, "mode": mode}, folder, self.step)
         c.log = str(execution.log.relative_to(folder))
         if mode == "install":  # also when it is cut off: what it began with is what remove looks for
             c.installed = c.installed or given
@@ -277,16 +249,20 @@ class Runner:
         finally:
             del self._executions[n.id]
         fill(c, execution.told())
-        if mode == "install" and c.steps:  # one that was refused changed nothing
-            c.installed = given
-        c.error, c.reason = error, error.splitlines()[0] if error else ""
+        self._conclude(n, c, mode, error)
         if mode == "install":
             c.notebook = execution.out.name
         elif mode == "verify":
             c.verify_notebook = execution.out.name
+        return not error
+
+    def _conclude(self, n: Notebook, c: ChapterRun, mode: str, error: str) -> None:
+        """How it ended, and what remove would look for."""
+        if mode == "install":
+            c.installed = self.plan.parameters[n.id] if c.steps else c.installed  # a refused one changed nothing
         elif mode == "remove" and not error:
             c.notebook = c.verify_notebook = ""
-        return not error
+        c.error, c.reason = error, error.splitlines()[0] if error else ""
 
 
 def fill(c: ChapterRun, told: list[Event]) -> None:
@@ -302,24 +278,6 @@ def fill(c: ChapterRun, told: list[Event]) -> None:
             c.artifacts.append(record.ArtifactUse(**texts))
         elif e["kind"] == "version":
             c.versions[e["name"]] = e["version"]
-
-
-def check_reachable(plan: Plan, say: Callable[[str], None]) -> list[Host]:
-    """Refuse targets that cannot be reached or used, before any chapter starts.
-
-    verify looks at what is there: when one of several hosts is away, its chapters say so, and the others are proved.
-    """
-    hosts, away = [Host(target) for target in dict.fromkeys(plan.hosts().values())], list[RunbookError]()
-    for host in hosts:
-        try:
-            host.connect()
-            host.require_root()
-        except RunbookError as error:
-            away.append(error)
-            if plan.mode != "verify" or len(away) == len(hosts):
-                raise
-            say(f"{host.name}: {error.what}: {error.saw}")
-    return hosts
 
 
 def _ended(busy: Iterable[concurrent.futures.Future[None]], wait: float = 0.2) -> set[concurrent.futures.Future[None]]:

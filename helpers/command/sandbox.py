@@ -11,7 +11,7 @@ import click
 
 from helpers.command import doctor, hosts, record
 from helpers.command.base import console, examples, say
-from helpers.command.runner import target_lock
+from helpers.command.reach import target_lock
 from helpers.core import notebooks
 from helpers.core.errors import RunbookError
 from helpers.core.secrets import SecretStore

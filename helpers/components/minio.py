@@ -15,7 +15,7 @@ from minio.helpers import check_bucket_name
 
 from helpers.core import actions, notes
 from helpers.core.actions import Action
-from helpers.core.errors import Unmet
+from helpers.core.errors import OutOfReach, Unmet
 from helpers.core.shell import script
 
 #: the systemd unit of MinIO's own service
@@ -35,7 +35,7 @@ _SYSTEM = re.compile("(bin|boot|dev|etc|home|lib|lib64|media|mnt|opt|proc|root|r
 def connect(endpoint, user=None, secret=None, timeout=10):
     """A minio client of a host:port that tries nothing twice. user: None for a stranger; timeout: seconds."""
     return Minio(
-        endpoint, access_key=user, secret_key=secret, secure=False, region="us-east-1", http_client=_http(timeout)
+        endpoint, access_key=user, secret_key=secret, secure=False, region="us-east-1", http_client=http(timeout)
     )
 
 
@@ -93,8 +93,17 @@ def no_buckets_but(buckets, path):
     )
 
 
-def _http(timeout):
+def http(timeout):
+    """An HTTP client that tries nothing twice. timeout: seconds."""
     return urllib3.PoolManager(timeout=urllib3.Timeout(timeout), retries=False)
+
+
+def found_version(ch):
+    """What the host's program says of itself; "" when there is none, or it cannot be asked."""
+    try:
+        return ch.run("minio --version 2>/dev/null | head -n 1 || true", sudo=False).strip()
+    except OutOfReach:
+        return ""
 
 
 class S3:
@@ -102,8 +111,8 @@ class S3:
 
     def __init__(self, ch, port, user, secret):
         self.ch, self.user = ch, user
-        self.endpoint = f"127.0.0.1:{ch.forward(port)}"
-        self.http = _http(10)
+        self.endpoint = "{}:{}".format(*ch.until_the_verdict(ch.host.way(port)))
+        self.http = http(10)
         self.client = connect(self.endpoint, user, secret.reveal())
 
     def answering(self, unit):

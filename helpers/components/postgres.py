@@ -100,16 +100,16 @@ class Postgres:
 
     def __init__(self, ch, port):
         self.ch, self.port = ch, port
-        self.local = ch.forward(port)
+        self.here, self.local = ch.until_the_verdict(ch.host.way(port))
 
-    def connect(self, name, password=None, host="127.0.0.1", port=None):
+    def connect(self, name, password=None, host=None, port=None):
         """A psycopg connection to database `name` as the role of that name. password: None for the stored secret.
 
         The stored one goes to nobody in clear: who took the port of a server that is stopped would ask for it so.
         """
         scram = {} if password or psycopg.pq.version() < 160000 else {"require_auth": "scram-sha-256"}
         return psycopg.connect(
-            host=host,
+            host=host or self.here,
             port=port or self.local,
             dbname=name,
             user=name,

@@ -198,6 +198,8 @@ class Origin:
                 f"read the origin {text!r}", do="An origin is auto, upstream, or a mirror's http:// address."
             )
         self.text = text.rstrip("/")
+        # From inside the cluster nobody can tell where what runs there came from.
+        self._fidelity = "unknown" if target.kind == "incluster" else "original"
         rehearsal = target.endpoint() if self.text == "upstream" and target.kind == "sandbox" else None
         self._rehearsal = rehearsal if rehearsal and rehearsal.authority else None
         self._index: dict[str, Any] | None = None
@@ -271,7 +273,7 @@ class Origin:
             artifact = load()[name]
         except KeyError:
             raise RunbookError(f"find the artifact {name!r}", do="Name it in setup/catalogue.toml.") from None
-        artifact.origin, artifact.fidelity, artifact.program = self.shown, "original", artifact.name
+        artifact.origin, artifact.fidelity, artifact.program = self.shown, self._fidelity, artifact.name
         if _of_the_host(artifact):
             artifact.origin = "the host's apt sources" if artifact.kind == "apt" else "the host's pip"
         return artifact

@@ -19,10 +19,9 @@ from typing import (
     Union,
 )
 
-from helpers.core import actions, asked, by_hand, events, modes, notebooks, preconditions, show
+from helpers.core import actions, asked, by_hand, events, in_cluster, modes, notebooks, preconditions, show
 from helpers.core.catalogue import Artifact, Origin
-from helpers.core.errors import RunbookError, Unmet, words
-from helpers.core.host import Host
+from helpers.core.errors import OutOfReach, RunbookError, Unmet, words
 from helpers.core.installed_secrets import InstalledSecrets
 from helpers.core.ownership import Ownership
 from helpers.core.paths import home
@@ -53,19 +52,22 @@ class Chapter:
         self.notebook, self.values, self.mode = notebook, values, str(values["mode"])
         self.installing = self.mode == "install"
         self.proving = self.mode in ("install", "verify")  # checks run
+        self._only = os.environ.get(modes.ONLY_STEP, "") if self.installing else ""
         self.settled = self.mode in ("verify", "remove")  # nothing is fetched
         target = Target.parse(values["target"])
+        in_cluster.require_mode(target, self.mode)
         self.secrets = SecretStore(target.slug)
         self.masker = Masker(self.secrets.values())
         self.events = events.Events(self.masker.mask)
         log = os.environ.get("RUNBOOK_LOG") or str(home("logs") / (notebook.id + ".log"))
         self._log = open(log, "a", buffering=1)  # noqa: SIM115 - until the process ends: what comes late is news, too
-        self.host = Host(target, self.masker, self._line)
+        self.host = in_cluster.host(target, self.masker, self._line)
         self.origin = Origin(values["origin"], target, settled=self.settled)
         self._rehearsal: int | None = None
         self._prober = Prober(self.host, self.masker.mask)
         self.own = Ownership(self.host, self._asked, notebook.id, self.mode)
         self._steps = Steps(self.own, self._prober, self.events, self.masker.mask)
+        self.installed: Mapping[str, Mapping[str, Any]] = {}  # {chapter: its parameters}; known to ./runbook's commands
         self.artifacts: dict[str, Artifact] = {}  # that were asked for, with all that they need
         self._installed = InstalledSecrets(self.host, self._asked, self.secrets, self.installing)
         self._steps.before_changes = self._installed.note
@@ -116,9 +118,10 @@ class Chapter:
 
     def tool(self, name: str) -> Tool:
         """A program of the catalogue for this machine; shows the artifact. See tools.Tool."""
-        from helpers.core.tools import Tool  # its HTTP client takes a while to import, and few chapters need it
+        from helpers.core import tools  # their HTTP client takes a while to import, and few chapters need it
 
-        return Tool(self.artifact(name), self.masker, self._waits)
+        made = tools.ToolElsewhere if self.host.in_cluster else tools.Tool
+        return made(self.artifact(name), self.masker, self._waits)
 
     def version(self, name: str, version: str) -> None:
         """Note the version that was found running, for the record."""
@@ -130,6 +133,7 @@ class Chapter:
         mine: this chapter's own, which remove forgets; False: another chapter's.  guarded: install refuses, with
         BadInput, to replace the one that is on the host; False: a person's for another service, who may change it.
         """
+        in_cluster.require_secret(self.host.target, name, self.host.in_cluster and bool(self.secrets.find(name)))
         secret = self._installed.get(name, mine, guarded)
         self.masker.add(secret.reveal())
         return secret
@@ -179,7 +183,7 @@ class Chapter:
                 raise TypeError("plain commands need probe=")
             todo.insert(0, actions.commands(lines, probe, undo, [makes] if makes else []))
         self.host.hold_ports()
-        modes.MODES[self.mode](self._steps, title, todo, timeout)
+        modes.MODES["verify" if self._only not in ("", title) else self.mode](self._steps, title, todo, timeout)
 
     def check(
         self,
@@ -196,7 +200,7 @@ class Chapter:
         entry: the troubleshooting entry that fits when it fails; the error's own goes before.
         quiet: show it in the verdict's table only.
         """
-        if not self.proving:
+        if not self.proving or self._only:
             return
         if changes and not self.installing:
             self._steps.add(Result("left out", "check", title))
@@ -209,6 +213,8 @@ class Chapter:
         try:
             self.host.hold_ports()
             seen = prove(*arguments) or ""
+        except OutOfReach as e:
+            state, seen = "left out", e.saw or e.what
         except Exception as e:  # a proof may fail in any library; each way is a failed check, not the end
             state, seen = "failed", words(e)
             expected = e.expected if isinstance(e, Unmet) else title
@@ -235,7 +241,7 @@ class Chapter:
             modes.undo_all(self._steps)
             if not self._steps.failed:
                 self._installed.forget()
-        if self.installing:
+        if self.installing and not self._only:
             self.own.settle()
             if not self._steps.failed:
                 self._installed.note()

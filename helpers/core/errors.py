@@ -73,6 +73,10 @@ class BadInput(RunbookError):
     """Refused before anything was touched."""
 
 
+class OutOfReach(RunbookError):
+    """It cannot be asked from where this runs: nothing is known of it, neither good nor bad. saw: what it needs."""
+
+
 class ConnectionLost(RunbookError):
     """The host went away while a command ran: whether it finished is unknown."""
 

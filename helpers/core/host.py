@@ -49,6 +49,9 @@ class Host:
     on_line(stream, text): called with every line of output, masked; stream is "out" or "err".
     """
 
+    #: is this process in a pod of the target's cluster? See core/in_cluster.py
+    in_cluster = False
+
     def __init__(
         self,
         target: str | Target,
@@ -60,7 +63,7 @@ class Host:
         self.on_line = on_line
         self.sudo: list[str] = []  # what makes a command root: found by connect()
         self.home = ""  # the user's home directory on the host
-        self._connection = None if self.target.kind == "local" else Connection(self.target)
+        self._connection = None if self.target.kind in ("local", "incluster") else Connection(self.target)
         self._connected, self._user, self._sudo_refusal = False, "", ""
 
     # -- the connection ------------------------------------------------------------------------
@@ -309,6 +312,12 @@ class Host:
         local = free_port()
         with self._connection.forwarding("-L", f"127.0.0.1:{local}:{address}:{port}"):
             yield local
+
+    @contextlib.contextmanager
+    def way(self, port: int, address: str = "127.0.0.1") -> Generator[tuple[str, int], None, None]:
+        """(address, port) by which this machine reaches address:port as seen from the host."""
+        with self.forward(port, address) as local:
+            yield ("127.0.0.1", local) if self._connection else (address, port)
 
     @contextlib.contextmanager
     def socks(self, port: int = 0) -> Generator[int, None, None]:

@@ -6,8 +6,11 @@ from typing import Callable, Sequence
 
 from helpers.core import show
 from helpers.core.actions import Action, Probe
-from helpers.core.errors import RunbookError
+from helpers.core.errors import OutOfReach, RunbookError
 from helpers.core.steps import Answer, Steps
+
+#: the variable that names the only step which an install applies; the others are asked, and checks are left out
+ONLY_STEP = "RUNBOOK_STEP"
 
 
 def install(steps: Steps, title: str, todo: Sequence[Action], timeout: float) -> None:
@@ -48,6 +51,8 @@ def _ask(steps: Steps, probes: Sequence[Probe], fresh: bool = False) -> list[Ans
     """The answers; a host that goes away while it is asked ends the step as failed."""
     try:
         return steps.prober.ask(probes, fresh)
+    except OutOfReach:
+        raise
     except RunbookError as e:
         steps.end("failed", e.saw or e.what)
         raise
@@ -56,7 +61,11 @@ def _ask(steps: Steps, probes: Sequence[Probe], fresh: bool = False) -> list[Ans
 def verify(steps: Steps, title: str, todo: Sequence[Action], timeout: float) -> None:
     """Probe only; what is not so is collected for the verdict."""
     steps.begin(title)
-    bad = [answer.seen for answer in _ask(steps, [a.probe for a in todo]) if not answer.ok]
+    try:
+        bad = [answer.seen for answer in _ask(steps, [a.probe for a in todo]) if not answer.ok]
+    except OutOfReach as e:
+        steps.end("left out", e.saw or e.what)
+        return
     steps.end("failed" if bad else "ok", "; ".join(bad) or "already so")
 
 

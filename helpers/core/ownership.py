@@ -2,7 +2,7 @@
 
 The note is /var/lib/mlops-runbook/<chapter>.json (root's, 0600); copies/<chapter>/ beside it has what was there before
 and was changed. A thing is "kind name": file, folder, place (a folder that a package fills), user, package, unit, snap,
-database PORT/NAME, role PORT/NAME, bucket, namespace, object NAMESPACE/KIND/NAME.
+database PORT/NAME, role PORT/NAME, bucket, miniouser, namespace, object NAMESPACE/KIND/NAME.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ class Ownership:
         self._noted: dict[str, str] = {}  # thing -> away, empty or there: what it was before us
         self._ours: list[str] = []  # of an older runbook, which kept no note
         self._foreign: list[str] = []
+        self._away: list[str] = []
         self._seen: Sequence[str] = ()
         self._passed: list[str] = []
         self._has_note = self._adopts = False
@@ -89,6 +90,8 @@ class Ownership:
         units = [thing for thing, file in zip(there, files) if self._noted.get(file) == "away"]  # its file is ours
         self._ours = [said for word, _, said in lines if word == "ours"] + units
         self._foreign = [thing for thing in there if thing not in units]
+        # What a package or an add-on makes comes without a step of its own, and the chapter may end before its verdict.
+        self._away = [said for word, _, said in lines if word in ("away", "empty") and not self._ours]
         self.by_older = bool(self._ours) and not self._has_note
 
     def passes(self, things: Iterable[str]) -> None:
@@ -104,7 +107,7 @@ class Ownership:
             return
         todo = dict.fromkeys([*self._ours, *made], "made")
         todo.update({thing: "adopt" for thing in self._foreign if self._adopts})
-        for thing in things:
+        for thing in [*things, *self._away]:
             todo.setdefault(thing, self._how(thing))
         todo = {thing: how for thing, how in todo.items() if how and thing not in self._noted}
         if todo or not self._has_note:

@@ -45,6 +45,17 @@ def read(source: str) -> Iterator[Parameter]:
             yield Parameter(node.targets[0].id, ast.literal_eval(node.value), comment, choices)
 
 
+def filled(source: str, values: Mapping[str, Any]) -> str:
+    """The source of a parameters cell with these values in place of its defaults; comments stay."""
+    lines = source.splitlines(keepends=True)
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        name = token.line.partition(" = ")[0]
+        if token.type == tokenize.COMMENT and name in values:
+            start = f"{name} = {values[name]!r}"
+            lines[token.start[0] - 1] = "{:<{}}{}\n".format(start + "  ", token.start[1], token.string)
+    return "".join(lines)
+
+
 def check(chapter: str, known: Mapping[str, Parameter], given: Mapping[str, Any]) -> dict[str, Any]:
     """The known parameters with `given` over their defaults. BadInput names the first one that does not fit.
 

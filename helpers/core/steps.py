@@ -8,7 +8,7 @@ from typing import Any, Callable, Iterable, NamedTuple, Sequence
 from helpers.core import host as hosts
 from helpers.core import show
 from helpers.core.actions import Action, Probe, Work
-from helpers.core.errors import FAULTS_OF_OURS, ConnectionLost, RunbookError, words
+from helpers.core.errors import FAULTS_OF_OURS, ConnectionLost, OutOfReach, RunbookError, words
 from helpers.core.events import Events
 from helpers.core.ownership import Ownership
 
@@ -66,7 +66,7 @@ class Prober:
     def _of_callable(self, probe: Callable[[], str | None]) -> Answer:
         try:
             why = probe()
-        except ConnectionLost:
+        except (ConnectionLost, OutOfReach):
             raise
         except Exception as e:  # any library's error means: it is not so
             why = words(e, 200)
@@ -105,7 +105,7 @@ class Steps:
         self._shown_at = self._start
 
     def end(self, state: str, note: str) -> None:
-        """End the step that is under way. state: ok, failed or plan."""
+        """End the step that is under way. state: ok, failed, plan or left out."""
         title, seconds, note = self._title, time.monotonic() - self._start, self.mask(note)
         self.add(Result(state, "plan" if state == "plan" else "step", title, title, note))
         self.events.tell("step", title=title, state=state, note=note, seconds=round(seconds, 2))

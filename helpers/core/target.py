@@ -1,4 +1,4 @@
-"""Targets: where commands run, as a person writes it: ssh://user@host[:port], local, sandbox."""
+"""Targets: where commands run, as a person writes it: ssh://user@host[:port], local, sandbox; incluster in a pod."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Endpoint(NamedTuple):
 
 
 class Target:
-    """One parsed target. `.kind` is ssh, local or sandbox; `.slug` names its files on this machine."""
+    """One parsed target. `.kind` is ssh, local, sandbox or incluster; `.slug` names its files on this machine."""
 
     def __init__(  # noqa: PLR0913 - its fields
         self,
@@ -78,6 +78,8 @@ class Target:
             raise BadInput(f"read the target {text!r}", do=FORMS)
         if text == "local":
             return cls(text, "local", address="127.0.0.1")
+        if text == "incluster":  # see core/in_cluster.py
+            return cls(text, "incluster")
         kind, _, name = text.partition(":")
         if kind == "sandbox":
             if name and not re.fullmatch(r"[a-z][a-z0-9]{0,15}", name):

@@ -18,7 +18,7 @@ import httpx
 
 from helpers.core.actions import Action
 from helpers.core.catalogue import Artifact
-from helpers.core.errors import BadInput, CommandFailed, RunbookError
+from helpers.core.errors import BadInput, CommandFailed, OutOfReach, RunbookError
 from helpers.core.files import write_whole
 from helpers.core.http import through, trusted
 from helpers.core.paths import home
@@ -232,3 +232,16 @@ class Tool:
     def forget(self) -> None:
         """Take this version away from this machine."""
         shutil.rmtree(str(self.folder), ignore_errors=True)
+
+
+class ToolElsewhere(Tool):
+    """A program of the operator's machine, for a chapter that runs in the cluster: it is not looked for here."""
+
+    def missing(self) -> str | None:
+        raise self._away()
+
+    def run(self, *arguments: str, **how: Any) -> str:
+        raise self._away()
+
+    def _away(self) -> OutOfReach:
+        return OutOfReach(f"use {self.name}", _HERE, f"needs {self.name}, which the operator's machine has")

@@ -33,11 +33,23 @@ def judge(steps: Steps, mode: str, notebook: Notebook) -> None:
         saw = "\n".join(_failure(r, notebook.entries) for r in failed)
         entry = next((r.entry for r in failed if r.entry in notebook.entries), None)
         raise Verdict(what, steps.host.name, saw, _mend(failed, mode, notebook), entry)
-    show.display(*show.line("ok", "chapter " + notebook.id, _WORDS[mode]))
+    show.display(*show.line("ok", "chapter " + notebook.id, _from_inside(results, notebook) or _WORDS[mode]))
+
+
+def _from_inside(results: Sequence[Result], notebook: Notebook) -> str:
+    """What of a chapter was verified where not all can be reached; "" where it can. Verdict when it is nothing."""
+    away = [r for r in results if r.state == "left out" and r.seen]
+    held = [r for r in results if r.state == "ok"]
+    if away and not any(r.kind == "check" for r in held):
+        saw = f"none of its checks could be made from here; {len(away)} steps and checks were left out"
+        do = "Run it from the operator's machine: ./runbook up --mode verify --only " + notebook.id
+        raise Verdict(f"verify chapter {notebook.id}", None, saw, do)
+    return f"{len(held)} steps and checks verified; {len(away)} left out, which need what is not here" if away else ""
 
 
 def _seen(result: Result) -> str:
-    return show.varying(show.shortened(result.seen)) if result.kind == "check" and result.seen else ""
+    shown = result.kind == "check" or result.state == "left out"
+    return show.varying(show.shortened(result.seen)) if shown and result.seen else ""
 
 
 def _failure(result: Result, entries: Mapping[str, Entry]) -> str:

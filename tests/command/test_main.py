@@ -312,6 +312,71 @@ def test_status_tells_the_last_run(runbook, recorded):
     runbook("status", code=1)
 
 
+def test_status_as_json_is_all_that_is_printed(runbook, recorded):
+    out, err = runbook("status", "--json", code=0)
+    told = json.loads(out)
+    (minio,) = [c for c in told["chapters"] if c["id"] == "minio"]
+    assert (told["target"], told["state"], err) == (HELD, "ok", "")
+    assert minio["checks"]["held"] == 1 and minio["checks"]["failed"] == [] and len(minio["checks"]["left_out"]) == 1
+    assert Path(told["record"]).read_text() == (recorded.folder / "run.json").read_text()
+
+
+def test_an_error_leaves_json_empty(runbook):
+    out, err = runbook("status", "--json", code=1)
+    assert out == "" and err.startswith("error  show the last run")
+    assert runbook.refuses("up", "--json", "--only", "mino")
+
+
+def test_doctor_as_json_tells_the_same_as_in_words(runbook):
+    only = {"PATH": str(runbook.folder / "bin")}
+    argv = runbook.argv("doctor", "--json")
+    done = subprocess.run(argv, env=dict(runbook.env, **only), cwd=runbook.folder, capture_output=True, text=True)
+    missing, err = json.loads(done.stdout)["missing"], done.stderr
+    assert done.returncode == 1
+    assert "ssh-keygen" in {lack["what"] for lack in missing} and all(lack["mend"] for lack in missing)
+    assert f"{len(missing)} missing" in err
+
+
+def test_what_up_did_as_json_is_all_that_is_printed(runbook):
+    """A host that cannot be reached ends before any chapter; plan on this machine needs none."""
+    words = ("--target", "local", "--mode", "plan", "--only", "requirements")
+    out, err = runbook("up", "--json", *words, code=0, PATH=os.environ["PATH"])
+    told = json.loads(out)
+    assert [(c["id"], c["state"]) for c in told["chapters"]] == [("requirements", "planned")]
+    assert told["mode"] == "plan" and "record" in err
+
+
+def _completed(runbook, line):
+    """The words that bash offers for the last one of a line, by our script, as in a shell."""
+    call = Path(runbook.folder, "runbook")
+    call.write_text('#!/bin/sh\nexec {} "$@"\n'.format(" ".join(runbook.argv())))
+    call.chmod(0o755)
+    words = line.split(" ")
+    ask = (
+        'source <("$1" completion bash); shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); '
+        '_runbook_completion "$1"; printf "%s\\n" "${COMPREPLY[@]}"'
+    )
+    argv = ["bash", "-c", ask, "bash", str(call), str(call), *words]
+    done = subprocess.run(argv, env=runbook.env, cwd=REPO, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+@pytest.mark.parametrize(
+    "line, offered", [("no", ["notebook"]), ("sandbox u", ["up"]), ("up --ta", ["--take-over", "--target"])]
+)
+def test_bash_completes_commands_and_options(runbook, line, offered):
+    assert sorted(_completed(runbook, line)) == offered
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_other_shells_call_the_program_as_it_was_typed(runbook, shell):
+    out, _ = runbook("completion", shell, code=0)
+    call = next(line for line in out.splitlines() if f"{shell}_complete" in line)
+    assert "runbook)" not in call and "commands[runbook]" not in out
+    assert ("$words[1])" if shell == "zsh" else "(commandline -opc)[1])") in call
+
+
 def test_the_log_of_the_last_run(runbook, recorded):
     (recorded.folder / "logs" / "05_minio.log").write_text("12:00:00 all of it\n")
     for name in ("minio", "05", "05_minio"):

@@ -11,7 +11,8 @@ from rich.console import Console
 from helpers.command import given, pages, progress, record, targets
 from helpers.command.main import main
 from helpers.command.plan import Plan
-from helpers.command.runner import Runner, check_reachable, target_lock, target_locks
+from helpers.command.reach import check_reachable, target_lock, target_locks
+from helpers.command.runner import Runner
 from helpers.command.targets import Targets
 from helpers.core import notebooks
 from helpers.core.errors import BadInput, RunbookError

@@ -135,7 +135,7 @@ def test_install_notes_before_it_acts_and_remove_undoes_it_and_the_note(host):
     assert not (host.parent / "state").exists(), "first sight writes nothing"
 
     def apply():
-        assert noted(host) == {f"file {host}/other": "away"}
+        assert noted(host) == dict.fromkeys([f"file {host}/other", *run.things], "away")
         (host / "other").write_text("x")
 
     run.ch.step("another", run.ch.action("x", f"[ -e {host}/other ]", apply).but(makes=[f"file {host}/other"]))
@@ -308,11 +308,20 @@ def test_remove_leaves_a_file_that_the_note_does_not_have(host):
     assert [str(p.relative_to(host)) for p in host.rglob("*")] == ["more"] and (host / "more").read_text() == "theirs"
 
 
+def test_what_came_with_a_step_is_ours_though_the_chapter_did_not_come_to_its_verdict(host):
+    extra = host / "brought"
+    run = Run(host, "install", more=[f"file {extra}"])
+    run.look()
+    run.ch.step("a program brings a file", actions.Action("bring", f"[ -e {extra} ]", f"touch {extra}", absent="true"))
+    again = Run(host, "install", more=[f"file {extra}"])()
+    assert noted(host)[f"file {extra}"] == "away" and again.ch.own.is_theirs(f"file {extra}") is False
+
+
 def test_a_first_step_that_makes_nothing_leaves_a_note_that_later_ones_write_on(host):
     run = Run(host, "install")
     run.look()
     run.ch.step("asked for", actions.Action("ask", f"[ -e {host}/mark ]", f"touch {host}/mark", absent="true"))
-    assert noted(host) == {}
+    assert noted(host)
     run.act()
     run.ch.verdict()
     assert noted(host)[f"file {run.file}"] == "away"
@@ -424,6 +433,24 @@ def test_a_bucket_is_a_folder_of_the_hosts_own_minio(host, monkeypatch):
         settings.write_text(text or f'MINIO_VOLUMES="{data}"\n')
         with pytest.raises(BadInput) as e:
             Run(host, "install", more=["bucket pachyderm"]).look()
+        assert said in e.value.saw
+
+
+def test_a_user_of_minios_is_a_file_where_it_keeps_them(host, monkeypatch):
+    settings, data = host / "minio", host / "buckets"
+    monkeypatch.setenv("MINIO", str(settings))
+    Run(host, "install", more=["miniouser seldon"]).look()
+    (data / ".minio.sys/config/iam/users/seldon").mkdir(parents=True)
+    settings.write_text(f'MINIO_VOLUMES="{data}"\n')
+    Run(host, "install", more=["miniouser seldon"]).look()
+    (data / ".minio.sys/config/iam/users/seldon/identity.json").write_text("{}")
+    for text, said in (
+        ("", "was here before: miniouser seldon"),
+        (f"MINIO_VOLUMES={host}/away\n", "which users MinIO"),
+    ):
+        settings.write_text(text or f'MINIO_VOLUMES="{data}"\n')
+        with pytest.raises(BadInput) as e:
+            Run(host, "install", more=["miniouser seldon"]).look()
         assert said in e.value.saw
 
 

@@ -58,6 +58,27 @@ def exchanges() -> dict[str, list[Exchange]]:
     return cases
 
 
+def admin_answers() -> dict[str, tuple[str, str]]:
+    """What the admin API answered, by the heading of each case: (status and Content-Type, body) as they stand there.
+
+    Where S3 was asked with a user's key: ("", what the client made of it).
+    """
+    found = {}
+    for section in RECORDING.read_text().split("\n# Admin API")[1].split("\n### ")[1:]:
+        title, *lines = section.splitlines()
+        answers = [line[2:] for line in lines if line.startswith("< ")]
+        said = next((line[2:] for line in lines if line.startswith("= ")), "")
+        if len(answers) > 1 and "encrypted" in answers[1]:
+            answers[1] = said
+        if answers:
+            status, _, headers = answers[0].partition(" ")
+            kind = json.loads(headers).get("Content-Type", "").split(";")[0]
+            found[title] = (f"{status} {kind}".strip(), answers[1])
+        else:
+            found[title] = ("", said)
+    return found
+
+
 @dataclass
 class Start:
     code: int

@@ -23,7 +23,9 @@ import minio_recording
 import pytest
 import urllib3
 from minio.commonconfig import CopySource, Tags
+from minio.credentials import StaticProvider
 from minio.deleteobjects import DeleteObject
+from minio.error import MinioAdminException
 from minio.versioningconfig import VersioningConfig
 from minio_recording import Exchange
 
@@ -42,9 +44,13 @@ ALLOWED = {
         r"^every answer \| HostId",
     ],
     "no MinIO Browser: its addresses show a page that says so": [r"browser \| title"],
-    "one user only, no admin API (mc admin), no metrics": [
-        r"/minio/admin/v3/info \| type",
+    "of the admin API (mc admin) it has users and their policies only: no groups, no state of the server, no metrics": [
         r"metrics(/cluster)? \| body",
+        r"^admin: info \| status: 501",
+    ],
+    "users and their keys lie in its data directory in clear, for their owner's eyes, where MinIO encrypts them by the "
+    "root key; a policy is read more strictly": [
+        r"^admin: keys \| in clear",
     ],
     "one directory only, no erasure coding": [r"^start: several directories"],
     "one region (us-east-1, or MINIO_REGION_NAME): requests and buckets of another are refused": [
@@ -146,6 +152,11 @@ class Server:
 
     def client(self, user: str | None = USER, password: str | None = PASSWORD, **options) -> minio.Minio:
         return minio.Minio(f"127.0.0.1:{self.port}", user, password, secure=False, **options)
+
+    def admin(self, user: str = USER, password: str = PASSWORD, **options) -> minio.MinioAdmin:
+        key = StaticProvider(user, password)
+        where = f"127.0.0.1:{self.port}"
+        return minio.MinioAdmin(endpoint=where, credentials=key, region="us-east-1", secure=False, **options)
 
     def raw(self, method: str, path: str, **headers) -> urllib3.BaseHTTPResponse:
         return urllib3.request(method, self.url + path, headers=headers, retries=QUIET)
@@ -475,6 +486,19 @@ def known_differences(binary, server, folder: Path) -> list[str]:
     answer = server.raw("GET", "/", Date=when, Authorization=f"AWS {USER}:{signed}")
     if answer.status != 200:
         found.append(f"signature version 2 | {answer.data.decode()}")
+    return found + admin_differences(binary, folder / "users")
+
+
+def admin_differences(binary, data: Path) -> list[str]:
+    found = []
+    with Server(binary, data) as here:
+        try:
+            here.admin().info()
+        except MinioAdminException as e:
+            found.append(f"admin: info | status: {e._code}")
+        here.admin().user_add("somebody", "a-readable-key")
+    if b"a-readable-key" in (data / ".minio.sys/config/iam/users/somebody/identity.json").read_bytes():
+        found.append("admin: keys | in clear")
     return found
 
 

@@ -128,6 +128,8 @@ class Istio:
 
 def gateway_address(kube):
     """The gateway's address from MetalLB's pool. Unmet while it has none."""
+    if kube.ch.host.in_cluster:
+        return kube.service_address(GATEWAY, NAMESPACE)
     service = kube.get(f"service {GATEWAY} -n {NAMESPACE}")
     for entry in service["status"].get("loadBalancer", {}).get("ingress") or []:
         if entry.get("ip"):

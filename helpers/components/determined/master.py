@@ -36,16 +36,14 @@ class Determined:
     def address(self):
         """The Service's address in the cluster, for the host, for pods, and for a SOCKS proxy through the host."""
         if self._address is None:
-            ask = f"get service {self.service} -n {self.space} -o jsonpath='{{.spec.clusterIP}}'"
-            self._address = self.kube.kubectl(ask)
+            self._address = self.kube.service_address(self.service, self.space)
         return self._address
 
     @property
     def http(self):
-        """An HTTP client whose paths are the master's, through SSH unless the target is this machine."""
+        """An HTTP client whose paths are the master's, through SSH where this machine needs that."""
         if self._http is None:
-            local = self.ch.host.target.kind == "local"
-            where = (self.address, self.port) if local else ("127.0.0.1", self.ch.forward(self.port, self.address))
+            where = self.ch.until_the_verdict(self.ch.host.way(self.port, self.address))
             self._http = httpx.Client(base_url="http://{}:{}".format(*where), timeout=30, trust_env=False)
             self.ch.cleanup(self._leave)
         return self._http
@@ -182,13 +180,15 @@ class Determined:
         """A task that was started: task.Task. kind: "commands" or "notebooks"."""
         return Task(self, kind, id, user)
 
-    def start_notebook(self, user, description=NOTEBOOK, files=()):
+    def start_notebook(self, user, description=NOTEBOOK, files=(), secrets=None):
         """Start JupyterLab with these files (see task_files.packed); returns the task once its page answers.
+
+        secrets: see task_pod.with_host_pip.
 
         It is killed when its page does not.
         """
         config = {"description": description, "resources": {"slots": 0}}
-        config["environment"] = {"pod_spec": {"spec": with_host_pip()}}
+        config["environment"] = {"pod_spec": {"spec": with_host_pip(secrets)}}
         made = self._start("notebook", config, files, user)
         task = self.task("notebooks", made["id"], user)
         try:

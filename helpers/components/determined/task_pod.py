@@ -41,9 +41,16 @@ def with_secret(name, place, keys=None, optional=False):
     }
 
 
-def with_host_pip():
-    """The spec of a pod_spec in which startup-hook.sh finds the host's settings for pip, and what the host trusts."""
+def with_host_pip(secrets=None):
+    """The spec of a pod_spec in which startup-hook.sh finds the host's settings for pip, and what the host trusts.
+
+    secrets: {a Secret that must be there: the folder with its keys}.
+    """
     spec = with_secret(PIP, PIP_PLACE, optional=True)
+    for name, place in (secrets or {}).items():
+        more = with_secret(name, place)
+        spec["volumes"] += more["volumes"]
+        spec["containers"][0]["volumeMounts"] += more["containers"][0]["volumeMounts"]
     folder = CERTIFICATES.rpartition("/")[0]
     spec["volumes"].append({"name": "host-certificates", "hostPath": {"path": folder}})
     spec["containers"][0]["volumeMounts"].append({"name": "host-certificates", "mountPath": _TRUST, "readOnly": True})

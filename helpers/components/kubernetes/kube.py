@@ -43,6 +43,12 @@ class Kube:
         """`kubectl get ... -o json` as a dict."""
         return json.loads(self.kubectl("get " + arguments + " -o json"))
 
+    def service_address(self, name, space):
+        """A Service's address: in a pod its name, elsewhere its number, which the host and a pod reach."""
+        if self.ch.host.in_cluster:
+            return f"{name}.{space}.svc.cluster.local"
+        return self.kubectl(f"get service {name} -n {space} -o jsonpath='{{.spec.clusterIP}}'")
+
     def config(self):
         """The cluster's own kubeconfig, as `microk8s config` prints it. Its secrets are masked from now on."""
         text = self.ch.host.run("microk8s config", raw=True).out

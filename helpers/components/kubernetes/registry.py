@@ -69,7 +69,8 @@ class Registry:
     def enabled(self):
         """Action: the add-on registry. Remove deletes its volume, and all images with it."""
         pods = available("container-registry", "deployment", "registry")
-        return self.kube.addon("registry", "", pods, "deployment registry -n container-registry")
+        enable = self.kube.addon("registry", "", pods, "deployment registry -n container-registry")
+        return enable.but(makes=["namespace container-registry", *enable.makes])
 
     @contextlib.contextmanager
     def client(self):

@@ -94,7 +94,7 @@ class Pachyderm:
     def address(self):
         """pachd's address in the cluster, reached from the host and from pods."""
         if self._address is None:
-            self._address = self.kube.kubectl(f"get service pachd -n {SPACE} -o jsonpath='{{.spec.clusterIP}}'")
+            self._address = self.kube.service_address("pachd", SPACE)
         return self._address
 
     def forget_address(self):
@@ -107,9 +107,7 @@ class Pachyderm:
 
     def way(self, port):
         """(address, port) of the service as this machine reaches it."""
-        if self.ch.host.target.kind == "local":
-            return self.address, port
-        return "127.0.0.1", self.ch.forward(port, self.address)
+        return self.ch.until_the_verdict(self.ch.host.way(port, self.address))
 
     @property
     def client(self):

@@ -10,7 +10,7 @@ import urllib3
 from helpers.components.kubernetes.kube import all_of, available
 from helpers.components.kubernetes.objects import APPLIED, put_secret
 from helpers.components.pachyderm.client import S3, SPACE
-from helpers.components.pachyderm.manifest import BUCKET, HOST_PATH, Manifest, as_list, essence, name
+from helpers.components.pachyderm.manifest import BUCKET, HOST_PATH, REVISION, Manifest, as_list, essence, name
 from helpers.core import actions, catalogue, shell
 from helpers.core.actions import Action
 from helpers.core.errors import RunbookError, words
@@ -34,6 +34,10 @@ _GONE = (
     " -o jsonpath='{.metadata.name} {.metadata.deletionTimestamp}')\n"
     f"case $there in '' | '{SPACE} '?*) ;; *) exit 1 ;; esac"
 )
+_REVISION = (
+    f"microk8s kubectl get deployment pachd -n {SPACE} --ignore-not-found -o jsonpath="
+    f"'it is {{.spec.template.metadata.annotations.{REVISION}}}'"
+)
 _LEFT = (
     "microk8s kubectl get namespace,clusterrole,clusterrolebinding -o name 2>/dev/null"
     " | grep -xE '[a-z.0-9]*/pachyderm(-worker)?' || true\n"
@@ -50,6 +54,7 @@ class Deployment:
         self.manifest = Manifest(self.ch, pachctl, store, minio, expose)
         self.version = catalogue.load()["pachyderm"].version
         self.etcd = "statefulset" if store == "minio" else "deployment"
+        self._ended = set()  # workers that must come back, by their controllers' names
 
     # What it must not meet: for preconditions.
 
@@ -165,7 +170,21 @@ class Deployment:
         self._give([d for d in documents if d["kind"] == "Namespace"])
         for secret in (d for d in documents if d["kind"] == "Secret"):
             put_secret(self.kube, dict(secret, metadata=dict(secret["metadata"], namespace=SPACE)))
-        self._give([d for d in documents if d["kind"] not in ("Namespace", "Secret")])
+        self.manifest.forget()  # pachd's pods are marked with the Secret as it is now
+        self._end_workers()
+        self._give([d for d in self.manifest.documents() if d["kind"] not in ("Namespace", "Secret")])
+
+    def _end_workers(self):
+        """Before pachd is told of another Secret: who is cut off in between ends them again. They come back by it."""
+        said = self.ch.run(_REVISION).strip() if self.store == "minio" else ""
+        if said and said != f"it is {self.manifest.revision()}".strip():
+            self._ended = self._workers()
+            self.kube.kubectl(f"delete pods -n {SPACE} -l component=worker --wait=false")
+
+    def _workers(self):
+        """Names of the pipelines' replication controllers whose workers are all ready."""
+        found = self.kube.get(f"replicationcontroller -n {SPACE} -l component=worker")["items"]
+        return {o["metadata"]["name"] for o in found if o["status"].get("readyReplicas", 0) >= o["spec"]["replicas"]}
 
     def _give(self, documents):
         self.kube.kubectl("apply -f -", stdin=as_list(documents), timeout=120)
@@ -178,6 +197,8 @@ class Deployment:
             timeout=60,
             do=f"On the host: microk8s kubectl logs -n {SPACE} deploy/pachd",
         )
+        if self._ended:
+            self.ch.wait("the pipelines' workers", lambda: self._ended <= self._workers(), timeout=120)
 
     def _why_not_gone(self):
         left = self.ch.run(_LEFT).split()

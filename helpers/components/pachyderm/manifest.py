@@ -11,6 +11,11 @@ from helpers.components.pachyderm.client import GRPC, S3, SPACE
 from helpers.core.paths import home
 
 HOST_PATH, BUCKET = "/var/pachyderm", "pachyderm"
+#: the Secret with MinIO's key, and where pachd's pods say which version of it they began with
+STORAGE, REVISION = "pachyderm-storage-secret", "storageSecret"
+_SECRET = (
+    f"microk8s kubectl get secret {STORAGE} -n {SPACE} --ignore-not-found -o jsonpath='{{.metadata.resourceVersion}}'"
+)
 
 _COMMON = (
     f"--namespace {SPACE} --no-expose-docker-socket --no-dashboard --dash-image pachyderm/dash:none "
@@ -66,6 +71,10 @@ class Manifest:
         sets = [d for d in self.documents() if d["kind"] == "StatefulSet"]
         return sets[0]["spec"]["volumeClaimTemplates"][0]
 
+    def revision(self):
+        """The Secret with MinIO's key as the cluster counts its versions; "" when there is none."""
+        return self.ch.run(_SECRET).strip()
+
     def _settings(self):
         """pachctl's own configuration file: no reports about use to its makers, also not from pachd."""
         path = home("pachyderm") / (self.ch.host.target.slug + ".json")
@@ -76,7 +85,13 @@ class Manifest:
 
     def _ours(self, doc):
         doc.pop("status", None)
-        change = {"Service": self._shut, "StatefulSet": _name_the_class, "Secret": self._fill}.get(doc["kind"])
+        changes = {
+            "Service": self._shut,
+            "StatefulSet": _name_the_class,
+            "Secret": self._fill,
+            "Deployment": self._mark,
+        }
+        change = changes.get(doc["kind"])
         if change:
             change(doc)
         return doc
@@ -95,6 +110,12 @@ class Manifest:
     def _port(self, name, number, target):
         port = {"name": name, "port": number, "targetPort": target}
         return port if self.expose == "cluster" else dict(port, nodePort=number)
+
+    def _mark(self, deployment):
+        """pachd reads its key at its start only: another Secret is another pod."""
+        if self.store == "minio" and deployment["metadata"]["name"] == "pachd":
+            about = deployment["spec"]["template"]["metadata"]
+            about["annotations"] = dict(about.get("annotations") or {}, **{REVISION: self.revision()})
 
     def _fill(self, secret):
         if self.store == "minio":

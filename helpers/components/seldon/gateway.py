@@ -22,10 +22,11 @@ class Gateway:
         self.kube, self.space, self.name, self._local = kube, space, name, None
 
     def address(self):
-        """(host, port) here that leads to Istio's gateway at its own address in the network."""
+        """(host, port) that leads from here to Istio's gateway at its own address in the network."""
         if self._local is None:
-            self._local = self.kube.ch.forward(80, istio.gateway_address(self.kube))
-        return "127.0.0.1", self._local
+            way = self.kube.ch.host.way(80, istio.gateway_address(self.kube))
+            self._local = self.kube.ch.until_the_verdict(way)
+        return self._local
 
     def path(self, name=None):
         return f"/seldon/{self.space}/{name or self.name}/api/v1.0/predictions"

@@ -8,7 +8,7 @@ import email.utils
 import json
 
 from helpers.components.kubernetes.probes import available
-from helpers.core.errors import CommandFailed
+from helpers.core.errors import CommandFailed, OutOfReach
 
 SYSTEM, MANAGER, RELEASE = "seldon-system", "seldon-controller-manager", "seldon-core"
 CRD = "seldondeployments.machinelearning.seldon.io"
@@ -43,10 +43,13 @@ class Operator:
         return f"the definition {CRD} is there, and {whose}"
 
     def version(self):
-        """The version of the operator that runs: its image's tag. Empty when none runs."""
+        """The version of the operator that runs: its image's tag. Empty when none runs, or it cannot be asked."""
         path = "{.spec.template.spec.containers[0].image}"
         ask = f"microk8s kubectl get deployment {MANAGER} -n {SYSTEM} -o jsonpath='{path}'"
-        return self.host.run(ask + " 2>/dev/null || true", quiet=True).out.strip().rpartition(":")[2]
+        try:
+            return self.host.run(ask + " 2>/dev/null || true", quiet=True).out.strip().rpartition(":")[2]
+        except OutOfReach:
+            return ""
 
     def restart(self):
         self.kube.kubectl(f"rollout restart deployment/{MANAGER} -n {SYSTEM}")

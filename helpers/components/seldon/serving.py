@@ -53,7 +53,14 @@ class Seldon:
         made = yaml.safe_load(filled(SETUP_FOLDER / "seldondeployment.yaml", IMAGE=image, WEIGHTS=weights))
         (container,) = made["spec"]["predictors"][0]["componentSpecs"][0]["spec"]["containers"]
         container.update(_FRAMEWORKS[self.store.framework][2])
+        container["env"].append({"name": "S3_KEY_REVISION", "value": self._revision()})
         return made
+
+    def _revision(self):
+        """A word that changes when the Secret with MinIO's key does: a pod has the key that was there at its start."""
+        ask = f"microk8s kubectl get secret minio -n {MODELS} --ignore-not-found -o "
+        said = self.ch.host.run(ask + "jsonpath='{.metadata.resourceVersion}'", quiet=True, check=False).out
+        return said.strip() or "none"
 
     def why_others_are_served(self):
         """For removing: None when there is no SeldonDeployment but ours."""

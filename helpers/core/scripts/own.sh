@@ -65,11 +65,14 @@ state() {
       case $said in *"the server doesn't have a resource type"*) code=0 said= ;; esac
       [ $code = 0 ] || cannot "microk8s kubectl get $1 $2: ${said##*$'\n'}"
       if [ -n "$said" ]; then echo there; else echo away; fi ;;
-    bucket) # a folder of the data directory of the host's own MinIO
+    bucket | miniouser) # of the host's own MinIO: a folder of its data directory; a file where it keeps its users
       [ -e "${MINIO:=/etc/default/minio}" ] || { echo away; return; }
       said=$(sed -n 's/^MINIO_VOLUMES="\?\([^"]*\)"\?$/\1/p' "$MINIO")
-      [ -d "$said" ] || cannot "which buckets MinIO has: no data directory in $MINIO"
-      state file "$said/$2" ;;
+      [ -d "$said" ] || cannot "which ${1#minio}s MinIO has: no data directory in $MINIO"
+      case $1 in
+        bucket) state file "$said/$2" ;;
+        miniouser) state file "$said/.minio.sys/config/iam/users/$2/identity.json" ;;
+      esac ;;
     *) cannot "what a $1 is" ;;
   esac
 }

@@ -74,7 +74,12 @@ def test_a_hook_in_ones_folder_is_sent_beside_ours(tmp_path):
 IN_THE_IMAGE = {"IPython", "boto3", "google", "grpc", "pathspec", "urllib3", "yaml"}
 #: imported where it is used: on the operator's machine, for proofs that another program takes part in
 ELSEWHERE = {"kubernetes", "selenium"}
-PACKAGE_OF = {"socks": "PySocks", "python_pachyderm": "python-pachyderm"}
+PACKAGE_OF = {
+    "socks": "PySocks",
+    "python_pachyderm": "python-pachyderm",
+    # python-gitlab brings the other two
+    **dict.fromkeys(("gitlab", "requests", "requests_toolbelt"), "python-gitlab"),
+}
 
 
 def test_what_the_helpers_import_is_in_the_list_or_in_the_image():

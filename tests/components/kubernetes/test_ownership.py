@@ -155,3 +155,19 @@ def test_of_a_microk8s_that_was_here_remove_puts_the_arguments_back_and_leaves_w
 )
 def test_what_an_addon_makes_is_what_is_away_without_it(left, things):
     assert kube._things(left) == things
+
+
+def test_a_user_of_minios_is_never_an_older_runbooks_and_never_taken_over(cluster, tmp_path, monkeypatch):
+    """It made none: by a namespace's label or by what this machine did before, somebody's would pass for ours."""
+    cluster("namespace/models app.kubernetes.io/managed-by=runbook")
+    user = tmp_path / "data/.minio.sys/config/iam/users/seldon/identity.json"
+    user.parent.mkdir(parents=True)
+    user.write_text("{}")
+    (tmp_path / "minio").write_text(f'MINIO_VOLUMES="{tmp_path}/data"\n')
+    monkeypatch.setenv("MINIO", str(tmp_path / "minio"))
+    ch = opened("seldon")
+    older = microk8s.made_by_older(ch, "app.kubernetes.io/managed-by=runbook", "models")
+    things = ["namespace models", "miniouser seldon"]
+    assert ch.own.first_sight(things, older) == "was here before: miniouser seldon"
+    assert ch.own.first_sight(things, older, adopt=True) is None
+    assert ch.own.why_theirs("miniouser") == "was here before: miniouser seldon"

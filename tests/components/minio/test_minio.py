@@ -1,42 +1,21 @@
 """MinIO's steps and proofs, on the S3 server that stands in for it, and on ports where nobody answers."""
 
 import json
-import os
 import subprocess
 
 import pytest
 from minio.error import S3Error
+from python37 import environment, python37
 
 from helpers.components import minio
+from helpers.components.determined import task_files
 from helpers.components.minio import KEPT, KEPT_BYTES, PROOF_BUCKET, S3, Proofs
-from helpers.core import catalogue, notebooks
+from helpers.core import notebooks
 from helpers.core.chapter import Chapter
 from helpers.core.errors import Unmet
 from helpers.core.host import free_port
 from helpers.core.secrets import Secret
-from helpers.core.waiting import wait
-from helpers.sandbox import builds, needs
-
-USER, SECRET = "runbook", Secret("minio-root", "not-a-real-password")
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    """The port of a server; RUNBOOK_MINIO_BIN, or the one that the sandbox's mirror serves."""
-    given = os.environ.get("RUNBOOK_MINIO_BIN")
-    if not given and needs.sandbox_lacks():
-        pytest.skip("this machine cannot build the server: " + needs.sandbox_lacks()[0].what)
-    program = given or builds.build("minio", print) / "out" / catalogue.load()["minio"].path
-    port, data = free_port(), tmp_path_factory.mktemp("minio")
-    command = [str(program), "server", "--address", f"127.0.0.1:{port}", str(data)]
-    env = {"PATH": "/usr/bin:/bin", "HOME": str(data)}
-    env.update(MINIO_ROOT_USER=USER, MINIO_ROOT_PASSWORD=SECRET.reveal())
-    process = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    client = minio.connect(f"127.0.0.1:{port}", USER, SECRET.reveal())
-    wait("the S3 server", lambda: client.list_buckets() is not None, every=0.05)
-    yield port
-    process.terminate()
-    process.wait(timeout=10)
+from tests.components.minio.conftest import SECRET, USER
 
 
 @pytest.fixture
@@ -210,3 +189,54 @@ def test_buckets_of_others_are_seen_in_the_data_directory(chapter, tmp_path):
 def test_the_unit_is_a_whole_one():
     lines = minio.UNIT.splitlines()
     assert lines[0] == "[Unit]" and "User=minio-user" in lines and minio.UNIT.endswith("multi-user.target\n")
+
+
+# -- from inside the cluster -------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def old():
+    """Before a test has a home of its own: its environment comes out of the caches."""
+    return python37()
+
+
+@pytest.fixture
+def pod(old, server, tmp_path):
+    """verify() -> (exit code, what the notebook shows), by Python 3.7 and papermill, with what a pod is sent."""
+    for path, file in task_files.runbooks():
+        (tmp_path / "work" / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "work" / path).write_bytes(file.read_bytes())
+    secrets = tmp_path / "pods" / "secrets"
+    secrets.mkdir(parents=True, mode=0o700)
+    (secrets / "incluster.json").write_text(json.dumps({"minio-root": SECRET.reveal()}))
+    (secrets / "incluster.json").chmod(0o600)
+    given = {"KUBERNETES_SERVICE_HOST": "10.152.183.1", "RUNBOOK_HOST_ADDRESS": "127.0.0.1"}
+    env = environment(RUNBOOK_HOME=str(tmp_path / "pods"), PYTHONNOUSERSITE="1", **given)
+    env["PYTHONPATH"] = ""
+    words = ["-p", "target", "incluster", "-p", "mode", "verify", "-p", "port", str(server), "-k", "python3"]
+
+    def verify():
+        argv = [old, "-m", "papermill", "--no-progress-bar", "notebooks/05_minio.ipynb", str(tmp_path / "out"), *words]
+        done = subprocess.run(argv, cwd=tmp_path / "work", env=env, capture_output=True, text=True, timeout=300)
+        assert (tmp_path / "out").exists(), done.stderr
+        cells = json.loads((tmp_path / "out").read_text())["cells"]
+        outputs = [output for cell in cells for output in cell.get("outputs", ())]
+        shown = ["".join(o.get("text") or o.get("data", {}).get("text/plain", "")) for o in outputs]
+        return done.returncode, "\n".join([*shown, done.stderr])
+
+    return verify
+
+
+def test_the_chapter_is_verified_under_python_3_7_from_inside_the_cluster(pod, s3):
+    for name in ("detai", "models"):
+        s3.bucket(name).apply()
+    s3.kept_object().apply()
+    code, shown = pod()
+    assert code == 0, shown
+    assert "‹-› the user minio-user exists ‹needs the host›" in shown
+    assert "✓ the object that install left is unchanged" in shown and "✓ bucket detai exists" in shown
+    # Of steps: the health check, two buckets, the object. Of checks: the object, links, a wrong key, strangers.
+    assert "8 steps and checks verified; 5 left out" in shown
+    s3.put(PROOF_BUCKET, KEPT, b"another")
+    code, shown = pod()
+    assert code != 0 and "do not hold in chapter minio" in shown and "the object that install left" in shown

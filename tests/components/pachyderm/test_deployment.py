@@ -118,6 +118,30 @@ def test_keys_are_never_given_to_kubectl_apply(made, monkeypatch, there):
     assert about["namespace"] == "pachyderm" and not about.get("annotations") and put[1]["data"] == {"key": "a2V5"}
 
 
+def _controller(name, ready):
+    return {"metadata": {"name": name}, "spec": {"replicas": 1}, "status": {"readyReplicas": ready}}
+
+
+@pytest.mark.parametrize("noted, ended", [("it is 8", False), ("it is 7", True), ("it is ", True), ("", False)])
+def test_workers_are_ended_before_pachd_is_told_of_another_secret(made, noted, ended):
+    """They read MinIO's key at their start, too; one who is cut off between the two finds pachd's mark old."""
+    asked, controllers = [], [_controller("census", 0), _controller("outline", 1)]
+
+    def answer(script, stdin):
+        asked.append((script, stdin or ""))
+        if "get replicationcontroller" in script:
+            return json.dumps({"items": controllers})
+        return "8" if "get secret pachyderm-storage-secret" in script else noted if "annotations" in script else "0123"
+
+    there = made(answer, "minio")
+    there._apply()
+    assert there._ended == ({"outline"} if ended else set()), "those that worked are waited for"
+    calls = [script + stdin for script, stdin in asked]
+    (applied,) = [n for n, call in enumerate(calls) if "apply -f -" in call and '"Service"' in call]
+    gone = [n for n, call in enumerate(calls) if "delete pods -n pachyderm -l component=worker" in call]
+    assert len(gone) == ended and all(n < applied for n in gone)
+
+
 def test_what_the_server_refuses_is_told_and_a_missing_namespace_means_not_deployed(made):
     def answer(said):
         return lambda script, stdin: (1, "", said) if "dry-run" in script else "0123"

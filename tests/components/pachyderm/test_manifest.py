@@ -147,6 +147,34 @@ def test_the_claim_names_its_class_in_the_present_way(made):
     assert claim["spec"]["storageClassName"] == "microk8s-hostpath" and "annotations" not in claim["metadata"]
 
 
+def test_pachds_pods_are_others_when_the_secret_with_minios_key_is(own_home, monkeypatch):
+    """It reads its key at its start: with the old one it would go on until somebody restarts it."""
+    deployments = [
+        {
+            "kind": "Deployment",
+            "apiVersion": "apps/v1",
+            "metadata": {"name": name},
+            "spec": {"template": {"metadata": {}}},
+        }
+        for name in ("pachd", "another")
+    ]
+    revision = ["7\n"]
+
+    def marks(store):
+        ch = stand_in.chapter(monkeypatch, "pachyderm", lambda s, _: revision[0] if "get secret" in s else "0123\n")
+        printed = Pachctl()
+        printed.run = lambda *_, **kw: "\n".join(json.dumps(d) for d in deployments)
+        minio = ("10.0.1.1:9000", "pachyderm", Secret("minio-pachyderm", "very-secret-key"))
+        docs = by_name(manifest.Manifest(ch, printed, store, minio, "cluster").documents())
+        return [
+            docs["Deployment", name]["spec"]["template"]["metadata"].get("annotations") for name in ("pachd", "another")
+        ]
+
+    assert marks("minio") == [{"storageSecret": "7"}, None] and marks("local") == [None, None]
+    revision[0] = ""
+    assert marks("minio") == [{"storageSecret": ""}, None]
+
+
 def test_what_the_server_notes_on_an_object_is_no_difference():
     live = {
         "kind": "Service",

@@ -34,7 +34,7 @@ def made(monkeypatch):
         ch, secret = chapter(monkeypatch, "seldon", answer), Secret("minio-root", "very-secret-key")
         store = ModelStore(S3(ch, port, "runbook", secret), "models", "10.0.1.1:9000", secret)
         seldon = Seldon(ch, store, catalogue.load()["python"].entry["image"])
-        seldon.gateway._local = port
+        seldon.gateway._local = "127.0.0.1", port
         return seldon
 
     return make

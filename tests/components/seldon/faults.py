@@ -1,7 +1,21 @@
 """What the story breaks of Seldon."""
 
+from minio import MinioAdmin
+from minio.credentials import StaticProvider
+
+from helpers.core.secrets import SecretStore
+
+
+def change_key(story, host):
+    with host.forward(9000) as port:
+        root = StaticProvider("runbook", SecretStore(host.target.slug).get("minio-root").reveal())
+        where = f"127.0.0.1:{port}"
+        MinioAdmin(endpoint=where, credentials=root, region="us-east-1", secure=False).user_add("seldon", "not-its-key")
+
+
 FAULTS = {
     "above": [
+        (change_key, "MinIO refuses our key: SignatureDoesNotMatch"),
         (
             "microk8s kubectl delete seldondeployment flowers -n models",
             "there is no SeldonDeployment models/flowers",

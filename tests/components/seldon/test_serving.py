@@ -35,6 +35,21 @@ def test_versions_differ_in_their_weights_alone_and_no_secret_is_in_the_manifest
     assert container["image"].startswith("localhost:32000/flowers:")
 
 
+def test_another_key_in_the_secret_is_another_pod(made):
+    """A pod has the key that the Secret had at its start: MinIO's root key, on a host of an older runbook."""
+    kubectl = {"get secret minio -n models": 7}
+
+    def env():
+        (container,) = made(kubectl).manifest(1)["spec"]["predictors"][0]["componentSpecs"][0]["spec"]["containers"]
+        return container["env"][-1]
+
+    assert env() == {"name": "S3_KEY_REVISION", "value": "7"}
+    kubectl["get secret minio -n models"] = 8
+    assert env()["value"] == "8"
+    kubectl.clear()
+    assert env()["value"] == "none", "before the Secret is there, for the webhook's trial"
+
+
 def test_the_tag_is_the_one_that_hosts_have(made):
     """Flowers.py, requirements-model.txt and build_image.py to the byte. Who changes one on purpose changes this."""
     seldon = made()

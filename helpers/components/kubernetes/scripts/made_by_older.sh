@@ -2,6 +2,7 @@
 # that asks installed this chapter here before; $2: a label, key=value, of what is ours in whosever cluster ("": none), and
 # $3: the namespace that says it for what is outside of the cluster.
 [ -z "$NOTED" ] || exit 1
+[ "$KIND" != miniouser ] || exit 1 # such a one made none
 if [ -n "$2" ]; then
   case $KIND in
     namespace) space=$NAME ;;

@@ -10,6 +10,8 @@ import (
 
 	"github.com/gofiber/fiber/v3"
 	"github.com/valyala/fasthttp"
+	"github.com/versity/versitygw/auth"
+	"github.com/versity/versitygw/s3api/utils"
 )
 
 // server is what the Server header says. It does not claim to be MinIO.
@@ -59,13 +61,16 @@ func dropYounger(header *fasthttp.ResponseHeader) {
 	}
 }
 
+// middleware stands before versitygw.
+type middleware struct{ admin admin }
+
 // answerLikeMinio answers what lies outside S3 itself and gives every other answer MinIO's headers and error form.
-func answerLikeMinio(ctx fiber.Ctx) error {
+func (m middleware) answerLikeMinio(ctx fiber.Ctx) error {
 	path, err := url.PathUnescape(string(ctx.Request().URI().PathOriginal()))
 	if err != nil {
 		path = ctx.Path()
 	}
-	request := request{Ctx: ctx, path: path}
+	request := request{Ctx: ctx, admin: m.admin, path: path}
 	request.bucket, request.key, _ = strings.Cut(strings.TrimPrefix(path, "/"), "/")
 
 	if !request.answerItself() {
@@ -88,12 +93,19 @@ func answerLikeMinio(ctx fiber.Ctx) error {
 
 type request struct {
 	fiber.Ctx
+	admin             admin
 	path, bucket, key string
 }
 
 func (r request) anonymous() bool {
 	query := r.Request().URI().QueryArgs()
 	return r.Get("Authorization") == "" && !query.Has("X-Amz-Algorithm") && !query.Has("AWSAccessKeyId")
+}
+
+// mayKnow tells whether the caller may know that there is no such bucket.
+func (r request) mayKnow() bool {
+	caller, known := utils.ContextKeyAccount.Get(r.Ctx).(auth.Account)
+	return known && (caller.Role == auth.RoleAdmin || r.admin.users.mayList(caller.Access, r.bucket))
 }
 
 // browser tells as MinIO does: by the agent's name alone.
@@ -115,6 +127,8 @@ func (r request) answerItself() bool {
 		r.Set("Cache-Control", "no-store")
 		r.Type("html", "utf-8")
 		_ = r.SendString(page)
+	case strings.HasPrefix(r.path, adminPath):
+		r.admin.answer(r)
 	case r.bucket == reserved || r.bucket == metaFolder:
 		r.fail(http.StatusForbidden, "AllAccessDisabled", "All access to this bucket has been disabled.")
 	case r.Method() == fiber.MethodPatch:
@@ -147,8 +161,8 @@ func (r request) reshapeError() {
 	if err := xml.Unmarshal(r.Response().Body(), &e); err != nil {
 		return
 	}
-	if r.anonymous() && e.Code == "NoSuchBucket" {
-		// MinIO does not tell strangers which buckets there are.
+	if e.Code == "NoSuchBucket" && !r.mayKnow() {
+		// MinIO does not tell which buckets there are to whom has no right to this one.
 		status, e.Code = http.StatusForbidden, "AccessDenied"
 	}
 	if e.Code == "VersioningNotConfigured" {

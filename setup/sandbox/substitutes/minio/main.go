@@ -23,7 +23,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/versity/versitygw/auth"
 	"github.com/versity/versitygw/backend/meta"
 	"github.com/versity/versitygw/backend/posix"
 	"github.com/versity/versitygw/embedgw"
@@ -212,13 +211,6 @@ func checkAddress(address string) (host, port string) {
 	return host, port
 }
 
-// rootOnly knows the root user, whom versitygw keeps for itself, and nobody else.
-type rootOnly struct{ auth.IAMService }
-
-func (rootOnly) GetUserAccount(string) (auth.Account, error) {
-	return auth.Account{}, auth.ErrNoSuchUser // answered as InvalidAccessKeyId
-}
-
 func exists(path string) bool {
 	_, err := os.Stat(path)
 	return err == nil
@@ -238,11 +230,15 @@ func serve(opts options) {
 	host, port := checkAddress(opts.address)
 	name, password, isDefault := credentials()
 	backend := openDirectory(opts.dir)
+	people, err := loadUsers(".", name) // the backend has made it the working directory
+	if err != nil {
+		fatal("Unable to initialize IAM: " + err.Error())
+	}
 
 	scheme := "http"
 	config := embedgw.Config{
 		RootUserAccess: name, RootUserSecret: password,
-		IAMService: rootOnly{auth.NewIAMServiceSingle(auth.Account{})},
+		IAMService: people,
 		Region:     os.Getenv("MINIO_REGION_NAME"),
 		Ports:      []string{opts.address},
 		Quiet:      true, KeepAlive: true,
@@ -252,15 +248,20 @@ func serve(opts options) {
 	if exists(cert) && exists(key) {
 		scheme, config.CertFile, config.KeyFile = "https", cert, key
 	}
+	region := config.Region
+	if region == "" {
+		region = "us-east-1"
+	}
+	before := middleware{admin{users: people, user: name, secret: password, region: region}}
 	listening := make(chan struct{})
 	config.S3Options = []s3api.Option{
-		s3api.WithMiddleware("/", answerLikeMinio),
+		s3api.WithMiddleware("/", before.answerLikeMinio),
 		s3api.WithOnListen(func() { close(listening) }),
 	}
 
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- embedgw.RunVersityGW(ctx, backend, &config) }()
+	go func() { ended <- embedgw.RunVersityGW(ctx, buckets{backend, people}, &config) }()
 
 	go func() {
 		<-listening
