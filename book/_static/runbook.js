@@ -1,9 +1,5 @@
 // What the theme's pages lack. Works from a file, too.
 document.addEventListener("DOMContentLoaded", () => {
-  // A button whose words are seen is called by these words; the theme names some of them otherwise.
-  for (const button of document.querySelectorAll("button[aria-label], summary[aria-label]")) {
-    if (button.innerText.trim()) button.removeAttribute("aria-label");
-  }
   for (const box of document.querySelectorAll("input.task-list-item-checkbox")) box.ariaLabel = "to do";
   // What is scrolled sideways is reached by the keyboard.
   for (const wide of document.querySelectorAll(".runbook, .wide, div.cell_output pre")) {
@@ -11,6 +7,15 @@ document.addEventListener("DOMContentLoaded", () => {
   }
   const field = document.getElementById("find-row");
   if (field) findRows(field);
+});
+
+// A button that has words is called by these words, too; the theme names some of them otherwise.
+addEventListener("load", () => {
+  for (const icon of document.querySelectorAll("button i[title]")) icon.removeAttribute("title");
+  for (const button of document.querySelectorAll("button[aria-label], summary[aria-label], a.nav-link[aria-label]")) {
+    const words = button.textContent.trim().replace(/\s+/g, " ");
+    if (words && !button.ariaLabel.includes(words)) button.ariaLabel = words;
+  }
 });
 
 // The troubleshooting page: only the rows that have all the words of a message.
