@@ -62,7 +62,7 @@ print(json.dumps({
     "ports": [r.state for r in judge.judge_ports({"ports": {1: "boardd", 2: "other"}}, [1, 2])],
     "story": test_runbook.CHAPTERS,
     "faults": test_runbook.FAULTS["above"],
-}))
+}, default=repr))
 """
 
 

@@ -12,7 +12,16 @@ from helpers.core.secrets import SecretStore
 from helpers.core.verdict import Verdict
 
 CHAPTERS = ("minio", "pachyderm", "determined", "seldon", "label_studio")
-SECRETS = ("minio-root", "determined-admin", "determined-determined", "determined-operator", "determined-db")
+SECRETS = (
+    "minio-root",
+    "minio-pachyderm",
+    "minio-determined",
+    "minio-seldon",
+    "determined-admin",
+    "determined-determined",
+    "determined-operator",
+    "determined-db",
+)
 
 
 @pytest.fixture

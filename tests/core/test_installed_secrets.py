@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from helpers.core import installed_secrets, notebooks, notes
+from helpers.core.actions import Action
 from helpers.core.chapter import Chapter
 from helpers.core.errors import BadInput
 from helpers.core.secrets import SecretStore
@@ -139,7 +140,7 @@ def test_a_remove_that_fails_forgets_none(settings, sits_at):
     sits_at("anns")
     run(settings)
     with pytest.raises(Verdict):
-        run(settings, "remove", before=lambda ch: ch.step("x", "true", probe="true", undo="true"))
+        run(settings, "remove", before=lambda ch: ch.step("x", Action("true", "true", "true", "true", "false")))
     assert list(noted()) == ["minio-root"] == SecretStore("local").names()
 
 

@@ -13,7 +13,7 @@ from helpers.core.paths import home
 #: the Secret, which goes with the notebook, and where the pod has it
 SECRET, PLACE = "determined-incluster", str(in_cluster.PLACE)
 #: of the target's secrets, those by which chapters 05 and 07 to 10 verify
-_NEEDED = ("minio-root", "determined-", "label-studio-", "postgres-determined")
+_NEEDED = ("minio-", "determined-", "label-studio-", "postgres-determined")
 
 
 def chapters(ch):
