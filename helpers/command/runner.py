@@ -93,7 +93,8 @@ class Runner:
             if c.state in record.OPEN:
                 c.state, c.reason = "not run", c.reason or "the run was stopped"
         if run.state == "running":
-            run.state = "ok" if all(c.state in record.GOOD for c in mine) else "failed"
+            ended = "interrupted" if self.stopping.is_set() else "failed"
+            run.state = "ok" if all(c.state in record.GOOD for c in mine) else ended
         run.finished, run.seconds = record.now(), round(seconds, 1)
         self._record()
 
