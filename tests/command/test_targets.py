@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from helpers.command import given, pages, progress, record, targets
+from helpers.command import given, progress, record, status_page, targets
 from helpers.command.main import main
 from helpers.command.plan import Plan
 from helpers.command.reach import check_reachable, target_lock, target_locks
@@ -133,7 +133,7 @@ def test_a_run_on_two_targets_says_where_each_chapter_ran(known):
         "clerk": "local",
     }
     assert "02 forge @smithy" in shown and "01 board @" not in shown
-    page = pages.status(run, known)
+    page = status_page.status(run, known)
     assert "on `local` and `sandbox:smithy`" in page and "| sandbox:smithy |" in page
     assert record.read(run.folder) == run == record.latest("local") == record.latest("sandbox:smithy")
 
@@ -167,7 +167,7 @@ def test_a_record_of_before_is_that_of_one_target(known):
     old = record.read(run.folder)
     assert old.hosts == {"platform": "local"} and not old.several and old.where("`") == "`local`"
     assert record.installed(record.last({"board": "local", "forge": "local"})) == {"board": {"mode": "x"}}
-    assert "| on |" not in pages.status(old, known)
+    assert "| on |" not in status_page.status(old, known)
 
 
 # -- a host that is away --------------------------------------------------------------------------------

@@ -44,6 +44,7 @@ def mark(ch, name, title=None):
         f"echo {name} > {path}",
         probe=f"[ -e {path} ] || {{ echo 'no {name}'; exit 1; }}",
         undo="rm " + path,
+        makes="file " + path,
     )
 
 

@@ -11,7 +11,7 @@ from helpers.components.kubernetes.kube import Kube
 from helpers.components.kubernetes.objects import difference
 from helpers.components.seldon.gateway import Gateway
 from helpers.components.seldon.operator import CRD, Operator
-from helpers.core.errors import NotYet
+from helpers.core.errors import CommandFailed, NotYet
 from helpers.core.paths import SETUP
 from helpers.core.shell import filled
 
@@ -65,9 +65,12 @@ class Seldon:
     def why_others_are_served(self):
         """For removing: None when there is no SeldonDeployment but ours."""
         names = "{range .items[*]}{.metadata.namespace}/{.metadata.name} {end}"
-        if not self._has_kind():
-            return None
-        said = self.kube.kubectl(f"get {CRD} -A -o jsonpath='{names}'")
+        try:
+            if not self._has_kind():
+                return None
+            said = self.kube.kubectl(f"get {CRD} -A -o jsonpath='{names}'")
+        except CommandFailed as e:
+            return f"cannot tell whether others are served: {(e.err or e.out).strip()}"
         found = [name for name in said.split() if name != f"{MODELS}/{NAME}"]
         return "others are served: " + ", ".join(found) if found else None
 

@@ -205,7 +205,7 @@ def test_a_host_that_is_this_machine_is_not_asked_for_its_listeners(tmp_path):
 
 def test_what_chapters_open_is_what_their_pages_say():
     ports = outside.OpenByUs(notebooks.load_all().values()).ports
-    assert ports == {16443, 10250, 10257, 10259, 19001, 25000, 7472, 7946, 9000, 9001, 5432}
+    assert ports == {16443, 10250, 10257, 10259, 19001, 25000, 7472, 7946, 9000, 9001, 5432, 80, 443, 8060}
 
 
 def test_a_port_that_is_no_number_is_told():
