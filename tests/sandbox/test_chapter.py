@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from helpers.core import by_hand, notes
 from helpers.core.actions import Action
 from helpers.core.chapter import Chapter
 from helpers.core.errors import BadInput, CommandFailed, RunbookError, Unmet
@@ -32,7 +33,9 @@ def opened(target, host, own_home, box, runs, tmp_path, monkeypatch):  # noqa: P
     open.log = log
     open.files = lambda: host.run(f"cd {FOLDER}; grep -r . . || true", quiet=True).out.splitlines()
     yield open
-    host.run("rm -rf " + FOLDER)
+    for ch in chapters:  # not all came to their verdict
+        by_hand.end(ch.host)
+    host.run(f"rm -rf {FOLDER} {notes.STATE}")
     chapters[-1].host.close()
 
 
