@@ -458,12 +458,12 @@ def test_forwarded_ports_come_back_when_their_connection_died(host, how, next_th
 
 def test_a_connection_that_was_told_to_stop_keeps_its_ports_while_a_command_runs(host, target):
     with host.forward(22) as port, ThreadPoolExecutor(1) as pool:
-        running = pool.submit(Host(target).run, "echo begun; sleep 1.5")
+        running = pool.submit(Host(target).run, "echo begun; sleep 5")
         time.sleep(0.5)
         Host(target).connect().close()
         host.run("true")
         assert banner(port) == b"SSH-"
-        running.result(10)
+        running.result(20)
         time.sleep(0.5)
         host.hold_ports()
         assert banner(port) == b"SSH-"
