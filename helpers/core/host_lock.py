@@ -125,7 +125,8 @@ class HostLock:
                 self._have_back()
             except BadInput as e:
                 print(f"the lock of the host was lost with the connection\n{e}", file=sys.stderr)
-                os.kill(os.getpid(), signal.SIGINT)
+                ignored = signal.getsignal(signal.SIGINT) == signal.SIG_IGN  # as after `./runbook up &` in a script
+                os.kill(os.getpid(), signal.SIGTERM if ignored else signal.SIGINT)
                 return
             except RunbookError:  # the host is away yet
                 continue

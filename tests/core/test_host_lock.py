@@ -123,10 +123,14 @@ def test_a_lock_that_was_lost_with_the_connection_is_had_back(lock):
 
 
 def test_a_run_whose_lock_another_has_by_now_is_stopped(lock, other, capsys):
-    with pytest.raises(KeyboardInterrupt), held(Host("local"), what="up"):
-        os.kill(int(lock.read_text().splitlines()[0]), signal.SIGKILL)
-        other("")
-        time.sleep(60)  # the signal ends it
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background process ignores it
+    try:
+        with pytest.raises(KeyboardInterrupt), held(Host("local"), what="up"):
+            os.kill(int(lock.read_text().splitlines()[0]), signal.SIGKILL)
+            other("")
+            time.sleep(60)  # the signal ends it
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert "ann@elsewhere" in capsys.readouterr().err
 
 
