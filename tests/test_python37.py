@@ -88,7 +88,8 @@ import sys
 from helpers.core import notebooks
 from helpers.core.secrets import SecretStore
 from helpers.core.verdict import Verdict
-for name in ("minio-root", "determined-admin", "determined-db", "determined-operator", "label-studio-password"):
+for name in ("minio-root", "minio-pachyderm", "minio-determined", "minio-seldon", "determined-admin", "determined-db",
+             "determined-operator", "label-studio-password"):
     SecretStore("incluster").get(name)
 for name in ("minio", "pachyderm", "determined", "seldon", "label_studio"):
     book, values = notebooks.find(name), {}
