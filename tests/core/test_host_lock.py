@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from serving import until
 
 from helpers.command import main as cli
 from helpers.core import by_hand, host_lock, notebooks, notes
@@ -54,13 +55,6 @@ def other(lock):
     for process in started:
         process.kill()
         process.communicate()
-
-
-def until(so, seconds=5):
-    end = time.monotonic() + seconds
-    while not so():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 def test_the_second_one_is_told_who_is_there(lock):
@@ -115,7 +109,7 @@ def test_a_lock_that_was_lost_with_the_connection_is_had_back(lock):
     with held(Host("local"), what="up"):
         first = lock.read_text().splitlines()[0]
         os.kill(int(first), signal.SIGKILL)
-        until(lambda: lock.read_text() and lock.read_text().splitlines()[0] != first)
+        until("the lock", lambda: lock.read_text() and lock.read_text().splitlines()[0] != first, timeout=5)
         with pytest.raises(BadInput):
             HostLock(Host("local"), "another").take()
     with held(Host("local"), what="up"):

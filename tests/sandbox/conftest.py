@@ -33,12 +33,17 @@ def _stopped_at_the_end():
         Sandbox(NAME).down()
 
 
-@pytest.fixture(scope="module")
-def box(_stopped_at_the_end):
-    """The running sandbox. Asked for again by every module: one before may have stopped or wiped it."""
+@pytest.fixture(scope="session")
+def can_host():
+    """Skip what boots a host where this machine cannot."""
     lacks = needs.sandbox_lacks()
     if lacks:
         pytest.skip("this machine cannot host a sandbox: " + lacks[0].what)
+
+
+@pytest.fixture(scope="module")
+def box(can_host, _stopped_at_the_end):
+    """The running sandbox. Asked for again by every module: one before may have stopped or wiped it."""
     box = Sandbox(NAME)
     box.up(artifacts=["minio"])
     return box

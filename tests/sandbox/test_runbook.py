@@ -28,7 +28,7 @@ from helpers.core.paths import REPO, SETUP, home
 from helpers.core.secrets import SecretStore
 from helpers.core.tools import Tool
 from helpers.core.waiting import TimedOut, wait
-from helpers.sandbox import Sandbox, needs
+from helpers.sandbox import Sandbox
 
 TARGET, SLUG = "sandbox:story", "sandbox-story"
 CHAPTERS = list(notebooks.load_all())
@@ -124,11 +124,8 @@ class Story:
 
 
 @pytest.fixture(scope="module")
-def story(tmp_path_factory):
+def story(can_host, tmp_path_factory):
     """The story on a bare host, which is saved as "bare"; the builds come behind the first chapters, as for a user."""
-    lacks = needs.sandbox_lacks()
-    if lacks:
-        pytest.skip("this machine cannot host a sandbox: " + lacks[0].what)
     story, box = Story(tmp_path_factory.mktemp("story")), Sandbox(TARGET.partition(":")[2])
     box.down(wipe=True)
     SecretStore(SLUG).forget_all()

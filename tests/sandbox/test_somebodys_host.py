@@ -13,7 +13,7 @@ from host_state import difference
 from helpers.core.host import Host
 from helpers.core.paths import REPO
 from helpers.core.secrets import SecretStore
-from helpers.sandbox import Sandbox, needs
+from helpers.sandbox import Sandbox
 
 NAME = "their" + os.environ.get("RUNBOOK_TEST_SANDBOX", "test")[:11]
 TARGET = "sandbox:" + NAME
@@ -44,10 +44,7 @@ class TheirHost:
 
 
 @pytest.fixture(scope="module")
-def theirs(tmp_path_factory):
-    lacks = needs.sandbox_lacks()
-    if lacks:
-        pytest.skip("this machine cannot host a sandbox: " + lacks[0].what)
+def theirs(can_host, tmp_path_factory):
     box = Sandbox(NAME)
     box.down(wipe=True)
     SecretStore("sandbox-" + NAME).forget_all()

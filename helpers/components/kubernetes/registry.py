@@ -69,8 +69,7 @@ class Registry:
     def enabled(self):
         """Action: the add-on registry. Remove deletes its volume, and all images with it."""
         pods = available("container-registry", "deployment", "registry")
-        enable = self.kube.addon("registry", "", pods, "deployment registry -n container-registry")
-        return enable.but(makes=["namespace container-registry", *enable.makes])
+        return self.kube.addon("registry", "", pods, "deployment registry -n container-registry")
 
     @contextlib.contextmanager
     def client(self):
