@@ -79,6 +79,10 @@ class Images:
             absent=lambda: self._why_still_there(made.name),
         )
 
+    def away(self, name):
+        """(undo, absent) of an action that leads to images of this name, whoever pushed them."""
+        return lambda: self._delete(name), lambda: self._why_still_there(name)
+
     def _why_missing(self, image):
         why = self.why_no_registry()
         if why:
