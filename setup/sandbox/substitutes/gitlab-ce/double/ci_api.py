@@ -62,6 +62,8 @@ def of_project(asked: Asked, project: dict) -> list[dict]:
     fits = {"finished": ("success", "failed", "canceled"), "running": ("running",), "pending": ("pending",)}
     if scope in fits:
         found = [p for p in found if p["status"] in fits[scope]]
+    elif scope:
+        found = [p for p in found if p["tag"] == (scope == "tags")]
     asked.chosen("status", STATES, "created")
     key = asked.chosen("order_by", ("id", "status", "ref", "updated_at", "user_id"), "id")
     key = "updated" if key == "updated_at" else key

@@ -5,10 +5,12 @@ A key that GitLab knows and this stand-in does not is refused by name, never pas
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator
 
 import yaml
+from ci_expressions import is_expression
 
 TOP = {"default", "include", "before_script", "image", "services", "after_script", "variables", "stages", "types",
        "cache", "workflow"}  # fmt: skip
@@ -17,6 +19,7 @@ DEFAULTS = ("before_script", "after_script", "image", "services", "cache", "arti
 JOB = {*DEFAULTS, "script", "stage", "variables", "rules", "only", "except", "needs", "dependencies", "environment",
        "when", "allow_failure", "extends", "coverage"}  # fmt: skip
 NOT_HERE = {"parallel", "trigger", "inherit", "release", "resource_group", "secrets", "start_in", "type", "pages"}
+ARTIFACTS = {"name", "untracked", "paths", "reports", "when", "expire_in", "expose_as", "exclude", "public"}
 WHEN = ("on_success", "on_failure", "always", "manual", "delayed")
 NESTED = "config should be a string or a nested array of strings up to 10 levels deep"
 EMPTY = "Please provide content of .gitlab-ci.yml"
@@ -49,13 +52,15 @@ def _load(text: str) -> dict:
         raise ConfigError(EMPTY)
     try:
         said = yaml.load(text, _Loader)
+    except yaml.composer.ComposerError as error:
+        raise ConfigError("Unknown alias: " + str(error.problem).split("'")[1]) from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" while parsing at line {mark.line + 1} column {mark.column + 1}" if mark else ""
         raise ConfigError(f"(<unknown>): {getattr(error, 'problem', None) or error}{where}") from None
     if not isinstance(said, dict):
         raise ConfigError("Invalid configuration format")
-    return {str(key): value for key, value in said.items()}
+    return said
 
 
 def lines(script: object, depth: int = 0) -> list[str] | None:
@@ -77,21 +82,31 @@ class Config:
     """The file as a whole: stages, and jobs by name. ConfigError when GitLab would not take it."""
 
     def __init__(self, text: str):
-        self.said = _load(text)
+        self.said, self.errors = _load(text), []
         self.stages = [".pre", *self._stages(), ".post"]
-        self.variables = self._variables(self.said.get("variables"), "variables")
-        self.workflow = self._workflow()
-        hidden = {n: v for n, v in self.said.items() if n not in TOP}
-        self.extended = {name: self._extend(name, hidden, ()) for name in hidden}
-        visible = [n for n in hidden if not n.startswith(".")]
-        errors = list(self._unmatched(visible))
-        if not visible:
-            errors.append("jobs config should contain at least one visible job")
-        if errors:
-            raise ConfigError(*errors)
-        self.jobs = {name: self._job(name) for name in visible}
+        with self.told():
+            self.variables = self._variables(self.said.get("variables"), "variables")
+        with self.told():
+            self.workflow = self._workflow()
+        named = {n: v for n, v in self.said.items() if n not in TOP}
+        self.extended = {name: self._extend(name, named, ()) for name in named}
+        visible = [n for n in named if not str(n).startswith(".")]
+        self.errors += self._unmatched(visible)
+        self.jobs = {name: self._job(name) for name in visible if self._matched(name)}
+        if not self.jobs:
+            self.errors.append("jobs config should contain at least one visible job")
+        if self.errors:
+            raise ConfigError(*self.errors)
         for name, job in self.jobs.items():
             self._check_place(name, job)
+
+    @contextlib.contextmanager
+    def told(self) -> Iterator[None]:
+        """What is wrong is told with the rest, at the end."""
+        try:
+            yield
+        except ConfigError as error:
+            self.errors += error.errors
 
     # -- the whole -----------------------------------------------------------------------------------------
 
@@ -106,7 +121,8 @@ class Config:
         return [s for s in said if s not in (".pre", ".post")]
 
     def _variables(self, said: object, place: str) -> dict[str, str]:
-        wrong = ConfigError(f"{place} config should be a hash of key value pairs")
+        whole = ", value can be a hash" if place == "variables" else ""
+        wrong = ConfigError(f"{place} config should be a hash of key value pairs{whole}")
         if said is None:
             return {}
         if not isinstance(said, dict):
@@ -141,64 +157,75 @@ class Config:
             made = _merged(made, self._extend(base, all_of, (*seen, name)))
         return _merged(made, {key: value for key, value in job.items() if key != "extends"})
 
+    def _matched(self, name: str) -> bool:
+        job = self.extended[name]
+        return isinstance(job, dict) and bool({"script", "trigger"} & set(job))
+
     def _unmatched(self, names: list[str]) -> Iterator[str]:
         for name in names:
-            job = self.extended[name]
-            if not isinstance(job, dict) or not {"script", "trigger"} & set(job):
-                yield f"jobs:{name} config should implement a script: or a trigger: keyword"
+            if not self._matched(name):
+                yield f"jobs {name} config should implement a script: or a trigger: keyword"
 
     # -- a job ---------------------------------------------------------------------------------------------
 
     def _job(self, name: str) -> dict:
         said = self.extended[name]
         assert isinstance(said, dict)
-        self._check_keys(name, said)
         below = self.said.get("default") or {}
         inherited = {key: below.get(key, self.said.get(key)) for key in DEFAULTS}
         job = {**{k: v for k, v in inherited.items() if v is not None}, **said}
-        for key in ("script", "before_script", "after_script"):
-            job[key] = self._script(name, key, job.get(key))
         job["stage"] = job.get("stage", "test")
-        job["variables"] = self._variables(job.get("variables"), f"jobs:{name}:variables")
         job["own_rules"] = "rules" in job
-        job["rules"] = self._rules(job.get("rules"), f"jobs:{name}")
-        for key in ("only", "except"):
-            job[key] = self._policy(name, key, job.get(key))
-        job["needs"] = self._needs(name, job["needs"]) if "needs" in job else None
-        self._check_values(name, job)
+        for check in (self._check_keys, self._read_scripts, self._read_rules, self._read_policies, self._read_needs,
+                      self._check_values, self._check_artifacts, self._read_images):  # fmt: skip
+            with self.told():
+                check(name, job)
         job["allow_failure"] = job.get("allow_failure", job.get("when") == "manual" and not job["own_rules"])
         return job
 
     def _check_keys(self, name: str, said: dict) -> None:
+        if not isinstance(name, str):
+            raise ConfigError(f"jobs:{name} name should be a symbol")
         for key in sorted(set(said) & NOT_HERE):
             raise not_here(f"the key {key} (jobs:{name})")
-        unknown = [key for key in said if key not in JOB]
+        unknown = [key for key in said if key not in {*JOB, "own_rules"}]
         if unknown:
             raise ConfigError(f"jobs:{name} config contains unknown keys: {', '.join(map(str, unknown))}")
         both = [key for key in ("only", "except") if key in said and "rules" in said]
         if both:
             raise ConfigError(f"jobs:{name} config key may not be used with `rules`: {', '.join(both)}")
 
-    def _script(self, name: str, key: str, said: object) -> list[str]:
-        found = [] if said is None and key != "script" else lines(said)
-        if found is None or key == "script" and not found:
-            raise ConfigError(f"jobs:{name}:{key} {NESTED}")
-        return found
+    def _read_scripts(self, name: str, job: dict) -> None:
+        for key in ("script", "before_script", "after_script"):
+            said = job.get(key)
+            job[key] = [] if said is None and key != "script" else lines(said)
+            if job[key] is None or key == "script" and not job[key]:
+                raise ConfigError(f"jobs:{name}:{key} {NESTED}")
+
+    def _read_rules(self, name: str, job: dict) -> None:
+        job["variables"] = self._variables(job.get("variables"), f"jobs:{name}:variables")
+        job["rules"] = self._rules(job.get("rules"), f"jobs:{name}")
 
     def _rules(self, said: object, place: str) -> list[dict]:
         if said is None:
             return []
-        if not isinstance(said, list):
-            raise ConfigError(f"{place}:rules config should be a array")
+        if not isinstance(said, list) or not all(isinstance(rule, dict) for rule in said):
+            raise ConfigError(f"{place} rules should be an array of hashes")
         for rule in said:
-            if not isinstance(rule, dict):
-                raise ConfigError(f"{place}:rules:rule config should be a hash")
             for key in sorted(set(rule) & {"changes", "exists", "start_in"}):
                 raise not_here(f"rules:{key} ({place})")
             unknown = set(rule) - {"if", "when", "allow_failure", "variables"}
             if unknown:
                 raise ConfigError(f"{place}:rules:rule config contains unknown keys: {', '.join(sorted(unknown))}")
+            if "if" in rule and not is_expression(rule["if"]):
+                raise ConfigError(f"{place}:rules:rule if invalid expression syntax")
         return said
+
+    def _read_policies(self, name: str, job: dict) -> None:
+        for key in ("only", "except"):
+            job[key] = self._policy(name, key, job.get(key))
+            if not all(is_expression(text) for text in job[key].get("variables", [])):
+                raise ConfigError(f"jobs:{name}:{key} variables invalid expression syntax")
 
     def _policy(self, name: str, key: str, said: object) -> dict:
         """only or except as {refs, variables}."""
@@ -215,6 +242,9 @@ class Config:
             raise ConfigError(f"jobs:{name}:{key} config should be an array of strings or regexps")
         return made
 
+    def _read_needs(self, name: str, job: dict) -> None:
+        job["needs"] = self._needs(name, job["needs"]) if "needs" in job else None
+
     def _needs(self, name: str, said: object) -> list[dict]:
         found = said if isinstance(said, list) else [said]
         made = [{"job": need} if isinstance(need, str) else need for need in found]
@@ -230,18 +260,35 @@ class Config:
             raise not_here(f"when: delayed (jobs:{name})")
         if job.get("when", "on_success") not in WHEN:
             raise ConfigError(f"jobs:{name} when should be one of: {', '.join(WHEN)}")
-        tags = job.get("tags", [])
-        if not isinstance(tags, list) or not all(isinstance(t, str) for t in tags):
+        if not _strings(job.get("tags", [])):
             raise ConfigError(f"jobs:{name}:tags config should be an array of strings")
-        artifacts = job.get("artifacts", {})
-        if not isinstance(artifacts, dict):
-            raise ConfigError(f"jobs:{name}:artifacts config should be a hash")
-        known = {"name", "untracked", "paths", "reports", "when", "expire_in", "expose_as", "exclude", "public"}
-        if set(artifacts) - known:
-            unknown = ", ".join(sorted(set(artifacts) - known))
-            raise ConfigError(f"jobs:{name}:artifacts config contains unknown keys: {unknown}")
-        job["image"] = _image(name, "image", job["image"]) if job.get("image") else None
-        job["services"] = [_image(name, "services", s) for s in job.get("services", [])]
+        if not _strings(job.get("dependencies", [])):
+            raise ConfigError(f"jobs:{name} dependencies should be an array of strings")
+        allowed = job.get("allow_failure", False)
+        if not isinstance(allowed, (bool, dict)):
+            raise ConfigError(f"jobs:{name} allow failure should be a hash or a boolean value")
+
+    def _check_artifacts(self, name: str, job: dict) -> None:
+        said, place = job.get("artifacts", {}), f"jobs:{name}:artifacts"
+        if not isinstance(said, dict):
+            raise ConfigError(f"{place} config should be a hash")
+        unknown = ", ".join(sorted(set(said) - ARTIFACTS))
+        if unknown:
+            raise ConfigError(f"{place} config contains unknown keys: {unknown}")
+        for key in ("paths", "exclude"):
+            if not _strings(said.get(key, [])):
+                raise ConfigError(f"{place} {key} should be an array of strings")
+        if said.get("when", "on_success") not in ("on_success", "on_failure", "always"):
+            raise ConfigError(f"{place} when should be on_success, on_failure or always")
+        if "expire_in" in said and said["expire_in"] != "never" and not seconds(said["expire_in"], 0):
+            raise ConfigError(f"{place} expire in should be a duration")
+
+    def _read_images(self, name: str, job: dict) -> None:
+        job["image"] = _image(f"jobs:{name}:image", job["image"]) if job.get("image") else None
+        services = job.get("services", [])
+        if not isinstance(services, list):
+            raise ConfigError(f"jobs:{name}:services config should be a array")
+        job["services"] = [_image(f"jobs:{name}:services:service", said) for said in services]
 
     def _check_place(self, name: str, job: dict) -> None:
         """Its stage is one, and what it needs comes before it."""
@@ -270,10 +317,14 @@ def _merged(below: object, above: object) -> dict:
     return made
 
 
-def _image(job: str, key: str, said: object) -> dict:
+def _strings(said: object) -> bool:
+    return isinstance(said, list) and all(isinstance(text, str) for text in said)
+
+
+def _image(place: str, said: object) -> dict:
     made = {"name": said} if isinstance(said, str) else said
     if not isinstance(made, dict) or not isinstance(made.get("name"), str):
-        raise ConfigError(f"jobs:{job}:{key} config should be a hash or a string")
+        raise ConfigError(f"{place} config should be a hash or a string")
     return made
 
 

@@ -43,7 +43,7 @@ def _pick(asked: Asked, runner: dict, features: dict) -> dict | None:
         missing = [name for name in needed(job) if not features.get(name)]
         if missing:
             ci_status.enter(asked.kept, job, "failed", failure_reason="runner_unsupported")
-        elif any(not _archive_of(d) for d in dependencies(asked.kept, job) if d["options"].get("artifacts")):
+        elif any(d["erased"] or d["artifacts"] and not _archive_of(d) for d in dependencies(asked.kept, job)):
             ci_status.enter(asked.kept, job, "failed", failure_reason="missing_dependency_failure")
         else:
             ci_status.enter(asked.kept, job, "running", runner_id=runner["id"])

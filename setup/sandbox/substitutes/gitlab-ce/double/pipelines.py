@@ -64,8 +64,8 @@ class Maker:
             jobs = self.jobs(made, Config(text))
         except ConfigError as error:
             if made["source"] != "push":
-                raise NotMade(*error.errors) from None
-            return self.kept.add("pipeline", **{**made, "status": "failed", "yaml_errors": str(error)})
+                raise NotMade(error.errors[0]) from None
+            return self.kept.add("pipeline", **{**made, "status": "failed", "yaml_errors": error.errors[0]})
         if skip:
             return self.kept.add("pipeline", **{**made, "status": "skipped"})
         pipeline = self.kept.add("pipeline", **made)
