@@ -1,10 +1,11 @@
 """Asks a GitLab by python-gitlab 2.9.0, and prints each call with its result as a row. Runs in the client's own venv.
 
-python gitlab_calls.py URL TOKEN
+python gitlab_calls.py URL TOKEN REGISTRATION_TOKEN
 """
 
 from __future__ import annotations
 
+import itertools
 import sys
 import time
 
@@ -84,6 +85,34 @@ def named(project, name):
     return project.jobs.get(next(j.id for j in project.jobs.list() if j.name == name))
 
 
+def runners(gl, p, registration):
+    new = {"token": registration, "description": "calls", "info": {"name": "calls"}, "tag_list": "a,b"}
+    made = gl.runners.create(new)
+    yield "runners.create", lambda: sorted(made.attributes)
+    yield "runners.create, wrong token", lambda: gl.runners.create({**new, "token": "wrong"})
+    yield "runners.verify", lambda: gl.runners.verify(made.token)
+    yield "runners.verify, wrong token", lambda: gl.runners.verify("wrong")
+    yield "runners.list", lambda: gl.runners.list()
+    yield "runners.all", lambda: [(r.description, r.status) for r in gl.runners.all()]
+    runner = gl.runners.get(made.id)
+    yield "runner.save", lambda: saved(runner, "tag_list", ["c"])
+    p.pipelines.create({"ref": "master"})
+    job = until(lambda: asked(gl, made.token))
+    yield "http_post, jobs/request", lambda: job["job_info"]["name"]
+    yield "job.status", lambda: p.jobs.get(job["id"]).status
+    done = {"token": job["token"], "state": "success"}
+    yield "http_put, jobs/ID", lambda: gl.http_put(f"/jobs/{job['id']}", post_data=done)
+    yield "job.status, ended", lambda: p.jobs.get(job["id"]).status
+    yield "http_put, jobs/ID, ended", lambda: gl.http_put(f"/jobs/{job['id']}", post_data=done)
+    yield "runner.delete", lambda: runner.delete()
+
+
+def asked(gl, token):
+    """A job; None for an empty answer, which python-gitlab leaves as it is."""
+    said = gl.http_post("/jobs/request", post_data={"token": token})
+    return said if isinstance(said, dict) else None
+
+
 def administration(gl):
     masked = {"key": "CALLS", "value": "long-enough", "masked": True}
     yield "auth, wrong token", lambda: gitlab.Gitlab(gl.url, private_token="wrong").auth()
@@ -96,9 +125,6 @@ def administration(gl):
     yield "users.create, taken", lambda: gl.users.create(PERSON)
     yield "users.block", lambda: gl.users.list(username="caller")[0].block()
     yield "users.delete", lambda: gl.users.list(username="caller")[0].delete()
-    yield "runners.all", lambda: gl.runners.all()
-    yield "runners.create, wrong token", lambda: gl.runners.create({"token": "wrong"})
-    yield "runners.verify, wrong token", lambda: gl.runners.verify("wrong")
     yield "http_get, clusters", lambda: gl.http_get("/admin/clusters")
 
 
@@ -115,11 +141,12 @@ def result(call):
         return f"{type(error).__name__}: {error}"
 
 
-def main(url, token):
+def main(url, token, registration):
     gl = gitlab.Gitlab(url, private_token=token)
     gl.auth()
     made = gl.projects.create({"name": "calls"})
-    for name, call in [*project(gl, made), *pipelines(gl, made), *administration(gl)]:
+    parts = project(gl, made), pipelines(gl, made), runners(gl, made, registration), administration(gl)
+    for name, call in itertools.chain(*parts):
         print(f"| {name} | {result(call)} |")
     print(f"| projects.delete | {result(made.delete)} |")
     print(f"| projects.get, deleted | {result(lambda: gl.projects.get(made.id))} |")
