@@ -136,6 +136,15 @@ class Cluster:
         }
         return repo.variables(plain, secret, {"DEPLOY_CA": self.authority})
 
+    def why_roles_count_for_nothing(self):
+        """None when the cluster heeds Roles; else why any token may do all: MicroK8s without its add-on rbac."""
+        if not self.ch.proving:
+            return None
+        who = f"--as=system:serviceaccount:{SPACE}:nobody-has-this-name"
+        if self.kube.kubectl(f"auth can-i get secrets -n {SPACE} {who} || true") != "yes":
+            return None
+        return "MicroK8s runs without its add-on rbac, and lets every token do everything: microk8s enable rbac"
+
     def may(self, verb, what, space=SPACE):
         """May the deployer do this? what: a resource."""
         who = f"--as=system:serviceaccount:{SPACE}:{DEPLOYER}"

@@ -91,7 +91,9 @@ class Lineage:
         who = labelled.TITLE
         found = self.det.ask("GET", f"/commands/{task}", token=self.det.token(who))
         if found is None:
-            return Link("task", task, "MinIO", "its name is in the checkpoint; Determined was restarted since")
+            return Link(
+                "task", task, "Determined", "forgotten: its master was restarted since, and kept commands in memory"
+            )
         if commit not in found["config"]["description"]:
             raise Unmet(f"a task of commit {commit[:_SHORT]}", found["config"]["description"], "e2e-lineage")
         return Link("task", task, "Determined", "{}: {}".format(found["state"].lower(), found.get("exit_status", "")))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+
 from helpers.core import show
 
 
@@ -10,7 +12,7 @@ def of(stages):
     job, rows = stages.pictures.job(), []
     if job is not None:
         rows.append(("outlines of the pictures", "Pachyderm", _between(job.started, job.finished)))
-    rows.append(("labels, from the first to the last", "Pachyderm", _labelling(stages)))
+    rows.append(("labels, from the first to the last", "Label Studio", _labelling(stages)))
     found = stages.delivery.newest(status="success")
     for each in stages.delivery.jobs(found["id"]) if found else []:
         rows.append((f"job {each['name']}", "GitLab", each.get("duration")))
@@ -18,10 +20,13 @@ def of(stages):
 
 
 def _labelling(stages):
-    """Between the first and the last commit of labels."""
-    commits = list(stages.pictures.client.list_commit(stages.labels.project.labels.split(".")[1]))
-    finished = [c.finished.seconds for c in commits if c.finished.seconds]
-    return max(finished) - min(finished) if finished else None
+    """Between the first label and the last that was made; what was corrected since counts as made."""
+    made = sorted(_time(annotation["created_at"]) for annotation in stages.labels.newest().values())
+    return (made[-1] - made[0]).total_seconds() if made else None
+
+
+def _time(text):
+    return datetime.datetime.strptime(text[:19], "%Y-%m-%dT%H:%M:%S")
 
 
 def _between(start, end):

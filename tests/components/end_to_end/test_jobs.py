@@ -1,0 +1,117 @@
+"""The pipeline's jobs as GitLab runs them: real processes, with a master, a cluster and a gateway at the network's edge."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+import tarfile
+
+import pytest
+from serving import serving
+
+from helpers.components.end_to_end.cluster import FOLDER
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+DIGEST = "sha256:" + "a" * 64
+
+
+@pytest.fixture
+def job(tmp_path):
+    """job(script, **environment) -> (exit code, all that it said), in a copy of the repository."""
+    for path in FOLDER.rglob("*"):
+        if path.is_file() and "__pycache__" not in path.parts:
+            (tmp_path / path.relative_to(FOLDER)).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / path.relative_to(FOLDER)).write_bytes(path.read_bytes())
+    (tmp_path / "data.json").write_text("{}")
+
+    def run(script, **environment):
+        env = {"PATH": os.environ["PATH"], "CI_COMMIT_SHA": COMMIT, **environment}
+        done = subprocess.run(
+            [sys.executable, script], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=30
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    run.folder = tmp_path
+    return run
+
+
+def master(ends):
+    """A master of Determined's whose only command ends so. answer.made: what was asked for."""
+
+    def answer(asked):
+        if asked.path == "/api/v1/auth/login":
+            good = asked.json() == {"username": "clothes", "password": "not-a-password"}
+            return (200, {"token": "a-token"}) if good else (401, {"error": {"error": "wrong"}})
+        if asked.path == "/api/v1/commands":
+            answer.made = asked.json()
+            return 200, {"command": {"id": "t-1"}}
+        if asked.path == "/commands/t-1/events":
+            return 200, [{"log_event": "[id] || trained on 40 pictures\n"}]
+        if asked.path == "/commands/t-1":
+            return 200, {"state": "TERMINATED", "exit_status": ends}
+        return 200, {}
+
+    return answer
+
+
+ADDRESSES = {
+    "DETERMINED_USER": "clothes",
+    "DETERMINED_PASSWORD": "not-a-password",
+    "PACHYDERM_S3": "http://pachd",
+    "MINIO_URL": "http://10.0.1.1:9000",
+    "MINIO_BUCKET": "clothes",
+    "TASK_SECRET": "clothes-minio",
+}
+
+
+def test_training_ends_as_the_task_does_and_shows_its_log(job):
+    answer = master("command exited successfully")
+    with serving(answer) as web:
+        code, said = job("ci/train_in_determined.py", DETERMINED_URL=web.url, **ADDRESSES)
+    assert code == 0, said
+    assert "Determined's task t-1" in said and "  trained on 40 pictures" in said and "not-a-password" not in said
+    assert answer.made["config"]["description"] == f"clothes {COMMIT}"
+    assert sorted(f["path"] for f in answer.made["files"]) == ["data.json", "model.py", "settings.json", "train.py"]
+
+
+def test_no_key_stands_in_the_tasks_configuration_and_no_value_has_a_second_equals_sign(job):
+    answer = master("command exited successfully")
+    with serving(answer) as web:
+        job("ci/train_in_determined.py", DETERMINED_URL=web.url, MINIO_SECRET_KEY="very-secret", **ADDRESSES)
+    config = answer.made["config"]
+    assert "very-secret" not in json.dumps(config) and "not-a-password" not in json.dumps(config)
+    assert [each.count("=") for each in config["environment"]["environment_variables"]] == [1] * 6
+
+
+def test_a_task_that_fails_fails_the_job(job):
+    with serving(master("command failed with non-zero exit code: 1")) as web:
+        code, said = job("ci/train_in_determined.py", DETERMINED_URL=web.url, **ADDRESSES)
+    assert code == 1 and "it ended: command failed with non-zero exit code: 1" in said
+
+
+def test_a_wrong_password_fails_the_job_in_the_masters_words(job):
+    with serving(master("")) as web:
+        given = dict(ADDRESSES, DETERMINED_PASSWORD="another")
+        code, said = job("ci/train_in_determined.py", DETERMINED_URL=web.url, **given)
+    assert code == 1 and "POST /api/v1/auth/login: 401" in said and "Traceback" not in said
+
+
+def test_the_layer_has_the_model_and_its_checkpoint_and_nothing_of_when_or_who(job):
+    wanted = {"/clothes/checkpoints/" + COMMIT + ".json": b'{"weights": []}'}
+
+    def answer(asked):
+        path = asked.path.partition("?")[0]
+        return (200, wanted[path], {"ETag": '"x"'}) if path in wanted else (404, "")
+
+    given = {"MINIO_BUCKET": "clothes", "MINIO_USER": "clothes", "MINIO_SECRET_KEY": "very-secret"}
+    layers = []
+    with serving(answer) as web:
+        for _ in range(2):
+            code, said = job("ci/make_layer.py", MINIO_URL=web.url, **given)
+            assert code == 0, said
+            layers.append((job.folder / "layer.tar").read_bytes())
+    assert layers[0] == layers[1]
+    with tarfile.open(fileobj=io.BytesIO(layers[0])) as tar:
+        assert tar.getnames() == ["opt/model/Clothes.py", "opt/model/checkpoint.json", "opt/model/model.py"]
+        assert tar.extractfile("opt/model/checkpoint.json").read() == b'{"weights": []}'
