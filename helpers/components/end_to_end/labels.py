@@ -43,6 +43,7 @@ class Labels:
 
     def __init__(self, project):
         self.project, self.ls, self.gateway = project, project.ls, project.gateway
+        self._stored = {}
 
     def why_others(self):
         """None when no project of our title is somebody's, else that it is."""
@@ -128,9 +129,12 @@ class Labels:
         return self.gateway.head(self.project.labels)
 
     def stored(self, commit):
-        """{file: annotation} as they are in a commit of the labels' repository."""
-        if not commit:
-            return {}
+        """{file: annotation} as they are in a commit of the labels' repository, which never changes."""
+        if commit not in self._stored:
+            self._stored[commit] = self._read(commit) if commit else {}
+        return self._stored[commit]
+
+    def _read(self, commit):
         client, repo = self.gateway.pach.client, pictures.LABELS
         names = [f.file.path for f in client.walk_file((repo, commit), "/") if f.file_type == 1]
         return {name.lstrip("/"): json.loads(client.get_file((repo, commit), name).read().decode()) for name in names}

@@ -6,6 +6,7 @@ import contextlib
 import json
 import tempfile
 from pathlib import Path
+from urllib.parse import quote
 
 import gitlab
 
@@ -146,7 +147,7 @@ class Repository:
     def read(self, path, commit=BRANCH):
         """A file's text in a commit. Unmet when there is none."""
         try:
-            said = self.api().http_get(self.url(f"/repository/files/{path}/raw"), ref=commit, raw=True)
+            said = self.api().http_get(self.url(f"/repository/files/{quote(path, safe='')}/raw"), ref=commit, raw=True)
         except gitlab.GitlabHttpError as e:
             raise Unmet(f"{path} in commit {commit[:8]} of {PATH}", f"{e.response_code} {e.error_message}") from e
         return said.content.decode()

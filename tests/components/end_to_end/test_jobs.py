@@ -1,4 +1,4 @@
-"""The pipeline's jobs as GitLab runs them: real processes, with a master, a cluster and a gateway at the network's edge."""
+"""The pipeline's jobs as GitLab runs them: real processes, with servers of the test at the network's edge."""
 
 import io
 import json

@@ -1,0 +1,163 @@
+"""The model's repository and its pipelines, in GitLab's stand-in, by git and the API; a runner of the test's own."""
+
+import contextlib
+import json
+import threading
+
+import pytest
+
+from helpers.components.end_to_end import repository
+from helpers.components.end_to_end.delivery import Delivery
+from helpers.core.errors import RunbookError, Unmet
+
+
+class Stage:
+    """Pictures and labels, whose newest commits a test sets."""
+
+    def __init__(self):
+        self.commit, self.wrong = "c1", ["2_Pullover/0.png"]
+
+    def head(self):
+        return self.commit
+
+    def names(self, repo, commit):
+        return [f"{repo}/{commit}/0"]
+
+    def wrong_in(self, commit):
+        return self.wrong if commit == "c1" else []
+
+
+@pytest.fixture
+def delivery(repo):
+    return Delivery(repo, Stage(), Stage())
+
+
+class Runner:
+    """A runner that ends each job as it is told: states {job: how it ends}, "success" for others."""
+
+    def __init__(self, repo, **states):
+        self.git, self.api, self.states = repo.git, repo.api(), states
+        ask = "puts Gitlab::CurrentSettings.current_application_settings.runners_registration_token"
+        _, out, _ = repo.server.run("rails", "runner", "-", stdin=ask)
+        self.token = self.api.http_post("/runners", post_data={"token": out.strip()})["token"]
+
+    def one(self):
+        """Take a job and end it; its name, "" when there is none."""
+        job = self.api.http_post("/jobs/request", post_data={"token": self.token})
+        if not isinstance(job, dict) or "id" not in job:
+            return ""
+        name = job["job_info"]["name"]
+        ends = {"token": job["token"], "state": self.states.get(name, "success")}
+        if ends["state"] == "failed":
+            ends["failure_reason"] = "script_failure"
+            self._say(job, b"\x1b[0KERROR: no such data\n")
+        self.api.http_put(f"/jobs/{job['id']}", post_data=ends)
+        return name
+
+    def _say(self, job, text):
+        about = {"JOB-TOKEN": job["token"], "Content-Type": "text/plain", "Content-Range": f"0-{len(text) - 1}"}
+        with self.git.session() as http:
+            said = http.patch(f"{self.git.local}/api/v4/jobs/{job['id']}/trace", data=text, headers=about)
+        assert said.status_code == 202, said.text
+
+    @contextlib.contextmanager
+    def at_work(self):
+        """It takes jobs until the block ends."""
+        over = threading.Event()
+        worker = threading.Thread(target=lambda: [self.one() or over.wait(0.2) for _ in iter(over.is_set, True)])
+        worker.start()
+        try:
+            yield self
+        finally:
+            over.set()
+            worker.join()
+
+
+def test_the_repository_has_all_but_what_the_cluster_gets(repo):
+    assert {".gitlab-ci.yml", "model.py", "train.py", "ci/roll_out.py"} <= set(repository.files())
+    assert "deployer.yaml" not in repository.files()
+
+
+def test_a_project_of_somebodys_is_named_and_not_deleted(repo):
+    repo.api().http_put(repo.url(), post_data={"description": "mine"})
+    try:
+        assert repo.why_others() == "there is a project root/clothes of somebody's"
+        repo._delete()
+        assert repo.found()
+    finally:
+        repo.api().http_put(repo.url(), post_data={"description": repository.OURS})
+
+
+def test_keys_are_masked_and_addresses_are_not_and_a_second_install_changes_nothing(repo):
+    wanted = repo.variables({"IMAGE": "a/b"}, {"KEY": lambda: "very-secret-key"}, {"CA": lambda: "-----\nPEM\n"})
+    assert "missing" in wanted.probe()
+    wanted.apply()
+    assert wanted.probe() is None
+    there = repo._variables()
+    assert [there[name]["masked"] for name in ("IMAGE", "KEY", "CA")] == [False, True, False]
+    assert there["CA"]["variable_type"] == "file" and not there["KEY"]["protected"]
+    repo.api().http_put(repo.url("/variables/KEY"), post_data={"value": "very-secret-key", "masked": False})
+    assert wanted.probe() == "missing, or others: KEY"
+
+
+def test_what_is_pushed_is_there_and_a_second_push_keeps_what_it_does_not_name(repo):
+    first = repo.push({"a": "1\n", "b/c": "2\n"}, "First")
+    second = repo.push({"a": "3\n"}, "Second")
+    assert repo.head()["id"] == second != first
+    assert (repo.read("a"), repo.read("b/c"), repo.read("a", first)) == ("3\n", "2\n", "1\n")
+    with pytest.raises(Unmet, match="there-is-none"):
+        repo.read("there-is-none")
+
+
+def test_commits_of_others_keep_remove_from_taking_the_project(repo):
+    repo.push({"a": "1\n"}, "First")
+    assert repo.why_pushed_by_others() is None
+    content = {"branch": "master", "commit_message": "By hand", "author_email": "me@example.com", "author_name": "Me"}
+    content["actions"] = [{"action": "create", "file_path": "mine", "content": "x"}]
+    repo.api().http_post(repo.url("/repository/commits"), post_data=content)
+    assert repo.why_pushed_by_others() == "1 commits of others, the newest Me's: By hand"
+
+
+def test_a_push_names_the_commits_that_it_is_trained_on(delivery):
+    data = json.loads(delivery.now())
+    assert data["labels"] == {"repo": "clothes_labels", "commit": "c1", "files": ["clothes_labels/c1/0"]}
+    assert data["pictures"]["repo"] == "clothes_outline"
+
+
+def test_pushes_are_followed_to_their_end_and_trained_on_right_labels_once_there_are_some(delivery, repo):
+    first, again = delivery.first(), delivery.trained_on_corrected(lambda: repo.head()["id"])
+    assert first.probe() == "nothing was ever pushed to root/clothes"
+    with Runner(repo).at_work():
+        first.apply()
+        assert first.probe() is None
+        assert again.probe() == "it is trained on commit c1, where 1 labels are wrong"
+        delivery.labels.commit = "c2"
+        again.apply()
+    assert again.probe() is None and repo.data()["labels"]["commit"] == "c2"
+    found = delivery.newest(status="success")
+    assert [job["name"] for job in delivery.jobs(found["id"])] == ["test", "train", "build", "deploy"]
+    other = delivery.trained_on_corrected(lambda: "f" * 40)
+    assert other.probe() == "{} answers, not the model of commit {}".format("f" * 40, repo.head()["id"][:8])
+
+
+def test_a_job_that_fails_is_told_with_its_name_and_ends_the_wait(delivery, repo):
+    with Runner(repo, train="failed").at_work(), pytest.raises(RunbookError) as e:
+        delivery.first().apply()
+    assert "job train of pipeline" in e.value.saw and "no such data" in e.value.saw
+    assert "no pipeline of it ended well" in delivery.first().probe()
+
+
+def test_a_broken_model_ends_at_its_test_and_is_mended_by_the_next_push_or_install(delivery, repo):
+    delivery.labels.commit = "c2"
+    with Runner(repo).at_work():
+        delivery.first().apply()
+    model, step = repo.read(repository.MODEL), delivery.trained_on_corrected(lambda: repo.head()["id"])
+    for mends in (step.apply, delivery.push_changed):
+        with Runner(repo, test="failed").at_work():
+            states = {job["name"]: job["status"] for job in delivery.push_broken()}
+        assert states == {"test": "failed", "train": "skipped", "build": "skipped", "deploy": "skipped"}
+        assert "must not be served" in repo.read(repository.MODEL) and "job test of" in step.probe()
+        with Runner(repo).at_work():
+            mends()
+        assert step.probe() is None and repo.read(repository.MODEL) == model
+    assert json.loads(repo.read(repository.SETTINGS))["temperature"] == 2.0
