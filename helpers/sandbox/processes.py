@@ -100,8 +100,28 @@ def since(pidfile: Path) -> float | None:
     return boot + ticks / os.sysconf("SC_CLK_TCK")
 
 
+def _followers(session: int) -> bool:
+    """Does a process of this session still run? It may hold a port a little longer than its leader."""
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            fields = entry.read_text().rpartition(")")[2].split()
+            if int(fields[3]) == session and fields[0] != "Z":
+                return True
+    return False
+
+
+def _until(done: Callable[[], bool], seconds: float) -> None:
+    limit = time.monotonic() + seconds
+    while not done() and time.monotonic() < limit:
+        time.sleep(0.05)
+
+
 def stop(pidfile: Path, steps: Steps = ((signal.SIGTERM, 10), (signal.SIGKILL, 5))) -> bool:
-    """Send each (signal, seconds to wait) until the process of pidfile has ended; True when it had to be ended."""
+    """Send each (signal, seconds to wait) until the process of pidfile has ended, and what it started in its session.
+
+    True when it had to be ended. Without the wait for the others, a program started anew at once would meet the old
+    one on its port, and take its answer for its own.
+    """
     ended = False
     for number, seconds in steps:
         pid = alive(pidfile)
@@ -112,9 +132,9 @@ def stop(pidfile: Path, steps: Steps = ((signal.SIGTERM, 10), (signal.SIGKILL, 5
             os.kill(pid, number)
         except ProcessLookupError:
             break
-        limit = time.monotonic() + seconds
-        while alive(pidfile) is not None and time.monotonic() < limit:
-            time.sleep(0.05)
+        _until(lambda: alive(pidfile) is None, seconds)
+        if alive(pidfile) is None:
+            _until(lambda: not _followers(pid), seconds)  # noqa: B023
     if alive(pidfile) is None:
         pidfile.unlink(missing_ok=True)
     return ended
