@@ -128,14 +128,14 @@ class Delivery:
         except RunbookError:
             return None
 
-    def trained_on_corrected(self, served):
+    def trained_on_corrected(self, why_another):
         """Action: the newest push is trained on labels of which none of the ten is wrong, and it is what is served.
 
-        served: says which commit's model answers.
+        why_another: says why another commit's model answers, None when that one's does.
         """
         return Action(
             f"git push   ({repository.DATA}: the labels' newest commit)",
-            lambda: self._why_not_on_corrected() or self.why_not_served(served),
+            lambda: self._why_not_on_corrected() or self.why_not_served(why_another),
             self._push_corrected,
         )
 
@@ -147,7 +147,7 @@ class Delivery:
         bad = self.labels.wrong_in(commit)
         return f"it is trained on commit {commit[:8]}, where {len(bad)} labels are wrong" if bad else None
 
-    def why_not_served(self, served):
+    def why_not_served(self, why_another):
         """None when what answers is the newest commit's model."""
         head, pipeline = self.repo.head(), self.newest()
         if not pipeline or pipeline["sha"] != head["id"]:
@@ -155,8 +155,7 @@ class Delivery:
         why = self.why_failed(pipeline)
         if why or pipeline["status"] != "success":
             return why or "pipeline {} is {}".format(pipeline["id"], pipeline["status"])
-        found = served()
-        return None if found == head["id"] else f"{found} answers, not the model of commit {head['id'][:8]}"
+        return why_another(head["id"])
 
     def _push_corrected(self):
         changes = {repository.DATA: self.now()} if self._why_not_on_corrected() else {}

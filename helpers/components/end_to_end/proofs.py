@@ -46,7 +46,7 @@ class Proofs:
 
     def served_is_newest(self):
         """What answers is the newest commit's model, and its pipeline ended well."""
-        why = self.delivery.why_not_served(self.serving.revision)
+        why = self.delivery.why_not_served(self.serving.why_another)
         if why:
             raise Unmet("the newest commit's model", why, "e2e-pipeline")
 

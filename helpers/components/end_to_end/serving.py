@@ -42,20 +42,28 @@ class Serving:
         except httpx.HTTPError as e:
             raise Unmet("a prediction", f"no answer through the gateway: {type(e).__name__}", "e2e-served") from e
         if said.status_code != 200:
-            raise Unmet("a prediction", f"{said.status_code}: {str(told(said.text))[:200]}", "e2e-served")
+            saw = f"the gateway answers {said.status_code} {str(told(said.text))[:200]}".strip()
+            raise Unmet("a prediction", saw, "e2e-served")
         return Answer(said)
 
     def revision(self):
-        """Which commit's model answers; words where none does."""
+        """Which commit's model answers. Unmet when none does."""
+        return self.ask([dataset.images()[0][2]]).revision
+
+    def why_another(self, commit):
+        """None when this commit's model answers; else what does."""
         try:
-            return self.ask([dataset.images()[0][2]]).revision or "a model without a commit"
+            found = self.revision()
         except RunbookError as e:
             return e.saw or e.what
+        return None if found == commit else f"the model of commit {found[:8]} answers, not that of {commit[:8]}"
 
     def version(self):
         """The commit whose model answers, in short; "" when nothing is to be asked, or none does."""
-        said = self.revision() if self.kube.ch.proving else ""
-        return said[:8] if len(said) == 40 else ""
+        try:
+            return self.revision()[:8] if self.kube.ch.proving else ""
+        except RunbookError:
+            return ""
 
     def deployment(self):
         """The SeldonDeployment as the cluster has it; None when there is none."""

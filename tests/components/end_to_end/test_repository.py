@@ -125,7 +125,7 @@ def test_a_push_names_the_commits_that_it_is_trained_on(delivery):
 
 
 def test_pushes_are_followed_to_their_end_and_trained_on_right_labels_once_there_are_some(delivery, repo):
-    first, again = delivery.first(), delivery.trained_on_corrected(lambda: repo.head()["id"])
+    first, again = delivery.first(), delivery.trained_on_corrected(lambda commit: None)
     assert first.probe() == "nothing was ever pushed to root/clothes"
     with Runner(repo).at_work():
         first.apply()
@@ -136,8 +136,8 @@ def test_pushes_are_followed_to_their_end_and_trained_on_right_labels_once_there
     assert again.probe() is None and repo.data()["labels"]["commit"] == "c2"
     found = delivery.newest(status="success")
     assert [job["name"] for job in delivery.jobs(found["id"])] == ["test", "train", "build", "deploy"]
-    other = delivery.trained_on_corrected(lambda: "f" * 40)
-    assert other.probe() == "{} answers, not the model of commit {}".format("f" * 40, repo.head()["id"][:8])
+    other = delivery.trained_on_corrected(lambda commit: f"not {commit}")
+    assert other.probe() == "not " + repo.head()["id"]
 
 
 def test_a_job_that_fails_is_told_with_its_name_and_ends_the_wait(delivery, repo):
@@ -151,7 +151,7 @@ def test_a_broken_model_ends_at_its_test_and_is_mended_by_the_next_push_or_insta
     delivery.labels.commit = "c2"
     with Runner(repo).at_work():
         delivery.first().apply()
-    model, step = repo.read(repository.MODEL), delivery.trained_on_corrected(lambda: repo.head()["id"])
+    model, step = repo.read(repository.MODEL), delivery.trained_on_corrected(lambda commit: None)
     for mends in (step.apply, delivery.push_changed):
         with Runner(repo, test="failed").at_work():
             states = {job["name"]: job["status"] for job in delivery.push_broken()}
