@@ -5,15 +5,18 @@ What was read of the real one, not recorded. The runner here is a few requests o
 
 from __future__ import annotations
 
+import base64
 import functools
 import io
 import re
+import subprocess
 import time
 import zipfile
 
 import pytest
 import requests
 import yaml
+from serving import serving
 from test_gitlab_double import PASSWORD, TOKEN, Host
 
 from helpers.core.paths import REPO
@@ -858,3 +861,121 @@ def test_addresses_of_clusters(host):
     settings(json={"allow_local_requests_from_web_hooks_and_services": True})
     assert why("https://10.1.2.3:443") is None and why("https://127.0.0.1") is None
     settings(json={"allow_local_requests_from_web_hooks_and_services": False})
+
+
+class Cluster:
+    """Keeps the objects that it is given; fills in the token of a Secret, as Kubernetes does."""
+
+    def __init__(self):
+        self.objects, self.token = {}, "the-clusters-token"
+
+    def answer(self, request):
+        if request.headers["Authorization"] != f"Bearer {self.token}":
+            return 401, {"kind": "Status", "code": 401}
+        if request.method == "GET":
+            found = self.objects.get(request.path)
+            return (200, found) if found else (404, {"kind": "Status", "code": 404})
+        made = request.json()
+        if request.path.endswith("/secrets"):
+            made["data"] = {"token": base64.b64encode(b"the-accounts-token").decode()}
+        self.objects[f"{request.path}/{made['metadata']['name']}"] = made
+        return 201, made
+
+
+@pytest.fixture
+def kube(host):
+    """A cluster on this machine, which may be called."""
+    kube, allow = Cluster(), "allow_local_requests_from_web_hooks_and_services"
+    host.api("PUT", "/application/settings", json={allow: True})
+    with serving(kube.answer) as web:
+        kube.url = web.url
+        yield kube
+    host.api("PUT", "/application/settings", json={allow: False})
+    for joined in host.api("GET", "/admin/clusters").json():
+        host.api("DELETE", f"/admin/clusters/{joined['id']}")
+
+
+DEPLOY = {"a": {"script": "x", "environment": "production"}}
+
+
+@row("environment, managed cluster", "cluster's variables")
+def test_an_environment_in_a_managed_cluster(host, project, runner, kube):
+    joined = host.api("POST", "/admin/clusters/add", json=cluster(url=kube.url, token=kube.token))
+    assert joined.status_code == 201, joined.text
+    project.push(ci={**DEPLOY, "b": {"script": "x"}})
+    jobs = {job["job_info"]["name"]: job for job in (runner.take(), runner.take())}
+    name = f"{project.path}-{project.number}-production"
+    core, rbac = f"/api/v1/namespaces/{name}", f"/apis/rbac.authorization.k8s.io/v1/namespaces/{name}"
+    assert set(kube.objects) == {
+        core, f"{core}/serviceaccounts/{name}-service-account", f"{core}/secrets/{name}-token",
+        f"{rbac}/rolebindings/gitlab-{name}",
+        *(f"{rbac}/roles/gitlab-{kind}-role" for kind in ("knative-serving", "crossplane-database")),
+        *(f"{rbac}/rolebindings/gitlab-{kind}-rolebinding" for kind in ("knative-serving", "crossplane-database")),
+    }  # fmt: skip
+    assert kube.objects[f"{rbac}/rolebindings/gitlab-{name}"]["roleRef"]["name"] == "admin"
+    known = values(jobs["a"])
+    assert (known["KUBE_URL"], known["KUBE_NAMESPACE"], known["KUBE_TOKEN"]) == (kube.url, name, "the-accounts-token")
+    assert known["KUBE_SERVICE_ACCOUNT"] == f"{name}-service-account"
+    assert yaml.safe_load(known["KUBECONFIG"])["users"][0]["user"] == {"token": "the-accounts-token"}
+    found = {v["key"]: v for v in jobs["a"]["variables"]}
+    assert found["KUBE_TOKEN"]["masked"] and not found["KUBE_TOKEN"]["public"] and found["KUBECONFIG"]["file"]
+    assert not [key for key in values(jobs["b"]) if key.startswith("KUBE")]
+    kube.token = "another"  # it is not asked again
+    project.push(ci=DEPLOY)
+    assert values(runner.take())["KUBE_TOKEN"] == "the-accounts-token"
+    host.api("PUT", f"/admin/clusters/{joined.json()['id']}", json={"enabled": False})
+    project.push(ci=DEPLOY)
+    assert "KUBE_URL" not in values(runner.take())
+
+
+@row("environment, it cannot")
+@pytest.mark.parametrize("wrong", ["token", "certificate", "address"])
+def test_an_environment_whose_namespace_cannot_be_made(host, project, kube, wrong):
+    url = {"certificate": kube.url.replace("http:", "https:")}.get(wrong, kube.url)
+    token = "wrong" if wrong == "token" else kube.token
+    assert host.api("POST", "/admin/clusters/add", json=cluster(url=url, token=token)).status_code == 201
+    if wrong == "address":
+        host.api("PUT", "/application/settings", json={"allow_local_requests_from_web_hooks_and_services": False})
+    project.push(ci=DEPLOY)
+    assert project.pipeline(status="failed") and not kube.objects
+    assert project.jobs() == {"a": "failed"}
+    log = (host.root / "var/log/gitlab/nginx/current").read_text()
+    assert "unmet prerequisites" in log and kube.token not in log
+
+
+@row("environment, cluster not managed", "environment's name")
+def test_an_environment_in_a_cluster_that_is_not_managed(host, project, runner, kube):
+    pem = certificate(host.root)
+    joined = cluster(
+        url=kube.url, token=kube.token, managed=False, environment_scope="review/*", platform={"ca_cert": pem}
+    )
+    assert host.api("POST", "/admin/clusters/add", json=joined).status_code == 201
+    project.push("b", ci={"a": {"script": "x", "environment": {"name": "review/$CI_COMMIT_REF_NAME"}}})
+    known = values(runner.take())
+    assert known["CI_ENVIRONMENT_NAME"] == "review/b" and re.fullmatch(
+        "review-b-[0-9a-f]{6}", known["CI_ENVIRONMENT_SLUG"]
+    )
+    assert known["KUBE_NAMESPACE"] == f"{project.path}-{project.number}-{known['CI_ENVIRONMENT_SLUG']}"
+    assert (known["KUBE_TOKEN"], known["KUBE_CA_PEM"], known["KUBE_CA_PEM_FILE"]) == (kube.token, pem, pem)
+    assert not kube.objects and "KUBE_SERVICE_ACCOUNT" not in known
+    project.push("b", ci=DEPLOY)
+    assert "KUBE_URL" not in values(runner.take())
+
+
+def certificate(folder):
+    path = folder / "ca.pem"
+    words = [
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+        "-subj",
+        "/CN=ca",
+        "-days",
+        "2",
+    ]
+    argv = ["openssl", "req", *words, "-keyout", folder / "ca.key", "-out", path]
+    subprocess.run(argv, check=True, capture_output=True)
+    return path.read_text()

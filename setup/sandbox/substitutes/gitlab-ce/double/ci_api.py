@@ -251,7 +251,7 @@ def play(asked: Asked, project: str, number: str) -> Answer:
     owner, found = find_job(asked, project, number, write=True)
     if found["status"] != "manual":
         raise message(400, "400 Bad request - Unplayable Job")
-    ci_status.enter(asked.kept, found, "pending")
+    ci_status.begin(asked.kept, found)
     ci_status.process(asked.kept, found["pipeline_id"])
     return Answer(200, shown_job(asked, owner, found))
 
