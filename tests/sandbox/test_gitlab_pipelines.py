@@ -696,6 +696,14 @@ def test_who_gets_a_job(host, project, runner):
     value = idle.headers["X-GitLab-Last-Update"]
     assert idle.status_code == 204 and re.fullmatch("[0-9a-f]{32}", value)
     assert runner.ask(last_update=value).headers["X-GitLab-Last-Update"] == value
+    project.api("PUT", json={"shared_runners_enabled": False})
+    project.push(ci=SHORT)
+    project.pipeline(status="pending")
+    value = runner.ask().headers["X-GitLab-Last-Update"]
+    project.api("PUT", json={"shared_runners_enabled": True})
+    assert runner.ask(last_update=value).status_code == 204  # nothing is looked up for it
+    assert runner.run() == "build"
+    value = runner.ask().headers["X-GitLab-Last-Update"]
     tagged = Runner(host, tag_list="docker, fast", run_untagged=False)
     careful = Runner(host, access_level="ref_protected", maximum_timeout=900, tag_list=["careful"])
     assert host.api(
@@ -781,6 +789,16 @@ def test_a_jobs_token_clones(host, project, runner):
     runner.end(job)
     done = host.git("-C", work, "ls-remote", git["repo_url"], ok=False)
     assert done.returncode and "Authentication failed" in done.stderr
+
+
+@row("registration token reset")
+def test_the_registration_token_is_reset(host):
+    before = Runner(host)
+    assert host.rails("ApplicationSetting.current.reset_runners_registration_token!").returncode == 0
+    assert before.ask().status_code in (201, 204)
+    old = {"token": before.asked.stdout.strip()}
+    assert host.api("POST", "/runners", None, json=old).status_code == 403
+    assert Runner(host).asked.stdout != before.asked.stdout
 
 
 # -- clusters --------------------------------------------------------------------------------------------
@@ -929,8 +947,11 @@ def test_an_environment_in_a_managed_cluster(host, project, runner, kube):
 
 
 @row("environment, it cannot")
-@pytest.mark.parametrize("wrong", ["token", "certificate", "address"])
-def test_an_environment_whose_namespace_cannot_be_made(host, project, kube, wrong):
+@pytest.mark.parametrize(
+    "wrong, told",
+    [("token", "HTTP Error 401"), ("certificate", "SSL"), ("address", "Requests to localhost are not allowed")],
+)
+def test_an_environment_whose_namespace_cannot_be_made(host, project, kube, wrong, told):
     url = {"certificate": kube.url.replace("http:", "https:")}.get(wrong, kube.url)
     token = "wrong" if wrong == "token" else kube.token
     assert host.api("POST", "/admin/clusters/add", json=cluster(url=url, token=token)).status_code == 201
@@ -940,7 +961,8 @@ def test_an_environment_whose_namespace_cannot_be_made(host, project, kube, wron
     assert project.pipeline(status="failed") and not kube.objects
     assert project.jobs() == {"a": "failed"}
     log = (host.root / "var/log/gitlab/nginx/current").read_text()
-    assert "unmet prerequisites" in log and kube.token not in log
+    (line,) = re.findall(rf"job {project.number_of('a')}: unmet prerequisites: (.*)", log)
+    assert told in line and kube.token not in log
 
 
 @row("environment, cluster not managed", "environment's name")

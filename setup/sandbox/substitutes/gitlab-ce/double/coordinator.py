@@ -20,7 +20,8 @@ INFO = ("name", "version", "revision", "platform", "architecture", "executor")
 
 
 def queue_value(runner: dict) -> str:
-    return hashlib.md5(f"{runner['id']} {runner.get('queue')}".encode()).hexdigest()
+    """Another one when a job waits, and each hour."""
+    return hashlib.md5(f"{runner['id']} {runner.get('queue')} {time.time() // 3600}".encode()).hexdigest()
 
 
 @route("POST", "/jobs/request", "open")
