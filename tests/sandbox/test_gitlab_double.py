@@ -526,9 +526,11 @@ def client():
 
 
 def test_python_gitlab_gets_the_answers_of_the_table(host, client):
-    """CALLS is what it printed: `python gitlab_calls.py URL TOKEN` makes the table anew."""
+    """CALLS is what it printed: `python gitlab_calls.py URL TOKEN REGISTRATION_TOKEN` makes the table anew."""
     script = Path(__file__).with_name("gitlab_calls.py")
-    done = subprocess.run([client, script, host.url, TOKEN], capture_output=True, text=True, timeout=120)
+    asked = host.rails("puts Gitlab::CurrentSettings.current_application_settings.runners_registration_token")
+    argv = [client, script, host.url, TOKEN, asked.stdout.strip()]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     table = re.findall(r"^\| (?!call \|).* \|$", CALLS.read_text(), re.M)
     assert done.stdout.splitlines() == table

@@ -251,5 +251,8 @@ for _place, _level, _owner in (
         lambda asked, key, _owner=_owner, **p: _owner(asked, **p).delete(asked, key)
     )
 
-import projects  # noqa: E402, F401 - they register themselves
+import ci_api  # noqa: E402, F401 - they register themselves
+import clusters  # noqa: E402, F401
+import coordinator  # noqa: E402, F401
+import projects  # noqa: E402, F401
 import runners  # noqa: E402, F401

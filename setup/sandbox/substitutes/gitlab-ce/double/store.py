@@ -49,7 +49,15 @@ SETTINGS: dict[str, object] = {
 
 
 def now() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime())
+    return moment(time.time())
+
+
+def moment(seconds: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{int(seconds % 1 * 1000):03}Z"
+
+
+def clock(seconds: float | None) -> str | None:
+    return moment(seconds) if seconds else None
 
 
 def token20() -> str:
