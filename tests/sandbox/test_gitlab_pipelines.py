@@ -9,6 +9,7 @@ import base64
 import functools
 import io
 import re
+import sqlite3
 import subprocess
 import time
 import zipfile
@@ -395,7 +396,9 @@ def test_pipelines_by_the_api(project, runner):
     assert brief["web_url"].endswith(f"/root/{project.path}/-/pipelines/{number}")
     assert project.api("GET", f"/pipelines/{number}/variables").json() == [{"variable_type": "env_var", **given[0]}]
     assert values(runner.take())["A"] == "given"
-    for query, count in (("status=skipped", 1), ("ref=none", 0), (f"sha={sha}", 2), ("scope=running", 1)):
+    for query, count in (("status=skipped", 1), ("ref=none", 0), (f"sha={sha}", 2), ("scope=running", 1),
+                         ("username=root", 2), ("username=x", 0), ("yaml_errors=true", 0),
+                         ("updated_after=2021-01-01", 2), ("updated_before=2021-01-01", 0)):  # fmt: skip
         assert len(project.api("GET", f"/pipelines?{query}").json()) == count, query
     assert project.api("GET", "/pipelines?status=x").json() == {"error": "status does not have a valid value"}
     assert project.api("GET", "/pipelines/latest").json()["id"] == number
@@ -524,6 +527,33 @@ def test_single_jobs(project, runner):
     assert project.api("GET", "/jobs/0").json() == {"message": "404 Not found"}
 
 
+@row("stuck", "own job")
+def test_a_job_that_is_not_heard_of(host, project, runner):
+    project.push(ci={"a": {"script": "x"}, "b": {"script": "x"}, "c": {"script": "x"}})
+    job, heard = runner.take(), runner.take()
+    own = functools.partial(requests.get, host.url + "/api/v4/job", timeout=30)
+    assert own(headers={"JOB-TOKEN": job["token"]}).json()["id"] == job["id"]
+    assert own(headers={"JOB-TOKEN": "nonsense"}).status_code == own().status_code == 401
+    said = own(headers={"PRIVATE-TOKEN": TOKEN})
+    assert (said.status_code, said.json()) == (404, {"message": "404 Job Not Found"})
+    assert own(headers={"JOB-TOKEN": heard["token"]}).status_code == 200
+    last = project.number_of("c")
+    silent(host, 4000, job["id"], last)
+    wait(lambda: project.jobs() == {"a": "failed", "b": "running", "c": "pending"})
+    silent(host, 90000, last)
+    wait(lambda: project.jobs() == {"a": "failed", "b": "running", "c": "failed"})
+
+
+def silent(host, seconds, *jobs):
+    """These jobs were last heard of so long ago, and the server begins to look."""
+    update = "UPDATE records SET body = json_set(body, '$.updated', ?) WHERE kind = 'job' AND id = ?"
+    with sqlite3.connect(host.root / "var/opt/gitlab/double/store.sqlite") as store:
+        for number in jobs:
+            store.execute(update, [time.time() - seconds, number])
+    host.ctl("restart", "nginx")
+    host.wait()
+
+
 @row("job log", "erase")
 def test_a_jobs_log(project, runner):
     project.push(ci=SHORT)
@@ -559,6 +589,15 @@ def sent(runner, job, data, **query):
     return requests.post(place, params=query, headers=headers, files=files, timeout=30)
 
 
+def in_pieces(runner, job, data):
+    """As the real runner sends it: the length is not told before."""
+    place = f"{runner.host.url}/api/v4/jobs/{job['id']}/artifacts"
+    ready = requests.Request("POST", place, files={"file": ("artifacts.zip", data)}).prepare()
+    headers = {"JOB-TOKEN": job["token"], "Content-Type": ready.headers["Content-Type"]}
+    pieces = (ready.body[start : start + 100] for start in range(0, len(ready.body), 100))
+    return requests.post(place, data=pieces, headers=headers, timeout=30)
+
+
 @row("files", "artifacts of a job")
 def test_artifacts(project, runner):
     keep = {"paths": ["out"], "expire_in": "1 week", "when": "always"}
@@ -572,6 +611,7 @@ def test_artifacts(project, runner):
     assert project.api("GET", place).json() == {"message": "404 Not Found"}
     assert runner.host.api("POST", place + "/authorize", None).status_code == 403
     assert sent(runner, job, None).status_code == 400
+    assert in_pieces(runner, job, data).status_code == 201
     said = sent(runner, job, data, artifact_type="archive", artifact_format="zip", expire_in="1 week")
     assert (said.status_code, said.text) == (201, "201")
     runner.host.api("PUT", "/application/settings", json={"max_artifacts_size": 0})
@@ -690,7 +730,7 @@ def test_variables_reach_a_job(host, project, runner):
         host.api("DELETE", f"{place}/{key}")
 
 
-@row("nothing to do", "paused", "tags", "ref_protected", "runner shown")
+@row("nothing to do", "paused", "tags", "ref_protected", "runner shown", "runners filtered")
 def test_who_gets_a_job(host, project, runner):
     idle = runner.ask()
     value = idle.headers["X-GitLab-Last-Update"]
@@ -723,6 +763,14 @@ def test_who_gets_a_job(host, project, runner):
     assert careful.take()["runner_info"]["timeout"] == 900
     shown = host.api("GET", f"/runners/{careful.number}").json()
     assert (shown["access_level"], shown["maximum_timeout"], shown["version"]) == ("ref_protected", 900, "13.12.0")
+    every = functools.partial(host.api, "GET")
+    for query, count in (("tag_list=careful", 1), ("status=online", 3), ("status=paused", 0), ("scope=specific", 0),
+                         ("type=project_type", 0), ("status=not_connected", 0), ("scope=shared", 3)):  # fmt: skip
+        assert len(every("/runners/all?" + query).json()) == count, query
+    assert every("/runners/all?status=x").json() == {"error": "status does not have a valid value"}
+    assert len(project.api("GET", "/runners").json()) == 3
+    project.api("PUT", json={"shared_runners_enabled": False})
+    assert project.api("GET", "/runners").json() == []
     assert shown["tag_list"] == ["careful"] and shown["contacted_at"] and shown["status"] == "online"
 
 

@@ -14,6 +14,7 @@ from pipelines import Maker, NotMade
 from repository import Repository
 
 WAKE = threading.Event()
+CHECKED = 600.0  # seconds from one look at jobs that are stuck to the next
 STUCK = 3600  # seconds without a word of a running job
 UNWANTED = 86400  # and without a runner for one that waits
 UNMET = {"failure_reason": "unmet_prerequisites"}
@@ -110,7 +111,7 @@ def do(work: dict, url: str) -> None:
 
 
 def run(url: str) -> None:
-    checked = time.monotonic()
+    checked = -CHECKED
     while True:
         WAKE.wait(1)
         WAKE.clear()
@@ -118,7 +119,7 @@ def run(url: str) -> None:
             time.sleep(0.2)
             continue
         turn(url)
-        if time.monotonic() - checked > 600:
+        if time.monotonic() - checked > CHECKED:
             checked = time.monotonic()
             with store.opened() as kept:
                 drop_stuck(kept)
