@@ -5,15 +5,19 @@ What was read of the real one, not recorded. The runner here is a few requests o
 
 from __future__ import annotations
 
+import base64
 import functools
 import io
 import re
+import sqlite3
+import subprocess
 import time
 import zipfile
 
 import pytest
 import requests
 import yaml
+from serving import serving
 from test_gitlab_double import PASSWORD, TOKEN, Host
 
 from helpers.core.paths import REPO
@@ -392,7 +396,9 @@ def test_pipelines_by_the_api(project, runner):
     assert brief["web_url"].endswith(f"/root/{project.path}/-/pipelines/{number}")
     assert project.api("GET", f"/pipelines/{number}/variables").json() == [{"variable_type": "env_var", **given[0]}]
     assert values(runner.take())["A"] == "given"
-    for query, count in (("status=skipped", 1), ("ref=none", 0), (f"sha={sha}", 2), ("scope=running", 1)):
+    for query, count in (("status=skipped", 1), ("ref=none", 0), (f"sha={sha}", 2), ("scope=running", 1),
+                         ("username=root", 2), ("username=x", 0), ("yaml_errors=true", 0),
+                         ("updated_after=2021-01-01", 2), ("updated_before=2021-01-01", 0)):  # fmt: skip
         assert len(project.api("GET", f"/pipelines?{query}").json()) == count, query
     assert project.api("GET", "/pipelines?status=x").json() == {"error": "status does not have a valid value"}
     assert project.api("GET", "/pipelines/latest").json()["id"] == number
@@ -521,6 +527,33 @@ def test_single_jobs(project, runner):
     assert project.api("GET", "/jobs/0").json() == {"message": "404 Not found"}
 
 
+@row("stuck", "own job")
+def test_a_job_that_is_not_heard_of(host, project, runner):
+    project.push(ci={"a": {"script": "x"}, "b": {"script": "x"}, "c": {"script": "x"}})
+    job, heard = runner.take(), runner.take()
+    own = functools.partial(requests.get, host.url + "/api/v4/job", timeout=30)
+    assert own(headers={"JOB-TOKEN": job["token"]}).json()["id"] == job["id"]
+    assert own(headers={"JOB-TOKEN": "nonsense"}).status_code == own().status_code == 401
+    said = own(headers={"PRIVATE-TOKEN": TOKEN})
+    assert (said.status_code, said.json()) == (404, {"message": "404 Job Not Found"})
+    assert own(headers={"JOB-TOKEN": heard["token"]}).status_code == 200
+    last = project.number_of("c")
+    silent(host, 4000, job["id"], last)
+    wait(lambda: project.jobs() == {"a": "failed", "b": "running", "c": "pending"})
+    silent(host, 90000, last)
+    wait(lambda: project.jobs() == {"a": "failed", "b": "running", "c": "failed"})
+
+
+def silent(host, seconds, *jobs):
+    """These jobs were last heard of so long ago, and the server begins to look."""
+    update = "UPDATE records SET body = json_set(body, '$.updated', ?) WHERE kind = 'job' AND id = ?"
+    with sqlite3.connect(host.root / "var/opt/gitlab/double/store.sqlite") as store:
+        for number in jobs:
+            store.execute(update, [time.time() - seconds, number])
+    host.ctl("restart", "nginx")
+    host.wait()
+
+
 @row("job log", "erase")
 def test_a_jobs_log(project, runner):
     project.push(ci=SHORT)
@@ -556,6 +589,15 @@ def sent(runner, job, data, **query):
     return requests.post(place, params=query, headers=headers, files=files, timeout=30)
 
 
+def in_pieces(runner, job, data):
+    """As the real runner sends it: the length is not told before."""
+    place = f"{runner.host.url}/api/v4/jobs/{job['id']}/artifacts"
+    ready = requests.Request("POST", place, files={"file": ("artifacts.zip", data)}).prepare()
+    headers = {"JOB-TOKEN": job["token"], "Content-Type": ready.headers["Content-Type"]}
+    pieces = (ready.body[start : start + 100] for start in range(0, len(ready.body), 100))
+    return requests.post(place, data=pieces, headers=headers, timeout=30)
+
+
 @row("files", "artifacts of a job")
 def test_artifacts(project, runner):
     keep = {"paths": ["out"], "expire_in": "1 week", "when": "always"}
@@ -569,6 +611,7 @@ def test_artifacts(project, runner):
     assert project.api("GET", place).json() == {"message": "404 Not Found"}
     assert runner.host.api("POST", place + "/authorize", None).status_code == 403
     assert sent(runner, job, None).status_code == 400
+    assert in_pieces(runner, job, data).status_code == 201
     said = sent(runner, job, data, artifact_type="archive", artifact_format="zip", expire_in="1 week")
     assert (said.status_code, said.text) == (201, "201")
     runner.host.api("PUT", "/application/settings", json={"max_artifacts_size": 0})
@@ -687,12 +730,20 @@ def test_variables_reach_a_job(host, project, runner):
         host.api("DELETE", f"{place}/{key}")
 
 
-@row("nothing to do", "paused", "tags", "ref_protected", "runner shown")
+@row("nothing to do", "paused", "tags", "ref_protected", "runner shown", "runners filtered")
 def test_who_gets_a_job(host, project, runner):
     idle = runner.ask()
     value = idle.headers["X-GitLab-Last-Update"]
     assert idle.status_code == 204 and re.fullmatch("[0-9a-f]{32}", value)
     assert runner.ask(last_update=value).headers["X-GitLab-Last-Update"] == value
+    project.api("PUT", json={"shared_runners_enabled": False})
+    project.push(ci=SHORT)
+    project.pipeline(status="pending")
+    value = runner.ask().headers["X-GitLab-Last-Update"]
+    project.api("PUT", json={"shared_runners_enabled": True})
+    assert runner.ask(last_update=value).status_code == 204  # nothing is looked up for it
+    assert runner.run() == "build"
+    value = runner.ask().headers["X-GitLab-Last-Update"]
     tagged = Runner(host, tag_list="docker, fast", run_untagged=False)
     careful = Runner(host, access_level="ref_protected", maximum_timeout=900, tag_list=["careful"])
     assert host.api(
@@ -712,6 +763,14 @@ def test_who_gets_a_job(host, project, runner):
     assert careful.take()["runner_info"]["timeout"] == 900
     shown = host.api("GET", f"/runners/{careful.number}").json()
     assert (shown["access_level"], shown["maximum_timeout"], shown["version"]) == ("ref_protected", 900, "13.12.0")
+    every = functools.partial(host.api, "GET")
+    for query, count in (("tag_list=careful", 1), ("status=online", 3), ("status=paused", 0), ("scope=specific", 0),
+                         ("type=project_type", 0), ("status=not_connected", 0), ("scope=shared", 3)):  # fmt: skip
+        assert len(every("/runners/all?" + query).json()) == count, query
+    assert every("/runners/all?status=x").json() == {"error": "status does not have a valid value"}
+    assert len(project.api("GET", "/runners").json()) == 3
+    project.api("PUT", json={"shared_runners_enabled": False})
+    assert project.api("GET", "/runners").json() == []
     assert shown["tag_list"] == ["careful"] and shown["contacted_at"] and shown["status"] == "online"
 
 
@@ -778,6 +837,16 @@ def test_a_jobs_token_clones(host, project, runner):
     runner.end(job)
     done = host.git("-C", work, "ls-remote", git["repo_url"], ok=False)
     assert done.returncode and "Authentication failed" in done.stderr
+
+
+@row("registration token reset")
+def test_the_registration_token_is_reset(host):
+    before = Runner(host)
+    assert host.rails("ApplicationSetting.current.reset_runners_registration_token!").returncode == 0
+    assert before.ask().status_code in (201, 204)
+    old = {"token": before.asked.stdout.strip()}
+    assert host.api("POST", "/runners", None, json=old).status_code == 403
+    assert Runner(host).asked.stdout != before.asked.stdout
 
 
 # -- clusters --------------------------------------------------------------------------------------------
@@ -858,3 +927,125 @@ def test_addresses_of_clusters(host):
     settings(json={"allow_local_requests_from_web_hooks_and_services": True})
     assert why("https://10.1.2.3:443") is None and why("https://127.0.0.1") is None
     settings(json={"allow_local_requests_from_web_hooks_and_services": False})
+
+
+class Cluster:
+    """Keeps the objects that it is given; fills in the token of a Secret, as Kubernetes does."""
+
+    def __init__(self):
+        self.objects, self.token = {}, "the-clusters-token"
+
+    def answer(self, request):
+        if request.headers["Authorization"] != f"Bearer {self.token}":
+            return 401, {"kind": "Status", "code": 401}
+        if request.method == "GET":
+            found = self.objects.get(request.path)
+            return (200, found) if found else (404, {"kind": "Status", "code": 404})
+        made = request.json()
+        if request.path.endswith("/secrets"):
+            made["data"] = {"token": base64.b64encode(b"the-accounts-token").decode()}
+        self.objects[f"{request.path}/{made['metadata']['name']}"] = made
+        return 201, made
+
+
+@pytest.fixture
+def kube(host):
+    """A cluster on this machine, which may be called."""
+    kube, allow = Cluster(), "allow_local_requests_from_web_hooks_and_services"
+    host.api("PUT", "/application/settings", json={allow: True})
+    with serving(kube.answer) as web:
+        kube.url = web.url
+        yield kube
+    host.api("PUT", "/application/settings", json={allow: False})
+    for joined in host.api("GET", "/admin/clusters").json():
+        host.api("DELETE", f"/admin/clusters/{joined['id']}")
+
+
+DEPLOY = {"a": {"script": "x", "environment": "production"}}
+
+
+@row("environment, managed cluster", "cluster's variables")
+def test_an_environment_in_a_managed_cluster(host, project, runner, kube):
+    joined = host.api("POST", "/admin/clusters/add", json=cluster(url=kube.url, token=kube.token))
+    assert joined.status_code == 201, joined.text
+    project.push(ci={**DEPLOY, "b": {"script": "x"}})
+    jobs = {job["job_info"]["name"]: job for job in (runner.take(), runner.take())}
+    name = f"{project.path}-{project.number}-production"
+    core, rbac = f"/api/v1/namespaces/{name}", f"/apis/rbac.authorization.k8s.io/v1/namespaces/{name}"
+    assert set(kube.objects) == {
+        core, f"{core}/serviceaccounts/{name}-service-account", f"{core}/secrets/{name}-token",
+        f"{rbac}/rolebindings/gitlab-{name}",
+        *(f"{rbac}/roles/gitlab-{kind}-role" for kind in ("knative-serving", "crossplane-database")),
+        *(f"{rbac}/rolebindings/gitlab-{kind}-rolebinding" for kind in ("knative-serving", "crossplane-database")),
+    }  # fmt: skip
+    assert kube.objects[f"{rbac}/rolebindings/gitlab-{name}"]["roleRef"]["name"] == "admin"
+    known = values(jobs["a"])
+    assert (known["KUBE_URL"], known["KUBE_NAMESPACE"], known["KUBE_TOKEN"]) == (kube.url, name, "the-accounts-token")
+    assert known["KUBE_SERVICE_ACCOUNT"] == f"{name}-service-account"
+    assert yaml.safe_load(known["KUBECONFIG"])["users"][0]["user"] == {"token": "the-accounts-token"}
+    found = {v["key"]: v for v in jobs["a"]["variables"]}
+    assert found["KUBE_TOKEN"]["masked"] and not found["KUBE_TOKEN"]["public"] and found["KUBECONFIG"]["file"]
+    assert not [key for key in values(jobs["b"]) if key.startswith("KUBE")]
+    kube.token = "another"  # it is not asked again
+    project.push(ci=DEPLOY)
+    assert values(runner.take())["KUBE_TOKEN"] == "the-accounts-token"
+    host.api("PUT", f"/admin/clusters/{joined.json()['id']}", json={"enabled": False})
+    project.push(ci=DEPLOY)
+    assert "KUBE_URL" not in values(runner.take())
+
+
+@row("environment, it cannot")
+@pytest.mark.parametrize(
+    "wrong, told",
+    [("token", "HTTP Error 401"), ("certificate", "SSL"), ("address", "Requests to localhost are not allowed")],
+)
+def test_an_environment_whose_namespace_cannot_be_made(host, project, kube, wrong, told):
+    url = {"certificate": kube.url.replace("http:", "https:")}.get(wrong, kube.url)
+    token = "wrong" if wrong == "token" else kube.token
+    assert host.api("POST", "/admin/clusters/add", json=cluster(url=url, token=token)).status_code == 201
+    if wrong == "address":
+        host.api("PUT", "/application/settings", json={"allow_local_requests_from_web_hooks_and_services": False})
+    project.push(ci=DEPLOY)
+    assert project.pipeline(status="failed") and not kube.objects
+    assert project.jobs() == {"a": "failed"}
+    log = (host.root / "var/log/gitlab/nginx/current").read_text()
+    (line,) = re.findall(rf"job {project.number_of('a')}: unmet prerequisites: (.*)", log)
+    assert told in line and kube.token not in log
+
+
+@row("environment, cluster not managed", "environment's name")
+def test_an_environment_in_a_cluster_that_is_not_managed(host, project, runner, kube):
+    pem = certificate(host.root)
+    joined = cluster(
+        url=kube.url, token=kube.token, managed=False, environment_scope="review/*", platform={"ca_cert": pem}
+    )
+    assert host.api("POST", "/admin/clusters/add", json=joined).status_code == 201
+    project.push("b", ci={"a": {"script": "x", "environment": {"name": "review/$CI_COMMIT_REF_NAME"}}})
+    known = values(runner.take())
+    assert known["CI_ENVIRONMENT_NAME"] == "review/b" and re.fullmatch(
+        "review-b-[0-9a-f]{6}", known["CI_ENVIRONMENT_SLUG"]
+    )
+    assert known["KUBE_NAMESPACE"] == f"{project.path}-{project.number}-{known['CI_ENVIRONMENT_SLUG']}"
+    assert (known["KUBE_TOKEN"], known["KUBE_CA_PEM"], known["KUBE_CA_PEM_FILE"]) == (kube.token, pem, pem)
+    assert not kube.objects and "KUBE_SERVICE_ACCOUNT" not in known
+    project.push("b", ci=DEPLOY)
+    assert "KUBE_URL" not in values(runner.take())
+
+
+def certificate(folder):
+    path = folder / "ca.pem"
+    words = [
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+        "-subj",
+        "/CN=ca",
+        "-days",
+        "2",
+    ]
+    argv = ["openssl", "req", *words, "-keyout", folder / "ca.key", "-out", path]
+    subprocess.run(argv, check=True, capture_output=True)
+    return path.read_text()

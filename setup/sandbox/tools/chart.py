@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""Pack the chart in a folder and list it as a repository does: chart.py CHART REPOSITORY [ARCHIVES]. Same input, same bytes.
+"""Pack the chart in a folder and list it as a repository does: chart.py CHART REPOSITORY [ARCHIVES].
 
+Same input, same bytes.
 The archive lies beside the index, or else in ARCHIVES, the folder of a host of its own.
 """
 

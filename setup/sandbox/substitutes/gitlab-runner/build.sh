@@ -17,7 +17,8 @@ echo 'gitlab-runner:x:100:65533::/home/gitlab-runner:/bin/bash' >> root/etc/pass
 echo 'gitlab-runner:x:65533:' >> root/etc/group
 install -d -o 100 -g 65533 root/home/gitlab-runner
 install -d -m 0700 -o 100 -g 65533 root/etc/gitlab-runner
-chroot root git --version
+# As with a git that does not know it yet: no hint at each clone.
+chroot root git config --system init.defaultBranch master
 tar -C root --sort=name --numeric-owner --mtime=@0 -cf root.tar .
 
 image() { python3 /tools/mkimage.py "$OUT/images/$1.tar" "$2" --base-tar root.tar --add gitlab-runner:/usr/bin/gitlab-runner "${@:3}"; }

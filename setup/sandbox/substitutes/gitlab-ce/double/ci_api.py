@@ -1,10 +1,9 @@
-"""REST v4 of pipelines, jobs and lint."""
+"""REST v4 of pipelines and jobs."""
 
 from __future__ import annotations
 
 import time
 
-import ci_config
 import ci_files
 import ci_status
 import pipelines
@@ -57,6 +56,18 @@ def of_project(asked: Asked, project: dict) -> list[dict]:
     for name in ("ref", "sha", "status"):
         if name in asked.given:
             found = [p for p in found if p[name] == asked.given[name]]
+    user = asked.kept.one("user", username=asked.given.get("username"))
+    if "username" in asked.given:
+        found = [p for p in found if user and p["user_id"] == user["id"]]
+    if asked.flag("yaml_errors"):
+        found = [p for p in found if p["yaml_errors"]]
+    for name, sign in (("updated_after", 1), ("updated_before", -1)):
+        moment = asked.given.get(name, "")
+        found = [p for p in found if not moment or (store.moment(p["updated"]) > moment) == (sign > 0)]
+    return _in_order(asked, _of_scope(asked, found))
+
+
+def _of_scope(asked: Asked, found: list[dict]) -> list[dict]:
     scopes = ("running", "pending", "finished", "branches", "tags")
     scope = asked.chosen("scope", (*scopes, ""), "")
     fits = {"finished": ("success", "failed", "canceled"), "running": ("running",), "pending": ("pending",)}
@@ -65,6 +76,10 @@ def of_project(asked: Asked, project: dict) -> list[dict]:
     elif scope:
         found = [p for p in found if p["tag"] == (scope == "tags")]
     asked.chosen("status", STATES, "created")
+    return found
+
+
+def _in_order(asked: Asked, found: list[dict]) -> list[dict]:
     key = asked.chosen("order_by", ("id", "status", "ref", "updated_at", "user_id"), "id")
     key = "updated" if key == "updated_at" else key
     return sorted(found, key=lambda p: p[key], reverse=asked.chosen("sort", ("asc", "desc"), "desc") == "desc")
@@ -208,6 +223,19 @@ def find_job(asked: Asked, project: str, number: str, write: bool = False) -> tu
     return owner, found
 
 
+@route("GET", "/job", "open")
+def own_job(asked: Asked) -> Answer:
+    """The job that asks, by its token."""
+    said = asked.headers.get("JOB-TOKEN") or asked.given.get("job_token")
+    found = asked.kept.one("job", token=said, status="running") if said else None
+    if said and not found:
+        raise message(401, "401 Unauthorized")
+    project = asked.kept.one("project", id=found["project_id"]) if found else None
+    if not found or not project:
+        raise message(404, "404 Job Not Found") if asked.user else message(401, "401 Unauthorized")
+    return Answer(200, shown_job(asked, project, found))
+
+
 @route("GET", JOBS)
 def jobs(asked: Asked, project: str) -> Answer:
     owner = find_project(asked, project)
@@ -251,7 +279,7 @@ def play(asked: Asked, project: str, number: str) -> Answer:
     owner, found = find_job(asked, project, number, write=True)
     if found["status"] != "manual":
         raise message(400, "400 Bad request - Unplayable Job")
-    ci_status.enter(asked.kept, found, "pending")
+    ci_status.begin(asked.kept, found)
     ci_status.process(asked.kept, found["pipeline_id"])
     return Answer(200, shown_job(asked, owner, found))
 
@@ -297,41 +325,3 @@ def download(asked: Asked, project: str, ref: str) -> Answer:
 @route("GET", JOBS + "/artifacts/:ref/raw/*path", "open")
 def download_one(asked: Asked, project: str, ref: str, path: str) -> Answer:
     return ci_files.member(newest(asked, project, ref), path)
-
-
-# -- lint ----------------------------------------------------------------------------------------------
-
-
-def wrong(content: object) -> list[str]:
-    try:
-        ci_config.Config(str(content))
-    except ci_config.ConfigError as error:
-        return error.errors
-    return []
-
-
-@route("POST", "/ci/lint", "open")
-def lint(asked: Asked) -> Answer:
-    if not asked.user and not asked.kept.settings()["signup_enabled"]:
-        raise message(401, "401 Unauthorized")
-    (content,) = asked.need("content")
-    errors = wrong(content)
-    return Answer(200, {"status": "invalid" if errors else "valid", "errors": errors, "warnings": []})
-
-
-def told(errors: list[str], text: object) -> Answer:
-    return Answer(200, {"valid": not errors, "errors": errors, "warnings": [], "merged_yaml": text})
-
-
-@route("GET", "/projects/:project/ci/lint", "open")
-def lint_kept(asked: Asked, project: str) -> Answer:
-    owner = find_project(asked, project)
-    text = pipelines.file_at(owner, Repository(owner).default() or "HEAD")
-    return told(["Please provide content of .gitlab-ci.yml"] if text is None else wrong(text), text)
-
-
-@route("POST", "/projects/:project/ci/lint")
-def lint_given(asked: Asked, project: str) -> Answer:
-    find_project(asked, project, write=True)
-    (content,) = asked.need("content")
-    return told(wrong(content), content)

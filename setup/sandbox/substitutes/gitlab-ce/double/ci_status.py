@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+import environments
 import store
 
 DONE = ("success", "failed", "canceled", "skipped")
@@ -91,8 +92,20 @@ def _process(kept: store.Store, pipeline: dict, job: dict) -> bool:
     if before not in fits:
         enter(kept, job, "skipped")
     else:
-        enter(kept, job, "manual" if job["when"] == "manual" else "pending")
+        enter(kept, job, "manual") if job["when"] == "manual" else begin(kept, job)
     return True
+
+
+def begin(kept: store.Store, job: dict) -> None:
+    """It waits for a runner; before that for the namespace of its environment, when a cluster is joined for it."""
+    environment = job["options"].get("environment") or {}
+    project = kept.one("project", id=job["project_id"])
+    starts = environment.get("action", "start") == "start"
+    if project and starts and environments.is_unmet(kept, project, environment.get("name")):
+        enter(kept, job, "preparing")
+        kept.add("work", what="prepare", job_id=job["id"])
+    else:
+        enter(kept, job, "pending")
 
 
 def settle(kept: store.Store, pipeline: dict) -> None:

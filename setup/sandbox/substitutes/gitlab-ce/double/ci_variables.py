@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import config
+import environments
 import store
 from repository import Repository
 
@@ -111,33 +112,28 @@ def _kept(kept: store.Store, owner: int, protected: bool, environment: str | Non
     """Variables of the instance (owner 0) or of a project; a protected one only for a protected ref."""
     found = []
     for said in kept.all("variable", owner=owner):
-        if said["protected"] and not protected or not _in_scope(said["environment_scope"], environment):
+        if said["protected"] and not protected or not environments.in_scope(said, environment):
             continue
         one = {"key": said["key"], "value": said["value"], "public": False, "masked": said["masked"]}
         found.append({**one, "file": True} if said["variable_type"] == "file" else one)
     return found
 
 
-def _in_scope(scope: str, environment: str | None) -> bool:
-    if scope == "*":
-        return True
-    rule = ".*".join(re.escape(part) for part in scope.split("*"))
-    return environment is not None and bool(re.fullmatch(rule, environment))
+def _of_runner(runner: dict) -> list[dict]:
+    tags = ", ".join(runner["tag_list"])
+    return _plain(CI_RUNNER_ID=runner["id"], CI_RUNNER_DESCRIPTION=runner["description"] or "", CI_RUNNER_TAGS=tags)
 
 
 def of_job(kept: store.Store, project: dict, pipeline: dict, job: dict, url: str) -> list[dict]:
-    """All but what needs the job's number and runner: what rules can ask for, too."""
+    """All but what needs the job's number: what rules can ask for, too. With its runner's, once it has one."""
     protected = is_protected(project, pipeline["ref"], pipeline["tag"])
     name = (job["options"].get("environment") or {}).get("name")
-    environment = _plain(CI_ENVIRONMENT_NAME=name, CI_ENVIRONMENT_SLUG=slug(name)) if name else []
+    environment = _plain(CI_ENVIRONMENT_NAME=name, CI_ENVIRONMENT_SLUG=environments.slug(name)) if name else []
+    runner = kept.one("runner", id=job["runner_id"])
+    there = [*_of_runner(runner), *environments.variables(kept, project, name)] if runner else []
     return [
-        *_of_job(job), *_of_server(url), *_of_project(project, url), *_of_pipeline(project, pipeline),
+        *_of_job(job), *_of_server(url), *_of_project(project, url), *_of_pipeline(project, pipeline), *there,
         *_plain(**job["variables"]), *_of_user(kept, pipeline["user_id"]), *_kept(kept, 0, protected, name),
         *_kept(kept, project["id"], protected, name),
         *[{**_plain(**{v["key"]: v["value"]})[0], "public": False} for v in pipeline["variables"]], *environment,
     ]  # fmt: skip
-
-
-def of_runner(runner: dict) -> list[dict]:
-    tags = ", ".join(runner["tag_list"])
-    return _plain(CI_RUNNER_ID=runner["id"], CI_RUNNER_DESCRIPTION=runner["description"] or "", CI_RUNNER_TAGS=tags)

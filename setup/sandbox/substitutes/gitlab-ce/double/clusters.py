@@ -93,7 +93,10 @@ class Clusters:
         return Answer(200, self.shown(asked, made, changed=True))
 
     def delete(self, asked: Asked, number: str) -> Answer:
-        asked.kept.drop("cluster", self.find(asked, number))
+        found = self.find(asked, number)
+        for made in asked.kept.all("namespace", cluster_id=found["id"]):
+            asked.kept.drop("namespace", made)
+        asked.kept.drop("cluster", found)
         return Answer(204)
 
     def changed(self, asked: Asked, old: dict, platform: dict) -> dict:

@@ -20,7 +20,8 @@ INFO = ("name", "version", "revision", "platform", "architecture", "executor")
 
 
 def queue_value(runner: dict) -> str:
-    return hashlib.md5(f"{runner['id']} {runner.get('queue')}".encode()).hexdigest()
+    """Another one when a job waits, and each hour."""
+    return hashlib.md5(f"{runner['id']} {runner.get('queue')} {time.time() // 3600}".encode()).hexdigest()
 
 
 @route("POST", "/jobs/request", "open")
@@ -162,7 +163,7 @@ def payload(asked: Asked, runner: dict, job: dict) -> dict:
     pipeline = kept.one("pipeline", id=job["pipeline_id"]) or {}
     Repository(project).git("update-ref", f"refs/pipelines/{pipeline['id']}", pipeline["sha"])
     variables = [*ci_variables.persisted(project, pipeline, job, url),
-                 *ci_variables.of_job(kept, project, pipeline, job, url), *ci_variables.of_runner(runner)]  # fmt: skip
+                 *ci_variables.of_job(kept, project, pipeline, job, url)]  # fmt: skip
     timeout = seconds(job["options"].get("timeout"), int(project.get("build_timeout", 3600)))
     timeout = min(timeout, runner.get("maximum_timeout") or timeout)
     return {

@@ -252,6 +252,7 @@ for _place, _level, _owner in (
     )
 
 import ci_api  # noqa: E402, F401 - they register themselves
+import ci_lint  # noqa: E402, F401
 import clusters  # noqa: E402, F401
 import coordinator  # noqa: E402, F401
 import projects  # noqa: E402, F401

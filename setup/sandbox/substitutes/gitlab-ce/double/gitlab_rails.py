@@ -120,6 +120,9 @@ class Script:
     def put_registration_token(self) -> None:
         print(self.kept.settings()["runners_registration_token"])
 
+    def reset_registration_token(self) -> None:
+        self.kept.set({"runners_registration_token": store.token20()})
+
 
 STATEMENTS = [
     (rf"{NAME} = User\.find_by_username\(({STRING})\)", Script.find_user),
@@ -132,6 +135,8 @@ STATEMENTS = [
     (rf"PersonalAccessToken\.find_by_token\(({STRING})\)\.revoke!", Script.revoke),
     (r"puts\(?\s*Gitlab::CurrentSettings\.(?:current_application_settings\.)?runners_registration_token\)?",
      Script.put_registration_token),
+    (r"(?:ApplicationSetting\.current|Gitlab::CurrentSettings(?:\.current_application_settings)?)"
+     r"\.reset_runners_registration_token!", Script.reset_registration_token),
 ]  # fmt: skip
 
 

@@ -85,7 +85,10 @@ class Maker:
         found = []
         for name, said in config.jobs.items():
             job = _new(self.project, name, said, config)
-            place = ci_rules.placed(said, about, self._known(pipeline, job["variables"], job))
+            known = self._known(pipeline, job["variables"], job)
+            place = ci_rules.placed(said, about, known)
+            if "environment" in job["options"]:
+                _expand(job["options"]["environment"], known)
             if place:
                 found.append(self._placed(job, place))
         if not found:
@@ -94,7 +97,7 @@ class Maker:
         return sorted(found, key=lambda job: job["stage_idx"])
 
     def _known(self, pipeline: dict, variables: dict, job: dict | None = None) -> dict[str, str]:
-        blank = {"name": "", "stage": "", "when": "", "options": {}, "variables": variables}
+        blank = {"name": "", "stage": "", "when": "", "options": {}, "variables": variables, "runner_id": None}
         found = ci_variables.of_job(self.kept, self.project, pipeline, job or blank, self.url)
         return {v["key"]: v["value"] for v in found}
 
@@ -116,7 +119,7 @@ class Maker:
 
 def _new(project: dict, name: str, said: dict, config: Config) -> dict:
     environment = said.get("environment")
-    environment = {"name": environment} if isinstance(environment, str) else environment
+    environment = {"name": environment} if isinstance(environment, str) else environment and dict(environment)
     keys = ("script", "before_script", "after_script", "image", "services", "artifacts", "cache", "dependencies",
             "retry", "timeout", "interruptible")  # fmt: skip
     options = {key: said[key] for key in keys if said.get(key) is not None}
@@ -128,6 +131,12 @@ def _new(project: dict, name: str, said: dict, config: Config) -> dict:
         "variables": {**config.variables, **said["variables"]}, "when": said.get("when", "on_success"),
         "options": options, "project_id": project["id"], **UNTOUCHED,
     }  # fmt: skip
+
+
+def _expand(environment: dict, known: dict[str, str]) -> None:
+    """An environment's name with its variables filled in."""
+    name = re.sub(r"\$(\w+)|\$\{(\w+)\}", lambda m: known.get(m.group(1) or m.group(2), ""), environment["name"])
+    environment["name"] = name
 
 
 def _check_needs(jobs: list[dict]) -> None:

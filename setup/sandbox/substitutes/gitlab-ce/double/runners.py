@@ -6,7 +6,7 @@ import secrets
 import time
 
 import store
-from api import Answer, Asked, Refused, message, paged, route
+from api import Answer, Asked, Refused, find_project, message, paged, route
 
 ONLINE = 7200  # seconds after its last contact
 LEVELS = ("not_protected", "ref_protected")
@@ -80,7 +80,32 @@ def mine(asked: Asked) -> Answer:
 
 @route("GET", "/runners/all", "admin")
 def everybodys(asked: Asked) -> Answer:
-    return paged(asked, [shown(r) for r in reversed(asked.kept.all("runner"))])
+    found = [shown(r) for r in reversed(asked.kept.all("runner")) if _wanted(asked, r)]
+    return paged(asked, found)
+
+
+STATES = ("active", "paused", "online", "offline", "not_connected")
+TYPES = ("instance_type", "group_type", "project_type")
+
+
+def _wanted(asked: Asked, runner: dict) -> bool:
+    """Is it of the state, type and tags that the request asks for?"""
+    said, tags = shown(runner), asked.given.get("tag_list") or []
+    is_in = {"active": runner["active"], "paused": not runner["active"], "online": bool(said["online"]),
+             "offline": said["online"] is False, "not_connected": said["online"] is None, "": True,
+             "shared": True, "specific": False}  # fmt: skip
+    state = is_in[asked.chosen("status", (*STATES, ""), "")]
+    scope = is_in[asked.chosen("scope", ("specific", "shared", *STATES[:4], ""), "")]
+    kind = asked.chosen("type", TYPES, "instance_type") == "instance_type"
+    wanted = tags.split(",") if isinstance(tags, str) else tags
+    return state and scope and kind and {t.strip() for t in wanted} <= set(runner["tag_list"])
+
+
+@route("GET", "/projects/:project/runners")
+def of_project(asked: Asked, project: str) -> Answer:
+    owner = find_project(asked, project, write=True)
+    found = [r for r in reversed(asked.kept.all("runner")) if _wanted(asked, r)]
+    return paged(asked, [shown(r) for r in found if owner.get("shared_runners_enabled", True)])
 
 
 def find(asked: Asked, number: str) -> dict:

@@ -7,14 +7,17 @@ import time
 import traceback
 
 import ci_status
+import environments
 import services
 import store
 from pipelines import Maker, NotMade
 from repository import Repository
 
 WAKE = threading.Event()
+CHECKED = 600.0  # seconds from one look at jobs that are stuck to the next
 STUCK = 3600  # seconds without a word of a running job
 UNWANTED = 86400  # and without a runner for one that waits
+UNMET = {"failure_reason": "unmet_prerequisites"}
 
 
 def later(kept: store.Store, what: str, **about: object) -> None:
@@ -50,6 +53,34 @@ def process(kept: store.Store, work: dict, url: str) -> None:
     ci_status.process(kept, work["pipeline_id"])
 
 
+def prepare(work: dict, url: str) -> None:
+    """The namespace of a job's environment. The store is free while the cluster is asked."""
+    with store.opened() as kept:
+        job, settings = kept.one("job", id=work["job_id"]), kept.settings()
+        project = kept.one("project", id=job["project_id"]) if job else None
+        name = job["options"]["environment"]["name"] if job else ""
+        cluster = environments.cluster_of(kept, project, name) if project else None
+    made = None
+    if cluster and project:
+        space = environments.namespace(cluster, project, name)
+        try:
+            token = environments.prepare(cluster, space, settings, url)
+            made = {"cluster_id": cluster["id"], "project_id": project["id"], "name": space, "token": token}
+        except environments.Unmet as error:
+            print(f"job {work['job_id']}: unmet prerequisites: {error}", flush=True)
+    with store.opened() as kept:
+        if made and not kept.one("namespace", cluster_id=made["cluster_id"], project_id=made["project_id"], name=space):
+            kept.add("namespace", **made)
+        _prepared(kept, work["job_id"], bool(made) or not cluster)
+
+
+def _prepared(kept: store.Store, number: int, well: bool) -> None:
+    job = kept.one("job", id=number)
+    if job and job["status"] == "preparing":
+        ci_status.enter(kept, job, "pending" if well else "failed", **({} if well else UNMET))
+        ci_status.process(kept, job["pipeline_id"])
+
+
 def drop_stuck(kept: store.Store) -> None:
     for status, seconds in (("running", STUCK), ("pending", UNWANTED)):
         for job in kept.all("job", status=status):
@@ -60,20 +91,27 @@ def drop_stuck(kept: store.Store) -> None:
 
 def turn(url: str) -> None:
     """All the work there is; a piece that fails is told in the log, and is gone."""
-    with store.opened() as kept:
-        waiting = kept.all("work")
-    for work in waiting:
+    while True:
         with store.opened() as kept:
+            work = kept.one("work")
+            if not work:
+                return
             kept.drop("work", work)
         try:
-            with store.opened() as kept:
-                {"push": push, "process": process}[work["what"]](kept, work, url)
+            do(work, url)
         except Exception:
             traceback.print_exc()
 
 
+def do(work: dict, url: str) -> None:
+    if work["what"] == "prepare":
+        return prepare(work, url)
+    with store.opened() as kept:
+        {"push": push, "process": process}[work["what"]](kept, work, url)
+
+
 def run(url: str) -> None:
-    checked = time.monotonic()
+    checked = -CHECKED
     while True:
         WAKE.wait(1)
         WAKE.clear()
@@ -81,7 +119,7 @@ def run(url: str) -> None:
             time.sleep(0.2)
             continue
         turn(url)
-        if time.monotonic() - checked > 600:
+        if time.monotonic() - checked > CHECKED:
             checked = time.monotonic()
             with store.opened() as kept:
                 drop_stuck(kept)

@@ -152,7 +152,8 @@ func pack(files []string) ([]byte, error) {
 			return nil, err
 		}
 	}
-	return packed.Bytes(), archive.Close()
+	err := archive.Close() // the list of what is in it
+	return packed.Bytes(), err
 }
 
 func add(archive *zip.Writer, path string) error {

@@ -1,0 +1,1 @@
+puts Gitlab::CurrentSettings.runners_registration_token
