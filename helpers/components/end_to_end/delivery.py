@@ -7,6 +7,7 @@ import re
 
 from helpers.components.end_to_end import repository
 from helpers.components.end_to_end.pictures import LABELS, OUTLINES
+from helpers.components.pachyderm.client import NotFound
 from helpers.core.actions import Action
 from helpers.core.errors import NotYet, RunbookError
 
@@ -143,8 +144,13 @@ class Delivery:
         head = self.repo.head()
         if head is None:
             return f"{repository.PATH} is empty"
-        commit = self.repo.data(head["id"])["labels"]["commit"]
-        bad = self.labels.wrong_in(commit)
+        data = self.repo.data(head["id"])
+        commit = data["labels"]["commit"]
+        try:
+            self.pictures.commit(data["pictures"]["repo"], data["pictures"]["commit"])
+            bad = self.labels.wrong_in(commit)
+        except NotFound as e:  # Pachyderm was made anew, or set back
+            return f"it is trained on what Pachyderm does not have: {e.saw}"
         return f"it is trained on commit {commit[:8]}, where {len(bad)} labels are wrong" if bad else None
 
     def why_not_served(self, why_another):

@@ -6,6 +6,8 @@ import datetime
 
 from helpers.core import show
 
+HEADS = ("stage", "told by", "took")
+
 
 def of(stages):
     """[(stage, where, seconds)] of the newest delivery. stages: a lineage.Lineage."""
@@ -33,8 +35,7 @@ def _between(start, end):
     return (end.seconds + end.nanos / 1e9) - (start.seconds + start.nanos / 1e9)
 
 
-def show_stages(ch, stages, asked):
-    """The table. asked: seconds that a prediction took."""
-    rows = [*of(stages), ("a prediction on twenty pictures", "Seldon", asked)]
-    shown = [(stage, where, show.varying("not told" if s is None else f"{s:.2f} s")) for stage, where, s in rows]
-    ch.table(("stage", "told by", "took"), shown)
+def rows(stages, asked):
+    """The rows of the table. asked: seconds that a prediction took."""
+    found = [*of(stages), ("a prediction on twenty pictures", "Seldon", asked)]
+    return [(stage, where, show.varying("not told" if s is None else f"{s:.2f} s")) for stage, where, s in found]

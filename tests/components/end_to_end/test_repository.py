@@ -8,6 +8,7 @@ import pytest
 
 from helpers.components.end_to_end import repository
 from helpers.components.end_to_end.delivery import Delivery
+from helpers.components.pachyderm.client import NotFound
 from helpers.core.errors import RunbookError, Unmet
 
 
@@ -15,16 +16,21 @@ class Stage:
     """Pictures and labels, whose newest commits a test sets."""
 
     def __init__(self):
-        self.commit, self.wrong = "c1", ["2_Pullover/0.png"]
+        self.newest, self.wrong = "c1", ["2_Pullover/0.png"]
 
     def head(self):
-        return self.commit
+        return self.newest
 
     def names(self, repo, commit):
         return [f"{repo}/{commit}/0"]
 
     def wrong_in(self, commit):
+        if commit == "gone":
+            raise NotFound("ask pachd", saw="commit gone not found")
         return self.wrong if commit == "c1" else []
+
+    def commit(self, repo, commit):
+        return commit
 
 
 @pytest.fixture
@@ -131,7 +137,7 @@ def test_pushes_are_followed_to_their_end_and_trained_on_right_labels_once_there
         first.apply()
         assert first.probe() is None
         assert again.probe() == "it is trained on commit c1, where 1 labels are wrong"
-        delivery.labels.commit = "c2"
+        delivery.labels.newest = "c2"
         again.apply()
     assert again.probe() is None and repo.data()["labels"]["commit"] == "c2"
     found = delivery.newest(status="success")
@@ -148,7 +154,7 @@ def test_a_job_that_fails_is_told_with_its_name_and_ends_the_wait(delivery, repo
 
 
 def test_a_broken_model_ends_at_its_test_and_is_mended_by_the_next_push_or_install(delivery, repo):
-    delivery.labels.commit = "c2"
+    delivery.labels.newest = "c2"
     with Runner(repo).at_work():
         delivery.first().apply()
     model, step = repo.read(repository.MODEL), delivery.trained_on_corrected(lambda commit: None)
@@ -161,3 +167,15 @@ def test_a_broken_model_ends_at_its_test_and_is_mended_by_the_next_push_or_insta
             mends()
         assert step.probe() is None and repo.read(repository.MODEL) == model
     assert json.loads(repo.read(repository.SETTINGS))["temperature"] == 2.0
+
+
+def test_a_repository_that_names_commits_which_pachyderm_lost_is_trained_anew(delivery, repo):
+    delivery.labels.newest = "gone"
+    with Runner(repo).at_work():
+        delivery.first().apply()
+    step = delivery.trained_on_corrected(lambda commit: None)
+    assert step.probe() == "it is trained on what Pachyderm does not have: commit gone not found"
+    delivery.labels.newest = "c2"
+    with Runner(repo).at_work():
+        step.apply()
+    assert step.probe() is None
