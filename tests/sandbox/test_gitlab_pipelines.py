@@ -911,7 +911,8 @@ def test_addresses_of_clusters(host):
         ("https://127.0.0.1:16443", "Requests to localhost are not allowed"),
         ("https://169.254.1.1", "Requests to the link local network are not allowed"),
         ("ftp://192.0.2.1", "Only allowed schemes are http, https"),
-        ("https://none.invalid", "Host cannot be resolved or invalid"),
+        ("https://-none.invalid", "Hostname or IP address invalid"),
+        ("https://none.invalid", None),
         ("https://192.0.2.1:16443", None),
         (host.url, None),
     ):
