@@ -821,6 +821,14 @@ def test_what_a_runner_tells(project, runner):
     assert (log.text, log.headers["Content-Type"]) == ("hello\nmore", "text/plain")
 
 
+def test_a_repository_of_an_older_program_is_served(host, project):
+    (bare,) = sorted((host.root / "var/opt/gitlab/git-data").rglob("*.git"), key=lambda p: p.stat().st_mtime)[-1:]
+    (bare / "hooks/post-receive").unlink()
+    for name in ("receive.advertisePushOptions", "uploadpack.allowAnySHA1InWant"):
+        host.git("-C", bare, "config", "--unset", name)
+    assert project.pipeline(project.push(ci=SHORT, options=["ci.skip"]), "skipped")
+
+
 @row("job token and git")
 def test_a_jobs_token_clones(host, project, runner):
     sha = project.push(ci=SHORT)
