@@ -821,6 +821,14 @@ def test_what_a_runner_tells(project, runner):
     assert (log.text, log.headers["Content-Type"]) == ("hello\nmore", "text/plain")
 
 
+def test_a_repository_of_an_older_program_is_served(host, project):
+    (bare,) = sorted((host.root / "var/opt/gitlab/git-data").rglob("*.git"), key=lambda p: p.stat().st_mtime)[-1:]
+    (bare / "hooks/post-receive").unlink()
+    for name in ("receive.advertisePushOptions", "uploadpack.allowAnySHA1InWant"):
+        host.git("-C", bare, "config", "--unset", name)
+    assert project.pipeline(project.push(ci=SHORT, options=["ci.skip"]), "skipped")
+
+
 @row("job token and git")
 def test_a_jobs_token_clones(host, project, runner):
     sha = project.push(ci=SHORT)
@@ -911,7 +919,8 @@ def test_addresses_of_clusters(host):
         ("https://127.0.0.1:16443", "Requests to localhost are not allowed"),
         ("https://169.254.1.1", "Requests to the link local network are not allowed"),
         ("ftp://192.0.2.1", "Only allowed schemes are http, https"),
-        ("https://none.invalid", "Host cannot be resolved or invalid"),
+        ("https://-none.invalid", "Hostname or IP address invalid"),
+        ("https://none.invalid", None),
         ("https://192.0.2.1:16443", None),
         (host.url, None),
     ):
