@@ -22,6 +22,10 @@ from helpers.core.shell import script
 
 _CLUSTERS, _SETTINGS, _ALLOWED = "/admin/clusters", "/application/settings", "outbound_local_requests_allowlist_raw"
 _ACCOUNT, _TOKEN = "gitlab", "gitlab-token"
+_NO_RIGHTS = (
+    "this cluster asks for nobody's rights (MicroK8s without its add-on rbac): a job with an environment could read "
+    "every Secret. To join it all the same: -p gitlab_runner.integration=yes"
+)
 #: curl's exit codes, and the row that tells of each
 _CURL = {6: "glr-name", 7: "glr-reach", 28: "glr-reach", 35: "glr-ca", 60: "glr-ca", 77: "glr-ca"}
 
@@ -44,14 +48,7 @@ class Integration:
         why = self.why_not_offered()
         if why or choice == "yes":
             return why
-        return (
-            None
-            if self.rights_are_checked()
-            else (
-                "this cluster asks for nobody's rights (MicroK8s without its add-on rbac): a job with an environment could "
-                "read every Secret. To join it all the same: -p gitlab_runner.integration=yes"
-            )
-        )
+        return None if self.rights_are_checked() else _NO_RIGHTS
 
     def why_not_offered(self):
         """None when this GitLab has clusters by certificate, else why not."""

@@ -59,7 +59,7 @@ class Proofs:
             raise Unmet("three variables, masked and not protected", why, "glr-variable")
 
     def job_runs(self, timeout=300):
-        """A pipeline's job runs in a pod; its log comes back; it has the variables and hides them; it reads no Secrets."""
+        """A pipeline's job runs in a pod, its log comes back; it has the variables, hides them, reads no Secrets."""
         log = self._log_of_new_pipeline(timeout)
         pod = re.search(r"^pod (\S+)", log, re.M)
         if not pod or not pod.group(1).startswith("runner-"):

@@ -40,15 +40,18 @@ class Chart:
         return chart
 
     @classmethod
-    def artifact(cls, artifact):
-        """An artifact of kind "chart", resolved: its url is the package's; the index of its repository lies beside."""
+    def artifact(cls, artifact, alone=False):
+        """An artifact of kind "chart", resolved: its url is the package's; the index of its repository lies beside.
+
+        alone: no index does, and helm fetches the package itself.
+        """
         repo, _, file = artifact.url.rpartition("/")
         name = file[: -len(f"-{artifact.version}.tgz")]
         noted = ["--description", _FILE + artifact.sha256] if artifact.sha256 else []
         return cls(
             name,
             artifact.version,
-            [name, "--repo", repo, "--version", artifact.version, *noted],
+            [artifact.url, *noted] if alone else [name, "--repo", repo, "--version", artifact.version, *noted],
             f"{name} --version {artifact.version}",
             artifact.environment,
         )

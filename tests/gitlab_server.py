@@ -1,0 +1,73 @@
+"""The stand-in for GitLab as plain processes on loopback, and a runner that runs nothing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+import httpx
+
+from helpers.core.host import free_port
+from helpers.core.paths import SETUP
+from helpers.core.waiting import wait
+
+RECIPE = SETUP / "sandbox/substitutes/gitlab-ce"
+ROOT = "not-a-real-password"
+
+
+class Server:
+    """GitLab's commands and its server below a folder of the test."""
+
+    def __init__(self, folder):
+        self.folder, self.url, self.token = folder, f"http://127.0.0.1:{free_port()}", None
+        (folder / "opt/gitlab/etc").mkdir(parents=True)
+        (folder / "opt/gitlab/etc/gitlab.rb.template").write_text((RECIPE / "gitlab.rb.template").read_text())
+
+    def run(self, program, *argv, stdin="", **env):
+        """(exit code, output, error output) of gitlab-ctl or gitlab-rails."""
+        whole = {**os.environ, "GITLAB_DOUBLE_ROOT": str(self.folder), "PYTHONDONTWRITEBYTECODE": "1", **env}
+        command = [sys.executable, RECIPE / f"double/gitlab_{program}.py", *argv]
+        done = subprocess.run(command, env=whole, input=stdin, capture_output=True, text=True, timeout=90)
+        return done.returncode, done.stdout, done.stderr
+
+    def answer(self, script, stdin):
+        """What a host would say to the chapter's commands."""
+        for program, words in (("rails", "gitlab-rails runner -"), ("ctl", "gitlab-ctl restart")):
+            if script == words:
+                given = stdin.decode() if isinstance(stdin, bytes) else stdin or ""
+                return self.run(program, *words.split()[1:], stdin=given)
+        if script.startswith("[ ! -e /var/opt/gitlab/bootstrapped"):
+            return "there\n"
+        if script.startswith("set -- /var/lib/mlops-runbook list\n"):
+            return ""  # no secret is installed there yet
+        raise AssertionError(script)
+
+    def started(self):
+        """The same, running: root has the password ROOT."""
+        code, out, err = self.run("ctl", "package", EXTERNAL_URL=self.url, GITLAB_ROOT_PASSWORD=ROOT)
+        assert code == 0, out + err
+        return self
+
+    def end(self):
+        lock = self.folder / "var/opt/gitlab/double/run/lock"
+        if lock.exists() and lock.read_text():
+            os.kill(int(lock.read_text()), signal.SIGTERM)
+            lock.unlink()
+
+
+def run_a_job(git, token, log_of, state="success"):
+    """Take one job from GitLab by the runner's protocol; log_of(its variables) is its log."""
+    with httpx.Client(base_url=git.url + "/api/v4", trust_env=False) as client:
+        job = wait("a job", lambda: _taken(client, token), every=0.1)
+        log = log_of({v["key"]: v["value"] for v in job["variables"]}).encode()
+        about = {"JOB-TOKEN": job["token"], "Content-Range": f"0-{len(log) - 1}", "Content-Type": "text/plain"}
+        client.patch(f"/jobs/{job['id']}/trace", content=log, headers=about).raise_for_status()
+        end = {"token": job["token"], "state": state, "failure_reason": "runner_system_failure"}
+        client.put(f"/jobs/{job['id']}", json=end).raise_for_status()
+
+
+def _taken(client, token):
+    said = client.post("/jobs/request", json={"token": token, "info": {"features": {}}})
+    return said.json() if said.status_code == 201 else None
