@@ -10,9 +10,14 @@ import io
 import os
 import re
 import signal
+import socket
+import socketserver
+import ssl
 import subprocess
+import threading
 import time
 import tomllib
+import types
 import zipfile
 import zlib
 
@@ -649,7 +654,7 @@ def test_a_job_without_an_image_is_tried_three_times(runner, gitlab, server, api
 def test_the_log_is_sent_while_the_job_runs_at_the_servers_pace(runner, gitlab, server, project):
     pace = {"X-GitLab-Trace-Update-Interval": "1", "Range": "0-0"}
     gitlab.says["trace"] = [(416, b"", pace)]
-    with working(runner, gitlab, server, job(server, project, "echo begun; sleep 6; echo done")):
+    with working(runner, gitlab, server, job(server, project, "echo begun; sleep 4; echo done")):
         until("its first words", lambda: b"begun\n" in gitlab.trace, lambda: died(runner))
         assert b"done\n" not in gitlab.trace and not gitlab.ended
         ended(runner, gitlab)
@@ -712,6 +717,59 @@ def test_a_log_over_the_limit_ends_with_a_word_of_it(runner, gitlab, server, pro
 def test_bytes_that_are_no_text_are_replaced(runner, gitlab, server, project):
     _, log = result(runner, gitlab, server, job(server, project, r"printf 'ä\377ö\n'"))
     assert "\nä\ufffdö\n" in log
+
+
+# --- TLS --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def secured(server, tmp_path):
+    """GitLab's address by https, with a certificate of its own: the address, and the certificate's file."""
+    key = "-newkey rsa:2048 -nodes -keyout key -out crt -days 2 -subj /CN=gitlab"
+    argv = ["openssl", "req", "-x509", *key.split(), "-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run(argv, cwd=tmp_path, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "crt", tmp_path / "key")
+
+    class Relay(socketserver.BaseRequestHandler):
+        """What comes in clear of one side goes to the other."""
+
+        def handle(self):
+            inside = socket.create_connection(("127.0.0.1", server.port))
+            with contextlib.suppress(OSError), context.wrap_socket(self.request, server_side=True) as outside, inside:
+                threading.Thread(target=self.copy, args=(outside, inside), daemon=True).start()
+                self.copy(inside, outside)
+
+        @staticmethod
+        def copy(source, target):
+            with contextlib.suppress(OSError):
+                while piece := source.recv(65536):
+                    target.sendall(piece)
+
+    socketserver.ThreadingTCPServer.daemon_threads = True
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Relay) as relay:
+        threading.Thread(target=relay.serve_forever, args=(0.02,), daemon=True).start()
+        yield f"https://127.0.0.1:{relay.server_address[1]}", tmp_path / "crt"
+        relay.shutdown()
+
+
+@row("unknown authority")
+def test_a_certificate_that_nobody_vouches_for_is_refused(runner, secured):
+    code, said = runner.run(*REGISTER, "--url", secured[0], "-r", "x")
+    assert code == 1 and "x509: certificate signed by unknown authority" in said
+
+
+@row("the CA beside the configuration", "the CA in the job")
+def test_a_ca_beside_the_configuration_is_trusted_by_runner_and_job(runner, gitlab, secured, api, project):
+    url, authority = secured
+    (runner.folder / "certs").mkdir()
+    (runner.folder / "certs/127.0.0.1.crt").write_bytes(authority.read_bytes())
+    assert runner.run(*REGISTER, "--url", url, "-r", "x")[0] == 0
+    (runner.folder / "config.toml").unlink()
+    kept = [{"paths": ["model.txt"], "when": "always", "artifact_type": "archive", "artifact_format": "zip"}]
+    web = types.SimpleNamespace(url=url)
+    said, log = result(runner, gitlab, web, job(web, project, "cat $CI_SERVER_TLS_CA_FILE", artifacts=kept))
+    assert said["state"] == "success" and "-----BEGIN CERTIFICATE-----" in log and len(gitlab.artifacts) == 1
 
 
 # --- signals ----------------------------------------------------------------------------------------------------------
