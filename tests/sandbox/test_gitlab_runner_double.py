@@ -52,10 +52,11 @@ def image(tmp_path_factory):
     return unpacked("gitlab-runner", "helper", tmp_path_factory.mktemp("image") / "root")[0]
 
 
-@pytest.fixture
-def project(tmp_path):
-    """A repository of one commit with a file; its commit."""
-    work, bare = tmp_path / "work", tmp_path / "repositories/group/project.git"
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory):
+    """A repository of one commit with a file: the folder that it lies below, and its commit."""
+    top = tmp_path_factory.mktemp("repositories")
+    work, bare = top / "work", top / "group/project.git"
     who = {"GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@b", "GIT_COMMITTER_NAME": "a", "GIT_COMMITTER_EMAIL": "a@b"}
 
     def git(*words):
@@ -67,7 +68,13 @@ def project(tmp_path):
     git("-C", str(work), "add", "-A")
     git("-C", str(work), "commit", "-qm", "first")
     git("clone", "-q", "--bare", str(work), str(bare))
-    return git("-C", str(work), "rev-parse", "HEAD")
+    return top, git("-C", str(work), "rev-parse", "HEAD")
+
+
+@pytest.fixture
+def project(repository):
+    """The commit of a project."""
+    return repository[1]
 
 
 class Runner:
@@ -143,8 +150,8 @@ def working_on(runner, gitlab, server, project):
 
 
 @pytest.fixture
-def gitlab(tmp_path):
-    return GitLab(tmp_path / "repositories")
+def gitlab(repository):
+    return GitLab(repository[0])
 
 
 @pytest.fixture
@@ -725,7 +732,7 @@ def test_bytes_that_are_no_text_are_replaced(runner, gitlab, server, project):
 @pytest.fixture
 def secured(server, tmp_path):
     """GitLab's address by https, with a certificate of its own: the address, and the certificate's file."""
-    key = "-newkey rsa:2048 -nodes -keyout key -out crt -days 2 -subj /CN=gitlab"
+    key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout key -out crt -days 2 -subj /CN=gitlab"
     argv = ["openssl", "req", "-x509", *key.split(), "-addext", "subjectAltName=IP:127.0.0.1"]
     subprocess.run(argv, cwd=tmp_path, check=True, capture_output=True)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
