@@ -125,12 +125,13 @@ class Proofs:
             there = self.det.http.get("/proxy/{}/api/contents/helpers/__init__.py".format(made["id"])).status_code
             if there != 200:
                 raise Unmet("helpers/ among its files", f"status {there}")
-            self._helpers_load(task)
+            self.helpers_load(task)
         finally:
             task.kill()
         return "JupyterLab answers, the packages that its image lacked are there, the helpers load"
 
-    def _helpers_load(self, task):
+    def helpers_load(self, task):
+        """Unmet, with what the hook said, when they do not load in the notebook's pod."""
         at = f"-n {self.det.space}"
         load = f"cd {WORK}; python3 -c {shlex.quote(_LOAD)} 2>&1 | tail -n 1"
         said = self.kube.kubectl(f"exec {at} {task.pod()} -c {CONTAINER} -- sh -c {shlex.quote(load)}")
