@@ -15,10 +15,8 @@ IPTABLES = shutil.which("iptables") or (
     f"chroot {rootfs.builder_path()} /usr/sbin/iptables" if rootfs.builder_path().is_dir() else ""
 )
 
-#: settings that change by themselves
-_MOVING = re.compile(
-    r"/(random/|pty/nr|ns_last_pid|tainted|.*_(count|state|nr)$|dentry|inode|file-nr|aio-nr|.*_max_sample_rate$)"
-)
+#: settings that the kernel moves by itself. What nobody may write is a count, not a setting
+_MOVING = re.compile(r"/(ns_last_pid|tainted|.*_max_sample_rate)$")
 #: of `ip`: numbers that count up, and what a link makes of itself
 _NUMBERS = re.compile(
     r"^\d+: |@if\d+|\b(qlen|expires|valid_lft|hoplimit|state|master) \S+|preferred_lft \S+|tentative ?"
@@ -58,7 +56,7 @@ def _settings():
     found = []
     for path in sorted(Path("/proc/sys").glob("**/*")):
         name = str(path.relative_to("/proc/sys"))
-        if path.is_file() and not _MOVING.search("/" + name):
+        if path.is_file() and path.stat().st_mode & 0o200 and not _MOVING.search("/" + name):
             with contextlib.suppress(OSError, UnicodeDecodeError):  # some are for writing only
                 found.append(f"{name} = {path.read_text().strip()}")
     return found

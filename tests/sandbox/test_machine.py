@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from machine_state import IPTABLES
+from machine_state import IPTABLES, state
 
 from helpers.core.paths import REPO
 
@@ -13,6 +13,13 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="only root makes a network namespace"),
     pytest.mark.skipif(not IPTABLES, reason="no iptables on this machine"),
 ]
+
+
+def test_what_the_kernel_counts_is_no_setting():
+    seen = {line.partition(" = ")[0] for line in state()["settings"]}
+    assert {"vm/max_map_count", "net/ipv4/ip_forward"} <= seen
+    assert not seen & {"fs/quota/syncs", "fs/file-nr", "kernel/random/entropy_avail", "kernel/pty/nr"}
+
 
 # The calls of ip and iptables are counted, and at one of them the process dies as by kill -9.
 BEGINNING = """
