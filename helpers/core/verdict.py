@@ -36,7 +36,7 @@ def judge(steps: Steps, mode: str, notebook: Notebook) -> None:
         what = f"{mode}: {len(failed)} of {len(results)} do not hold in chapter {notebook.id}"
         saw = "\n".join(_failure(r, notebook.entries) for r in failed)
         entry = next((r.entry for r in failed if r.entry in notebook.entries), None)
-        raise Verdict(what, steps.host.name, saw, _mend(failed, mode, notebook), entry)
+        raise Verdict(what, steps.host.name, saw, _mend(steps, mode, notebook), entry)
     show.display(*show.line("ok", "chapter " + notebook.id, _from_inside(results, notebook) or _WORDS[mode]))
 
 
@@ -63,8 +63,11 @@ def _failure(result: Result, entries: Mapping[str, Entry]) -> str:
     return text + (f"\n    because: {found.because} ({found.id})" if found else "")
 
 
-def _mend(failed: Sequence[Result], mode: str, notebook: Notebook) -> str:
+def _mend(steps: Steps, mode: str, notebook: Notebook) -> str:
+    failed = steps.failed
     mends = [notebook.entries[r.entry].do for r in failed if r.entry and r.entry in notebook.entries]
     if mode == "verify" and len(mends) < len(failed):
-        mends.append("Run again with mode=install: it makes what is missing.")
+        inside = f"On the operator's machine: ./runbook up --only {notebook.id}"
+        again = inside if steps.host.in_cluster else "Run again with mode=install"
+        mends.append(again + ": it makes what is missing.")
     return "\n".join(dict.fromkeys(mends)) or ("See the chapter's Troubleshooting, and ./runbook logs " + notebook.id)

@@ -97,8 +97,9 @@ def test_a_failure_is_one_beside_what_is_left_out(pod):
         raise Unmet("an answer", "none")
 
     ch.check("another", bad)
-    with pytest.raises(Verdict, match="1 of 3 do not hold"):
+    with pytest.raises(Verdict, match="1 of 3 do not hold") as e:
         ch.verdict()
+    assert "./runbook up --only minio" in e.value.do and "mode=install" not in e.value.do, "here nothing is installed"
 
 
 def test_a_probe_that_was_cut_short_by_the_missing_host_is_not_a_no(pod, capsys):

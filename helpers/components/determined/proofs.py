@@ -17,7 +17,8 @@ from helpers.core.errors import RunbookError, Unmet
 _STAY = "sleep 3"
 #: what a chapter in a notebook stands on: the helpers, and the clients of three servers
 _LOAD = "import minio, psycopg, python_pachyderm; from helpers import Chapter; print(Chapter.__name__)"
-_HOOK_SAYS = re.compile("runbook: |ERROR: ")
+#: of what the hook printed: its own words, pip's errors (of what builds a package, too), the last line of a traceback
+_HOOK_SAYS = re.compile(r"runbook: |\s*(ERROR|\w+Error): ")
 
 
 class Proofs:

@@ -38,7 +38,7 @@ class Master:
     """Determined's master with one notebook, that starts when it is asked for. sent: the request; killed: tasks."""
 
     def __init__(self, running=False, ends=False):
-        self.sent, self.running, self.ends, self.killed = None, running, ends, []
+        self.sent, self.running, self.ends, self.killed, self.log = None, running, ends, [], []
 
     def __call__(self, request):
         if request.path == "/api/v1/auth/login":
@@ -51,6 +51,8 @@ class Master:
             return 200, {"notebooks": [dict(one, serviceAddress="/proxy/t/lab")] if self.running else []}
         if request.path == "/notebooks/task-1":
             return 200, {"state": "TERMINATED" if self.ends else "RUNNING", "exit_status": "no room"}
+        if request.path == "/notebooks/task-1/events":
+            return 200, [{"log_event": line} for line in self.log]
         if request.path.endswith("/kill"):
             self.killed.append(request.path.split("/")[-2])
         if request.path == "/proxy/task-1/lab":
@@ -166,9 +168,17 @@ def test_one_that_does_not_start_keeps_no_passwords(asked):
 
 
 def test_where_the_helpers_do_not_load_no_chapter_is_run(asked):
+    master, last = Master(), "ModuleNotFoundError: No module named 'minio'"
+    built = "ERROR: Could not find a version that satisfies the requirement pytest-runner"
+    master.log = ["Looking in indexes", "      " + built, "    result = f()", "ValueError: ZIP", "runbook: pip failed"]
     with pytest.raises(Unmet) as e:
-        asked(Master(), {**WELL, "python3 -c": "ModuleNotFoundError: No module named 'minio'"}, verify=True)
-    assert "No module named 'minio'" in e.value.saw
+        asked(master, {**WELL, "python3 -c": last}, verify=True)
+    assert [line.strip() for line in e.value.saw.splitlines()] == [
+        last,
+        built,
+        "ValueError: ZIP",
+        "runbook: pip failed",
+    ]
     assert not any("run_chapters" in script for script, _ in asked.asked.scripts)
 
 
