@@ -125,7 +125,7 @@ def up(**words: Any) -> None:
         started = time.monotonic()
         run, before = _run(plan, options, coming)
     clock.keep(run, before, coming.values())
-    _report(run)
+    progress.report(console, run)
     if not options.no_book and plan.mode != "plan" and run.state != "interrupted":
         with clock.span("site", "the site"):
             index = site.build(main, say)
@@ -191,16 +191,6 @@ def _run(plan: Plan, options: Options, coming: Mapping[str, Supply]) -> tuple[Ru
         runner = Runner(plan, options.jobs or min(4, os.cpu_count() or 1), shown, options.force)
         runner.supplies = coming
         return runner.run(), [old.run for old in runner.before.values()]
-
-
-def _report(run: Run) -> None:
-    """The closing table, and the whole error of each chapter that failed in this run."""
-    console.print()
-    progress.closing(console, run)
-    for c in run.chapters.values():
-        if c.run == run.id and c.error:
-            console.print(f"\n{c.number} {c.id}", style="bold")
-            say(c.error)
 
 
 @main.command(epilog=examples("./runbook logs minio\n./runbook logs 05 --follow"))

@@ -30,14 +30,14 @@ HELD = frozenset({"ok", "proved"})
 
 class Step(BaseModel):
     title: str
-    state: str  # ok, failed, plan
+    state: str  # ok, failed, plan, left out (the note says why)
     note: str = ""
     seconds: float = 0.0
 
 
 class Check(BaseModel):
     title: str
-    state: str  # ok, proved (it changed the target), left out (verify), failed
+    state: str  # ok, proved (it changed the target), left out (seen says why), failed
     expected: str = ""
     seen: str = ""
     entry: str | None = None

@@ -28,7 +28,7 @@ from helpers.core.paths import home
 from helpers.core.secrets import Masker, Secret, SecretStore
 from helpers.core.steps import Prober, Result, Steps
 from helpers.core.target import Target
-from helpers.core.verdict import judge
+from helpers.core.verdict import CHANGES, judge
 from helpers.core.waiting import wait
 
 if TYPE_CHECKING:
@@ -203,8 +203,8 @@ class Chapter:
         if not self.proving or self._only:
             return
         if changes and not self.installing:
-            self._steps.add(Result("left out", "check", title))
-            show.display(*show.line("left out", title, "it would change the target"))
+            self._steps.add(Result("left out", "check", title, seen=CHANGES))
+            show.display(*show.line("left out", title, CHANGES))
             return
         self.events.tell("step", title="check: " + title, state="begin")
         if changes:
