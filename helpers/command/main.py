@@ -28,6 +28,8 @@ from helpers.command.base import (
 )
 from helpers.command.chapter_commands import ChapterGroup
 from helpers.command.lab import lab
+from helpers.command.lint import lint
+from helpers.command.new import new
 from helpers.command.plan import Plan
 from helpers.command.reach import reached, target_locks
 from helpers.command.record import Run
@@ -251,7 +253,7 @@ def secrets(name: str | None, target: str | None) -> None:
         )
 
 
-for each in (sandbox, artifacts, explain, lab, looks.status, looks.examine, looks.completion):
+for each in (sandbox, artifacts, explain, lab, lint, new, looks.status, looks.examine, looks.completion):
     main.add_command(each)
 
 
