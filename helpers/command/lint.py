@@ -12,7 +12,7 @@ from typing import NamedTuple
 import click
 
 from helpers.command import notebook_rules
-from helpers.command.base import examples, say
+from helpers.command.base import CHAPTER, examples, say
 from helpers.core import notebooks, paths
 from helpers.core.errors import BadInput
 from helpers.core.paths import REPO
@@ -64,7 +64,7 @@ def chosen(names: Sequence[str]) -> list[Path]:
 
 
 @click.command("lint", epilog=examples("./runbook lint\n./runbook lint minio\n./runbook lint notebooks/05_minio.ipynb"))
-@click.argument("chapters", nargs=-1, metavar="[CHAPTER]...")
+@click.argument("chapters", nargs=-1, type=CHAPTER, metavar="[CHAPTER]...")
 def lint(chapters: tuple[str, ...]) -> None:
     """Check the notebooks' form: title, parameters, sections, entries; no outputs, no versions, no long lines.
 

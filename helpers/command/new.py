@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from helpers.command.base import examples, say
+from helpers.command.base import CHAPTER, examples, say
 from helpers.core import notebooks, paths
 from helpers.core.errors import BadInput, RunbookError
 from helpers.core.files import write_whole
@@ -63,7 +63,7 @@ class Wanted(NamedTuple):
 @click.argument("chapter")
 @click.option("--title", metavar="TEXT", help="Its heading.  [default: its name]")
 @click.option("--number", metavar="NN", help="Its place in the book.  [default: after the last one]")
-@click.option("--requires", multiple=True, metavar="CHAPTER", help="It stands on this one (may be given again).")
+@click.option("--requires", multiple=True, type=CHAPTER, help="It stands on this one (may be given again).")
 def new(chapter: str, title: str | None, number: str | None, requires: tuple[str, ...]) -> None:
     """Make the files of a new chapter: it runs and passes all checks as it is. CHAPTER is its name: my_component."""
     wanted = _wanted(chapter, title, number, requires)
