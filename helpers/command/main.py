@@ -17,6 +17,7 @@ import click
 from helpers.command import doctor, given, looks, pages, progress, record, regress, site, supplies, targets, timeline
 from helpers.command.artifacts import artifacts
 from helpers.command.base import (
+    CHAPTER,
     console,
     examples,
     json_option,
@@ -28,6 +29,8 @@ from helpers.command.base import (
 )
 from helpers.command.chapter_commands import ChapterGroup
 from helpers.command.lab import lab
+from helpers.command.lint import lint
+from helpers.command.new import new
 from helpers.command.plan import Plan
 from helpers.command.reach import reached, target_locks
 from helpers.command.record import Run
@@ -72,9 +75,9 @@ def main(debug: bool) -> None:
 """)
 )
 @targets_option
-@click.option("--only", multiple=True, metavar="CHAPTER", help="Only this chapter (may be given again).")
-@click.option("--from", "first", metavar="CHAPTER", help="Start at this chapter.")
-@click.option("--until", "last", metavar="CHAPTER", help="Stop after this chapter.")
+@click.option("--only", multiple=True, type=CHAPTER, help="Only this chapter (may be given again).")
+@click.option("--from", "first", type=CHAPTER, help="Start at this chapter.")
+@click.option("--until", "last", type=CHAPTER, help="Stop after this chapter.")
 @click.option("--mode", default=None, metavar="MODE", help="install, verify, plan or remove.  [default: install]")
 @click.option(
     "--jobs",
@@ -194,7 +197,7 @@ def _run(plan: Plan, options: Options, coming: Mapping[str, Supply]) -> tuple[Ru
 
 
 @main.command(epilog=examples("./runbook logs minio\n./runbook logs 05 --follow"))
-@click.argument("chapter")
+@click.argument("chapter", type=CHAPTER)
 @click.option("--follow", "-f", is_flag=True, help="Go on as it grows; Ctrl-C ends it.")
 def logs(chapter: str, follow: bool) -> None:
     """The whole output of a chapter's commands in the last run."""
@@ -241,7 +244,7 @@ def secrets(name: str | None, target: str | None) -> None:
         )
 
 
-for each in (sandbox, artifacts, explain, lab, looks.status, looks.examine, looks.completion):
+for each in (sandbox, artifacts, explain, lab, lint, new, looks.status, looks.examine, looks.completion):
     main.add_command(each)
 
 
@@ -260,7 +263,7 @@ def book(open_it: bool, readme: bool) -> None:
 
 @main.command("regress", epilog=examples("./runbook regress\n./runbook regress --only minio"))
 @target_option
-@click.option("--only", multiple=True, metavar="CHAPTER", help="Only this chapter (may be given again).")
+@click.option("--only", multiple=True, type=CHAPTER, help="Only this chapter (may be given again).")
 def replay(target: str | None, only: tuple[str, ...]) -> None:
     """Replay the last run's notebooks in verify mode and compare every output with what was recorded.
 
