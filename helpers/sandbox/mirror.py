@@ -305,7 +305,7 @@ class Mirror:
         """Start it when it does not answer."""
         if self.answers():
             return
-        processes.stop(self.pid, processes.KILL)
+        processes.kill(self.pid)
         self.logs.mkdir(exist_ok=True)
         self._configure()
         folders = {self.files: "/srv/mirror", self.logs: "/srv/logs"}
@@ -323,4 +323,4 @@ class Mirror:
         machine.write(self.files / "nginx.conf", text)
 
     def stop(self) -> bool:
-        return processes.stop(self.pid, processes.KILL)
+        return processes.kill(self.pid)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import http.client
 import os
 import signal
@@ -100,28 +101,18 @@ def since(pidfile: Path) -> float | None:
     return boot + ticks / os.sysconf("SC_CLK_TCK")
 
 
-def _followers(session: int) -> bool:
-    """Does a process of this session still run? It may hold a port a little longer than its leader."""
+def _alone(session: int) -> bool:
+    """Does no process of this session run any more? One may hold a port a little longer than its leader lived."""
     for entry in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
             fields = entry.read_text().rpartition(")")[2].split()
             if int(fields[3]) == session and fields[0] != "Z":
-                return True
-    return False
-
-
-def _until(done: Callable[[], bool], seconds: float) -> None:
-    limit = time.monotonic() + seconds
-    while not done() and time.monotonic() < limit:
-        time.sleep(0.05)
+                return False
+    return True
 
 
 def stop(pidfile: Path, steps: Steps = ((signal.SIGTERM, 10), (signal.SIGKILL, 5))) -> bool:
-    """Send each (signal, seconds to wait) until the process of pidfile has ended, and what it started in its session.
-
-    True when it had to be ended. Without the wait for the others, a program started anew at once would meet the old
-    one on its port, and take its answer for its own.
-    """
+    """Send each (signal, seconds to wait) until the process of pidfile has ended; True when it had to be ended."""
     ended = False
     for number, seconds in steps:
         pid = alive(pidfile)
@@ -133,11 +124,27 @@ def stop(pidfile: Path, steps: Steps = ((signal.SIGTERM, 10), (signal.SIGKILL, 5
         except ProcessLookupError:
             break
         _until(lambda: alive(pidfile) is None, seconds)
-        if alive(pidfile) is None:
-            _until(lambda: not _followers(pid), seconds)  # noqa: B023
     if alive(pidfile) is None:
         pidfile.unlink(missing_ok=True)
     return ended
+
+
+def kill(pidfile: Path) -> bool:
+    """End a process that holds no state, and wait for what it started in its session; True when it had to be ended.
+
+    Without that wait a program started anew at once meets the old one on its port, and takes its answer for its own.
+    """
+    pid = alive(pidfile)
+    ended = stop(pidfile, KILL)
+    if pid is not None:
+        _until(functools.partial(_alone, pid), 5)
+    return ended
+
+
+def _until(done: Callable[[], bool], seconds: float) -> None:
+    limit = time.monotonic() + seconds
+    while not done() and time.monotonic() < limit:
+        time.sleep(0.05)
 
 
 def entered(root: Path, argv: list[str], binds: dict[Path, str] | None = None) -> list[str]:

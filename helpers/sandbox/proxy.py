@@ -23,7 +23,7 @@ class Proxy:
         """Start it when it does not answer."""
         if self.answers():
             return
-        processes.stop(self.pid, processes.KILL)
+        processes.kill(self.pid)
         builds.with_packages(recipe, builder, report)
         machine.write(self.config, kinds.filled((recipe / "tinyproxy.conf").read_text(), values))
         argv = ["tinyproxy", "-d", "-c", "/srv/proxy/proxy.conf"]
@@ -42,4 +42,4 @@ class Proxy:
         return True
 
     def stop(self) -> bool:
-        return processes.stop(self.pid, processes.KILL)
+        return processes.kill(self.pid)

@@ -141,7 +141,7 @@ class Registry:
         """Start it when it does not answer."""
         if self.answers():
             return
-        processes.stop(self.pid, processes.KILL)
+        processes.kill(self.pid)
         self.store.make()
         machine.write(self.config, self._settings)
         argv = processes.entered(
@@ -157,7 +157,7 @@ class Registry:
         return not self.config.is_file() or self.answers()
 
     def stop(self) -> bool:
-        return processes.stop(self.pid, processes.KILL)
+        return processes.kill(self.pid)
 
     def serve(
         self, builder: Path, folders: Sequence[Path], report: Report, stopped: threading.Event | None = None

@@ -29,6 +29,6 @@ def test_what_was_stopped_holds_its_port_no_more(tmp_path):
         time.sleep(0.02)
     port = int(said.read_text())
     socket.create_connection(("127.0.0.1", port), timeout=2).close()
-    assert processes.stop(pid, processes.KILL)
+    assert processes.kill(pid)
     with socket.socket() as link:
         assert link.connect_ex(("127.0.0.1", port)) != 0, "a program started now would not get it"
