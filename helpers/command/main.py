@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from helpers.command import doctor, given, looks, pages, progress, record, regress, site, supplies, targets, timeline
+from helpers.command import doctor, given, looks, pages, progress, record, site, supplies, targets, timeline
 from helpers.command.artifacts import artifacts
 from helpers.command.base import (
     CHAPTER,
@@ -34,9 +34,11 @@ from helpers.command.new import new
 from helpers.command.plan import Plan
 from helpers.command.reach import reached, target_locks
 from helpers.command.record import Run
+from helpers.command.regress import regress
 from helpers.command.runner import Runner
 from helpers.command.sandbox import sandbox
 from helpers.command.troubles import explain
+from helpers.command.watch import watch
 from helpers.core import notebooks
 from helpers.core.errors import BadInput, RunbookError
 from helpers.core.installed_secrets import TAKE_OVER
@@ -244,7 +246,19 @@ def secrets(name: str | None, target: str | None) -> None:
         )
 
 
-for each in (sandbox, artifacts, explain, lab, lint, new, looks.status, looks.examine, looks.completion):
+for each in (
+    sandbox,
+    artifacts,
+    explain,
+    lab,
+    lint,
+    new,
+    regress,
+    watch,
+    looks.status,
+    looks.examine,
+    looks.completion,
+):
     main.add_command(each)
 
 
@@ -259,24 +273,6 @@ def book(open_it: bool, readme: bool) -> None:
     say(f"site    {index}")
     if open_it:
         click.launch(str(index))
-
-
-@main.command("regress", epilog=examples("./runbook regress\n./runbook regress --only minio"))
-@target_option
-@click.option("--only", multiple=True, type=CHAPTER, help="Only this chapter (may be given again).")
-def replay(target: str | None, only: tuple[str, ...]) -> None:
-    """Replay the last run's notebooks in verify mode and compare every output with what was recorded.
-
-    With --target only those that ran there.
-    """
-    if target:
-        Target.parse(target)
-    chosen = [notebooks.find(name).id for name in only]
-    run = record.latest(target)
-    if run is None:
-        raise RunbookError("replay the last run", saw="there is none yet", do="./runbook up")
-    with target_locks([target] if target else run.hosts.values(), "regress"):
-        sys.exit(regress.replay(run, chosen, target))
 
 
 @main.command(
