@@ -2,7 +2,9 @@
 
 import json
 import re
+import signal
 import threading
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -85,8 +87,10 @@ except KeyboardInterrupt:
 
 
 def starting(run):
-    """Its kernel's process is there, and hears no interrupt yet."""
-    return [c for c in run._clients if c.km and getattr(c.km.provisioner, "process", None)]
+    """Its kernel's process is there, and ignores interrupts by now: no cell runs yet."""
+    [process] = [c.km.provisioner.process for c in run._clients if c.km and c.km.provisioner] or [None]
+    status = Path(f"/proc/{process.pid}/status").read_text() if process else "SigIgn: 0"
+    return int(re.search(r"SigIgn:\s*(\w+)", status)[1], 16) & 1 << signal.SIGINT - 1
 
 
 @pytest.mark.parametrize(
