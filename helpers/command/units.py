@@ -133,7 +133,8 @@ class Unit:
         argv = ["systemctl", *(["--user"] if self.user else []), *words]
         done = subprocess.run(argv, capture_output=True, text=True, stdin=subprocess.DEVNULL)
         if done.returncode:
-            raise RunbookError(" ".join(argv), saw=(done.stderr or done.stdout).strip() or str(done.returncode))
+            said = (done.stderr or done.stdout).strip() or str(done.returncode)
+            raise RunbookError(" ".join(argv), saw=said, do="systemctl says why; journalctl -xe has more.")
 
 
 def _plain(text: str) -> str:

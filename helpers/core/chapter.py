@@ -124,8 +124,10 @@ class Chapter:
         return made(self.artifact(name), self.masker, self._waits)
 
     def version(self, name: str, version: str) -> None:
-        """Note the version that was found running, for the record."""
+        """Note the version that was found running, for the record, and show it: another one is drift."""
         self.events.tell("version", name=name, version=version)
+        if self.proving:
+            show.display(*show.line("ok", f"found running: {name} {version}".strip()))
 
     def secret(self, name: str, mine: bool = True, guarded: bool = True) -> Secret:
         """A secret of this target by name, made when new. In a file's text, f"{secret}" is filled in as it is sent.
