@@ -17,7 +17,7 @@ import zipfile
 import pytest
 import requests
 import yaml
-from serving import serving
+from serving import serving, until
 from test_gitlab_double import PASSWORD, TOKEN, Host
 
 from helpers.core.paths import REPO
@@ -35,14 +35,7 @@ def row(*names):
     return lambda test: test
 
 
-def wait(holds):
-    """What it says at last, when that is something."""
-    for _ in range(100):
-        found = holds()
-        if found:
-            return found
-        time.sleep(0.05)
-    raise AssertionError(found)
+wait = functools.partial(until, "the test's condition")
 
 
 def values(job):
@@ -71,13 +64,12 @@ class Runner:
 
     def take(self):
         """The next job."""
-        for _ in range(100):
+
+        def taken():
             answer = self.ask()
-            if answer.status_code == 201:
-                return answer.json()
-            assert answer.status_code == 204, answer.text
-            time.sleep(0.05)
-        raise AssertionError("no job")
+            return answer.status_code == 201 and answer.json()
+
+        return until("a job", taken)
 
     def log(self, job, text, start=0, **more):
         headers = {"JOB-TOKEN": job["token"], "Content-Type": "text/plain",
@@ -144,12 +136,13 @@ class Project:
 
     def pipeline(self, sha=None, status=None):
         """The newest pipeline, when it is there (and in this state)."""
-        for _ in range(100):
+
+        def there():
             found = self.api("GET", "/pipelines" + (f"?sha={sha}" if sha else "")).json()
-            if found and status in (None, found[0]["status"]):
-                return self.api("GET", f"/pipelines/{found[0]['id']}").json()
-            time.sleep(0.05)
-        raise AssertionError(found)
+            return found and status in (None, found[0]["status"]) and found[0]["id"]
+
+        number = until(f"a pipeline that is {status or 'there'}", there)
+        return self.api("GET", f"/pipelines/{number}").json()
 
     def jobs(self):
         """{name: status} of the newest pipeline."""
@@ -355,6 +348,20 @@ def test_a_push_starts_a_pipeline(host, project):
     host.git("-C", project.work, "push", "-q", project.remote("root", TOKEN), *several)
     time.sleep(0.3)
     assert len(project.api("GET", "/pipelines").json()) == 2
+
+
+def test_a_pipeline_that_could_not_be_made_is_made_later(host, project):
+    """A full disk, for one, or a repository that is away."""
+    project.push(README="a")
+    (bare,) = sorted((host.root / "var/opt/gitlab/git-data").rglob("*.git"), key=lambda p: p.stat().st_mtime)[-1:]
+    host.ctl("stop", "sidekiq")
+    sha = project.push(ci=SHORT)
+    away = bare.rename(bare.with_suffix(".away"))
+    host.ctl("start", "sidekiq")
+    log = host.root / "var/log/gitlab/nginx/current"
+    wait(lambda: "Traceback" in log.read_text())
+    away.rename(bare)
+    assert project.pipeline(sha, "pending")
 
 
 @row("invalid file", "skip", "commit by the API")
@@ -821,6 +828,14 @@ def test_what_a_runner_tells(project, runner):
     assert (log.text, log.headers["Content-Type"]) == ("hello\nmore", "text/plain")
 
 
+def test_a_repository_of_an_older_program_is_served(host, project):
+    (bare,) = sorted((host.root / "var/opt/gitlab/git-data").rglob("*.git"), key=lambda p: p.stat().st_mtime)[-1:]
+    (bare / "hooks/post-receive").unlink()
+    for name in ("receive.advertisePushOptions", "uploadpack.allowAnySHA1InWant"):
+        host.git("-C", bare, "config", "--unset", name)
+    assert project.pipeline(project.push(ci=SHORT, options=["ci.skip"]), "skipped")
+
+
 @row("job token and git")
 def test_a_jobs_token_clones(host, project, runner):
     sha = project.push(ci=SHORT)
@@ -911,7 +926,8 @@ def test_addresses_of_clusters(host):
         ("https://127.0.0.1:16443", "Requests to localhost are not allowed"),
         ("https://169.254.1.1", "Requests to the link local network are not allowed"),
         ("ftp://192.0.2.1", "Only allowed schemes are http, https"),
-        ("https://none.invalid", "Host cannot be resolved or invalid"),
+        ("https://-none.invalid", "Hostname or IP address invalid"),
+        ("https://none.invalid", None),
         ("https://192.0.2.1:16443", None),
         (host.url, None),
     ):

@@ -10,9 +10,14 @@ import io
 import os
 import re
 import signal
+import socket
+import socketserver
+import ssl
 import subprocess
+import threading
 import time
 import tomllib
+import types
 import zipfile
 import zlib
 
@@ -47,10 +52,11 @@ def image(tmp_path_factory):
     return unpacked("gitlab-runner", "helper", tmp_path_factory.mktemp("image") / "root")[0]
 
 
-@pytest.fixture
-def project(tmp_path):
-    """A repository of one commit with a file; its commit."""
-    work, bare = tmp_path / "work", tmp_path / "repositories/group/project.git"
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory):
+    """A repository of one commit with a file: the folder that it lies below, and its commit."""
+    top = tmp_path_factory.mktemp("repositories")
+    work, bare = top / "work", top / "group/project.git"
     who = {"GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@b", "GIT_COMMITTER_NAME": "a", "GIT_COMMITTER_EMAIL": "a@b"}
 
     def git(*words):
@@ -62,7 +68,13 @@ def project(tmp_path):
     git("-C", str(work), "add", "-A")
     git("-C", str(work), "commit", "-qm", "first")
     git("clone", "-q", "--bare", str(work), str(bare))
-    return git("-C", str(work), "rev-parse", "HEAD")
+    return top, git("-C", str(work), "rev-parse", "HEAD")
+
+
+@pytest.fixture
+def project(repository):
+    """The commit of a project."""
+    return repository[1]
 
 
 class Runner:
@@ -138,8 +150,8 @@ def working_on(runner, gitlab, server, project):
 
 
 @pytest.fixture
-def gitlab(tmp_path):
-    return GitLab(tmp_path / "repositories")
+def gitlab(repository):
+    return GitLab(repository[0])
 
 
 @pytest.fixture
@@ -649,7 +661,7 @@ def test_a_job_without_an_image_is_tried_three_times(runner, gitlab, server, api
 def test_the_log_is_sent_while_the_job_runs_at_the_servers_pace(runner, gitlab, server, project):
     pace = {"X-GitLab-Trace-Update-Interval": "1", "Range": "0-0"}
     gitlab.says["trace"] = [(416, b"", pace)]
-    with working(runner, gitlab, server, job(server, project, "echo begun; sleep 6; echo done")):
+    with working(runner, gitlab, server, job(server, project, "echo begun; sleep 4; echo done")):
         until("its first words", lambda: b"begun\n" in gitlab.trace, lambda: died(runner))
         assert b"done\n" not in gitlab.trace and not gitlab.ended
         ended(runner, gitlab)
@@ -690,7 +702,7 @@ def test_a_cancelled_job_ends_and_its_pod_is_gone(runner, gitlab, server, api, p
         gitlab.says["job"] = [(403, {}, {"Job-Status": "canceled"})] * 99
         until("the pod to be gone", lambda: api.deleted, lambda: died(runner))
         until("its end", lambda: "Submitting job to coordinator... aborted" in runner.said())
-    assert b"after" not in gitlab.trace and api.objects == {}
+    assert [container for container, _ in api.commands] == ["helper", "helper", "build"] and api.objects == {}
 
 
 @row("time-out")
@@ -712,6 +724,59 @@ def test_a_log_over_the_limit_ends_with_a_word_of_it(runner, gitlab, server, pro
 def test_bytes_that_are_no_text_are_replaced(runner, gitlab, server, project):
     _, log = result(runner, gitlab, server, job(server, project, r"printf 'ä\377ö\n'"))
     assert "\nä\ufffdö\n" in log
+
+
+# --- TLS --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def secured(server, tmp_path):
+    """GitLab's address by https, with a certificate of its own: the address, and the certificate's file."""
+    key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout key -out crt -days 2 -subj /CN=gitlab"
+    argv = ["openssl", "req", "-x509", *key.split(), "-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run(argv, cwd=tmp_path, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "crt", tmp_path / "key")
+
+    class Relay(socketserver.BaseRequestHandler):
+        """What comes in clear of one side goes to the other."""
+
+        def handle(self):
+            inside = socket.create_connection(("127.0.0.1", server.port))
+            with contextlib.suppress(OSError), context.wrap_socket(self.request, server_side=True) as outside, inside:
+                threading.Thread(target=self.copy, args=(outside, inside), daemon=True).start()
+                self.copy(inside, outside)
+
+        @staticmethod
+        def copy(source, target):
+            with contextlib.suppress(OSError):
+                while piece := source.recv(65536):
+                    target.sendall(piece)
+
+    socketserver.ThreadingTCPServer.daemon_threads = True
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Relay) as relay:
+        threading.Thread(target=relay.serve_forever, args=(0.02,), daemon=True).start()
+        yield f"https://127.0.0.1:{relay.server_address[1]}", tmp_path / "crt"
+        relay.shutdown()
+
+
+@row("unknown authority")
+def test_a_certificate_that_nobody_vouches_for_is_refused(runner, secured):
+    code, said = runner.run(*REGISTER, "--url", secured[0], "-r", "x")
+    assert code == 1 and "x509: certificate signed by unknown authority" in said
+
+
+@row("the CA beside the configuration", "the CA in the job")
+def test_a_ca_beside_the_configuration_is_trusted_by_runner_and_job(runner, gitlab, secured, api, project):
+    url, authority = secured
+    (runner.folder / "certs").mkdir()
+    (runner.folder / "certs/127.0.0.1.crt").write_bytes(authority.read_bytes())
+    assert runner.run(*REGISTER, "--url", url, "-r", "x")[0] == 0
+    (runner.folder / "config.toml").unlink()
+    kept = [{"paths": ["model.txt"], "when": "always", "artifact_type": "archive", "artifact_format": "zip"}]
+    web = types.SimpleNamespace(url=url)
+    said, log = result(runner, gitlab, web, job(web, project, "cat $CI_SERVER_TLS_CA_FILE", artifacts=kept))
+    assert said["state"] == "success" and "-----BEGIN CERTIFICATE-----" in log and len(gitlab.artifacts) == 1
 
 
 # --- signals ----------------------------------------------------------------------------------------------------------

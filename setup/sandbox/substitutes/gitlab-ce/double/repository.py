@@ -32,11 +32,10 @@ while [ "$n" -lt "${GIT_PUSH_OPTION_COUNT:-0}" ]; do
   n=$((n + 1))
 done
 """
-#: The repositories are served whoever owns them; a runner fetches by the commit's number; a push has options.
-SETTINGS = {"safe.directory": "*", "uploadpack.allowAnySHA1InWant": "true", "receive.advertisePushOptions": "true"}
-OWNER = {"GIT_CONFIG_COUNT": str(len(SETTINGS))}
-for _number, (_key, _value) in enumerate(SETTINGS.items()):
-    OWNER.update({f"GIT_CONFIG_KEY_{_number}": _key, f"GIT_CONFIG_VALUE_{_number}": _value})
+#: The repositories are served whoever owns them.
+OWNER = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": "*"}
+#: A push is taken, and has options; a runner fetches by the commit's number.
+SETTINGS = ("http.receivepack", "receive.advertisePushOptions", "uploadpack.allowAnySHA1InWant")
 
 
 class GitError(Exception):
@@ -52,11 +51,13 @@ class Repository:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         subprocess.run(["git", "init", "-q", "--bare", str(self.path)], check=True)
         self.git("symbolic-ref", "HEAD", "refs/heads/master")
-        self.git("config", "http.receivepack", "true")
-        self.write_hooks()
+        self.refresh()
 
-    def write_hooks(self) -> None:
-        """Also before a push: a repository may be older than this program."""
+    def refresh(self) -> None:
+        """Its settings and hooks. Also before it is served: a repository may be older than this program."""
+        if SETTINGS[-1].partition(".")[2] not in (self.path / "config").read_text():
+            for name in SETTINGS:
+                self.git("config", name, "true")
         for name, text in (("pre-receive", HOOK), ("post-receive", MOVED)):
             hook = self.path / "hooks" / name
             if not hook.exists() or hook.read_text() != text:

@@ -132,7 +132,7 @@ class Handler(BaseHTTPRequestHandler):
             return self.send(503, "", "text/plain")
         with tempfile.NamedTemporaryFile("r", prefix="gitlab-push") as moved:
             kept = repository.Repository(project)
-            kept.write_hooks()
+            kept.refresh()
             said = self.backend(kept, rest, {"GITLAB_DOUBLE_PUSH": moved.name})
             self.after_push(project, moved.read().splitlines())
         self.send(*said)

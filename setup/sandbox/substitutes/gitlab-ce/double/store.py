@@ -40,6 +40,7 @@ SETTINGS: dict[str, object] = {
     "protected_ci_variables": True,
     "admin_mode": False,
     "minimum_password_length": 8,
+    "default_projects_limit": 100000,
     "session_expire_delay": 10080,
     "usage_ping_enabled": True,
     "version_check_enabled": True,

@@ -58,8 +58,10 @@ def blocked(url: str, settings: dict, own_url: str) -> str | None:
         found = socket.getaddrinfo(host or "", port, type=socket.SOCK_STREAM) if host else []
     except OSError:
         found = []
+    if not host or not host[0].isalnum() and ":" not in host:
+        return "Hostname or IP address invalid"
     if not found:
-        return "Host cannot be resolved or invalid"
+        return None  # a name that cannot be resolved is kept: it fails when it is called
     addresses = [str(entry[4][0]).partition("%")[0] for entry in found]
     entries = settings["outbound_local_requests_allowlist_raw"].split()
     own = urllib.parse.urlsplit(own_url)

@@ -15,6 +15,7 @@ from repository import Repository
 
 WAKE = threading.Event()
 CHECKED = 600.0  # seconds from one look at jobs that are stuck to the next
+TRIES = 25
 STUCK = 3600  # seconds without a word of a running job
 UNWANTED = 86400  # and without a runner for one that waits
 UNMET = {"failure_reason": "unmet_prerequisites"}
@@ -40,6 +41,8 @@ def push(kept: store.Store, work: dict, url: str) -> None:
     given = [o.partition("=")[2].strip('"').partition("=") for o in options if o.startswith("ci.variable=")]
     _, kind, ref = work["ref"].split("/", 2)
     sha = Repository(project).commit_of(work["new"])
+    if not sha:
+        raise LookupError(f"{project['path_with_namespace']} has no commit {work['new']}")
     about = {"sha": sha, "tag": kind == "tags", "before_sha": work["old"], "skip": "ci.skip" in options}
     about["variables"] = [{"key": key, "value": value} for key, _, value in given]
     try:
@@ -90,24 +93,36 @@ def drop_stuck(kept: store.Store) -> None:
 
 
 def turn(url: str) -> None:
-    """All the work there is; a piece that fails is told in the log, and is gone."""
+    """All the work there is. A piece that fails is tried again later, as Sidekiq does."""
     while True:
         with store.opened() as kept:
             work = kept.one("work")
-            if not work:
-                return
-            kept.drop("work", work)
+        if not work:
+            return
         try:
             do(work, url)
         except Exception:
             traceback.print_exc()
+            return again(work)
 
 
 def do(work: dict, url: str) -> None:
     if work["what"] == "prepare":
-        return prepare(work, url)
+        prepare(work, url)
     with store.opened() as kept:
-        {"push": push, "process": process}[work["what"]](kept, work, url)
+        if work["what"] != "prepare":
+            {"push": push, "process": process}[work["what"]](kept, work, url)
+        kept.drop("work", work)
+
+
+def again(work: dict) -> None:
+    """To the end of the queue, until it was tried often enough."""
+    with store.opened() as kept:
+        kept.drop("work", work)
+        tried = work.pop("tried", 0) + 1
+        del work["id"]
+        if tried < TRIES:
+            kept.add("work", **work, tried=tried)
 
 
 def run(url: str) -> None:
@@ -115,14 +130,21 @@ def run(url: str) -> None:
     while True:
         WAKE.wait(1)
         WAKE.clear()
-        if not services.pid("sidekiq") or not services.pid("postgresql"):
-            time.sleep(0.2)
-            continue
-        turn(url)
-        if time.monotonic() - checked > CHECKED:
-            checked = time.monotonic()
-            with store.opened() as kept:
-                drop_stuck(kept)
+        try:
+            if services.pid("sidekiq") and services.pid("postgresql"):
+                turn(url)
+                checked = look_for_stuck(checked)
+        except Exception:  # a full disk ends a turn, not the server
+            traceback.print_exc()
+
+
+def look_for_stuck(checked: float) -> float:
+    """Now and then; the time of the last look."""
+    if time.monotonic() - checked < CHECKED:
+        return checked
+    with store.opened() as kept:
+        drop_stuck(kept)
+    return time.monotonic()
 
 
 def start(url: str) -> None:
