@@ -41,6 +41,12 @@ class Integration:
 
     def why_not_wanted(self, choice):
         """None when the cluster is to be joined, else why not. choice: yes, no or auto."""
+        try:
+            return self._why_not_wanted(choice)
+        except (RunbookError, gitlab.GitlabError) as e:  # what does not answer is told by a step or a check
+            return "it cannot be told: " + (getattr(e, "saw", None) or str(e))
+
+    def _why_not_wanted(self, choice):
         if self.ch.mode == "remove":
             return None if self.record() else "GitLab has no cluster of ours"
         if choice == "no":
