@@ -72,7 +72,8 @@ class Integration:
         ask = f"auth can-i get secrets -n kube-system --as=system:serviceaccount:{DEPLOYS}:nobody-at-all"
         said = self.ch.host.run("microk8s kubectl " + ask, check=False, quiet=True)
         if said.out.strip() not in ("yes", "no"):
-            raise RunbookError("ask the cluster for an account's rights", self.ch.host.name, said.err or said.out)
+            do = "On the host: microk8s status; run chapter 03 again."
+            raise RunbookError("ask the cluster for an account's rights", self.ch.host.name, said.err or said.out, do)
         return said.out.strip() == "no"
 
     # -- what GitLab is told ------------------------------------------------------------------------
@@ -81,7 +82,8 @@ class Integration:
         """The address of the cluster's API, as `microk8s config` has it."""
         found = re.search(r"server: *(https://\S+)", self.kube.config())
         if not found:
-            raise RunbookError("read the cluster's address", self.ch.host.name, "microk8s config names none")
+            do = "Run chapter 03 first: ./runbook up --only kubernetes"
+            raise RunbookError("read the cluster's address", self.ch.host.name, "microk8s config names none", do)
         return found.group(1)
 
     def _secret(self, key):
