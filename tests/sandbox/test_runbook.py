@@ -212,6 +212,7 @@ def test_up_installs_and_proves_everything_and_builds_the_site(story):
         "seldon-operator",
         "seldon-executor",
         "gitlab-ce",
+        "gitlab-runner",
     )
     assert {said[name] for name in originals} == {"original"}
     assert {said[name] for name in doubles} == {"double"}

@@ -41,6 +41,12 @@ class Integration:
 
     def why_not_wanted(self, choice):
         """None when the cluster is to be joined, else why not. choice: yes, no or auto."""
+        try:
+            return self._why_not_wanted(choice)
+        except (RunbookError, gitlab.GitlabError) as e:  # what does not answer is told by a step or a check
+            return "it cannot be told: " + (getattr(e, "saw", None) or str(e))
+
+    def _why_not_wanted(self, choice):
         if self.ch.mode == "remove":
             return None if self.record() else "GitLab has no cluster of ours"
         if choice == "no":
@@ -66,7 +72,8 @@ class Integration:
         ask = f"auth can-i get secrets -n kube-system --as=system:serviceaccount:{DEPLOYS}:nobody-at-all"
         said = self.ch.host.run("microk8s kubectl " + ask, check=False, quiet=True)
         if said.out.strip() not in ("yes", "no"):
-            raise RunbookError("ask the cluster for an account's rights", self.ch.host.name, said.err or said.out)
+            do = "On the host: microk8s status; run chapter 03 again."
+            raise RunbookError("ask the cluster for an account's rights", self.ch.host.name, said.err or said.out, do)
         return said.out.strip() == "no"
 
     # -- what GitLab is told ------------------------------------------------------------------------
@@ -75,7 +82,8 @@ class Integration:
         """The address of the cluster's API, as `microk8s config` has it."""
         found = re.search(r"server: *(https://\S+)", self.kube.config())
         if not found:
-            raise RunbookError("read the cluster's address", self.ch.host.name, "microk8s config names none")
+            do = "Run chapter 03 first: ./runbook up --only kubernetes"
+            raise RunbookError("read the cluster's address", self.ch.host.name, "microk8s config names none", do)
         return found.group(1)
 
     def _secret(self, key):
