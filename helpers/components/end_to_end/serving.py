@@ -58,13 +58,6 @@ class Serving:
             return e.saw or e.what
         return None if found == commit else f"the model of commit {found[:8]} answers, not that of {commit[:8]}"
 
-    def version(self):
-        """The commit whose model answers, in short; "" when nothing is to be asked, or none does."""
-        try:
-            return self.revision()[:8] if self.kube.ch.proving else ""
-        except RunbookError:
-            return ""
-
     def deployment(self):
         """The SeldonDeployment as the cluster has it; None when there is none."""
         said = self.kube.kubectl(f"get {CRD} {NAME} -n {SPACE} --ignore-not-found -o json")
