@@ -4,8 +4,11 @@ import os
 
 import pytest
 
+from helpers.components.addons.addons import Addons, things
 from helpers.components.kubernetes import kube, microk8s
+from helpers.components.kubernetes.registries import Registries
 from helpers.core import notebooks, notes
+from helpers.core.actions import Action
 from helpers.core.chapter import Chapter
 from helpers.core.errors import RunbookError
 from helpers.core.paths import home
@@ -133,15 +136,65 @@ def test_a_verify_of_somebodys_cluster_does_not_make_it_ours(cluster, capsys):
     assert (home("probes") / "local.addons.json").exists()
 
 
-def test_of_a_microk8s_that_was_here_remove_puts_the_arguments_back_and_leaves_who_may_use_it(cluster, monkeypatch):
+def test_what_lies_in_a_namespace_of_ours_is_ours_though_an_earlier_note_did_not_name_it(cluster):
+    there = cluster()
+    ch = opened("seldon")
+    ch.own.first_sight(THINGS[:1])
+    ch.own.before(THINGS[:1])
+    there.write_text("namespace/models\nmodels/secret/minio\n")
+    assert sight() is None
+
+
+COREDNS = ["object kube-system/deployment/coredns", "object kube-system/configmap/coredns"]
+
+
+def test_an_add_on_of_theirs_that_is_as_we_would_have_it_is_not_disabled(cluster):
+    """What first sight does not name was taken for ours: remove disabled the add-on that it lies in."""
+    cluster("kube-system/deployment/coredns", "kube-system/configmap/coredns")
+    ch = opened("addons")
+    assert ch.own.first_sight(COREDNS[:1], adopt=True) is None
+    ch.own.passes(COREDNS)
+    ch.own.settle()
+    ch = opened("addons", "remove")
+    ch.own.first_sight(COREDNS[:1], adopt=True)
+    undo = ch.own.undoing(Action("enable", "true", "true", "microk8s disable dns", makes=COREDNS))
+    assert undo.words == "as it was before" and "microk8s disable" not in undo.work
+
+
+def test_an_add_on_of_which_half_was_here_is_not_disabled(cluster):
+    """No copy is kept of a Deployment or a namespace: what an undo takes would not come back."""
+    cluster("kube-system/deployment/coredns")
+    ch = opened("addons")
+    ch.own.first_sight(COREDNS[:1], adopt=True)
+    ch.own.before(COREDNS)
+    undo = ch.own.undoing(Action("enable", "true", "true", "microk8s disable dns", makes=COREDNS))
+    assert undo.words == "as it was before" and "microk8s disable" not in undo.work
+
+
+def test_what_is_never_taken_over_is_named_whatever_is_asked(cluster):
+    cluster("namespace/istio-system", "namespace/metallb-system")
+    ch = opened("addons")
+    assert ch.own.first_sight(things(True, True), adopt=True) is None
+    assert Addons(ch).why_never() == "was here before: namespace istio-system"
+
+
+def test_of_a_microk8s_that_was_here_remove_puts_back_what_the_note_has(cluster, monkeypatch):
+    """Who may use it, the alias and its kubeconfig stayed, or were taken though they had been there."""
     cluster()
     ch = opened("kubernetes")
     monkeypatch.setattr(ch, "run", lambda *_, **__: "me")
     ours = microk8s.MicroK8s(ch)
-    assert ours.group().undo and ours.alias().undo and [a.makes for a in ours.ports("loopback")] == [[], []]
+
+    def actions():
+        chosen = ours.registries(Registries(ours.kube).chosen())
+        return [ours.group(), ours.alias(), ours.host_kubeconfig(), chosen, *ours.ports("loopback")]
+
+    assert [a.makes for a in actions()] == [[]] * 6 and "groupdel" in actions()[0].undo
     ch.own._noted = {"snap microk8s": "there"}
-    assert ours.group().undo is None and ours.alias().undo is None
-    assert [a.makes[0].rpartition("/")[2] for a in ours.ports("loopback") if a.undo] == ["kubelet", "kube-proxy"]
+    kinds = [made.makes[0].rpartition("/")[0] or made.makes[0] for made in actions()]
+    args = "file /var/snap/microk8s/current/args"
+    assert kinds == ["member microk8s", "alias kubectl", "context me", args, args, args]
+    assert "groupdel" not in actions()[0].undo
 
 
 @pytest.mark.parametrize(
