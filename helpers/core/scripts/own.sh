@@ -160,7 +160,9 @@ keep() {
       [ ! -e "$to" ] || return 0
       mkdir -p "$copies"
       microk8s kubectl get "${2#*/}" -n "${2%%/*}" -o yaml |
-        sed -E '/^  (resourceVersion|uid|selfLink|generation|creationTimestamp):/d' > "$to.part"
+        awk '/^[A-Za-z]/ {about = /^metadata:/; out = 0}
+          /^  [A-Za-z]/ {out = about && /^  (resourceVersion|uid|selfLink|generation|creationTimestamp|managedFields):/}
+          !out' > "$to.part"
       mv -fT "$to.part" "$to" ;;
     role)
       mkdir -p "$copies"

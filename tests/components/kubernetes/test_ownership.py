@@ -29,7 +29,8 @@ case $what in seldondeployment/*) grep -q crd "$CLUSTER" ||
   { echo 'error: the server doesn'"'"'t have a resource type "seldondeployment"' >&2; exit 1; } ;; esac
 found=$(grep -E "^${space:+$space/}$what( |$)" "$CLUSTER" | grep -F "$label")
 [ -z "$found" ] || if [ "${yaml:-}" ]; then
-  printf 'metadata:\n  uid: 1\n  resourceVersion: "2"\ndata: %s\n' "$what"
+  printf 'metadata:\n  managedFields:\n  - apiVersion: v1\n    fieldsV1:\n      f:data: {}\n  - time: now\n'
+  printf '  name: it\n  uid: 1\n  resourceVersion: "2"\ndata:\n  uid: %s\n' "$what"
 else echo "$found"; fi
 exit 0
 """
@@ -100,6 +101,7 @@ def test_what_is_in_a_namespace_of_ours_is_ours(cluster):
 
 
 def test_a_secret_that_was_there_comes_back_as_it_was(cluster):
+    """kubectl puts all that `create` is given into an annotation that `apply` left: whose fields they were, too."""
     there = cluster("namespace/models", "models/secret/minio theirs")
     ch = opened("seldon")
     assert ch.own.first_sight(THINGS, adopt=True) is None
@@ -113,7 +115,7 @@ def test_a_secret_that_was_there_comes_back_as_it_was(cluster):
         "delete secret/minio -n models --ignore-not-found",
         "create -f -",
     ]
-    assert (there.parent / "cluster.created").read_text() == "metadata:\ndata: secret/minio\n"
+    assert (there.parent / "cluster.created").read_text() == "metadata:\n  name: it\ndata:\n  uid: secret/minio\n"
 
 
 def test_a_cluster_that_this_machine_installed_is_ours_and_somebodys_is_not(cluster):
