@@ -1,25 +1,19 @@
-"""How the project is written, held by tools: ruff, pyright, shellcheck, and rules of our own for notebooks."""
+"""How the project is written, held by tools: ruff, pyright, shellcheck. Notebooks: command/test_lint.py."""
 
 from __future__ import annotations
 
-import ast
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-import nbformat.v4
 import pytest
 
-from helpers.core import notebooks
 from helpers.core.paths import REPO
 
 TOOLS = Path(sys.executable).parent
 RUFF = ["--config", "setup/ruff.toml", "helpers", "tests", "setup"]
-# Of a notebook: names that are undefined, or imported for nothing.
-NAMES = ["check", "--isolated", "--output-format", "concise", "--select", "F821,F401"]
-WIDTH = 100  # of a notebook's code: a page's column holds no more
 
 
 def run(*argv: str) -> str:
@@ -34,22 +28,6 @@ def test_ruff_finds_nothing():
 
 def test_ruff_would_format_nothing():
     assert run(str(TOOLS / "ruff"), "format", "--check", *RUFF) == ""
-
-
-def test_a_notebooks_names_are_all_there():
-    assert run(str(TOOLS / "ruff"), *NAMES, "notebooks") == ""
-
-
-@pytest.mark.parametrize(
-    "cells, found",
-    [
-        (["import s3", "s3.survives(lambda: actions.restart('minio'))"], "cell 2:1:21: F821 Undefined name `actions`"),
-        (["from helpers.core import actions"], "F401"),
-    ],
-)
-def test_each_of_these_names_is_found(tmp_path, cells, found):
-    nbformat.write(nbformat.v4.new_notebook(cells=list(map(nbformat.v4.new_code_cell, cells))), tmp_path / "a.ipynb")
-    assert found in run(str(TOOLS / "ruff"), *NAMES, str(tmp_path))
 
 
 def test_the_hooks_have_the_ruff_of_the_tests():
@@ -82,46 +60,3 @@ def test_shellcheck_finds_nothing():
     found = [str(path.relative_to(REPO)) for path in scripts()]
     assert len(found) > 10
     assert run("shellcheck", "--shell=bash", "--severity=warning", "--exclude=SC1090,SC1091", *found) == ""
-
-
-def code(notebook: notebooks.Notebook):
-    for cell in notebook.content["cells"]:
-        if cell["cell_type"] == "code":
-            yield "".join(cell["source"])
-
-
-def stumbles(source: str) -> list[str]:
-    """What in a cell's code is no reading for a person."""
-    found = [f"{len(line)} characters: {line[:60]}..." for line in source.splitlines() if len(line) > WIDTH]
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Lambda):
-            found.append(f"a lambda in line {node.lineno}")
-        if isinstance(node, ast.keyword) and node.arg == "on_line":
-            found.append(f"on_line in line {node.value.lineno}")
-        if isinstance(node, ast.Constant) and is_script(node.value):
-            found.append(f"a shell script in line {node.lineno}")
-    return found
-
-
-def is_script(value: object) -> bool:
-    """A text of several lines with a loop or a branch of the shell."""
-    several = isinstance(value, str) and value.count("\n") > 1
-    return several and any(word in value for word in ("; do\n", "then\n", "done\n", "fi\n", "|| {"))
-
-
-@pytest.mark.parametrize("notebook", notebooks.load_all().values(), ids=lambda n: n.id)
-def test_a_notebooks_code_reads_as_a_manual(notebook):
-    assert [s for source in code(notebook) for s in stumbles(source)] == []
-
-
-@pytest.mark.parametrize(
-    "source, found",
-    [
-        ("x = " + "1" * 97, "101 characters"),
-        ("ch.check('it works', lambda: prove(1))", "a lambda"),
-        ("ch.run('true', on_line=None)", "on_line"),
-        ("s = '''for x in a b; do\n  echo $x\ndone\n'''", "a shell script"),
-    ],
-)
-def test_each_of_these_is_found(source, found):
-    assert [s for s in stumbles(source) if found in s]

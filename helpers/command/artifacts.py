@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import click
 
-from helpers.command.base import examples, say
+from helpers.command.base import CHAPTER, examples, say
 from helpers.core import catalogue, notebooks
 from helpers.core.catalogue import Artifact, image_name
 from helpers.sandbox import mirror, registry
@@ -66,7 +66,7 @@ def _of(artifact: Artifact) -> Iterator[tuple[str, str]]:
 ./runbook artifacts | awk '$1 == "image"'    what a registry of your own has to have
 """)
 )
-@click.argument("chapters", nargs=-1, metavar="[CHAPTER]...")
+@click.argument("chapters", nargs=-1, type=CHAPTER, metavar="[CHAPTER]...")
 def artifacts(chapters: tuple[str, ...]) -> None:
     """List all that an installation pulls and fetches; + is in the bundle folder.
 

@@ -7,12 +7,26 @@ import sys
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 from rich.console import Console
 
 from helpers.command import progress
+from helpers.core import notebooks
 from helpers.core.errors import BadInput, RunbookError
 
 console = progress.new_console()
+
+
+class ChapterName(click.ParamType):
+    """A chapter, by id, number or file name; shells complete the ids."""
+
+    name = "chapter"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        return [CompletionItem(name) for name in notebooks.load_all() if name.startswith(incomplete)]
+
+
+CHAPTER = ChapterName()
 
 target_option = click.option(
     "--target",

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import logging
 import os
+import signal
 import threading
 from collections.abc import Callable
 from importlib import import_module
@@ -21,13 +22,14 @@ from helpers.core.target import Target
 
 Event = dict[str, Any]
 Mask = Callable[[str], str]
+STOPPED = "the run was stopped"
 
 
 @functools.cache
 def _papermill() -> Any:
     """papermill with an engine of ours. Its import takes more than a second: bad input is refused before that."""
     papermill, clients, engines = map(import_module, ("papermill", "papermill.clientwrap", "papermill.engines"))
-    client_class = _masking(clients.PapermillNotebookClient)
+    client_class = _client(clients.PapermillNotebookClient)
 
     def execute(_: type, book: Any, kernel_name: str, env: dict[str, str], holds: list[Any], **other: Any) -> Any:
         client = client_class(
@@ -37,7 +39,7 @@ def _papermill() -> Any:
             timeout=None,
             extra_arguments=["--log-level=50"],  # a kernel's own chatter is no news
         )
-        client.mask = other["mask"]
+        client.mask, client.stop = other["mask"], other["stop"]
         holds.append(client)
         return client.execute(env=env)
 
@@ -48,26 +50,82 @@ def _papermill() -> Any:
     return papermill
 
 
-def _masking(client: Any) -> Any:
-    """The class of papermill's client, masking what cells show before it is kept anywhere."""
+class Stop:
+    """Ends an execution at the next moment at which an interrupt is heard. interrupt: sends one to the kernel.
+
+    A kernel hears interrupts while a cell runs, and ignores them while it starts and between two cells. So one that
+    comes then waits for the next cell: that is not begun, or interrupted where it has been sent to the kernel already.
+    """
+
+    def __init__(self, interrupt: Callable[[], None]):
+        self._interrupt, self._lock = interrupt, threading.Lock()
+        self.asked = self._heard = False
+
+    def ask(self) -> None:
+        with self._lock:
+            self.asked = True
+            if self._heard:
+                self._interrupt()
+
+    def cell_runs(self) -> None:
+        """The kernel says that it has begun the cell."""
+        with self._lock:
+            self._heard = True
+            if self.asked:
+                self._interrupt()
+
+    def cell_ended(self) -> None:
+        with self._lock:
+            self._heard = False
+
+
+def _client(client: Any) -> Any:
+    """The class of papermill's client, masking what cells show before it is kept, beginning no cell after a stop."""
+    error = import_module("nbclient.exceptions").CellExecutionError
 
     class Client(client):
         mask: Mask
+        stop: Stop
+
+        def execute_cell(self, *cell: Any) -> Any:
+            if self.stop.asked:
+                raise error("", "KeyboardInterrupt", STOPPED)
+            try:
+                return super().execute_cell(*cell)  # pyright: ignore[reportUnknownMemberType,reportUnknownVariableType]
+            finally:
+                self.stop.cell_ended()
 
         def process_message(self, msg: Event, *where: Any) -> Any:
-            masked = {**msg, "content": _masked(msg["content"], self.mask)}
-            return super().process_message(masked, *where)  # pyright: ignore[reportUnknownMemberType,reportUnknownVariableType]
+            if msg["msg_type"] == "execute_input":
+                self.stop.cell_runs()
+            clean = {**msg, "content": masked(msg["content"], self.mask)}
+            return super().process_message(clean, *where)  # pyright: ignore[reportUnknownMemberType,reportUnknownVariableType]
 
     return Client
 
 
-def _masked(value: Any, mask: Mask) -> Any:
+def masked(value: Any, mask: Mask) -> Any:
+    """Texts, and lists and dictionaries of them, each masked."""
     if isinstance(value, dict):
         known = cast("dict[str, Any]", value)
-        return type(known)({key: _masked(item, mask) for key, item in known.items()})
+        return type(known)({key: masked(item, mask) for key, item in known.items()})
     if isinstance(value, list):
-        return [_masked(item, mask) for item in cast("list[Any]", value)]
+        return [masked(item, mask) for item in cast("list[Any]", value)]
     return mask(value) if isinstance(value, str) else value
+
+
+def mask_of(parameters: dict[str, Any]) -> Mask:
+    """Takes every secret of a chapter's targets out of a text: those of now, and those that were there before."""
+    masker = Masker()
+
+    def mask(text: str) -> str:
+        for target in (value for name, value in parameters.items() if name.endswith("target")):
+            with contextlib.suppress(RunbookError, OSError):
+                for value in SecretStore(Target.parse(target).slug).values():
+                    masker.add(value)
+        return masker.mask(text)
+
+    return mask
 
 
 class Execution:
@@ -85,7 +143,8 @@ class Execution:
         self.log = folder / "logs" / f"{stem}.log"
         self.events = folder / "logs" / f"{name}.events"
         self._clients: list[Any] = []
-        self._masker = Masker()
+        self._stop = Stop(lambda: self._kill(signal.SIGINT))
+        self._mask = mask_of(parameters)
 
     def run(self, tell: Callable[[Event], None]) -> str:
         """Run it to its end. Returns why it failed, "" when it did not. tell: gets each event as it comes."""
@@ -102,8 +161,15 @@ class Execution:
         """What the chapter told so far."""
         return events.read(self.events)
 
-    def signal(self, number: int) -> None:
-        """Send its kernel a signal."""
+    def stop(self) -> None:
+        """Interrupt it, as Ctrl-C does: the cell that runs, or before the next one is begun."""
+        self._stop.ask()
+
+    def kill(self) -> None:
+        """End its kernel at once."""
+        self._kill(signal.SIGKILL)
+
+    def _kill(self, number: int) -> None:
         for client in self._clients:
             process = getattr(getattr(client.km, "provisioner", None), "process", None)
             if process is not None and process.poll() is None:
@@ -122,20 +188,13 @@ class Execution:
                 env=self._environment(),
                 holds=self._clients,
                 mask=self._mask,
+                stop=self._stop,
             )
         except papermill.PapermillExecutionError as e:
             return _reason(e)
         except Exception as e:  # a kernel that died or never started: it must not take the other chapters with it
             return "the notebook's kernel ended: {}: {}".format(type(e).__name__, str(e).split("\n")[0])
-        return ""
-
-    def _mask(self, text: str) -> str:
-        """Without any secret of its targets: those of now, and those that were there before."""
-        for target in (value for name, value in self.parameters.items() if name.endswith("target")):
-            with contextlib.suppress(RunbookError, OSError):
-                for value in SecretStore(Target.parse(target).slug).values():
-                    self._masker.add(value)
-        return self._masker.mask(text)
+        return STOPPED if self._stop.asked else ""
 
     def _environment(self) -> dict[str, str]:
         path = os.pathsep.join(filter(None, [str(REPO), os.environ.get("PYTHONPATH")]))

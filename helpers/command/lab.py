@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from helpers.command import record
-from helpers.command.base import examples, say, target_option
+from helpers.command.base import CHAPTER, examples, say, target_option
 from helpers.command.targets import Targets
 from helpers.core import notebooks
 from helpers.core.errors import BadInput
@@ -30,7 +30,7 @@ _HINT = "Run this cell (Shift+Enter): its form appears here. Or run the chapter 
 
 
 @click.command("lab", epilog=examples("./runbook lab\n./runbook lab minio --target ssh://ubuntu@10.0.0.5"))
-@click.argument("chapter", required=False)
+@click.argument("chapter", required=False, type=CHAPTER)
 @target_option
 @click.option("--port", default=8888, type=click.IntRange(1, 65535), help="Where JupyterLab listens.  [default: 8888]")
 @click.option("--no-browser", is_flag=True, help="Print the address, open nothing.")

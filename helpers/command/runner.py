@@ -5,7 +5,6 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import shutil
-import signal
 import threading
 import time
 from collections.abc import Iterable, Mapping
@@ -71,7 +70,7 @@ class Runner:
                 parameters=self.plan.parameters[n.id],
             )
             if old:
-                for kept in ("notebook", "verify_notebook", "verified", "installed"):
+                for kept in ("notebook", "verify_notebook", "verified", "installed", "accepted"):
                     setattr(fresh, kept, getattr(old.chapter, kept))
             self.current.chapters[n.id] = fresh
 
@@ -174,14 +173,12 @@ class Runner:
     def _stop(self, busy: dict[concurrent.futures.Future[None], Notebook]) -> None:
         """Interrupt the kernels, then end them: after 10 s, or at a second Ctrl-C."""
         self.stopping.set()
-        self._signal(signal.SIGINT)
+        for execution in list(self._executions.values()):
+            execution.stop()
         with contextlib.suppress(KeyboardInterrupt):
             concurrent.futures.wait(busy, timeout=10)
-        self._signal(signal.SIGKILL)
-
-    def _signal(self, number: int) -> None:
         for execution in list(self._executions.values()):
-            execution.signal(number)
+            execution.kill()
 
     # -- one chapter, in a thread of the pool ------------------------------------------------------
 
@@ -242,6 +239,8 @@ class Runner:
         """Run the notebook once in this mode; fills the record, returns whether it ended well."""
         folder, given = self.current.folder, self.plan.parameters[n.id]
         execution = self._executions[n.id] = Execution(n, {**given, "mode": mode}, folder, self.step)
+        if self.stopping.is_set():  # since it was decided to run it
+            execution.stop()
         c.log = str(execution.log.relative_to(folder))
         if mode == "install":  # also when it is cut off: what it began with is what remove looks for
             c.installed = c.installed or given
@@ -252,7 +251,7 @@ class Runner:
         fill(c, execution.told())
         self._conclude(n, c, mode, error)
         if mode == "install":
-            c.notebook = execution.out.name
+            c.notebook, c.accepted = execution.out.name, []
         elif mode == "verify":
             c.verify_notebook = execution.out.name
         return not error

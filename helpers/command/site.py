@@ -41,6 +41,9 @@ def build(commands: click.Group, say: Callable[[str], None] = lambda text: None)
         _jupyter_book(source, site, paths.build() / "book.log")
         stamp.write_text(print_)
     timeline.fill(index.parent, run)
+    report = run.folder / record.DRIFT / "report.html" if run else None
+    if report and report.is_file():
+        shutil.copy2(report, index.parent / f"{record.DRIFT}.html")
     return index
 
 
@@ -85,12 +88,16 @@ def stage(source: Path, run: Run | None, commands: click.Group) -> None:
 
 
 def _contents(known: Mapping[str, Notebook]) -> str:
-    """The table of contents, with the numbers that people use."""
+    """The table of contents, with the numbers that people use, and without the line of a chapter that was deleted."""
     toc: dict[str, Any] = yaml.safe_load((REPO / "_toc.yml").read_text())
     titles = {f"notebooks/{n.path.stem}": f"{n.number} {n.title}" for n in known.values()}
-    for page in (page for part in toc["parts"] for page in part["chapters"]):
-        if page["file"] in titles:
-            page["title"] = titles[page["file"]]
+    for part in toc["parts"]:
+        part["chapters"] = [
+            p for p in part["chapters"] if p["file"] in titles or not p["file"].startswith("notebooks/")
+        ]
+        for page in part["chapters"]:
+            if page["file"] in titles:
+                page["title"] = titles[page["file"]]
     return yaml.safe_dump(toc, sort_keys=False, allow_unicode=True)
 
 

@@ -4,9 +4,11 @@ import json
 import re
 import signal
 import threading
+from pathlib import Path
 
 import nbformat
 import pytest
+from serving import until
 
 from helpers.command.execution import Execution
 from helpers.core.notebooks import Notebook
@@ -62,13 +64,53 @@ def test_events_are_passed_on_and_kept(execution):
 
 def test_a_kernel_that_is_killed_is_an_error_not_an_exception(execution):
     run = execution("import time; print('begun', flush=True); time.sleep(60)", mode="verify")
-    timer = threading.Timer(4, lambda: run.signal(signal.SIGKILL))
+    timer = threading.Timer(4, run.kill)
     timer.start()
     try:
         assert run.run(lambda event: None).startswith("the notebook's kernel ended: ")
     finally:
         timer.cancel()
     assert run.out.name == "05_x.verify.ipynb"
+
+
+SLOW = """
+import pathlib, time
+top = pathlib.Path("{top}")
+(top / "begun").write_text("")
+try:
+    time.sleep(60)
+except KeyboardInterrupt:
+    time.sleep(1)   # what a chapter does at its end: a second interrupt would cut it off
+    (top / "tidied").write_text("")
+    raise
+"""
+
+
+def starting(run):
+    """Its kernel's process is there, and ignores interrupts by now: no cell runs yet."""
+    [process] = [c.km.provisioner.process for c in run._clients if c.km and c.km.provisioner] or [None]
+    status = Path(f"/proc/{process.pid}/status").read_text() if process else "SigIgn: 0"
+    return int(re.search(r"SigIgn:\s*(\w+)", status)[1], 16) & 1 << signal.SIGINT - 1
+
+
+@pytest.mark.parametrize(
+    "when, begun",
+    [
+        (lambda run, top: True, False),
+        (lambda run, top: starting(run), False),
+        (lambda run, top: (top / "begun").exists(), True),
+    ],
+    ids=["before there is a kernel", "while the kernel starts", "in a cell"],
+)
+def test_a_stop_is_heard_whenever_it_comes(execution, tmp_path, when, begun):
+    run, said = execution(SLOW.format(top=tmp_path)), []
+    thread = threading.Thread(target=lambda: said.append(run.run(lambda event: None)))
+    thread.start()
+    until("its moment", lambda: when(run, tmp_path), timeout=60)
+    run.stop()
+    thread.join(timeout=60)
+    assert said and said[0], "it ended, and not well"
+    assert ((tmp_path / "begun").exists(), (tmp_path / "tidied").exists()) == (begun, begun)
 
 
 LEAKS = """

@@ -104,3 +104,16 @@ def test_verify_turns_the_table_and_leaves_a_record(page, home):
     chapter = json.loads(record.read_text())["chapters"]["minio"]
     assert chapter["state"] == "failed" and chapter["parameters"]["target"] == "local"
     assert len(chapter["steps"]) + len(chapter["checks"]) == len(states)
+
+
+def test_stop_while_its_kernel_starts_ends_it_and_frees_the_form(page, home):
+    before = set((home / "runs").glob("2*/run.json"))
+    page.press("verify")
+    until("the run", lambda: set((home / "runs").glob("2*/run.json")) - before, timeout=60)
+    page.press("stop")
+    until("its end", lambda: "verify: interrupted" in page.text(".runbook-form"), timeout=60)
+    [record] = set((home / "runs").glob("2*/run.json")) - before
+    run = json.loads(record.read_text())
+    assert (run["state"], run["chapters"]["minio"]["state"]) == ("interrupted", "interrupted")
+    assert "running" not in page.states() and page.one("button.runbook-verify:not([disabled])")
+    assert page.one("button.runbook-stop").get_attribute("disabled")

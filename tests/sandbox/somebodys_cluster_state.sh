@@ -1,5 +1,6 @@
 # What must be the same of somebody's cluster: each object as it was written, MicroK8s' settings, who may use it, users' own
 # kubeconfigs. What a controller writes (status, versions, what a lease or a pod is) is the cluster's.
+microk8s status --wait-ready >/dev/null # remove restarts what has its own settings again
 microk8s kubectl get -A -o json \
   namespaces,configmaps,secrets,services,deployments,daemonsets,statefulsets,persistentvolumeclaims,persistentvolumes,storageclasses,serviceaccounts,clusterroles,clusterrolebindings,crds,mutatingwebhookconfigurations,validatingwebhookconfigurations |
   python3 -c '

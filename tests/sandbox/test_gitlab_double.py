@@ -221,6 +221,11 @@ def test_the_console(host):
         done = host.rails(code)
         assert done.returncode == 1 and word in done.stderr and not done.stdout
     value = host.rails(f"{MAKE}); puts token.token").stdout.strip()
+    first = MAKE.replace("create(", "first_or_create(")
+    for new in ("a-value-of-our-own-1", TOKEN):  # always the same token
+        assert host.rails(f"{first})\ntoken.set_token('{new}')\ntoken.save!\nputs token.token").stdout.strip() == new
+        assert host.api("GET", "/user", new).status_code == 200
+    assert host.api("GET", "/user", "a-value-of-our-own-1").status_code == 401
     assert re.fullmatch(r"[\w-]{20}", value) and host.api("GET", "/user", value).json()["username"] == "root"
     kept = (host.root / "var/opt/gitlab/double/store.sqlite").read_bytes()
     assert value.encode() not in kept and TOKEN.encode() not in kept and PASSWORD.encode() not in kept
@@ -394,6 +399,10 @@ def test_users(host):
     said = host.api("POST", "/users", json={**person, "email": "o@example.org"})
     assert (said.status_code, said.json()) == (409, {"message": "Username has already been taken"})
     assert host.api("GET", "/users", None).status_code == 403
+    for query, there in (("search=u@example.org", True), ("search=USE", True), ("search=example.org", False),
+                         ("search=user&blocked=true", False), ("search=user&active=true", True)):  # fmt: skip
+        found = [u["username"] for u in host.api("GET", "/users?" + query).json()]
+        assert ("user" in found) is there, query
     place = f"/users/{made.json()['id']}/personal_access_tokens"
     token = host.api("POST", place, json={"name": "x", "scopes": ["api"]}).json()
     listed = host.api("GET", f"/personal_access_tokens?user_id={made.json()['id']}").json()
@@ -526,9 +535,11 @@ def client():
 
 
 def test_python_gitlab_gets_the_answers_of_the_table(host, client):
-    """CALLS is what it printed: `python gitlab_calls.py URL TOKEN` makes the table anew."""
+    """CALLS is what it printed: `python gitlab_calls.py URL TOKEN REGISTRATION_TOKEN` makes the table anew."""
     script = Path(__file__).with_name("gitlab_calls.py")
-    done = subprocess.run([client, script, host.url, TOKEN], capture_output=True, text=True, timeout=120)
+    asked = host.rails("puts Gitlab::CurrentSettings.current_application_settings.runners_registration_token")
+    argv = [client, script, host.url, TOKEN, asked.stdout.strip()]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     table = re.findall(r"^\| (?!call \|).* \|$", CALLS.read_text(), re.M)
     assert done.stdout.splitlines() == table

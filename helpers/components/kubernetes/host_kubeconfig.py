@@ -79,24 +79,10 @@ class HostKubeconfig:
         return f"context {_CONTEXT} is still in {self.file}" if ours else None
 
     def _wanted(self, folder):
-        """The entries that `microk8s config` prints."""
-        path = folder / "wanted"
-        path.write_text(self.kube.config())
-        found = kubeconfig.entry(path, _CONTEXT)
-        if found is None:
-            raise RunbookError("read what `microk8s config` prints", self.host.name, f"no context {_CONTEXT} in it")
-        return found
+        return _printed(self.kube, folder)
 
     def _is_ours(self, found, folder):
-        """Does it lead to this host's cluster, or to an earlier one here? Its address, or its authority, says so."""
-        here = ["127.0.0.1", "localhost", *self.kube.ch.run("hostname -I", sudo=False).split()]
-        if urlsplit(_server(found)).hostname in here:
-            return True
-        try:
-            authority = self._wanted(folder)["cluster"].get("certificate-authority-data")
-        except CommandFailed:  # there is no cluster any more
-            return False
-        return authority == (found["cluster"] or {}).get("certificate-authority-data")
+        return leads_here(self.kube, found, folder, "127.0.0.1", "localhost")
 
     @contextlib.contextmanager
     def _copy(self):
@@ -124,6 +110,31 @@ class HostKubeconfig:
 
     def _error(self, saw, do):
         return RunbookError(f"edit {self.file}", self.host.name, saw, do + " Nothing was changed.")
+
+
+def leads_here(kube, found, folder, *names):
+    """Do these entries (kubeconfig.entry) lead to this host's cluster, or to an earlier one here?
+
+    Their address says so, or their authority. names: more of the host's.  folder: a private one for what is asked.
+    """
+    here = [*names, kube.ch.host.address, *kube.ch.run("hostname -I", sudo=False).split()]
+    if urlsplit(_server(found)).hostname in here:
+        return True
+    try:
+        authority = _printed(kube, folder)["cluster"].get("certificate-authority-data")
+    except CommandFailed:  # there is no cluster any more
+        return False
+    return authority == (found["cluster"] or {}).get("certificate-authority-data")
+
+
+def _printed(kube, folder):
+    """The entries that `microk8s config` prints."""
+    path = folder / "wanted"
+    path.write_text(kube.config())
+    found = kubeconfig.entry(path, _CONTEXT)
+    if found is None:
+        raise RunbookError("read what `microk8s config` prints", kube.ch.host.name, f"no context {_CONTEXT} in it")
+    return found
 
 
 def _server(found):

@@ -31,15 +31,6 @@ def entry(path, name):
     return _entry(_load(_read(path), path), name)
 
 
-def why_anothers(path, name):
-    """None when no context there has that name, or one that `merge` put in; else whose it is, and where it leads."""
-    found = entry(path, name)
-    if found is None or [found["context"].get(key) for key in ("cluster", "user")] == [name, name]:
-        return None
-    server = (found["cluster"] or {}).get("server", "nowhere")
-    return f"context {name} in {_short(path)} is of another cluster: it leads to {server}"
-
-
 def through_proxy(config, port):
     """What `microk8s config` prints, for a kubectl (1.19 or newer) behind the SOCKS proxy at this local port.
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 from helpers.components.kubernetes import kubeconfig
-from helpers.components.kubernetes.host_kubeconfig import HostKubeconfig
+from helpers.components.kubernetes.host_kubeconfig import HostKubeconfig, leads_here
 from helpers.components.kubernetes.kube import READY, Kube
 from helpers.components.kubernetes.probes import NOT_INSTALLED, with_cluster
 from helpers.components.kubernetes.registries import READY_OR_WHY, TEMPLATE
@@ -159,24 +160,39 @@ class MicroK8s:
         config = HostKubeconfig(self.kube, self.user)
         return config.action().but(**self._theirs(config.undo, f"context {self.user}/microk8s"))
 
+    def why_anothers(self, path, context):
+        """For a precondition: None unless the context of the operator's kubeconfig leads to another host's cluster."""
+        found = kubeconfig.entry(path, context)
+        if found is None:
+            return None
+        with tempfile.TemporaryDirectory() as folder:
+            if leads_here(self.kube, found, Path(folder)):
+                return None
+        return f"it leads to {(found['cluster'] or {}).get('server') or 'nowhere'}"
+
     def kubeconfig(self, path, context, use, proxy=None):
         """Action: the operator's kubeconfig at `path` has this cluster as `context`.
 
         use: make it the current one.  proxy: the local port of the SOCKS proxy that leads to it; None: none.
+        Remove leaves a context of that name that leads to another host's cluster.
         """
         shown = str(path).replace(str(Path.home()), "~")
 
         def wanted():
             return kubeconfig.through_proxy(self.kube.config(), proxy)
 
+        def undo():
+            if not self.why_anothers(path, context):
+                kubeconfig.remove(path, context)
+
         def why_there():
-            ours = kubeconfig.entry(path, context) and kubeconfig.why_anothers(path, context) is None
-            return f"context {context} is still there" if ours else None
+            away = kubeconfig.entry(path, context) is None or self.why_anothers(path, context)
+            return None if away else f"context {context} is still there"
 
         return Action(
             f"kubectl config: cluster, user and context {context} into {shown}",
             lambda: kubeconfig.why_differs(path, wanted(), context, use),
             lambda: kubeconfig.merge(path, wanted(), context, use),
-            lambda: kubeconfig.remove(path, context),
+            undo,
             absent=why_there,
         )

@@ -41,17 +41,6 @@ def nothing_answers(kube):
     return said + (", NodePorts left out: node_ports_on = network" if by_choice else "")
 
 
-def why_no_way(ch, port=16443):
-    """None when the API's port can be reached from here: through SSH, or straight at the host's address; else why not.
-
-    A port that refuses is reached: before MicroK8s comes nobody listens there.
-    """
-    why = ch.host.why_no_forwarding()
-    if why and _answer(ch.host.address, port) == "silent":
-        return f"{why}, and nothing comes back from {ch.host.address}:{port}"
-    return None
-
-
 def before_us():
     """Action: what listens now is noted: it is the host's own, and no chapter's."""
     return Action(

@@ -11,7 +11,7 @@ import yaml
 from helpers.components.addons import addons, istio, knative
 from helpers.components.kubernetes.kube import Kube
 from helpers.components.kubernetes.proofs import Proofs
-from helpers.core.errors import Unmet
+from helpers.core.errors import RunbookError, Unmet
 from helpers.core.paths import SETUP
 
 
@@ -268,3 +268,21 @@ def test_a_knative_service_ends_six_seconds_after_a_request():
     assert container["image"] == "image@sha256:1" and container["command"] == ["sh", "-c", 'echo "a: b"']
     assert template["metadata"]["annotations"]["autoscaling.knative.dev/window"] == "6s"
     assert template["metadata"]["annotations"]["autoscaling.knative.dev/maxScale"] == "1"
+
+
+def test_a_half_istio_is_taken_away_webhooks_first_and_not_by_disable(monkeypatch, own_home):
+    """What `microk8s disable istio` leaves refuses the next Istio's rules, and every pod of Knative's namespace."""
+    asked = []
+
+    def answer(script, stdin):
+        asked.append(script)
+        if "get deployments" in script:
+            return "istio-galley kiali"
+        return (1, "", "the enabling is not asked for here") if "enable istio" in script else ""
+
+    with pytest.raises(RunbookError):
+        istio.Istio(Kube(stand_in.chapter(monkeypatch, "addons", answer)))._enable()
+    enabling = position(asked, "microk8s enable istio")
+    taken = next(script for script in asked[:enabling] if "delete namespace istio-system" in script)
+    assert taken.index("istio-sidecar-injector") < taken.index("delete namespace istio-system")
+    assert not any("disable istio" in script for script in asked)

@@ -11,6 +11,7 @@ import yaml
 from helpers.components.kubernetes import kubeconfig
 from helpers.components.kubernetes.host_kubeconfig import HostKubeconfig
 from helpers.components.kubernetes.kube import Kube
+from helpers.components.kubernetes.microk8s import MicroK8s
 from helpers.core.errors import RunbookError
 
 PRINTED = """apiVersion: v1
@@ -142,3 +143,25 @@ def test_a_file_that_cannot_be_edited_is_named_and_kept(host):
         host.action.apply()
     assert "/.kube/config" in e.value.what and "Nothing was changed" in e.value.do
     assert host.file.read_text() == "clusters: text\n"
+
+
+def test_the_operators_context_of_another_host_is_named_and_neither_replaced_nor_removed(host, tmp_path):
+    """Two targets, one file, one name: the second one's install and remove leave the first one's entries."""
+    path, cluster = tmp_path / "mine", MicroK8s(host.made.kube.ch)
+    assert cluster.why_anothers(path, "mlops") is None
+    kubeconfig.merge(path, OURS, "mlops")
+    assert cluster.why_anothers(path, "mlops") is None
+    kubeconfig.merge(path, PRINTED.format(ca="QUJD", address="192.0.2.77", token="t"), "mlops")
+    assert cluster.why_anothers(path, "mlops") is None, "an earlier address of this host's, by its authority"
+    kubeconfig.merge(path, PRINTED.format(ca="REVG", address="192.0.2.77", token="t"), "mlops")
+    before = path.read_bytes()
+    assert cluster.why_anothers(path, "mlops") == "it leads to https://192.0.2.77:16443"
+    action = cluster.kubeconfig(path, "mlops", False)
+    action.undo()
+    assert path.read_bytes() == before and action.absent() is None
+    host.prints = None
+    assert cluster.why_anothers(path, "mlops"), "nor once this host's cluster is gone"
+    kubeconfig.merge(path, OURS, "mlops")
+    assert "still there" in action.absent()
+    action.undo()
+    assert action.absent() is None and kubeconfig.entry(path, "mlops") is None

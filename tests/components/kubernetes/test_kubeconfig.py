@@ -172,18 +172,6 @@ def test_an_old_entry_of_the_name_is_replaced(tmp_path):
     assert [c["name"] for c in yaml.safe_load(path.read_text())["contexts"]] == ["work", "home", "lab"]
 
 
-def test_the_context_of_another_cluster_is_not_taken_for_ours(tmp_path):
-    """Somebody's context of the name that the chapter takes was replaced, and its cluster was lost."""
-    path = tmp_path / "config"
-    assert kubeconfig.why_anothers(path, "work") is None
-    path.write_text(THREE)
-    assert kubeconfig.why_anothers(path, "mlops") is None
-    said = kubeconfig.why_anothers(path, "work")
-    assert said.endswith("is of another cluster: it leads to https://work.example:6443")
-    kubeconfig.merge(path, INCOMING, "mlops")
-    assert kubeconfig.why_anothers(path, "mlops") is None
-
-
 def test_a_new_file_is_made_and_goes_again(tmp_path):
     path = tmp_path / "new" / "config"
     assert "no context mlops" in kubeconfig.why_differs(path, INCOMING, "mlops")

@@ -211,16 +211,3 @@ def test_what_chapters_open_is_what_their_pages_say():
 def test_a_port_that_is_no_number_is_told():
     with pytest.raises(BadInput, match="1 to 65535"):
         notebooks.find("kubernetes").check({"open_ports": ["http"]})
-
-
-def test_where_ssh_forwards_nothing_the_api_needs_a_direct_way():
-    def host(address, why="the SSH server forbids it"):
-        return SimpleNamespace(host=SimpleNamespace(address=address, why_no_forwarding=lambda: why))
-
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port = listening.getsockname()[1]
-        assert outside.why_no_way(host("127.0.0.1"), port) is None
-    assert outside.why_no_way(host("127.0.0.1"), port) is None, "it refuses, and is reached"
-    assert outside.why_no_way(host("host.invalid", None), port) is None
-    said = outside.why_no_way(host("host.invalid"), port)
-    assert said == f"the SSH server forbids it, and nothing comes back from host.invalid:{port}"

@@ -8,4 +8,4 @@ image operator docker.io/seldonio/seldon-core-operator:1.7.0 --add bin/operator:
 image executor docker.io/seldonio/seldon-core-executor:1.7.0 --add bin/executor:/executor --entrypoint '["/executor"]'
 # The chart starts this one through a shell.
 image usage gcr.io/google_containers/spartakus-amd64:v1.1.0 --add bin/usage:/spartakus --add bin/usage:/bin/sh --entrypoint '["/spartakus"]'
-python3 chart.py chart "$OUT/storage.googleapis.com/seldon-charts"
+python3 /tools/chart.py chart "$OUT/storage.googleapis.com/seldon-charts"

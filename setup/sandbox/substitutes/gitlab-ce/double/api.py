@@ -168,8 +168,9 @@ ROUTES: list[tuple[str, re.Pattern[str], str, Callable[..., Answer]]] = []
 
 
 def route(method: str, pattern: str, level: str = "user") -> Callable:
-    """Answers `method /api/v4/pattern`; :name is a part of the path. level: open, user or admin."""
-    expression = re.compile("/api/v4" + re.sub(r":(\w+)", r"(?P<\1>[^/]+)", pattern) + "/?")
+    """Answers `method /api/v4/pattern`; :name is a part of the path, *name its rest. level: open, user or admin."""
+    pattern = re.sub(r"\*(\w+)", r"(?P<\1>.+)", re.sub(r":(\w+)", r"(?P<\1>[^/]+)", pattern))
+    expression = re.compile("/api/v4" + pattern + "/?")
 
     def keep(answers: Callable[..., Answer]) -> Callable[..., Answer]:
         ROUTES.append((method, expression, level, answers))

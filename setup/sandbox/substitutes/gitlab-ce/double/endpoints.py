@@ -89,8 +89,16 @@ def users(asked: Asked) -> Answer:
     name = asked.given.get("username")
     if not asked.user and not name:
         raise message(403, "403 Forbidden - Not authorized to access /api/v4/users")
-    found = [u for u in asked.kept.all("user") if name in (None, u["username"])]
+    found = [u for u in asked.kept.all("user") if name in (None, u["username"]) and _searched(asked, u)]
     return paged(asked, [shown_user(asked, u) if asked.user else basic(asked, u) for u in reversed(found)])
+
+
+def _searched(asked: Asked, user: dict) -> bool:
+    """Is it one that search, active and blocked ask for?"""
+    text = asked.given.get("search", "").lower()
+    is_named = text in user["name"].lower() or text in user["username"].lower() or text == user["email"].lower()
+    state = user["state"] == "active"
+    return is_named and (state or not asked.flag("active")) and (not state or not asked.flag("blocked"))
 
 
 @route("GET", "/users/:number")
@@ -251,5 +259,9 @@ for _place, _level, _owner in (
         lambda asked, key, _owner=_owner, **p: _owner(asked, **p).delete(asked, key)
     )
 
-import projects  # noqa: E402, F401 - they register themselves
+import ci_api  # noqa: E402, F401 - they register themselves
+import ci_lint  # noqa: E402, F401
+import clusters  # noqa: E402, F401
+import coordinator  # noqa: E402, F401
+import projects  # noqa: E402, F401
 import runners  # noqa: E402, F401

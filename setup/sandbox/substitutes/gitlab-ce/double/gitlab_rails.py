@@ -79,6 +79,12 @@ class Script:
         made, value = self.kept.add_token(user, _text(given.get("name", "''")), scopes, _date(given.get("expires_at")))
         self.tokens[name], self.values[name] = made, value
 
+    def first_or_create(self, name: str, owner: str, arguments: str) -> None:
+        found = self.kept.one("token", user_id=self.owner(owner)["id"])
+        if not found:
+            return self.create(name, owner, arguments)
+        self.tokens[name], self.values[name] = found, ""  # its value is known to nobody
+
     def set_token(self, name: str, literal: str) -> None:
         self.values[name] = _text(literal)
         self.known(self.tokens, name)["digest"] = store.digest(self.values[name])
@@ -120,11 +126,16 @@ class Script:
     def put_registration_token(self) -> None:
         print(self.kept.settings()["runners_registration_token"])
 
+    def reset_registration_token(self) -> None:
+        self.kept.set({"runners_registration_token": store.token20()})
+
 
 STATEMENTS = [
     (rf"{NAME} = User\.find_by_username\(({STRING})\)", Script.find_user),
     (rf"{NAME} = User\.find_by\(username: ({STRING})\)", Script.find_user),
     (rf"{NAME} = (\w+|User\.[^()]*\([^()]*\))\.personal_access_tokens\.create!?\((.*)\)", Script.create),
+    (rf"{NAME} = (\w+|User\.[^()]*\([^()]*\))\.personal_access_tokens\.first_or_create\((.*)\)",
+     Script.first_or_create),
     (rf"{NAME}\.set_token\(({STRING})\)", Script.set_token),
     (rf"{NAME}\.(password|password_confirmation) = ({STRING})", Script.set_password),
     (rf"{NAME}\.save!", Script.save),
@@ -132,6 +143,8 @@ STATEMENTS = [
     (rf"PersonalAccessToken\.find_by_token\(({STRING})\)\.revoke!", Script.revoke),
     (r"puts\(?\s*Gitlab::CurrentSettings\.(?:current_application_settings\.)?runners_registration_token\)?",
      Script.put_registration_token),
+    (r"(?:ApplicationSetting\.current|Gitlab::CurrentSettings(?:\.current_application_settings)?)"
+     r"\.reset_runners_registration_token!", Script.reset_registration_token),
 ]  # fmt: skip
 
 

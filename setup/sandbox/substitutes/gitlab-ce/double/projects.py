@@ -6,7 +6,9 @@ import base64
 import hashlib
 import re
 
+import pipelines
 import store
+import worker
 from api import Answer, Asked, Refused, find_project, may_read, message, paged, route
 from endpoints import basic
 from repository import GitError, Repository
@@ -109,6 +111,10 @@ def delete(asked: Asked, project: str) -> Answer:
     asked.kept.drop("project", found)  # its folder stays, under a number that does not come again
     for variable in asked.kept.all("variable", owner=found["id"]):
         asked.kept.drop("variable", variable)
+    for cluster in asked.kept.all("cluster", owner=found["id"]):
+        asked.kept.drop("cluster", cluster)
+    for pipeline in asked.kept.all("pipeline", project_id=found["id"]):
+        pipelines.drop(asked.kept, pipeline)
     return Answer(202, {"message": "202 Accepted"})
 
 
@@ -152,7 +158,9 @@ def commit(asked: Asked, project: str, sha: str) -> Answer:
     found = find_project(asked, project)
     repository = Repository(found)
     said = shown_commit(repository, commit_at(repository, sha))
-    return Answer(200, {**said, "status": None, "project_id": found["id"], "last_pipeline": None})
+    last = pipelines.last_of(asked.kept, found, said["id"])
+    brief = pipelines.brief(asked.url, found, last) if last else None
+    return Answer(200, {**said, "status": last and last["status"], "project_id": found["id"], "last_pipeline": brief})
 
 
 def content_of(action: dict) -> bytes:
@@ -161,16 +169,20 @@ def content_of(action: dict) -> bytes:
 
 
 def commit_to(asked: Asked, project: str, actions: list[dict]) -> tuple[Repository, str]:
-    repository = Repository(find_project(asked, project, write=True))
+    owner = find_project(asked, project, write=True)
+    repository = Repository(owner)
     branch, text = asked.need("branch", "commit_message")
     start = asked.given.get("start_branch", "")
     if not start and repository.branches() and branch not in repository.branches():
         raise message(400, "You can only create or edit files when you are on a branch")
     done = [{**action, "content": content_of(action)} for action in actions]
+    old = repository.sha("refs/heads/" + branch) or pipelines.NO_SHA
     try:
-        return repository, repository.commit(branch, text, done, author(asked), start)
+        made = repository.commit(branch, text, done, author(asked), start)
     except GitError as error:
         raise message(400, str(error)) from None
+    worker.pushed(asked.kept, owner, asked.user, (old, made, "refs/heads/" + branch), [])
+    return repository, made
 
 
 @route("POST", "/projects/:project/repository/commits")
@@ -257,7 +269,8 @@ def shown_branch(repository: Repository, name: str) -> dict:
 
 @route("POST", "/projects/:project/repository/branches")
 def add_branch(asked: Asked, project: str) -> Answer:
-    repository = Repository(find_project(asked, project, write=True))
+    owner = find_project(asked, project, write=True)
+    repository = Repository(owner)
     name, ref = asked.need("branch", "ref")
     if name in repository.branches():
         raise message(400, "Branch already exists")
@@ -269,6 +282,7 @@ def add_branch(asked: Asked, project: str) -> Answer:
     except GitError:
         raise message(400, "The branch refname is invalid") from None
     repository.git("update-ref", "refs/heads/" + name, sha)
+    worker.pushed(asked.kept, owner, asked.user, (pipelines.NO_SHA, sha, "refs/heads/" + name), [])
     return Answer(201, shown_branch(repository, name))
 
 

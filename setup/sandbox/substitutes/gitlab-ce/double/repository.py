@@ -22,8 +22,20 @@ while read -r old new ref; do
     { echo "GitLab: You are not allowed to force push code to a protected branch on this project."; exit 1; }
 done
 """
+#: Tells the server which refs a push has moved, and the options it came with.
+MOVED = """#!/bin/sh
+[ -n "$GITLAB_DOUBLE_PUSH" ] || exit 0
+cat >> "$GITLAB_DOUBLE_PUSH"
+n=0
+while [ "$n" -lt "${GIT_PUSH_OPTION_COUNT:-0}" ]; do
+  eval "printf 'option %s\\n' \"\$GIT_PUSH_OPTION_$n\"" >> "$GITLAB_DOUBLE_PUSH"
+  n=$((n + 1))
+done
+"""
 #: The repositories are served whoever owns them.
 OWNER = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": "*"}
+#: A push is taken, and has options; a runner fetches by the commit's number.
+SETTINGS = ("http.receivepack", "receive.advertisePushOptions", "uploadpack.allowAnySHA1InWant")
 
 
 class GitError(Exception):
@@ -39,11 +51,19 @@ class Repository:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         subprocess.run(["git", "init", "-q", "--bare", str(self.path)], check=True)
         self.git("symbolic-ref", "HEAD", "refs/heads/master")
-        self.git("config", "http.receivepack", "true")
-        hook = self.path / "hooks/pre-receive"
-        hook.parent.mkdir(exist_ok=True)
-        hook.write_text(HOOK)
-        hook.chmod(0o755)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Its settings and hooks. Also before it is served: a repository may be older than this program."""
+        if SETTINGS[-1].partition(".")[2] not in (self.path / "config").read_text():
+            for name in SETTINGS:
+                self.git("config", name, "true")
+        for name, text in (("pre-receive", HOOK), ("post-receive", MOVED)):
+            hook = self.path / "hooks" / name
+            if not hook.exists() or hook.read_text() != text:
+                hook.parent.mkdir(exist_ok=True)
+                hook.write_text(text)
+                hook.chmod(0o755)
 
     def git(self, *argv: str, data: bytes | None = None, env: dict[str, str] | None = None) -> bytes:
         whole = {**os.environ, **OWNER, **(env or {})}

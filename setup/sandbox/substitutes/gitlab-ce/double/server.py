@@ -7,6 +7,7 @@ import ipaddress
 import json
 import os
 import subprocess
+import tempfile
 import urllib.parse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -16,6 +17,7 @@ import config
 import repository
 import services
 import store
+import worker
 
 DENIED = "HTTP Basic: Access denied\n"
 NOT_FOUND = "The project you were looking for could not be found or you don't have permission to view it."
@@ -128,7 +130,23 @@ class Handler(BaseHTTPRequestHandler):
             return self.send(status, text, "text/plain", challenge)
         if not services.pid("gitaly"):
             return self.send(503, "", "text/plain")
-        self.backend(repository.Repository(project), rest)
+        with tempfile.NamedTemporaryFile("r", prefix="gitlab-push") as moved:
+            kept = repository.Repository(project)
+            kept.refresh()
+            said = self.backend(kept, rest, {"GITLAB_DOUBLE_PUSH": moved.name})
+            self.after_push(project, moved.read().splitlines())
+        self.send(*said)
+
+    def after_push(self, project: dict, lines: list[str]) -> None:
+        """Sidekiq is told which refs have moved; of more than four no pipelines are made."""
+        options = [line.partition(" ")[2] for line in lines if line.startswith("option ")]
+        moved = [line.split(" ") for line in lines if not line.startswith("option ")]
+        if not moved or len(moved) > 4:
+            return
+        with store.opened() as kept:
+            user = git_user(kept, *(self.credentials() or ("", "")))[0]
+            for old, new, ref in moved if user else []:
+                worker.pushed(kept, project, user, (old, new, ref), options)
 
     def credentials(self) -> tuple[str, str] | None:
         kind, _, text = self.headers.get("Authorization", "").partition(" ")
@@ -137,18 +155,19 @@ class Handler(BaseHTTPRequestHandler):
         name, _, password = base64.b64decode(text).decode(errors="replace").partition(":")
         return name, password
 
-    def backend(self, kept: repository.Repository, rest: str) -> None:
+    def backend(self, kept: repository.Repository, rest: str, more: dict[str, str]) -> tuple:
+        """What git's own program answers: status, body, kind and headers."""
         env = {**os.environ, "GIT_PROJECT_ROOT": str(kept.path), "GIT_HTTP_EXPORT_ALL": "1", "PATH_INFO": "/" + rest,
                "REQUEST_METHOD": self.command, "QUERY_STRING": self.query, "REMOTE_USER": "git", "REMOTE_ADDR": "-",
                "CONTENT_TYPE": self.headers.get("Content-Type", ""), "CONTENT_LENGTH": str(len(self.body)),
                "HTTP_CONTENT_ENCODING": self.headers.get("Content-Encoding", ""),
-               "GIT_PROTOCOL": self.headers.get("Git-Protocol", ""), **repository.OWNER}  # fmt: skip
+               "GIT_PROTOCOL": self.headers.get("Git-Protocol", ""), **repository.OWNER, **more}  # fmt: skip
         done = subprocess.run(["git", "http-backend"], input=self.body, env=env, stdout=subprocess.PIPE)
         head, _, body = done.stdout.partition(b"\r\n\r\n")
         headers = dict(line.split(": ", 1) for line in head.decode().splitlines() if ": " in line)
         status = int(headers.pop("Status", "200").split()[0])
         kept.settle_head()
-        self.send(status, body, headers.pop("Content-Type", "text/plain"), headers)
+        return status, body, headers.pop("Content-Type", "text/plain"), headers
 
 
 HEALTH = ("/-/health", "/-/readiness", "/-/liveness")
@@ -156,18 +175,26 @@ CHECKS = {"db_check": "postgresql", "redis_check": "redis", "cache_check": "redi
           "shared_state_check": "redis", "gitaly_check": "gitaly"}  # fmt: skip
 
 
+def git_user(kept: store.Store, name: str, password: str) -> tuple[dict | None, set[str]]:
+    """(user, scopes) of git's credentials: a job's token while it runs, a user's token, or a password."""
+    if name == "gitlab-ci-token":
+        job = kept.one("job", token=password, status="running")
+        pipeline = kept.one("pipeline", id=job["pipeline_id"]) if job else None
+        return kept.one("user", id=pipeline["user_id"]) if pipeline else None, {"read_repository"}
+    token = kept.one("token", digest=store.digest(password))
+    if token:
+        user = kept.one("user", id=token["user_id"]) if api.is_usable(token) else None
+        return user, set(token["scopes"])
+    user = kept.one("user", username=name) if kept.settings()["password_authentication_enabled_for_git"] else None
+    return user if user and store.is_password(user, password) else None, {"api"}
+
+
 def git_refused(kept: store.Store, said: tuple[str, str] | None, path: str, push: bool) -> tuple[int, str] | None:
     """(status, text) when git may not; None when it may."""
     project = api.project_of(kept, path)
     if said is None:
         return None if project and project["visibility"] == "public" and not push else (401, DENIED)
-    name, password = said
-    token = kept.one("token", digest=store.digest(password))
-    user = kept.one("user", id=token["user_id"]) if token and api.is_usable(token) else None
-    scopes = set(token["scopes"]) if token else {"api"}
-    if not token and kept.settings()["password_authentication_enabled_for_git"]:
-        user = kept.one("user", username=name)
-        user = user if user and store.is_password(user, password) else None
+    user, scopes = git_user(kept, *said)
     if not user:
         return 401, DENIED
     if user["state"] != "active":
@@ -194,6 +221,7 @@ def main() -> None:
     url = urllib.parse.urlsplit(settings()["external_url"])
     Path("/proc/self/comm").write_text("nginx")  # as the host's list of listeners names the real one
     port = settings().get("nginx.listen_port") or url.port or 80
+    worker.start(settings()["external_url"])
     Server(("", int(port)), Handler).serve_forever()
 
 

@@ -40,6 +40,7 @@ SETTINGS: dict[str, object] = {
     "protected_ci_variables": True,
     "admin_mode": False,
     "minimum_password_length": 8,
+    "default_projects_limit": 100000,
     "session_expire_delay": 10080,
     "usage_ping_enabled": True,
     "version_check_enabled": True,
@@ -49,7 +50,15 @@ SETTINGS: dict[str, object] = {
 
 
 def now() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime())
+    return moment(time.time())
+
+
+def moment(seconds: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{int(seconds % 1 * 1000):03}Z"
+
+
+def clock(seconds: float | None) -> str | None:
+    return moment(seconds) if seconds else None
 
 
 def token20() -> str:
