@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from host_state import difference
 
-from helpers.core import notebooks
+from helpers.core import asked, notebooks
 from helpers.core.host import Host
 from helpers.core.paths import REPO
 from helpers.core.secrets import SecretStore
@@ -82,6 +82,7 @@ def theirs(can_host, tmp_path_factory):
     box = Sandbox(NAME)
     box.down(wipe=True)
     SecretStore("sandbox-" + NAME).forget_all()
+    asked.forget("sandbox-" + NAME)
     chapters = notebooks.load_all()
     box.up(artifacts=recipes_for(["busybox", *chapters["kubernetes"].artifacts, *chapters["addons"].artifacts]))
     made = TheirCluster(tmp_path_factory.mktemp("operator"))
@@ -142,6 +143,9 @@ def test_taken_over_and_left_again_the_cluster_is_as_before(theirs):
         *("-p", 'kubernetes.image_mirrors=["k8s.gcr.io=registry.k8s.io"]'),
     ]
     theirs.up("kubernetes", *chosen, code=0)
+    theirs.up("kubernetes", "--mode", "remove", "--yes", code=0)
+    assert theirs.changed() == []
+    theirs.up("kubernetes", *chosen, code=0)  # once more: what was ours a moment ago is theirs again
     more = ("-p", "addons.metallb_pool=10.64.140.60-10.64.140.69", "-p", "addons.knative=false")
     theirs.up("addons", "-p", "addons.adopt=true", *more, code=0)
     assert theirs.changed() != []

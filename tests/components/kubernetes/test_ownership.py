@@ -180,6 +180,16 @@ def test_what_is_never_taken_over_is_named_whatever_is_asked(cluster):
     assert Addons(ch).why_never() == "was here before: namespace istio-system"
 
 
+def test_what_comes_after_a_remove_is_somebodys(cluster):
+    """Taken over, removed and taken over again, somebody's MicroK8s was noted as ours: the next remove purged it."""
+    cluster("kube-system/deployment/coredns")
+    for mode in ("install", "remove"):
+        ch = opened("addons", mode)
+        ch.step("one", "true", probe="true")
+        ch.verdict()
+    assert sight("addons", "", COREDNS[:1]) == "was here before: " + COREDNS[0]
+
+
 def test_of_a_microk8s_that_was_here_remove_puts_back_what_the_note_has(cluster, monkeypatch):
     """Who may use it, the alias and its kubeconfig stayed, or were taken though they had been there."""
     cluster()
