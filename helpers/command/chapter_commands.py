@@ -2,7 +2,8 @@
 
 Such a module has EXAMPLES and a function `run(ch, say, ...)`. Its further parameters are the command's options: a flag
 where the default is False, a text elsewhere. A line of its docstring, `name: help` or `name METAVAR: help`, explains
-each; the docstring's first paragraph is the command's help.
+each; the docstring's first paragraph is the command's help. What it returns, when it is not None, are Outcomes of
+chapters that it had run elsewhere: they are told, kept as a record, and decide the exit code.
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
+import sys
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 import click
 
-from helpers.command import record, targets
+from helpers.command import elsewhere, record, targets
 from helpers.command.base import Group, examples, say, target_option
 from helpers.core import notebooks
 from helpers.core.chapter import Chapter
@@ -66,9 +68,11 @@ def _call(module: ModuleType, notebook: Notebook, target: str, **options: Any) -
     ch = Chapter(notebook, notebook.check(values))
     ch.installed = record.installed(record.last(dict.fromkeys(notebooks.load_all(), target)))
     try:
-        module.run(ch, say, **options)
+        came = module.run(ch, say, **options)
     finally:
         ch.close()
+    if came is not None:
+        sys.exit(elsewhere.keep(came, target))
 
 
 def _options(function: Callable[..., None], text: str) -> list[click.Parameter]:

@@ -98,19 +98,34 @@ def _client(client: Any) -> Any:
         def process_message(self, msg: Event, *where: Any) -> Any:
             if msg["msg_type"] == "execute_input":
                 self.stop.cell_runs()
-            masked = {**msg, "content": _masked(msg["content"], self.mask)}
-            return super().process_message(masked, *where)  # pyright: ignore[reportUnknownMemberType,reportUnknownVariableType]
+            clean = {**msg, "content": masked(msg["content"], self.mask)}
+            return super().process_message(clean, *where)  # pyright: ignore[reportUnknownMemberType,reportUnknownVariableType]
 
     return Client
 
 
-def _masked(value: Any, mask: Mask) -> Any:
+def masked(value: Any, mask: Mask) -> Any:
+    """Texts, and lists and dictionaries of them, each masked."""
     if isinstance(value, dict):
         known = cast("dict[str, Any]", value)
-        return type(known)({key: _masked(item, mask) for key, item in known.items()})
+        return type(known)({key: masked(item, mask) for key, item in known.items()})
     if isinstance(value, list):
-        return [_masked(item, mask) for item in cast("list[Any]", value)]
+        return [masked(item, mask) for item in cast("list[Any]", value)]
     return mask(value) if isinstance(value, str) else value
+
+
+def mask_of(parameters: dict[str, Any]) -> Mask:
+    """Takes every secret of a chapter's targets out of a text: those of now, and those that were there before."""
+    masker = Masker()
+
+    def mask(text: str) -> str:
+        for target in (value for name, value in parameters.items() if name.endswith("target")):
+            with contextlib.suppress(RunbookError, OSError):
+                for value in SecretStore(Target.parse(target).slug).values():
+                    masker.add(value)
+        return masker.mask(text)
+
+    return mask
 
 
 class Execution:
@@ -129,7 +144,7 @@ class Execution:
         self.events = folder / "logs" / f"{name}.events"
         self._clients: list[Any] = []
         self._stop = Stop(lambda: self._kill(signal.SIGINT))
-        self._masker = Masker()
+        self._mask = mask_of(parameters)
 
     def run(self, tell: Callable[[Event], None]) -> str:
         """Run it to its end. Returns why it failed, "" when it did not. tell: gets each event as it comes."""
@@ -180,14 +195,6 @@ class Execution:
         except Exception as e:  # a kernel that died or never started: it must not take the other chapters with it
             return "the notebook's kernel ended: {}: {}".format(type(e).__name__, str(e).split("\n")[0])
         return STOPPED if self._stop.asked else ""
-
-    def _mask(self, text: str) -> str:
-        """Without any secret of its targets: those of now, and those that were there before."""
-        for target in (value for name, value in self.parameters.items() if name.endswith("target")):
-            with contextlib.suppress(RunbookError, OSError):
-                for value in SecretStore(Target.parse(target).slug).values():
-                    self._masker.add(value)
-        return self._masker.mask(text)
 
     def _environment(self) -> dict[str, str]:
         path = os.pathsep.join(filter(None, [str(REPO), os.environ.get("PYTHONPATH")]))

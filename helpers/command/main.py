@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from helpers.command import doctor, given, looks, pages, progress, record, regress, site, supplies, targets, timeline
+from helpers.command import doctor, given, looks, pages, progress, record, site, supplies, targets, timeline
 from helpers.command.artifacts import artifacts
 from helpers.command.base import (
     CHAPTER,
@@ -34,9 +34,11 @@ from helpers.command.new import new
 from helpers.command.plan import Plan
 from helpers.command.reach import reached, target_locks
 from helpers.command.record import Run
+from helpers.command.regress import regress
 from helpers.command.runner import Runner
 from helpers.command.sandbox import sandbox
 from helpers.command.troubles import explain
+from helpers.command.watch import watch
 from helpers.core import notebooks
 from helpers.core.errors import BadInput, RunbookError
 from helpers.core.installed_secrets import TAKE_OVER
@@ -128,7 +130,7 @@ def up(**words: Any) -> None:
         started = time.monotonic()
         run, before = _run(plan, options, coming)
     clock.keep(run, before, coming.values())
-    _report(run)
+    progress.report(console, run)
     if not options.no_book and plan.mode != "plan" and run.state != "interrupted":
         with clock.span("site", "the site"):
             index = site.build(main, say)
@@ -196,16 +198,6 @@ def _run(plan: Plan, options: Options, coming: Mapping[str, Supply]) -> tuple[Ru
         return runner.run(), [old.run for old in runner.before.values()]
 
 
-def _report(run: Run) -> None:
-    """The closing table, and the whole error of each chapter that failed in this run."""
-    console.print()
-    progress.closing(console, run)
-    for c in run.chapters.values():
-        if c.run == run.id and c.error:
-            console.print(f"\n{c.number} {c.id}", style="bold")
-            say(c.error)
-
-
 @main.command(epilog=examples("./runbook logs minio\n./runbook logs 05 --follow"))
 @click.argument("chapter", type=CHAPTER)
 @click.option("--follow", "-f", is_flag=True, help="Go on as it grows; Ctrl-C ends it.")
@@ -254,7 +246,19 @@ def secrets(name: str | None, target: str | None) -> None:
         )
 
 
-for each in (sandbox, artifacts, explain, lab, lint, new, looks.status, looks.examine, looks.completion):
+for each in (
+    sandbox,
+    artifacts,
+    explain,
+    lab,
+    lint,
+    new,
+    regress,
+    watch,
+    looks.status,
+    looks.examine,
+    looks.completion,
+):
     main.add_command(each)
 
 
@@ -271,30 +275,13 @@ def book(open_it: bool, readme: bool) -> None:
         click.launch(str(index))
 
 
-@main.command("regress", epilog=examples("./runbook regress\n./runbook regress --only minio"))
-@target_option
-@click.option("--only", multiple=True, type=CHAPTER, help="Only this chapter (may be given again).")
-def replay(target: str | None, only: tuple[str, ...]) -> None:
-    """Replay the last run's notebooks in verify mode and compare every output with what was recorded.
-
-    With --target only those that ran there.
-    """
-    if target:
-        Target.parse(target)
-    chosen = [notebooks.find(name).id for name in only]
-    run = record.latest(target)
-    if run is None:
-        raise RunbookError("replay the last run", saw="there is none yet", do="./runbook up")
-    with target_locks([target] if target else run.hosts.values(), "regress"):
-        sys.exit(regress.replay(run, chosen, target))
-
-
 @main.command(
     context_settings={"ignore_unknown_options": True},
     epilog=examples("""
 ./runbook test
 ./runbook test -k minio
 ./runbook test --faults tests/sandbox/test_runbook.py   the whole story of a host, with every fault
+./runbook test --faults tests/sandbox/test_somebodys_cluster.py   a cluster that is somebody's
 ./runbook test --kinds tests/sandbox/test_kinds.py      a host of every kind, and chapters on each
 """),
 )

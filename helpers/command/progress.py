@@ -71,9 +71,11 @@ class Progress:
                     step=event["title"], note="" if event["state"] == "begin" else event.get("note", "")
                 )
             if event["state"] != "begin" and not self._live:
-                self.say("{:<18}   {} ({})".format(label, event["title"], event.get("note") or event["state"]))
+                note = left_out(event, "note") or event.get("note") or event["state"]
+                self.say("{:<18}   {} ({})".format(label, event["title"], note))
         elif kind == "check" and not self._live:
-            self.say("{:<18}   check: {}: {}".format(label, event["title"], event["state"]))
+            said = left_out(event, "seen") or event["state"]
+            self.say("{:<18}   check: {}: {}".format(label, event["title"], said))
         elif kind == "wait":
             with self._lock:
                 self._rows[label]["note"] = event["text"]
@@ -91,6 +93,11 @@ class Progress:
                     ("[dim]" + row["note"].replace("[", "\\[")[:70] + "[/]") if row["note"] else "",
                 )
         return table
+
+
+def left_out(event: Mapping[str, Any], why: str) -> str:
+    """That a step or check is left out, and why, in the words of its cell and of the record; "" when it is not."""
+    return f"left out: {event[why]}" if event["state"] == "left out" and event.get(why) else ""
 
 
 def checks_held(c: record.ChapterRun) -> str:
@@ -120,3 +127,13 @@ def closing(console: Console, run: record.Run) -> None:
             (c.reason or "").replace("[", "\\[").split("\n")[0][:90],
         )
     console.print(table)
+
+
+def report(console: Console, run: record.Run) -> None:
+    """The closing table, and the whole error of each chapter that failed in this run."""
+    console.print()
+    closing(console, run)
+    for c in run.chapters.values():
+        if c.run == run.id and c.error:
+            console.print(f"\n{c.number} {c.id}", style="bold")
+            console.print(c.error, markup=False, soft_wrap=True)

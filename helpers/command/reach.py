@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Iterable
 
 from helpers.command import record
 from helpers.command.plan import Plan
-from helpers.core import host_lock, notes
+from helpers.core import host_lock, in_cluster, notes
 from helpers.core.errors import BadInput, RunbookError
 from helpers.core.host import Host
 from helpers.core.paths import home
@@ -64,7 +64,10 @@ def check_reachable(plan: Plan, say: Callable[[str], None]) -> list[Host]:
 
     verify looks at what is there: when one of several hosts is away, its chapters say so, and the others are proved.
     """
-    hosts, away = [Host(target) for target in dict.fromkeys(plan.hosts().values())], list[RunbookError]()
+    targets, away = [Target.parse(target) for target in dict.fromkeys(plan.hosts().values())], list[RunbookError]()
+    for target in targets:
+        in_cluster.require_mode(target, plan.mode)
+    hosts = [in_cluster.host(target) for target in targets]
     for host in hosts:
         try:
             host.connect()

@@ -20,6 +20,9 @@ from helpers.core.paths import runs
 
 FORMAT = 1
 
+#: the folder of a run's drift report
+DRIFT = "drift"
+
 #: A chapter's states. It ended as it should; of these, it is on the target as the runbook left it:
 GOOD, INSTALLED = frozenset({"ok", "skipped", "planned", "removed"}), frozenset({"ok", "skipped"})
 #: it did not; it has not ended
@@ -30,14 +33,14 @@ HELD = frozenset({"ok", "proved"})
 
 class Step(BaseModel):
     title: str
-    state: str  # ok, failed, plan
+    state: str  # ok, failed, plan, left out (the note says why)
     note: str = ""
     seconds: float = 0.0
 
 
 class Check(BaseModel):
     title: str
-    state: str  # ok, proved (it changed the target), left out (verify), failed
+    state: str  # ok, proved (it changed the target), left out (seen says why), failed
     expected: str = ""
     seen: str = ""
     entry: str | None = None
@@ -50,6 +53,24 @@ class ArtifactUse(BaseModel):
     fidelity: str  # original, equivalent, double
     program: str = ""
     sha256: str = ""
+
+
+class Accepted(BaseModel):
+    """What `regress --accept` took as the new truth of a chapter, and why."""
+
+    at: str
+    by: str
+    run: str  # the run in whose notebook it stands
+    reason: str
+    changes: list[str] = []  # lines of the drift report
+
+
+class Compared(BaseModel):
+    """The last `regress` on a run: its report is in the folder DRIFT. states: {chapter: same, drift or failed}."""
+
+    at: str
+    seconds: float
+    states: dict[str, str] = {}
 
 
 class ChapterRun(BaseModel):
@@ -79,6 +100,7 @@ class ChapterRun(BaseModel):
     checks: list[Check] = []
     error: str = ""
     run: str = ""  # the run that this state is from
+    accepted: list[Accepted] = []  # of the outputs in `notebook`
 
 
 class Span(BaseModel):
@@ -114,6 +136,7 @@ class Run(BaseModel):
     seconds: float = 0.0
     chapters: dict[str, ChapterRun] = {}
     first: TimeLine | None = None  # carried from run to run
+    compared: Compared | None = None
 
     @property
     def folder(self) -> Path:

@@ -1,55 +1,70 @@
-"""The regression test: nbval replays the last run's notebooks in verify mode and compares every output."""
+"""`./runbook regress`: is every output as it was? And what changed can be taken as the new truth, with a reason."""
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
-import tempfile
-from collections.abc import Collection
-from importlib import import_module
-from pathlib import Path
+
+import click
 
 from helpers.command import record
-from helpers.command.record import ChapterRun, Run
+from helpers.command.accept import accept
+from helpers.command.base import console, examples, say, target_option
+from helpers.command.reach import target_locks
 from helpers.core import notebooks
-from helpers.core.errors import RunbookError
-from helpers.core.paths import REPO, SETUP
-
-#: the one rule file: what may vary between two runs
-RULES = SETUP / "nbval-sanitize.cfg"
+from helpers.core.errors import BadInput, RunbookError
+from helpers.core.target import Target
 
 
-def replay(run: Run, only: Collection[str] = (), target: str | None = None) -> int:
-    """Replay the record's notebooks where they ran, on one target when it is given; prints pytest's report.
+@click.command(
+    epilog=examples("""
+./runbook regress
+./runbook regress --only minio
+./runbook regress --accept postgres --reason "security update of 2026-11-20"
+""")
+)
+@target_option
+@click.option("--only", multiple=True, metavar="CHAPTER", help="Only this chapter (may be given again).")
+@click.option(
+    "--accept",
+    "accepted",
+    multiple=True,
+    metavar="CHAPTER",
+    help="Take what the last report shows of it as the new truth (may be given again). Nothing is run.",
+)
+@click.option("--reason", metavar="TEXT", help="Why it is accepted; it stands in the record.")
+def regress(target: str | None, only: tuple[str, ...], accepted: tuple[str, ...], reason: str | None) -> None:
+    """Replay the last run's notebooks in verify mode and compare every output with what was recorded.
 
-    Returns pytest's exit code: 0 when all is as recorded.
+    It tells what changed, since which run, by chapter, and leaves the same as report.html and junit.xml in drift/ of
+    the run's folder. With --target only chapters that ran there. Ends with 0 when all is as recorded, else with 1.
     """
-    there = [c for c in run.chapters.values() if c.notebook and c.state in record.INSTALLED | {"failed"}]
-    chosen = [c for c in there if (not only or c.id in only) and target in (None, run.target_of(c))]
-    if not chosen:
-        saw = "it has no executed notebook{}".format(" of " + ", ".join(only) if only else "")
-        raise RunbookError(f"replay run {run.id}", saw=saw, do="./runbook up first: in install mode it leaves them.")
-    with tempfile.TemporaryDirectory(prefix="runbook-regress-") as folder:
-        for c in chosen:
-            _lay_out(run.folder / c.notebook, c, Path(folder))
-        return _nbval(folder)
+    reason = (reason or "").strip()
+    if bool(accepted) != bool(reason) or (accepted and only):
+        saw = "--only goes with neither" if accepted and only else "one is without the other"
+        do = './runbook regress --accept minio --reason "why"'
+        raise BadInput("accept a change: --accept and --reason", saw=saw, do=do)
+    if target:
+        Target.parse(target)
+    names = [notebooks.find(name).id for name in accepted or only]
+    run = record.latest(target)
+    if run is None:
+        raise RunbookError("replay the last run", saw="there is none yet", do="./runbook up")
+    with target_locks([target] if target else run.hosts.values(), "regress"):
+        if accepted:
+            for line in accept(run, list(dict.fromkeys(names)), reason):
+                say(line)
+            return
+        _compare(run, names, target)
 
 
-def _lay_out(executed: Path, c: ChapterRun, folder: Path) -> None:
-    nbformat, papermill = import_module("nbformat"), import_module("papermill.parameterize")
-    notebook = nbformat.read(executed, as_version=4)
-    notebook = papermill.parameterize_notebook(notebook, {**c.parameters, "mode": "verify"}, kernel_name="python3")
-    for cell in notebook.cells:  # the new parameters have no output to compare, but they did run
-        if "injected-parameters" in cell.metadata.get("tags", []):
-            cell.execution_count = 1
-    nbformat.write(notebook, folder / notebooks.find(c.id).path.name)
+def _compare(run: record.Run, names: list[str], target: str | None) -> None:
+    from helpers.command import replay  # pytest and papermill take more than a second to import
 
-
-def _nbval(folder: str) -> int:
-    path = os.pathsep.join(filter(None, [str(REPO), os.environ.get("PYTHONPATH")]))
-    env = {**os.environ, "PYTHONPATH": path, "NO_COLOR": "1"}
-    env.pop("RUNBOOK_EVENTS", None)
-    words = "-q --nbval --nbval-current-env --nbval-cell-timeout 300 -p no:cacheprovider --color=no --tb=short"
-    rules = ["--nbval-sanitize-with", str(RULES), "--rootdir", folder, "-c", os.devnull]
-    return subprocess.call([sys.executable, "-m", "pytest", *words.split(), *rules, folder], env=env, cwd=folder)
+    chapters = replay.chosen(run, names, target)
+    report = replay.replay(run, chapters, say)
+    folder = run.folder / record.DRIFT
+    say(f"report  {folder / 'report.html'}\n        {folder / 'junit.xml'}")
+    console.print(report.closing, style="red" if report.red else "green", markup=False, soft_wrap=True)
+    if any(c.holds for c in report.red):
+        say('accept  ./runbook regress --accept CHAPTER --reason "why" takes a change as the new truth')
+    sys.exit(1 if report.red else 0)

@@ -70,7 +70,7 @@ class Runner:
                 parameters=self.plan.parameters[n.id],
             )
             if old:
-                for kept in ("notebook", "verify_notebook", "verified", "installed"):
+                for kept in ("notebook", "verify_notebook", "verified", "installed", "accepted"):
                     setattr(fresh, kept, getattr(old.chapter, kept))
             self.current.chapters[n.id] = fresh
 
@@ -251,7 +251,7 @@ class Runner:
         fill(c, execution.told())
         self._conclude(n, c, mode, error)
         if mode == "install":
-            c.notebook = execution.out.name
+            c.notebook, c.accepted = execution.out.name, []
         elif mode == "verify":
             c.verify_notebook = execution.out.name
         return not error

@@ -41,6 +41,9 @@ def build(commands: click.Group, say: Callable[[str], None] = lambda text: None)
         _jupyter_book(source, site, paths.build() / "book.log")
         stamp.write_text(print_)
     timeline.fill(index.parent, run)
+    report = run.folder / record.DRIFT / "report.html" if run else None
+    if report and report.is_file():
+        shutil.copy2(report, index.parent / f"{record.DRIFT}.html")
     return index
 
 

@@ -38,6 +38,7 @@ def status(run: Run | None, known: Known, before: Sequence[Run] = ()) -> str:
         head + _status_line(run),
         "## What does not hold\n\n" + table(["chapter", "what", "seen"], failing) if failing else "",
         _changed(before[0], run) if before else "",
+        _compared(run),
         "## Chapters\n\n" + _chapters_table(run, known) + "\n" + UNCHANGED,
         _durations(run),
         ARTIFACTS + table(["artifact", "version asked for", "from", "fidelity", "stood in"], used) if used else "",
@@ -112,6 +113,24 @@ def _changed(old: Run, new: Run) -> str:
     rows = list(changes(old, new))
     head = f"## Changed since run `{old.id}`\n\n"
     return head + (table(["chapter", "what", "before", "now"], rows) if rows else NOTHING)
+
+
+def _compared(run: Run) -> str:
+    """What the last `regress` found, with the way to its report, and what was accepted."""
+    accepted = [
+        [f"{c.number} {c.id}", when(a.at), *map(literal, (a.by, a.reason, "; ".join(a.changes)))]
+        for c in run.chapters.values()
+        for a in c.accepted
+    ]
+    head = "## Compared with what was recorded\n\n" if run.compared or accepted else ""
+    if run.compared:
+        red = [name for name, state in run.compared.states.items() if state != "same"]
+        found = "not as recorded: " + literal(", ".join(red)) if red else "all as recorded"
+        head += (
+            f"By `./runbook regress`, {when(run.compared.at)} UTC: {len(run.compared.states)} chapters, {found}.\n\n"
+        )
+        head += raw_html(f'<p><a href="../{record.DRIFT}.html">The drift report</a></p>') + "\n"
+    return head + (table(["chapter", "accepted (UTC)", "by", "reason", "what"], accepted) if accepted else "")
 
 
 NOTHING = "Nothing: states, versions, parameters, artifacts and checks are the same.\n"

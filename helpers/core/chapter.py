@@ -28,7 +28,7 @@ from helpers.core.paths import home
 from helpers.core.secrets import Masker, Secret, SecretStore
 from helpers.core.steps import Prober, Result, Steps
 from helpers.core.target import Target
-from helpers.core.verdict import judge
+from helpers.core.verdict import CHANGES, judge
 from helpers.core.waiting import wait
 
 if TYPE_CHECKING:
@@ -124,8 +124,10 @@ class Chapter:
         return made(self.artifact(name), self.masker, self._waits)
 
     def version(self, name: str, version: str) -> None:
-        """Note the version that was found running, for the record."""
+        """Note the version that was found running, for the record, and show it: another one is drift."""
         self.events.tell("version", name=name, version=version)
+        if self.proving:
+            show.display(*show.line("ok", f"found running: {name} {version}".strip()))
 
     def secret(self, name: str, mine: bool = True, guarded: bool = True) -> Secret:
         """A secret of this target by name, made when new. In a file's text, f"{secret}" is filled in as it is sent.
@@ -203,8 +205,8 @@ class Chapter:
         if not self.proving or self._only:
             return
         if changes and not self.installing:
-            self._steps.add(Result("left out", "check", title))
-            show.display(*show.line("left out", title, "it would change the target"))
+            self._steps.add(Result("left out", "check", title, seen=CHANGES))
+            show.display(*show.line("left out", title, CHANGES))
             return
         self.events.tell("step", title="check: " + title, state="begin")
         if changes:
@@ -241,6 +243,7 @@ class Chapter:
             modes.undo_all(self._steps)
             if not self._steps.failed:
                 self._installed.forget()
+                asked.forget(self.host.target.slug, self.notebook.id)
         if self.installing and not self._only:
             self.own.settle()
             if not self._steps.failed:

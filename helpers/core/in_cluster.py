@@ -71,7 +71,7 @@ class InCluster(Host):
         return OutOfReach(what, self.name, "needs the host")
 
 
-def host(target: Target, masker: Masker, on_line: Callable[[str, str], None]) -> Host:
+def host(target: Target, masker: Masker | None = None, on_line: Callable[[str, str], None] | None = None) -> Host:
     """The Host of a target of any kind."""
     return (InCluster if target.kind == "incluster" else Host)(target, masker, on_line)
 

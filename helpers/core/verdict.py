@@ -17,6 +17,10 @@ _WORDS = {
 }
 
 
+#: why verify leaves out a check
+CHANGES = "it would change the target"
+
+
 class Verdict(RunbookError):
     """The one error of a chapter whose steps or checks do not hold."""
 
@@ -32,13 +36,13 @@ def judge(steps: Steps, mode: str, notebook: Notebook) -> None:
         what = f"{mode}: {len(failed)} of {len(results)} do not hold in chapter {notebook.id}"
         saw = "\n".join(_failure(r, notebook.entries) for r in failed)
         entry = next((r.entry for r in failed if r.entry in notebook.entries), None)
-        raise Verdict(what, steps.host.name, saw, _mend(failed, mode, notebook), entry)
+        raise Verdict(what, steps.host.name, saw, _mend(steps, mode, notebook), entry)
     show.display(*show.line("ok", "chapter " + notebook.id, _from_inside(results, notebook) or _WORDS[mode]))
 
 
 def _from_inside(results: Sequence[Result], notebook: Notebook) -> str:
     """What of a chapter was verified where not all can be reached; "" where it can. Verdict when it is nothing."""
-    away = [r for r in results if r.state == "left out" and r.seen]
+    away = [r for r in results if r.state == "left out" and r.seen != CHANGES]
     held = [r for r in results if r.state == "ok"]
     if away and not any(r.kind == "check" for r in held):
         saw = f"none of its checks could be made from here; {len(away)} steps and checks were left out"
@@ -59,8 +63,11 @@ def _failure(result: Result, entries: Mapping[str, Entry]) -> str:
     return text + (f"\n    because: {found.because} ({found.id})" if found else "")
 
 
-def _mend(failed: Sequence[Result], mode: str, notebook: Notebook) -> str:
+def _mend(steps: Steps, mode: str, notebook: Notebook) -> str:
+    failed = steps.failed
     mends = [notebook.entries[r.entry].do for r in failed if r.entry and r.entry in notebook.entries]
     if mode == "verify" and len(mends) < len(failed):
-        mends.append("Run again with mode=install: it makes what is missing.")
+        inside = f"On the operator's machine: ./runbook up --only {notebook.id}"
+        again = inside if steps.host.in_cluster else "Run again with mode=install"
+        mends.append(again + ": it makes what is missing.")
     return "\n".join(dict.fromkeys(mends)) or ("See the chapter's Troubleshooting, and ./runbook logs " + notebook.id)

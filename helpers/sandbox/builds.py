@@ -212,7 +212,8 @@ def _packages(recipe: Path, builder: Path, command: rootfs.Command) -> None:
         if missing:
             # The builder's lists of packages are as old as the builder: fetched anew only when they are too old.
             install = f"apt-get -qy install --no-install-recommends {missing}"
-            script = f"dpkg --configure -a; {install} || {{ apt-get -q update; {install}; }}"
+            manuals = "mkdir -p /usr/share/man/man1"  # the builder has none, and Java's packages link into it
+            script = f"{manuals}; dpkg --configure -a; {install} || {{ apt-get -q update; {install}; }}"
             argv, env = processes.entered(builder, ["sh", "-ec", script]), rootfs.build_environment(builder)
             command.run(argv, env=env, doing="installing " + missing)
 

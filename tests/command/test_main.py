@@ -124,6 +124,8 @@ def runbook(tmp_path):
         (["--target", "ssh://u@h:99999"], ["ssh://user@host[:port]"]),
         (["--target", "ssh://u:hunter2@h"], ["a password in the address", "ssh-copy-id"]),
         (["--target", "sandbox:Not A Name"], ["lower case letters"]),
+        (["--target", "incluster"], ["in mode install", "from the operator's machine"]),
+        (["--target", "incluster", "--mode", "verify"], ["this is no pod of a cluster", "notebook --verify"]),
     ],
     ids=" ".join,
 )

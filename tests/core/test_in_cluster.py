@@ -62,14 +62,19 @@ def test_what_needs_the_host_is_left_out_and_counted_apart(pod, capsys):
     ch.step("asked by an API", ch.action("x", lambda: None, "true"))
     ch.check("proved on the host", ch.run, "true")
     ch.check("proved by an API", lambda: "as it should be")
+    ch.check("proved by a restart", lambda: None, changes=True)
     ch.verdict()
     said = capsys.readouterr().out
     assert "‹-› asked by a script ‹needs the host›" in said and "‹-› proved on the host ‹needs the host›" in said
     assert "2 steps and checks verified; 2 left out" in said
-    assert [(e["title"], e["state"]) for e in pod("check")] == [
-        ("proved on the host", "left out"),
-        ("proved by an API", "ok"),
+    assert [(e["title"], e["state"], e["seen"]) for e in pod("check")] == [
+        ("proved on the host", "left out", "needs the host"),
+        ("proved by an API", "ok", "as it should be"),
+        ("proved by a restart", "left out", "it would change the target"),
     ]
+    for told in [*pod("step"), *pod("check")]:  # what the record has is what the cell says, and so the site
+        if told["state"] == "left out":
+            assert "{} ‹{}›".format(told["title"], told.get("note") or told["seen"]) in said
 
 
 @pytest.mark.parametrize("steps", [0, 1])
@@ -92,8 +97,9 @@ def test_a_failure_is_one_beside_what_is_left_out(pod):
         raise Unmet("an answer", "none")
 
     ch.check("another", bad)
-    with pytest.raises(Verdict, match="1 of 3 do not hold"):
+    with pytest.raises(Verdict, match="1 of 3 do not hold") as e:
         ch.verdict()
+    assert "./runbook up --only minio" in e.value.do and "mode=install" not in e.value.do, "here nothing is installed"
 
 
 def test_a_probe_that_was_cut_short_by_the_missing_host_is_not_a_no(pod, capsys):

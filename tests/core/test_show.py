@@ -6,7 +6,7 @@ import tracemalloc
 import pytest
 from nbval.plugin import get_sanitize_patterns
 
-from helpers.command.regress import RULES
+from helpers.command.drift import RULES
 from helpers.core import show
 
 

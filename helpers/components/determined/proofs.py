@@ -17,7 +17,8 @@ from helpers.core.errors import RunbookError, Unmet
 _STAY = "sleep 3"
 #: what a chapter in a notebook stands on: the helpers, and the clients of three servers
 _LOAD = "import minio, psycopg, python_pachyderm; from helpers import Chapter; print(Chapter.__name__)"
-_HOOK_SAYS = re.compile("runbook: |ERROR: ")
+#: of what the hook printed: its own words, pip's errors (of what builds a package, too), the last line of a traceback
+_HOOK_SAYS = re.compile(r"runbook: |\s*(ERROR|\w+Error): ")
 
 
 class Proofs:
@@ -125,12 +126,13 @@ class Proofs:
             there = self.det.http.get("/proxy/{}/api/contents/helpers/__init__.py".format(made["id"])).status_code
             if there != 200:
                 raise Unmet("helpers/ among its files", f"status {there}")
-            self._helpers_load(task)
+            self.helpers_load(task)
         finally:
             task.kill()
         return "JupyterLab answers, the packages that its image lacked are there, the helpers load"
 
-    def _helpers_load(self, task):
+    def helpers_load(self, task):
+        """Unmet, with what the hook said, when they do not load in the notebook's pod."""
         at = f"-n {self.det.space}"
         load = f"cd {WORK}; python3 -c {shlex.quote(_LOAD)} 2>&1 | tail -n 1"
         said = self.kube.kubectl(f"exec {at} {task.pod()} -c {CONTAINER} -- sh -c {shlex.quote(load)}")

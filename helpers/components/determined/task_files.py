@@ -78,7 +78,7 @@ def packed(found):
     sent = [_entry(path, tarfile.DIRTYPE, "", 0o755) for path in folders] + [
         _entry(path, tarfile.REGTYPE, base64.b64encode(file.read_bytes()).decode(), 0o644) for path, file in found
     ]
-    size = sum(len(entry["content"]) for entry in sent)
+    size = _sent_size(sent)
     if size > LIMIT:
         raise _too_much(found, f"{_mib(size)} MiB in base64; Determined takes {LIMIT / 2**20:.0f} MiB")
     size = _packed_size(found)
@@ -86,6 +86,16 @@ def packed(found):
         why = f"{_mib(size)} MiB when packed; on Kubernetes a ConfigMap has room for {_mib(PACKED)} MiB of them"
         raise _too_much(found, why)
     return sent
+
+
+def size(found, sent):
+    """How large the files of a request are, beside what is taken, in words. sent: what packed() made of them."""
+    asked = f"{_mib(_sent_size(sent))} of {LIMIT / 2**20:.0f} MiB in Determined's request"
+    return f"{len(found)}: {asked}, {_mib(_packed_size(found))} of {_mib(PACKED)} MiB packed in a ConfigMap"
+
+
+def _sent_size(sent):
+    return sum(len(entry["content"]) for entry in sent)
 
 
 def _entry(path, kind, content, mode):

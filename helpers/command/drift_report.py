@@ -1,0 +1,182 @@
+"""The drift report: as lines in a terminal, as one page, and as JUnit XML for a pipeline."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import cast
+from xml.etree import ElementTree
+
+from pydantic import BaseModel, ValidationError
+
+from helpers.command.drift import DRIFT, FAILED, SAME, Cell, ChapterDrift
+from helpers.command.markdown import when
+from helpers.core.files import write_whole
+
+
+class Report(BaseModel):
+    """What one `./runbook regress` found."""
+
+    run: str
+    where: str
+    at: str  # when it ended: ISO 8601, UTC
+    seconds: float
+    chapters: dict[str, ChapterDrift] = {}
+
+    @property
+    def red(self) -> list[ChapterDrift]:
+        return [c for c in self.chapters.values() if c.state != SAME]
+
+    @property
+    def closing(self) -> str:
+        """The one line that sums it up."""
+        counts = {state: [c.id for c in self.chapters.values() if c.state == state] for state in (SAME, DRIFT, FAILED)}
+        words = [f"{len(counts[SAME])} as recorded"]
+        words += [f"{len(ids)} {state} ({', '.join(ids)})" for state, ids in counts.items() if ids and state != SAME]
+        return f"{len(self.chapters)} chapters compared in {self.seconds:.0f} s: " + "; ".join(words)
+
+
+def lines(c: ChapterDrift) -> list[str]:
+    """A chapter in the terminal: its state, since which run, and what changed."""
+    if c.state == SAME:
+        return [f"{c.label:<18} as recorded"]
+    out = [f"{c.label:<18} {c.state:<7} against {c.since}"]
+    for change in c.changes:
+        out += [f"    {change.where}", *(f"      {line}" for line in change.lines())]
+    return out + [f"    {line}" for line in c.error.splitlines()]
+
+
+def write(folder: Path, report: Report, outputs: Mapping[str, object]) -> None:
+    """report.html, junit.xml, and report.json with the outputs of each chapter, for --accept; each whole."""
+    folder.mkdir(exist_ok=True)
+    write_whole(folder / "report.html", page(report), 0o644)
+    write_whole(folder / "junit.xml", junit(report), 0o644)
+    content = {"report": report.model_dump(), "outputs": outputs}
+    write_whole(folder / "report.json", json.dumps(content, indent=1, ensure_ascii=False), 0o644)
+
+
+def read(folder: Path) -> tuple[Report, dict[str, dict[str, list[object]]]] | None:
+    """What write() left, and None where there is none that can be read."""
+    try:
+        content = json.loads((folder / "report.json").read_text())
+        return Report(**content["report"]), cast("dict[str, dict[str, list[object]]]", content["outputs"])
+    except (OSError, ValueError, KeyError, TypeError, ValidationError):
+        return None
+
+
+def junit(report: Report) -> bytes:
+    """A suite for each chapter, a case for each cell."""
+    top = ElementTree.Element("testsuites", name="runbook regress", time=f"{report.seconds:.2f}")
+    for c in report.chapters.values():
+        suite = ElementTree.SubElement(top, "testsuite", name=c.label, timestamp=report.at[:19])
+        suite.set("time", f"{c.seconds:.2f}")
+        for cell in c.cells:
+            _case(suite, c, cell)
+        if c.state == FAILED and not any(cell.error for cell in c.cells):
+            _case(suite, c, Cell(where="the whole chapter", error=c.error))
+        counted = {"tests": "testcase", "failures": "testcase/failure", "errors": "testcase/error"}
+        for name, path in {**counted, "skipped": "testcase/skipped"}.items():
+            suite.set(name, str(len(suite.findall(path))))
+    for name in ("tests", "failures", "errors"):
+        top.set(name, str(sum(int(suite.get(name, "0")) for suite in top)))
+    ElementTree.indent(top)
+    return ElementTree.tostring(top, encoding="utf-8", xml_declaration=True)
+
+
+def _case(suite: ElementTree.Element, c: ChapterDrift, cell: Cell) -> None:
+    case = ElementTree.SubElement(suite, "testcase", classname=f"runbook.{c.id}", name=_xml(cell.where))
+    case.set("time", f"{cell.seconds:.2f}")
+    said = [line for change in cell.changes for line in change.lines()]
+    if said:
+        failure = ElementTree.SubElement(case, "failure", type=DRIFT, message=_xml(said[-1]))
+        failure.text = _xml(f"against {c.since}\n" + "\n".join(said))
+    elif cell.error and c.state == FAILED:
+        error = ElementTree.SubElement(case, "error", type=FAILED, message=_xml(cell.error.splitlines()[0]))
+        error.text = _xml(cell.error)
+    elif cell.skipped:
+        ElementTree.SubElement(case, "skipped", message="the chapter had ended before")
+
+
+def _xml(text: str) -> str:
+    """Without characters that XML cannot hold."""
+    return "".join(c for c in text if c in "\t\n" or (c >= " " and not "\ud800" <= c <= "\udfff" and c < "\ufffe"))
+
+
+def page(report: Report) -> str:
+    """One page that needs nothing else."""
+    rows = "\n".join(map(_row, report.chapters.values()))
+    details = "\n".join(map(_details, report.red))
+    colour = "bad" if report.red else "good"
+    return _PAGE.format(
+        style=_STYLE,
+        head=html.escape(f"Run {report.run} on {report.where}, compared {when(report.at)} UTC."),
+        closing=f'<p class="{colour}">{html.escape(report.closing)}</p>',
+        rows=rows,
+        details=details,
+    )
+
+
+def _row(c: ChapterDrift) -> str:
+    label = html.escape(f"{c.number} {c.title}")
+    link = label if c.state == SAME else f'<a href="#{c.id}">{label}</a>'
+    state = "as recorded" if c.state == SAME else c.state
+    cells = [link, f'<span class="{"good" if c.state == SAME else "bad"}">{state}</span>']
+    cells += map(html.escape, (str(len(c.changes) or ""), c.since, c.target, f"{c.seconds:.0f}"))
+    return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
+
+
+def _details(c: ChapterDrift) -> str:
+    parts = [f'<h2 id="{c.id}">{html.escape(f"{c.number} {c.title}: {c.state}")}</h2>']
+    parts.append(f"<p>Against {html.escape(c.since)}.</p>")
+    for change in c.changes:
+        parts.append(f"<h3>{html.escape(change.where)}</h3>")
+        if change.order:
+            parts.append("<p>The same lines in another order.</p>")
+        marked = [("del", "-", line) for line in change.before] + [("ins", "+", line) for line in change.now]
+        shown = "\n".join(f"<{tag}>{sign} {html.escape(line)}</{tag}>" for tag, sign, line in marked)
+        parts.append(f"<pre>{shown}</pre>")
+    if c.error:
+        parts.append(f"<pre>{html.escape(c.error)}</pre>")
+    return "\n".join(parts)
+
+
+_STYLE = """
+:root { color-scheme: light dark; --bad: #b3261e; --good: #1a7f37; --line: #d0d7de; }
+@media (prefers-color-scheme: dark) { :root { --bad: #ff8f87; --good: #56d364; --line: #3d444d; } }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 64rem; margin: 2rem auto; padding: 0 1rem; }
+.scroll, pre { overflow-x: auto; }
+table { border-collapse: collapse; width: 100%; }
+th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid var(--line); }
+pre { border: 1px solid var(--line); border-radius: 6px; padding: .6rem; }
+del, .bad { color: var(--bad); } ins, .good { color: var(--good); }
+del, ins { text-decoration: none; } .bad, .good { font-weight: 600; }
+"""
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Drift report</title>
+<style>{style}</style>
+</head>
+<body>
+<main>
+<h1>Drift report</h1>
+<p>{head}</p>
+{closing}
+<div class="scroll" tabindex="0">
+<table>
+<thead><tr><th>chapter</th><th>state</th><th>changes</th><th>against</th><th>on</th><th>seconds</th></tr></thead>
+<tbody>
+{rows}
+</tbody>
+</table>
+</div>
+{details}
+</main>
+</body>
+</html>
+"""
