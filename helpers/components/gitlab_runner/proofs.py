@@ -42,7 +42,8 @@ class Proofs:
 
     def is_taken(self):
         """The runner's pod reaches GitLab by its address, and GitLab takes its token."""
-        ask = f"microk8s kubectl exec -n {RUNNER} deploy/{FULL} --pod-running-timeout=10s -- gitlab-runner verify -c {CONFIG}"
+        pod = f"-n {RUNNER} deploy/{FULL} --pod-running-timeout=10s"
+        ask = f"microk8s kubectl exec {pod} -- gitlab-runner verify -c {CONFIG}"
         said = self.ch.host.run(ask, check=False, quiet=True, timeout=60, what="ask the runner in its pod")
         text = plain(said.out + said.err)
         if re.search(r"is alive|is valid", text):
