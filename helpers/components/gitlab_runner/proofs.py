@@ -50,7 +50,7 @@ class Proofs:
             return None
         if re.search(r"is removed|is not valid", text):
             raise Unmet("a runner that GitLab takes", "GitLab does not know it any more", "glr-removed")
-        last = next((line for line in reversed(text.strip().split("\n")) if re.search("ERROR|rror", line)), text)
+        last = next((line for line in reversed(text.strip().split("\n")) if re.search("Verifying|rror", line)), text)
         raise Unmet(f"the runner's pod reaches {self.git.url}", last.strip()[-300:], entry_of(last, "glr-offline"))
 
     def variables_are_so(self):
