@@ -42,14 +42,15 @@ class Proofs:
 
     def is_taken(self):
         """The runner's pod reaches GitLab by its address, and GitLab takes its token."""
-        ask = f"microk8s kubectl exec -n {RUNNER} deploy/{FULL} --pod-running-timeout=10s -- gitlab-runner verify -c {CONFIG}"
+        pod = f"-n {RUNNER} deploy/{FULL} --pod-running-timeout=10s"
+        ask = f"microk8s kubectl exec {pod} -- gitlab-runner verify -c {CONFIG}"
         said = self.ch.host.run(ask, check=False, quiet=True, timeout=60, what="ask the runner in its pod")
         text = plain(said.out + said.err)
         if re.search(r"is alive|is valid", text):
             return None
         if re.search(r"is removed|is not valid", text):
             raise Unmet("a runner that GitLab takes", "GitLab does not know it any more", "glr-removed")
-        last = next((line for line in reversed(text.strip().split("\n")) if re.search("ERROR|rror", line)), text)
+        last = next((line for line in reversed(text.strip().split("\n")) if re.search("Verifying|rror", line)), text)
         raise Unmet(f"the runner's pod reaches {self.git.url}", last.strip()[-300:], entry_of(last, "glr-offline"))
 
     def variables_are_so(self):

@@ -265,6 +265,7 @@ _VERIFYING = "ERROR: Verifying runner... failed  status=couldn't execute POST: "
         (_VERIFYING + "dial tcp: lookup git.x: no such host", "glr-name", "no such host"),
         (_VERIFYING + "x509: unknown authority", "glr-ca", "x509"),
         (_VERIFYING + "connection refused", "glr-reach", "refused"),
+        ("Runtime platform\nWARNING: Verifying runner... failed  status=502", "glr-offline", "WARNING: Verifying"),
         ((1, "", 'Error from server (NotFound): deployments.apps "x" not found'), "glr-offline", "not found"),
         ("\x1b[0;33mVerifying runner... is alive\x1b[0;m   runner=abc", None, ""),
     ],
