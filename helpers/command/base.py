@@ -17,7 +17,7 @@ from helpers.core.errors import BadInput, RunbookError
 console = progress.new_console()
 
 
-class ChapterName(click.ParamType):
+class ChapterName(click.ParamType[str]):
     """A chapter, by id, number or file name; shells complete the ids."""
 
     name = "chapter"

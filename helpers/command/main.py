@@ -281,6 +281,7 @@ def book(open_it: bool, readme: bool) -> None:
 ./runbook test
 ./runbook test -k minio
 ./runbook test --faults tests/sandbox/test_runbook.py   the whole story of a host, with every fault
+./runbook test --faults tests/sandbox/test_somebodys_cluster.py   a cluster that is somebody's
 ./runbook test --kinds tests/sandbox/test_kinds.py      a host of every kind, and chapters on each
 """),
 )

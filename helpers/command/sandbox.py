@@ -12,7 +12,7 @@ import click
 from helpers.command import doctor, hosts, record
 from helpers.command.base import console, examples, say
 from helpers.command.reach import target_lock
-from helpers.core import notebooks
+from helpers.core import asked, notebooks, ssh_entries
 from helpers.core.errors import RunbookError
 from helpers.core.secrets import SecretStore
 from helpers.core.target import Target
@@ -120,6 +120,8 @@ def down(name: str, wipe: bool) -> None:
         box.down(wipe=wipe, report=say)
         if wipe:
             SecretStore(_target(name).slug).forget_all()
+            asked.forget(_target(name).slug)
+            ssh_entries.forget(box.key)  # chapter 02's
 
 
 @sandbox.command("ssh", context_settings={"ignore_unknown_options": True})

@@ -134,7 +134,8 @@ class Unit:
         done = subprocess.run(argv, capture_output=True, text=True, stdin=subprocess.DEVNULL)
         if done.returncode:
             said = (done.stderr or done.stdout).strip() or str(done.returncode)
-            raise RunbookError(" ".join(argv), saw=said, do="systemctl says why; journalctl -xe has more.")
+            do = "systemctl says why; journalctl -xe has more."
+            raise RunbookError("set the timer: " + " ".join(argv), saw=said, do=do)
 
 
 def _plain(text: str) -> str:

@@ -32,3 +32,9 @@ def keep(slug: str, chapter: str, scripts: list[str]) -> None:
     """For the next run. A disk that is full costs that run some round trips, and this one nothing."""
     with contextlib.suppress(OSError):
         write_whole(_file(slug, chapter), json.dumps(scripts))
+
+
+def forget(slug: str, chapter: str = "*") -> None:
+    """It was removed here, or all of the host went: what comes to be there now is somebody's."""
+    for path in home("probes").glob(f"{slug}.{chapter}.json"):
+        path.unlink()

@@ -243,6 +243,7 @@ class Chapter:
             modes.undo_all(self._steps)
             if not self._steps.failed:
                 self._installed.forget()
+                asked.forget(self.host.target.slug, self.notebook.id)
         if self.installing and not self._only:
             self.own.settle()
             if not self._steps.failed:

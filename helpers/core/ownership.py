@@ -2,7 +2,8 @@
 
 The note is /var/lib/mlops-runbook/<chapter>.json (root's, 0600); copies/<chapter>/ beside it has what was there before
 and was changed. A thing is "kind name": file, folder, place (a folder that a package fills), user, package, unit, snap,
-database PORT/NAME, role PORT/NAME, bucket, miniouser, namespace, object NAMESPACE/KIND/NAME.
+alias (of a snap), member GROUP/USER, context USER/NAME (in that user's kubeconfig), database PORT/NAME, role PORT/NAME,
+bucket, miniouser, namespace, object NAMESPACE/KIND/NAME.
 """
 
 from __future__ import annotations
@@ -65,9 +66,9 @@ class Ownership:
         """Was it here before the chapter was installed the first time?"""
         return self._noted.get(thing, "away") == "there" or self.is_theirs(thing)
 
-    def why_theirs(self, *kinds: str) -> str | None:
-        """For things that are never taken over: None when none of these kinds was here before and is not ours."""
-        found = [thing for thing in self._foreign if thing.startswith(tuple(kind + " " for kind in kinds))]
+    def why_theirs(self, *which: str) -> str | None:
+        """For things that are never taken over: None when none of these, or of these kinds, is somebody's."""
+        found = [thing for thing in self._foreign if {thing, thing.partition(" ")[0]}.intersection(which)]
         return "was here before: " + ", ".join(found) if found else None
 
     def is_theirs(self, thing: str) -> bool:
@@ -88,8 +89,9 @@ class Ownership:
         there = [said for word, _, said in lines if word == "there"]
         files = [thing.replace("unit ", "file /etc/systemd/system/", 1) for thing in there]
         units = [thing for thing, file in zip(there, files) if self._noted.get(file) == "away"]  # its file is ours
-        self._ours = [said for word, _, said in lines if word == "ours"] + units
-        self._foreign = [thing for thing in there if thing not in units]
+        inside = [thing for thing in there if self._lies_in_ours(thing)]  # an earlier note did not name it
+        self._ours = [said for word, _, said in lines if word == "ours"] + units + inside
+        self._foreign = [thing for thing in there if thing not in units + inside]
         # What a package or an add-on makes comes without a step of its own, and the chapter may end before its verdict.
         self._away = [said for word, _, said in lines if word in ("away", "empty") and not self._ours]
         self.by_older = bool(self._ours) and not self._has_note
@@ -148,7 +150,8 @@ class Ownership:
         """Is a thing that no note has, and that is as we make it, ours? A package or a user may have been here."""
         if thing in self._noted or thing in self._foreign or thing.startswith("package "):
             return False
-        return self.by_older or thing.startswith(("file ", "object "))
+        # What is taken over may have been so already, all of it: then nothing of it is ours.
+        return self.by_older or (not self._adopts and thing.startswith(("file ", "object ")))
 
     # -- remove ------------------------------------------------------------------------------------
 
@@ -164,7 +167,7 @@ class Ownership:
             return Undo(action.undo, action.absent)
         words, work, done = notes.words(theirs), action.undo, action.absent
         restore, restored = self._script("restore", *words), self._script("restored", *words)
-        if theirs == things and not things[0].startswith("folder "):
+        if _holds_theirs(theirs) or (theirs == things and not things[0].startswith("folder ")):
             return Undo(restore, restored, "as it was before")
         if theirs == things:
             done = None
@@ -181,6 +184,11 @@ class Ownership:
 
     def _script(self, verb: str, *words: str) -> str:
         return notes.script(self.chapter, verb, *words)
+
+
+def _holds_theirs(theirs: Iterable[str]) -> bool:
+    """Is one of what was here before a thing that an undo would take, and of which no copy is kept? A cluster's are."""
+    return any(re.match("namespace |object .*/(deployment|daemonset)/", thing) for thing in theirs)
 
 
 def _noted(said: str) -> dict[str, str]:

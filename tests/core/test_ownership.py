@@ -672,3 +672,44 @@ def test_a_microk8s_that_cannot_be_called_proves_no_namespace_away(host, monkeyp
     assert not ok and "there is a MicroK8s, and no program microk8s" in said
     (host / "microk8s").rmdir()
     assert ch.host.ask(absent).ok
+
+
+def test_a_file_that_was_so_already_is_not_ours_when_the_chapter_takes_things_over(host):
+    """It was noted as made by us, and remove deleted it."""
+    run = Run(host, "install", adopt=True)
+    (host / "data").mkdir()
+    (host / "data" / "theirs").write_text("x")
+    run.file.write_text("# ours\n")
+    run.file.chmod(0o640)
+    run.things = [f"folder {run.folder}"]
+    before = tree(host)
+    run()
+    remove = Run(host, "remove", adopt=True)
+    remove.things = run.things
+    remove()
+    assert tree(host) == before
+
+
+@pytest.mark.parametrize(
+    "thing, answer, state",
+    [
+        ("member microk8s/ann", "echo microk8s:x:997:bob,ann", "there"),
+        ("member microk8s/ann", "echo microk8s:x:997:joann", "away"),
+        ("member microk8s/ann", "exit 2", "away"),
+        ("member microk8s/ann", "exit 1", None),
+        ("alias kubectl", "echo microk8s.kubectl kubectl manual", "there"),
+        ("alias kubectl", "echo microk8s.kubectl k manual", "away"),
+        ("alias kubectl", "exit 1", None),
+        ("context ann/microk8s", "echo ann:x:1:1::{}:/bin/sh", "there"),
+        ("context ann/other", "echo ann:x:1:1::{}:/bin/sh", "away"),
+        ("context ann/microk8s", "exit 1", None),
+    ],
+)
+def test_what_others_share_is_there_away_or_cannot_be_told(host, program, thing, answer, state):
+    (host / ".kube").mkdir()
+    (host / ".kube" / "config").write_text("contexts:\n- context: {}\n  name: microk8s\n")
+    for name in ("getent", "snap"):
+        program(name, answer.format(host))
+    ok, said = opened("install").host.ask(notes.gone([thing]))
+    assert ok == (state == "away")
+    assert {"away": "", "there": f"{thing} is there", None: "cannot tell"}[state] in said

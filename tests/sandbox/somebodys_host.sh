@@ -1,4 +1,4 @@
-# A host that holds work: a MinIO by its own packaging's names, PostgreSQL with two clusters, Label Studio's folders.
+# A host that holds work: a MinIO by its own packaging's names, PostgreSQL with two clusters, Label Studio's and GitLab's folders.
 useradd --system --home-dir /home/minio-user minio-user
 install -d -o minio-user -m 0711 /srv/minio /srv/minio/photos
 echo precious > /srv/minio/photos/1.jpg
@@ -28,3 +28,8 @@ useradd --system label-studio
 mkdir -p /opt/label-studio/mydata /var/lib/label-studio
 echo annotations > /opt/label-studio/mydata/label_studio.sqlite3
 echo more > /var/lib/label-studio/db
+
+useradd --system git
+mkdir -p /etc/gitlab /var/opt/gitlab/git-data
+echo "external_url 'https://git.company.invalid'" > /etc/gitlab/gitlab.rb
+echo repositories > /var/opt/gitlab/git-data/one

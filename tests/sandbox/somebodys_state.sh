@@ -1,7 +1,8 @@
 # What must be the same: each file with its contents, mode, owner and time; users; packages; databases; who runs.
 find /etc/default /etc/systemd /etc/postgresql /srv /opt /usr/local /var/lib/label-studio \
+  /etc/gitlab /var/opt/gitlab \
   ! -type d -printf '%p %y %m %U:%G %T@ %l ' -exec sh -c '[ -h "$0" ] && echo || sha256sum < "$0"' {} \; | sort
-find /srv /opt /var/lib/label-studio -type d -printf '%p %m %U:%G\n' | sort
+find /srv /opt /var/lib/label-studio /etc/gitlab /var/opt/gitlab -type d -printf '%p %m %U:%G\n' | sort
 getent passwd
 getent group
 dpkg-query -W -f '${Package} ${Version} ${db:Status-Abbrev}\n'

@@ -56,7 +56,7 @@ def theirs(can_host, tmp_path_factory):
 
 
 def test_each_thing_is_named_and_nothing_is_touched(theirs):
-    said = theirs.up("--only", "minio", "--only", "postgres", "--only", "label_studio", code=1)
+    said = theirs.up("--only", "minio", "--only", "postgres", "--only", "label_studio", "--only", "gitlab", code=1)
     assert (
         "was here before: user minio-user, folder /srv/minio, file /usr/local/bin/minio, file /etc/default/minio, "
         "file /etc/systemd/system/minio.service, unit minio.service" in said
@@ -66,6 +66,7 @@ def test_each_thing_is_named_and_nothing_is_touched(theirs):
         "folder /var/lib/postgresql, folder /var/log/postgresql, database 5432/runbook, role 5432/runbook" in said
     )
     assert "was here before: user label-studio, folder /var/lib/label-studio, folder /opt/label-studio" in said
+    assert "was here before: user git, folder /etc/gitlab, folder /var/opt/gitlab" in said
     assert theirs.changed() == []
 
 

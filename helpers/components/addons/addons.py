@@ -23,6 +23,12 @@ _SCRIPTS = Path(__file__).with_name("scripts")
 METRICS = script(_SCRIPTS / "metrics_answer.sh")
 
 
+#: the thing, as core/ownership.py names it, that says whose the add-on storage is
+STORAGE = "object kube-system/deployment/hostpath-provisioner"
+#: those that are never taken over
+_NEVER = ("istio-system", "knative-serving", "knative-eventing")
+
+
 class Addons:
     """The add-ons of the chapter's target. proofs: a namespace for what proves them."""
 
@@ -39,6 +45,10 @@ class Addons:
         """
         mine = [*self.ch.run("hostname -I", sudo=False).split(), address]
         return addresses.collision(pool, mine, reversed(tuple(networks.TAKEN)))
+
+    def why_never(self):
+        """For a precondition: None when no Istio or Knative was here that is not ours."""
+        return self.ch.own.why_theirs(*(f"namespace {name}" for name in _NEVER))
 
     def dns(self, servers):
         """Action: CoreDNS, forwarding to these servers (the host's own when empty). Others later are applied, too."""
@@ -57,7 +67,8 @@ class Addons:
         probe = all_of(pods, script(_SCRIPTS / "storage_is_default.sh"))
         # Plain `disable storage` asks whether to delete the volumes; here that is said.
         undo = when_it_answers("microk8s disable storage:destroy-storage </dev/null")
-        return enable.but(probe=probe, apply=apply, undo=undo)
+        theirs = ["object kube-system/storageclass/microk8s-hostpath"] * self.ch.own.was_before(STORAGE)
+        return enable.but(probe=probe, apply=apply, undo=undo, makes=[*enable.makes, *theirs])
 
     def dashboard(self):
         """Action: dashboard, its scraper and metrics-server."""
@@ -108,7 +119,7 @@ def things(registry, knative):
     """What the chapter makes in the cluster, as core/ownership.py names it."""
     names = ["coredns", "hostpath-provisioner", "kubernetes-dashboard", "dashboard-metrics-scraper"]
     spaces = ["metallb-system"] + ["container-registry"] * registry
-    spaces += ["istio-system", "knative-serving", "knative-eventing"] * knative
+    spaces += [*_NEVER] * knative
     return [f"object kube-system/deployment/{name}" for name in names] + [f"namespace {space}" for space in spaces]
 
 

@@ -9,7 +9,7 @@ from helpers.components.kubernetes import kubeconfig
 from helpers.components.kubernetes.host_kubeconfig import HostKubeconfig, leads_here
 from helpers.components.kubernetes.kube import READY, Kube
 from helpers.components.kubernetes.probes import NOT_INSTALLED, with_cluster
-from helpers.components.kubernetes.registries import READY_OR_WHY
+from helpers.components.kubernetes.registries import READY_OR_WHY, TEMPLATE
 from helpers.core import actions, asked
 from helpers.core.actions import Action
 from helpers.core.shell import script
@@ -95,7 +95,7 @@ class MicroK8s:
             f"groupadd -f microk8s; usermod -a -G microk8s {user}; {own_folder}",
             f"gpasswd -d {user} microk8s >/dev/null 2>&1 || true; groupdel microk8s 2>/dev/null || true",
             absent=script(_SCRIPTS / "not_in_group.sh", user, "microk8s"),
-        ).but(**self._left())
+        ).but(**self._theirs(f"gpasswd -d {user} microk8s || true", f"member microk8s/{user}"))
 
     def alias(self):
         """Action: kubectl on the host is MicroK8s'."""
@@ -105,11 +105,11 @@ class MicroK8s:
             "snap alias microk8s.kubectl kubectl",
             "snap unalias kubectl 2>/dev/null || true",
             absent=script(_SCRIPTS / "snap_alias.sh", "gone"),
-        ).but(**self._left())
+        ).but(**self._theirs("snap unalias kubectl || true", "alias kubectl"))
 
-    def _left(self):
-        """Of a MicroK8s that was here before, remove leaves who may use it."""
-        return {"undo": None} if self.ch.own.was_before("snap microk8s") else {}
+    def _theirs(self, undo, *things):
+        """Fields of an action on a MicroK8s that was here before: remove takes what the note has as ours alone."""
+        return {"undo": undo, "makes": things} if self.ch.own.was_before("snap microk8s") else {}
 
     def why_no_alias(self):
         """None when the name kubectl is free among snaps, or MicroK8s'; else whose it is: snapd refuses the alias."""
@@ -138,11 +138,12 @@ class MicroK8s:
 
     def _argument(self, program, name, value, service):
         """Of a MicroK8s that was here before, remove puts the program's arguments back."""
-        action = _argument(program, name, value, service)
-        if not self.ch.own.was_before("snap microk8s"):
-            return action
         things = [f"file /var/snap/microk8s/current/args/{program}", f"unit snap.microk8s.daemon-{service}.service"]
-        return action.but(undo="true", makes=things)
+        return _argument(program, name, value, service).but(**self._theirs("true", *things))
+
+    def registries(self, chosen):
+        """The action, of registries.py: of a MicroK8s that was here before, remove puts containerd's settings back."""
+        return chosen.but(**self._theirs("true", f"file {TEMPLATE}", "unit snap.microk8s.daemon-containerd.service"))
 
     def node_ready(self):
         """Action: its node is Ready. Installing waits up to 5 minutes, showing what for."""
@@ -156,7 +157,8 @@ class MicroK8s:
 
     def host_kubeconfig(self):
         """Action: the user's ~/.kube/config on the host leads to the cluster."""
-        return HostKubeconfig(self.kube, self.user).action()
+        config = HostKubeconfig(self.kube, self.user)
+        return config.action().but(**self._theirs(config.undo, f"context {self.user}/microk8s"))
 
     def why_anothers(self, path, context):
         """For a precondition: None unless the context of the operator's kubeconfig leads to another host's cluster."""

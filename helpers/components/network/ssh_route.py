@@ -7,9 +7,9 @@ import shlex
 import subprocess
 from pathlib import Path
 
+from helpers.core import ssh_entries
 from helpers.core.actions import Action
 from helpers.core.files import write_whole
-from helpers.core.paths import home
 
 #: what `ssh -G` calls the settings that lead to a host, and what a configuration file does
 _WRITTEN = {
@@ -37,7 +37,7 @@ class SshRoute:
 
     def __init__(self, ch, alias, port):
         self.ch, self.alias, self.port = ch, alias, port
-        self.file = home("ssh") / "config"
+        self.file = ssh_entries.place()
         self.mine = Path.home() / ".ssh" / "config"
 
     def entry(self):
@@ -45,9 +45,9 @@ class SshRoute:
         return Action(
             ["write ~/.mlops-runbook/ssh/config (0600)", *self._text().splitlines()],
             self._why_no_entry,
-            lambda: self._write([*self._others(), self._text().strip()]),
-            lambda: self._write(self._others()),
-            absent=lambda: None if self._others() == self._entries() else "the entry is still there",
+            lambda: ssh_entries.write([*self._others(), self._text().strip()]),
+            lambda: ssh_entries.write(self._others()),
+            absent=lambda: None if self._others() == ssh_entries.entries() else "the entry is still there",
         )
 
     def _text(self):
@@ -67,19 +67,12 @@ class SshRoute:
             if key in _WRITTEN and (key == "hostname" or (key, value) not in plain)
         ]
 
-    def _entries(self):
-        text = self.file.read_text() if self.file.exists() else ""
-        return [part.strip("\n") for part in text.split("\n\n") if part.strip()]
-
     def _others(self):
-        return [part for part in self._entries() if part.splitlines()[0] != "Host " + self.alias]
+        return [part for part in ssh_entries.entries() if part.splitlines()[0] != "Host " + self.alias]
 
     def _why_no_entry(self):
-        there = self._text().strip() in self._entries()
+        there = self._text().strip() in ssh_entries.entries()
         return None if there else f"no entry, or another one, for {self.alias} in {self.file}"
-
-    def _write(self, entries):
-        write_whole(self.file, "".join(entry + "\n\n" for entry in entries))
 
     def included(self):
         """Action: ~/.ssh/config starts with an Include of the runbook's file. The rest of it stays as it is."""

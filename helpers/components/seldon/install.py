@@ -18,6 +18,8 @@ from helpers.core.errors import CommandFailed
 _GATEWAYS = "gateways.networking.istio.io"
 _GATEWAY = f"{_GATEWAYS} seldon-gateway -n istio-system"
 _LABEL = "app.kubernetes.io/managed-by=runbook"
+#: never taken over: Helm would upgrade somebody's release, and remove uninstall it
+THE_OPERATOR = f"object {SYSTEM}/deployment/{MANAGER}"
 _KEEP = "helm.sh/resource-policy=keep"
 
 
@@ -32,7 +34,7 @@ class Install:
     def things(self):
         """What the chapter makes, as core/ownership.py names it."""
         objects = [f"object {MODELS}/{kind}" for kind in ("secret/minio", f"seldondeployment/{NAME}")]
-        return [f"namespace {SYSTEM}", f"namespace {MODELS}", *objects]
+        return [f"namespace {SYSTEM}", f"namespace {MODELS}", THE_OPERATOR, *objects]
 
     def made_by_older(self):
         """A probe of one of these: a runbook that kept no note made it, as a label says."""

@@ -45,6 +45,19 @@ state() {
     unit)
       said=$(systemctl show -p LoadState "$2" 2>&1) || cannot "systemctl show $2: $said"
       case $said in LoadState=not-found) echo away ;; LoadState=?*) echo there ;; *) cannot "systemctl show $2: $said" ;; esac ;;
+    member) # of a group: GROUP/USER
+      said=$(getent group "${2%%/*}") || code=$?
+      case $code in 0 | 2) ;; *) cannot "who is in the group ${2%%/*}: getent ended with $code" ;; esac
+      case ,${said##*:}, in *",${2#*/},"*) echo there ;; *) echo away ;; esac ;;
+    alias)
+      said=$(LC_ALL=C snap aliases 2>&1) || cannot "snap aliases: $said"
+      if awk '{print $2}' <<< "$said" | grep -qxF "$2"; then echo there; else echo away; fi ;;
+    context) # USER/NAME, in the kubeconfig of a user
+      said=$(getent passwd "${2%%/*}") || cannot "where ${2%%/*} lives"
+      said=$(cut -d: -f6 <<< "$said")/.kube/config
+      [ -e "$said" ] || { echo away; return; }
+      said=$(cat "$said") || cannot "which contexts there are"
+      if grep -qE "^[ -]*name: *[\"']?${2#*/}[\"']?$" <<< "$said"; then echo there; else echo away; fi ;;
     snap)
       command -v snap >/dev/null || { echo away; return; }
       said=$(LC_ALL=C snap list "$2" 2>&1) && { echo there; return; }
@@ -142,12 +155,14 @@ keep() {
     unit)
       echo ", \"enabled\": \"$(systemctl is-enabled "$2" || true)\", \"active\": \"$(systemctl is-active "$2" || true)\"" ;;
     object) # of what is only there or not, none: nobody changes it
-      case $2 in */configmap/* | */secret/* | */seldondeployment/*) ;; *) return ;; esac
+      case $2 in */storageclass/* | */configmap/* | */secret/* | */seldondeployment/*) ;; *) return ;; esac
       to=$(copy object- "$2")
       [ ! -e "$to" ] || return 0
       mkdir -p "$copies"
       microk8s kubectl get "${2#*/}" -n "${2%%/*}" -o yaml |
-        sed -E '/^  (resourceVersion|uid|selfLink|generation|creationTimestamp):/d' > "$to.part"
+        awk '/^[A-Za-z]/ {about = /^metadata:/; out = 0}
+          /^  [A-Za-z]/ {out = about && /^  (resourceVersion|uid|selfLink|generation|creationTimestamp|managedFields):/}
+          !out' > "$to.part"
       mv -fT "$to.part" "$to" ;;
     role)
       mkdir -p "$copies"

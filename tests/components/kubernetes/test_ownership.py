@@ -4,8 +4,11 @@ import os
 
 import pytest
 
+from helpers.components.addons.addons import Addons, things
 from helpers.components.kubernetes import kube, microk8s
+from helpers.components.kubernetes.registries import Registries
 from helpers.core import notebooks, notes
+from helpers.core.actions import Action
 from helpers.core.chapter import Chapter
 from helpers.core.errors import RunbookError
 from helpers.core.paths import home
@@ -26,7 +29,8 @@ case $what in seldondeployment/*) grep -q crd "$CLUSTER" ||
   { echo 'error: the server doesn'"'"'t have a resource type "seldondeployment"' >&2; exit 1; } ;; esac
 found=$(grep -E "^${space:+$space/}$what( |$)" "$CLUSTER" | grep -F "$label")
 [ -z "$found" ] || if [ "${yaml:-}" ]; then
-  printf 'metadata:\n  uid: 1\n  resourceVersion: "2"\ndata: %s\n' "$what"
+  printf 'metadata:\n  managedFields:\n  - apiVersion: v1\n    fieldsV1:\n      f:data: {}\n  - time: now\n'
+  printf '  name: it\n  uid: 1\n  resourceVersion: "2"\ndata:\n  uid: %s\n' "$what"
 else echo "$found"; fi
 exit 0
 """
@@ -97,6 +101,7 @@ def test_what_is_in_a_namespace_of_ours_is_ours(cluster):
 
 
 def test_a_secret_that_was_there_comes_back_as_it_was(cluster):
+    """kubectl puts all that `create` is given into an annotation that `apply` left: whose fields they were, too."""
     there = cluster("namespace/models", "models/secret/minio theirs")
     ch = opened("seldon")
     assert ch.own.first_sight(THINGS, adopt=True) is None
@@ -110,7 +115,7 @@ def test_a_secret_that_was_there_comes_back_as_it_was(cluster):
         "delete secret/minio -n models --ignore-not-found",
         "create -f -",
     ]
-    assert (there.parent / "cluster.created").read_text() == "metadata:\ndata: secret/minio\n"
+    assert (there.parent / "cluster.created").read_text() == "metadata:\n  name: it\ndata:\n  uid: secret/minio\n"
 
 
 def test_a_cluster_that_this_machine_installed_is_ours_and_somebodys_is_not(cluster):
@@ -133,15 +138,75 @@ def test_a_verify_of_somebodys_cluster_does_not_make_it_ours(cluster, capsys):
     assert (home("probes") / "local.addons.json").exists()
 
 
-def test_of_a_microk8s_that_was_here_remove_puts_the_arguments_back_and_leaves_who_may_use_it(cluster, monkeypatch):
+def test_what_lies_in_a_namespace_of_ours_is_ours_though_an_earlier_note_did_not_name_it(cluster):
+    there = cluster()
+    ch = opened("seldon")
+    ch.own.first_sight(THINGS[:1])
+    ch.own.before(THINGS[:1])
+    there.write_text("namespace/models\nmodels/secret/minio\n")
+    assert sight() is None
+
+
+COREDNS = ["object kube-system/deployment/coredns", "object kube-system/configmap/coredns"]
+
+
+def test_an_add_on_of_theirs_that_is_as_we_would_have_it_is_not_disabled(cluster):
+    """What first sight does not name was taken for ours: remove disabled the add-on that it lies in."""
+    cluster("kube-system/deployment/coredns", "kube-system/configmap/coredns")
+    ch = opened("addons")
+    assert ch.own.first_sight(COREDNS[:1], adopt=True) is None
+    ch.own.passes(COREDNS)
+    ch.own.settle()
+    ch = opened("addons", "remove")
+    ch.own.first_sight(COREDNS[:1], adopt=True)
+    undo = ch.own.undoing(Action("enable", "true", "true", "microk8s disable dns", makes=COREDNS))
+    assert undo.words == "as it was before" and "microk8s disable" not in undo.work
+
+
+def test_an_add_on_of_which_half_was_here_is_not_disabled(cluster):
+    """No copy is kept of a Deployment or a namespace: what an undo takes would not come back."""
+    cluster("kube-system/deployment/coredns")
+    ch = opened("addons")
+    ch.own.first_sight(COREDNS[:1], adopt=True)
+    ch.own.before(COREDNS)
+    undo = ch.own.undoing(Action("enable", "true", "true", "microk8s disable dns", makes=COREDNS))
+    assert undo.words == "as it was before" and "microk8s disable" not in undo.work
+
+
+def test_what_is_never_taken_over_is_named_whatever_is_asked(cluster):
+    cluster("namespace/istio-system", "namespace/metallb-system")
+    ch = opened("addons")
+    assert ch.own.first_sight(things(True, True), adopt=True) is None
+    assert Addons(ch).why_never() == "was here before: namespace istio-system"
+
+
+def test_what_comes_after_a_remove_is_somebodys(cluster):
+    """Taken over, removed and taken over again, somebody's MicroK8s was noted as ours: the next remove purged it."""
+    cluster("kube-system/deployment/coredns")
+    for mode in ("install", "remove"):
+        ch = opened("addons", mode)
+        ch.step("one", "true", probe="true")
+        ch.verdict()
+    assert sight("addons", "", COREDNS[:1]) == "was here before: " + COREDNS[0]
+
+
+def test_of_a_microk8s_that_was_here_remove_puts_back_what_the_note_has(cluster, monkeypatch):
+    """Who may use it, the alias and its kubeconfig stayed, or were taken though they had been there."""
     cluster()
     ch = opened("kubernetes")
     monkeypatch.setattr(ch, "run", lambda *_, **__: "me")
     ours = microk8s.MicroK8s(ch)
-    assert ours.group().undo and ours.alias().undo and [a.makes for a in ours.ports("loopback")] == [[], []]
+
+    def actions():
+        chosen = ours.registries(Registries(ours.kube).chosen())
+        return [ours.group(), ours.alias(), ours.host_kubeconfig(), chosen, *ours.ports("loopback")]
+
+    assert [a.makes for a in actions()] == [[]] * 6 and "groupdel" in actions()[0].undo
     ch.own._noted = {"snap microk8s": "there"}
-    assert ours.group().undo is None and ours.alias().undo is None
-    assert [a.makes[0].rpartition("/")[2] for a in ours.ports("loopback") if a.undo] == ["kubelet", "kube-proxy"]
+    kinds = [made.makes[0].rpartition("/")[0] or made.makes[0] for made in actions()]
+    args = "file /var/snap/microk8s/current/args"
+    assert kinds == ["member microk8s", "alias kubectl", "context me", args, args, args]
+    assert "groupdel" not in actions()[0].undo
 
 
 @pytest.mark.parametrize(

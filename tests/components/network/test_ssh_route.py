@@ -12,6 +12,7 @@ import stand_in
 
 from helpers.components.network.proofs import RouteProofs
 from helpers.components.network.ssh_route import SshRoute
+from helpers.core import ssh_entries
 from helpers.core.errors import Unmet
 from helpers.core.host import Host, free_port
 from helpers.core.paths import REPO
@@ -39,6 +40,18 @@ def test_an_entry_is_put_beside_the_others_and_taken_out_alone(route, own_home):
     assert one.absent() is None and two.probe() is None
     two.undo()
     assert file.read_text() == ""
+
+
+def test_the_entry_of_a_host_that_was_wiped_goes_and_no_other(route, own_home, tmp_path):
+    """`sandbox down --wipe` left it: ssh asked an address that the next sandbox may have, with a key that was gone."""
+    route("other").entry().apply()
+    kept = ssh_entries.entries()
+    key = tmp_path / "sandbox/one/id"
+    ssh_entries.write([f"Host one\n    HostName 10.99.1.2\n    IdentityFile {key}", *kept])
+    ssh_entries.forget(tmp_path / "sandbox/on/id")
+    assert len(ssh_entries.entries()) == 2
+    ssh_entries.forget(key)
+    assert ssh_entries.entries() == kept
 
 
 def test_an_entry_of_another_port_is_another_one(route):
