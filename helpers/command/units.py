@@ -77,7 +77,8 @@ class Unit:
             where=_plain(self.where),
             folder=_plain(str(REPO)),
             environment="\n".join(kept),
-            command=" ".join(_quoted(word).replace("$", "$$") for word in self.argv),
+            # env: systemd takes no program whose path has a quote or a percent sign in it
+            command=" ".join(["/usr/bin/env", *(_quoted(word).replace("$", "$$") for word in self.argv)]),
             textfile=self.textfile,
         )
         return {self.service: service, self.timer: _TIMER.format(where=_plain(self.where), at=self.at)}
