@@ -52,17 +52,22 @@ def test_it_makes_the_files_and_says_what_next(top):
     assert all(f"made  {path}" in done.output for path in [*made, "_toc.yml", "README.md"])
     assert "./runbook up --target sandbox:wall-board --until wall_board" in done.output
     toc, readme = (top / "_toc.yml").read_text(), (top / "README.md").read_text()
-    assert "notebooks/11_gitlab\n      - file: notebooks/14_wall_board\n" in toc
-    assert "planned |\n| 14 | [Wall: a place for notes](notebooks/14_wall_board.ipynb) |  | not run |\n" in readme
+    assert "notebooks/13_end_to_end\n      - file: notebooks/14_wall_board\n" in toc
+    assert " |\n| 14 | [Wall: a place for notes](notebooks/14_wall_board.ipynb) |  | not run |\n" in readme
     assert notebooks.find("wall_board").requires == ["postgres"]
     assert not [p for p in all_of(top) if p.suffix == ".part"]
 
 
 def test_a_planned_number_is_taken_by_it(top):
-    assert make("gitlab_runner", "--number", "12", "--requires", "gitlab").exit_code == 0
+    with open(top / "setup/planned.toml", "a") as planned:
+        planned.write('\n[14]\ntitle = "The wall, later"\nwhere = "cluster"\n')
     readme = (top / "README.md").read_text()
-    assert "| 12 | [Gitlab runner](notebooks/12_gitlab_runner.ipynb) |" in readme and "| 12 | GitLab" not in readme
-    assert re.findall(r"notebooks/(1[12]_\w+)", (top / "_toc.yml").read_text()) == ["11_gitlab", "12_gitlab_runner"]
+    rows = re.sub(r"(\| 13 \|.*\n)", r"\1| 14 | The wall, later |  | planned |\n", readme)
+    (top / "README.md").write_text(rows)
+    assert make("wall", "--number", "14", "--requires", "gitlab").exit_code == 0
+    readme = (top / "README.md").read_text()
+    assert "| 14 | [Wall](notebooks/14_wall.ipynb) |" in readme and "The wall, later" not in readme
+    assert re.findall(r"notebooks/(1[34]_\w+)", (top / "_toc.yml").read_text()) == ["13_end_to_end", "14_wall"]
 
 
 @pytest.mark.parametrize(
