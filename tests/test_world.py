@@ -57,5 +57,8 @@ def test_it_is_red_when_what_mends_it_is_broken(name, tmp_path):
     tests = [str(copy / "tests" / test) for test in row["tests"]]
     argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests]
     env = {**os.environ, "PYTHONPATH": str(copy)}
-    done = subprocess.run(argv, cwd=copy, env=env, capture_output=True, text=True, timeout=300)
+    try:
+        done = subprocess.run(argv, cwd=copy, env=env, capture_output=True, text=True, timeout=120)
+    except subprocess.TimeoutExpired:
+        return  # a wait that never ends is red, too: R8
     assert done.returncode == 1 and "failed" in done.stdout, done.stdout[-2000:]
