@@ -9,6 +9,7 @@ import contextlib
 import io
 import os
 import re
+import select
 import signal
 import socket
 import socketserver
@@ -744,14 +745,18 @@ def secured(server, tmp_path):
         def handle(self):
             inside = socket.create_connection(("127.0.0.1", server.port))
             with contextlib.suppress(OSError), context.wrap_socket(self.request, server_side=True) as outside, inside:
-                threading.Thread(target=self.copy, args=(outside, inside), daemon=True).start()
-                self.copy(inside, outside)
+                self.relay({outside: inside, inside: outside}, outside)
 
         @staticmethod
-        def copy(source, target):
-            with contextlib.suppress(OSError):
-                while piece := source.recv(65536):
-                    target.sendall(piece)
+        def relay(ends, outside):
+            """In one thread: OpenSSL lets nobody read while another one writes."""
+            while True:
+                ready = [outside] if outside.pending() else select.select(list(ends), [], [])[0]
+                for end in ready:
+                    piece = end.recv(65536)
+                    if not piece:
+                        return
+                    ends[end].sendall(piece)
 
     socketserver.ThreadingTCPServer.daemon_threads = True
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Relay) as relay:
@@ -776,7 +781,7 @@ def test_a_ca_beside_the_configuration_is_trusted_by_runner_and_job(runner, gitl
     kept = [{"paths": ["model.txt"], "when": "always", "artifact_type": "archive", "artifact_format": "zip"}]
     web = types.SimpleNamespace(url=url)
     said, log = result(runner, gitlab, web, job(web, project, "cat $CI_SERVER_TLS_CA_FILE", artifacts=kept))
-    assert said["state"] == "success" and "-----BEGIN CERTIFICATE-----" in log and len(gitlab.artifacts) == 1
+    assert said["state"] == "success" and "-----BEGIN CERTIFICATE-----" in log and len(gitlab.artifacts) == 1, log
 
 
 # --- signals ----------------------------------------------------------------------------------------------------------
