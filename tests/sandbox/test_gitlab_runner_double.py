@@ -662,7 +662,7 @@ def test_a_job_without_an_image_is_tried_three_times(runner, gitlab, server, api
 def test_the_log_is_sent_while_the_job_runs_at_the_servers_pace(runner, gitlab, server, project):
     pace = {"X-GitLab-Trace-Update-Interval": "1", "Range": "0-0"}
     gitlab.says["trace"] = [(416, b"", pace)]
-    with working(runner, gitlab, server, job(server, project, "echo begun; sleep 4; echo done")):
+    with working(runner, gitlab, server, job(server, project, "echo begun; sleep 8; echo done")):
         until("its first words", lambda: b"begun\n" in gitlab.trace, lambda: died(runner))
         assert b"done\n" not in gitlab.trace and not gitlab.ended
         ended(runner, gitlab)
