@@ -42,12 +42,17 @@ def whole(asked: Asked, project: dict, pipeline: dict) -> dict:
 PIPELINES = "/projects/:project/pipelines"
 
 
-def find_pipeline(asked: Asked, project: str, number: str, write: bool = False) -> tuple[dict, dict]:
+def _of_project(kind: str, asked: Asked, project: str, number: str, write: bool) -> tuple[dict, dict]:
+    """The project, and what is kept of that kind under this number: another project's is not found."""
     owner = find_project(asked, project, write)
-    found = asked.kept.numbered("pipeline", number)
+    found = asked.kept.numbered(kind, number)
     if not found or found["project_id"] != owner["id"]:
         raise message(404, "404 Not found")
     return owner, found
+
+
+def find_pipeline(asked: Asked, project: str, number: str, write: bool = False) -> tuple[dict, dict]:
+    return _of_project("pipeline", asked, project, number, write)
 
 
 def of_project(asked: Asked, project: dict) -> list[dict]:
@@ -216,11 +221,7 @@ JOBS = "/projects/:project/jobs"
 
 
 def find_job(asked: Asked, project: str, number: str, write: bool = False) -> tuple[dict, dict]:
-    owner = find_project(asked, project, write)
-    found = asked.kept.numbered("job", number)
-    if not found or found["project_id"] != owner["id"]:
-        raise message(404, "404 Not found")
-    return owner, found
+    return _of_project("job", asked, project, number, write)
 
 
 @route("GET", "/job", "open")
