@@ -17,22 +17,12 @@ import zipfile
 import pytest
 import requests
 import yaml
+from facts import Facts
 from serving import serving, until
 from test_gitlab_double import PASSWORD, TOKEN, Host
 
-from helpers.core.paths import REPO
-
-FACTS = REPO / "tests/recordings/gitlab-13.12-pipelines.md"
-#: "what" of a row: its text
-ROWS = dict(re.findall(r"^\| (?!what \|)([^|]+?) \| (.+) \| [SNK]? ?\|$", FACTS.read_text(), re.M))
-TESTED: set[str] = set()
-
-
-def row(*names):
-    """The test is of these rows."""
-    assert set(names) <= set(ROWS), set(names) - set(ROWS)
-    TESTED.update(names)
-    return lambda test: test
+FACTS = Facts("gitlab-13.12-pipelines.md")
+row = FACTS.row
 
 
 wait = functools.partial(until, "the test's condition")
@@ -164,7 +154,7 @@ def project(host):
 
 
 def test_every_row_has_a_test():
-    assert set(ROWS) == TESTED and len(ROWS) > 60
+    assert FACTS.untested == set() and len(FACTS.rows) > 60
 
 
 # -- .gitlab-ci.yml ----------------------------------------------------------------------------------------

@@ -26,25 +26,17 @@ import pytest
 from image_files import unpacked
 from job_pods import GitLab, JobPods
 
-from helpers.core.paths import REPO
 from helpers.sandbox import processes
+from tests.facts import Facts
 from tests.serving import serving, until
 
-FACTS = REPO / "tests/recordings/gitlab-runner-13.12.md"
-ROWS = dict(re.findall(r"^\| (?!what \|)([^|]+?) \| (.+) \|$", FACTS.read_text(), re.M))
-TESTED: set[str] = set()
+FACTS = Facts("gitlab-runner-13.12.md")
+row = FACTS.row
 MORE = "Check https://docs.gitlab.com/runner/shells/index.html#shell-profile-loading for more information"
 HOME = "/home/gitlab-runner/.gitlab-runner"
 SCRIPT = {"name": "script", "script": ["echo hello"], "timeout": 3600, "when": "on_success", "allow_failure": False}
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the image's files are entered as root")
-
-
-def row(*names):
-    """The test is of these rows."""
-    assert set(names) <= set(ROWS), set(names) - set(ROWS)
-    TESTED.update(names)
-    return lambda test: test
 
 
 @pytest.fixture(scope="module")
@@ -813,4 +805,4 @@ def test_sigquit_waits_for_the_jobs_and_takes_no_more(runner, gitlab, server, pr
 
 
 def test_every_row_has_a_test():
-    assert set(ROWS) - TESTED == set()
+    assert FACTS.untested == set()
