@@ -27,6 +27,7 @@ from image_files import unpacked
 from job_pods import GitLab, JobPods
 
 from helpers.sandbox import processes
+from tests.certificates import self_signed
 from tests.facts import Facts
 from tests.serving import serving, until
 
@@ -725,11 +726,9 @@ def test_bytes_that_are_no_text_are_replaced(runner, gitlab, server, project):
 @pytest.fixture
 def secured(server, tmp_path):
     """GitLab's address by https, with a certificate of its own: the address, and the certificate's file."""
-    key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout key -out crt -days 2 -subj /CN=gitlab"
-    argv = ["openssl", "req", "-x509", *key.split(), "-addext", "subjectAltName=IP:127.0.0.1"]
-    subprocess.run(argv, cwd=tmp_path, check=True, capture_output=True)
+    certificate, key = self_signed(tmp_path, "IP:127.0.0.1")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(tmp_path / "crt", tmp_path / "key")
+    context.load_cert_chain(certificate, key)
 
     class Relay(socketserver.BaseRequestHandler):
         """What comes in clear of one side goes to the other."""
