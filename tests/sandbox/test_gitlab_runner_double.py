@@ -752,7 +752,7 @@ def secured(server, tmp_path):
     socketserver.ThreadingTCPServer.daemon_threads = True
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Relay) as relay:
         threading.Thread(target=relay.serve_forever, args=(0.02,), daemon=True).start()
-        yield f"https://127.0.0.1:{relay.server_address[1]}", tmp_path / "crt"
+        yield f"https://127.0.0.1:{relay.server_address[1]}", certificate
         relay.shutdown()
 
 
