@@ -227,14 +227,18 @@ def test_up_installs_and_proves_everything_and_builds_the_site(story):
     assert {said[name] for name in doubles} == {"double"}
 
 
+#: of the host, its pods, and GitLab with its jobs' traces
+LOGS = """journalctl --no-pager -o cat; cat /var/log/postgresql/*; find /var/log/pods -type f -exec cat {} +
+find /var/log/gitlab /var/opt/gitlab -name '*.log' -type f -exec cat {} +"""
+
+
 def test_no_secret_shows_anywhere(story, host):
     token = re.search(r"token: *(\S+)", host.run("microk8s config", raw=True).out).group(1).strip('"')
     secrets = [*SecretStore(SLUG).values(), token]
     assert len(secrets) >= 8 and len(story.seen) > 20
     for program in ("apt-get", "bin/kubelet"):
         assert any(program in text for text in story.seen), "the watch saw the install at work on the host"
-    logs = "journalctl --no-pager -o cat; cat /var/log/postgresql/*; find /var/log/gitlab -type f -exec cat {} +"
-    log = host.run(logs, raw=True).out
+    log = host.run(LOGS, raw=True).out
     for secret in secrets:
         assert not any(secret in text for text in story.seen), "in a process list"
         for folder in (story.runs, home("logs")):
