@@ -178,6 +178,22 @@ def test_a_user_whose_making_was_cut_off_is_finished(made):
     assert not any("operator" in open_ for open_ in master.seen)
 
 
+def test_our_users_are_told_and_whoever_else_may_administer(made):
+    people = [("operator", False, True), ("admin", True, True), ("clothes", False, True), ("eve", True, False)]
+    users = [dict(zip(("username", "admin", "active"), person, strict=True)) for person in people]
+    master = Master()
+    master.users["admin"] = OURS
+
+    def answer(method, path, body):
+        return (200, {"users": users}) if (method, path) == ("GET", "/api/v1/users") else master(method, path, body)
+
+    assert Install(made(answer)).accounts("admin", "operator") == [
+        ("admin", "yes", "yes"),
+        ("eve", "yes", "no"),
+        ("operator", "no", "yes"),
+    ]
+
+
 def test_the_port_is_opened_when_every_password_is_ours_and_shut_while_one_is_not(made):
     master = Master()
     install = Install(made(master))
