@@ -68,12 +68,13 @@ class Network:
                 "-j",
                 "ACCEPT",
             ],
-            ["filter", "FORWARD", "-o", self.bridge, "-j", "DROP"],
+            # Hosts of one platform reach each other, whichever came up first; who is beside this machine does not.
+            ["filter", "FORWARD", "!", "-i", "rb-+", "-o", self.bridge, "-j", "DROP"],
         ]
 
-    def _outdated(self) -> list[str]:
-        """The rule of an older runbook, by which anybody beside this machine reached the guest."""
-        return ["filter", "FORWARD", "-o", self.bridge, "-j", "ACCEPT"]
+    def _outdated(self) -> list[list[str]]:
+        """Rules of older runbooks: one let anybody beside this machine in, one kept sandboxes from each other."""
+        return [["filter", "FORWARD", "-o", self.bridge, "-j", target] for target in ("ACCEPT", "DROP")]
 
     def _closed(self, outside: int, guest: str, inside: int) -> list[list[str]]:
         """A company's network: packets to the outside vanish, and so does what asks for more than the one port."""
@@ -116,7 +117,7 @@ class Network:
         """Refuse an address range or a bridge that belongs to something else."""
         if self.exists():
             owner = Path("/sys/class/net", self.bridge, "ifalias").read_text().strip()
-            if owner and owner != self.owner:
+            if owner not in ("", self.owner) and Path(owner).exists():  # a folder deleted by hand owns nothing
                 raise RunbookError(
                     f"use the bridge {self.bridge}",
                     host="this machine",
@@ -145,7 +146,8 @@ class Network:
         with _shared():
             _forward()
             _remember()
-        self._remove(root, self._outdated())
+        for rule in self._outdated():
+            self._remove(root, rule)
         for rule in self._rules() + [NO_ROUTER] * (SHARED / "ip_forward").is_file():
             if not self._iptables(root, "-C", rule) and not self._iptables(root, "-A", rule):
                 raise RunbookError(
@@ -158,7 +160,7 @@ class Network:
         root: where an iptables is; None: this machine's, where it has one or a sandbox was up.
         """
         asked = bool(root or shutil.which("iptables") or self.exists())
-        for rule in [*self._rules(), self._outdated()] * asked:
+        for rule in [*self._rules(), *self._outdated()] * asked:
             self._remove(root, rule)
         if self.exists():
             ip("link", "del", self.bridge)

@@ -90,6 +90,13 @@ exec {ssh} "$@"
         return []
 
 
+def test_what_a_run_imports_makes_no_grammar():
+    """jsonschema from 4.25 on makes one by Lark at its import, 1.5 s of a processor: see constraints.txt."""
+    look = "import sys; from helpers.command import execution; execution._papermill(); print('lark' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, cwd=REPO, check=True)
+    assert done.stdout == "False\n"
+
+
 @pytest.fixture
 def runbook(tmp_path):
     return Command(tmp_path)

@@ -12,7 +12,6 @@ import json
 import queue
 import re
 import ssl
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
+from tests.certificates import self_signed
 from tests.serving import until
 
 TOKEN = "the-service-account's"
@@ -89,13 +89,10 @@ class Api(ThreadingHTTPServer):
     def secured(self, folder: Path) -> None:
         """HTTPS and a token from now on; ca.crt and token lie in the folder, as a pod has them."""
         folder.mkdir(parents=True)
-        curve = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1"  # made in no time, where RSA takes seconds
-        key = curve + " -nodes -keyout key -out ca.crt -days 2 -subj /CN=fake"
-        argv = ["openssl", "req", "-x509", *key.split(), "-addext", "subjectAltName=IP:127.0.0.1"]
-        subprocess.run(argv, cwd=folder, check=True, capture_output=True)
+        certificate, key = self_signed(folder, "IP:127.0.0.1", name="ca")
         (folder / "token").write_text(TOKEN)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(folder / "ca.crt", folder / "key")
+        context.load_cert_chain(certificate, key)
         self.socket, self.token = context.wrap_socket(self.socket, server_side=True), TOKEN
 
     # -- what is there -----------------------------------------------------------------------------

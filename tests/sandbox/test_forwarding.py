@@ -92,12 +92,14 @@ def routed():
     return [line for line in rules().splitlines() if "FORWARD" in line]
 one, two = (network.Network(f"rb-{n}", f"10.99.{n}", here / str(n)) for n in (250, 251))
 before = rules()
-call(one, here, "-A", one._outdated())  # by an older runbook
+for rule in one._outdated():
+    call(one, here, "-A", rule)
 one.up(here)
 up = routed()
 one.up(here)
 assert routed() == up
-assert "-A FORWARD -o rb-250 -j DROP" in up and "-A FORWARD -o rb-250 -j ACCEPT" not in up, up
+assert "-A FORWARD ! -i rb-+ -o rb-250 -j DROP" in up, up
+assert not [line for line in up if line.startswith("-A FORWARD -o rb-250 -j")], up
 stranger = "-A FORWARD ! -i rb-+ ! -o rb-+ -j DROP"
 print(stranger in up)
 two.up(here)
@@ -116,3 +118,69 @@ def test_the_machine_becomes_no_router_for_its_other_networks(tmp_path, forwardi
     argv = ["unshare", "--net", "--mount", sys.executable, "-c", RULES, str(tmp_path), forwarding, IPTABLES]
     done = subprocess.run(argv, cwd=str(REPO), stdout=subprocess.PIPE, text=True, check=True, timeout=60)
     assert done.stdout.strip() == shut
+
+
+PACKETS = """
+import subprocess, sys, time
+from pathlib import Path
+from helpers.sandbox import network
+here, iptables = Path(sys.argv[1]), sys.argv[2].split()
+def sh(text):
+    return subprocess.run(["sh", "-ec", text], stderr=subprocess.DEVNULL).returncode == 0
+assert sh("mount -t sysfs sysfs /sys; mount -t tmpfs tmpfs /run; ip link set lo up")
+network.SHARED, network._remember = here / "shared", lambda: None
+def call(self, root, action, rule):
+    argv = [*iptables, "-w", "-t", rule[0], action, *rule[1:]]
+    return subprocess.run(argv, stderr=subprocess.DEVNULL).returncode == 0
+network.Network._iptables = call
+one, two = (network.Network(f"rb-{n}", f"10.99.{n}", here / str(n)) for n in (250, 251))
+two.up(here)  # the second one first
+one.up(here)
+assert sh("ip link add lan type bridge; ip addr add 10.98.9.1/24 dev lan; ip link set lan up")
+for name, bridge, net in (("g1", "rb-250", "10.99.250"), ("g2", "rb-251", "10.99.251"), ("out", "lan", "10.98.9")):
+    assert sh(f'''ip netns add {name}; ip link add v-{name} type veth peer name eth0 netns {name}
+ip link set v-{name} master {bridge} up; ip -n {name} addr add {net}.2/24 dev eth0; ip -n {name} link set eth0 up
+ip -n {name} link set lo up; ip -n {name} route add default via {net}.1''')
+SERVE = ["ip", "netns", "exec", None, sys.executable, "-m", "http.server", "80"]
+servers = [subprocess.Popen([w or g for w in SERVE], cwd="/", stderr=-3, stdout=-3) for g in ("g1", "g2")]
+def reaches(name, address):
+    return sh(f"timeout 1 ip netns exec {name} bash -c ': </dev/tcp/{address}/80'")
+try:
+    end = time.monotonic() + 20
+    while not (reaches("g1", "10.99.250.2") and reaches("g2", "10.99.251.2")) and time.monotonic() < end:
+        time.sleep(0.1)
+    print(reaches("g1", "10.99.251.2"), reaches("g2", "10.99.250.2"), reaches("out", "10.99.250.2"))
+finally:
+    for server in servers:
+        server.kill()
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes a network namespace")
+@pytest.mark.skipif(not IPTABLES, reason="no iptables on this machine")
+def test_two_hosts_reach_each_other_whichever_came_first_and_no_third_reaches_them(tmp_path):
+    argv = ["unshare", "--net", "--mount", sys.executable, "-c", PACKETS, str(tmp_path), IPTABLES]
+    done = subprocess.run(argv, cwd=str(REPO), stdout=subprocess.PIPE, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "True True False"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes a network namespace")
+@pytest.mark.parametrize("there", (True, False))
+def test_a_bridge_of_a_sandbox_whose_folder_was_deleted_is_taken_over(tmp_path, there):
+    other = tmp_path / "other"
+    other.mkdir() if there else None
+    script = f"""
+import subprocess
+from pathlib import Path
+from helpers.sandbox import network
+for command in ("mount -t sysfs sysfs /sys", "ip link add rb-250 type bridge", "ip link set rb-250 alias {other}"):
+    subprocess.run(command.split(), check=True)
+try:
+    network.Network("rb-250", "10.99.250", Path("/mine")).check()
+    print("taken over")
+except network.RunbookError as e:
+    print(e.saw)
+"""
+    argv = ["unshare", "--net", "--mount", sys.executable, "-c", script]
+    done = subprocess.run(argv, cwd=str(REPO), stdout=subprocess.PIPE, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == (f"it belongs to the sandbox in {other}" if there else "taken over")

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 import requests
+from facts import Facts
 
 from helpers.core.paths import REPO, SETUP, home
 from helpers.sandbox import mirror
@@ -26,18 +27,9 @@ from helpers.sandbox import mirror
 RECIPE = SETUP / "sandbox/substitutes/gitlab-ce"
 CALLS = REPO / "tests/recordings/gitlab-13.12-calls.md"
 CLIENT = Path(__file__).with_name("gitlab-client.txt")
-FACTS = REPO / "tests/recordings/gitlab-13.12.md"
 PASSWORD, TOKEN = "not-a-real-password", "token-string-here123"
-#: "what" of a row: its text
-ROWS = dict(re.findall(r"^\| (?!what \|)([^|]+?) \| (.+) \| [SNK] \|$", FACTS.read_text(), re.M))
-TESTED: set[str] = set()
-
-
-def row(*names):
-    """The test is of these rows."""
-    assert set(names) <= set(ROWS), set(names) - set(ROWS)
-    TESTED.update(names)
-    return lambda test: test
+FACTS = Facts("gitlab-13.12.md")
+row = FACTS.row
 
 
 def free_port():
@@ -123,7 +115,7 @@ def host(tmp_path_factory):
 
 
 def test_every_row_has_a_test():
-    assert set(ROWS) == TESTED and len(ROWS) > 40
+    assert FACTS.untested == set() and len(FACTS.rows) > 40
 
 
 # -- the package and its commands ------------------------------------------------------------------------

@@ -10,29 +10,20 @@ import functools
 import io
 import re
 import sqlite3
-import subprocess
 import time
 import zipfile
 
 import pytest
 import requests
 import yaml
+from facts import Facts
 from serving import serving, until
 from test_gitlab_double import PASSWORD, TOKEN, Host
 
-from helpers.core.paths import REPO
+from tests.certificates import self_signed
 
-FACTS = REPO / "tests/recordings/gitlab-13.12-pipelines.md"
-#: "what" of a row: its text
-ROWS = dict(re.findall(r"^\| (?!what \|)([^|]+?) \| (.+) \| [SNK]? ?\|$", FACTS.read_text(), re.M))
-TESTED: set[str] = set()
-
-
-def row(*names):
-    """The test is of these rows."""
-    assert set(names) <= set(ROWS), set(names) - set(ROWS)
-    TESTED.update(names)
-    return lambda test: test
+FACTS = Facts("gitlab-13.12-pipelines.md")
+row = FACTS.row
 
 
 wait = functools.partial(until, "the test's condition")
@@ -164,7 +155,7 @@ def project(host):
 
 
 def test_every_row_has_a_test():
-    assert set(ROWS) == TESTED and len(ROWS) > 60
+    assert FACTS.untested == set() and len(FACTS.rows) > 60
 
 
 # -- .gitlab-ci.yml ----------------------------------------------------------------------------------------
@@ -1031,7 +1022,7 @@ def test_an_environment_whose_namespace_cannot_be_made(host, project, kube, wron
 
 @row("environment, cluster not managed", "environment's name")
 def test_an_environment_in_a_cluster_that_is_not_managed(host, project, runner, kube):
-    pem = certificate(host.root)
+    pem = self_signed(host.root)[0].read_text()
     joined = cluster(
         url=kube.url, token=kube.token, managed=False, environment_scope="review/*", platform={"ca_cert": pem}
     )
@@ -1046,22 +1037,3 @@ def test_an_environment_in_a_cluster_that_is_not_managed(host, project, runner, 
     assert not kube.objects and "KUBE_SERVICE_ACCOUNT" not in known
     project.push("b", ci=DEPLOY)
     assert "KUBE_URL" not in values(runner.take())
-
-
-def certificate(folder):
-    path = folder / "ca.pem"
-    words = [
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:prime256v1",
-        "-nodes",
-        "-subj",
-        "/CN=ca",
-        "-days",
-        "2",
-    ]
-    argv = ["openssl", "req", *words, "-keyout", folder / "ca.key", "-out", path]
-    subprocess.run(argv, check=True, capture_output=True)
-    return path.read_text()

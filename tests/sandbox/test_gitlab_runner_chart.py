@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import os
-import re
 import signal
 import subprocess
 import tomllib
@@ -17,23 +16,16 @@ from test_gitlab_runner_double import plain
 from test_seldon_double import helm  # noqa: F401
 
 from helpers.core import catalogue
-from helpers.core.paths import REPO, SETUP
+from helpers.core.paths import SETUP
 from helpers.sandbox import builds, processes
+from tests.facts import Facts
 from tests.serving import serving, until
 
 RECIPE = SETUP / "sandbox/substitutes/gitlab-runner"
-FACTS = REPO / "tests/recordings/gitlab-runner-chart-0.29.0.md"
-ROWS = dict(re.findall(r"^\| (?!what \|)([^|]+?) \| (.+) \|$", FACTS.read_text(), re.M))
-TESTED: set[str] = set()
+FACTS = Facts("gitlab-runner-chart-0.29.0.md")
+row = FACTS.row
 FULL = "ours-gitlab-runner"
 GIVEN = {"gitlabUrl": "http://gitlab.example", "runnerRegistrationToken": "a-token"}
-
-
-def row(*names):
-    """The test is of these rows."""
-    assert set(names) <= set(ROWS), set(names) - set(ROWS)
-    TESTED.update(names)
-    return lambda test: test
 
 
 @pytest.fixture(scope="module")
@@ -240,4 +232,4 @@ def test_the_charts_scripts_register_and_run(render, tmp_path):
 
 
 def test_every_row_has_a_test():
-    assert set(ROWS) - TESTED == set()
+    assert FACTS.untested == set()

@@ -26,25 +26,18 @@ import pytest
 from image_files import unpacked
 from job_pods import GitLab, JobPods
 
-from helpers.core.paths import REPO
 from helpers.sandbox import processes
+from tests.certificates import self_signed
+from tests.facts import Facts
 from tests.serving import serving, until
 
-FACTS = REPO / "tests/recordings/gitlab-runner-13.12.md"
-ROWS = dict(re.findall(r"^\| (?!what \|)([^|]+?) \| (.+) \|$", FACTS.read_text(), re.M))
-TESTED: set[str] = set()
+FACTS = Facts("gitlab-runner-13.12.md")
+row = FACTS.row
 MORE = "Check https://docs.gitlab.com/runner/shells/index.html#shell-profile-loading for more information"
 HOME = "/home/gitlab-runner/.gitlab-runner"
 SCRIPT = {"name": "script", "script": ["echo hello"], "timeout": 3600, "when": "on_success", "allow_failure": False}
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the image's files are entered as root")
-
-
-def row(*names):
-    """The test is of these rows."""
-    assert set(names) <= set(ROWS), set(names) - set(ROWS)
-    TESTED.update(names)
-    return lambda test: test
 
 
 @pytest.fixture(scope="module")
@@ -733,11 +726,9 @@ def test_bytes_that_are_no_text_are_replaced(runner, gitlab, server, project):
 @pytest.fixture
 def secured(server, tmp_path):
     """GitLab's address by https, with a certificate of its own: the address, and the certificate's file."""
-    key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout key -out crt -days 2 -subj /CN=gitlab"
-    argv = ["openssl", "req", "-x509", *key.split(), "-addext", "subjectAltName=IP:127.0.0.1"]
-    subprocess.run(argv, cwd=tmp_path, check=True, capture_output=True)
+    certificate, key = self_signed(tmp_path, "IP:127.0.0.1")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(tmp_path / "crt", tmp_path / "key")
+    context.load_cert_chain(certificate, key)
 
     class Relay(socketserver.BaseRequestHandler):
         """What comes in clear of one side goes to the other."""
@@ -761,7 +752,7 @@ def secured(server, tmp_path):
     socketserver.ThreadingTCPServer.daemon_threads = True
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Relay) as relay:
         threading.Thread(target=relay.serve_forever, args=(0.02,), daemon=True).start()
-        yield f"https://127.0.0.1:{relay.server_address[1]}", tmp_path / "crt"
+        yield f"https://127.0.0.1:{relay.server_address[1]}", certificate
         relay.shutdown()
 
 
@@ -813,4 +804,4 @@ def test_sigquit_waits_for_the_jobs_and_takes_no_more(runner, gitlab, server, pr
 
 
 def test_every_row_has_a_test():
-    assert set(ROWS) - TESTED == set()
+    assert FACTS.untested == set()

@@ -29,6 +29,7 @@ from kubernetes_api import Api
 from helpers.core import catalogue
 from helpers.core.host import free_port
 from helpers.sandbox import builds
+from tests.certificates import self_signed
 from tests.serving import serving, until
 
 BASE, OLD = recording.exchanges("Executor v1.7.0 and microservice"), recording.exchanges("Only what differs")
@@ -361,28 +362,7 @@ class Cluster(Api):
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory):
     folder = tmp_path_factory.mktemp("certificate")
-    subprocess.run(
-        [
-            "openssl",
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:prime256v1",
-            "-nodes",
-            "-subj",
-            "/CN=webhook",
-            "-days",
-            "1",
-            "-keyout",
-            folder / "tls.key",
-            "-out",
-            folder / "tls.crt",
-        ],
-        check=True,
-        capture_output=True,
-    )
+    self_signed(folder)
     return folder
 
 

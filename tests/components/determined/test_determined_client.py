@@ -136,6 +136,18 @@ def test_empty_passwords_are_found_replaced_and_found_replaced(made):
     assert bare == [OURS], "a bare JSON string, as 0.15.3 wants it"
 
 
+def test_who_is_logged_in_with_our_password_is_not_again_for_each_user(made):
+    master = Master()
+    det = made(master)
+    install = Install(det)
+    install.password("admin").apply()
+    assert install.password("admin").probe() is None
+    install.password("determined").apply()
+    install.user("operator").apply()
+    tried = [r.json() for r in det.asked if r.path == "/api/v1/auth/login"]
+    assert tried.count({"username": "admin", "password": OURS}) == 2, "refused at first, taken once"
+
+
 def test_remove_forgets_the_passwords_though_it_logs_nobody_in(monkeypatch, own_home):
     ch = stand_in.chapter(monkeypatch, "determined", lambda script, stdin: "", mode="remove")
     ch.secrets.keep("determined-admin", OURS)

@@ -19,6 +19,7 @@ from helpers.components.gitlab.layout import PASSWORD, PROOF, TOKEN
 from helpers.components.gitlab.proofs import Proofs
 from helpers.core.errors import RunbookError, Unmet
 from helpers.core.secrets import Secret, SecretStore
+from tests.certificates import self_signed
 
 
 def test_every_step_holds_once_it_was_applied(account, git):
@@ -258,10 +259,7 @@ def test_another_version_is_told(git):
 
 
 def test_by_https_the_certificate_must_be_for_its_own_name(git, tmp_path):
-    certificate, key = tmp_path / "a.crt", tmp_path / "a.key"
-    words = ["-nodes", "-days", "2", "-subj", "/CN=git.example", "-addext", "subjectAltName=DNS:git.example"]
-    argv = ["openssl", "req", "-x509", "-newkey", "rsa:2048", *words, "-out", certificate, "-keyout", key]
-    subprocess.run(argv, check=True, capture_output=True)
+    certificate, key = self_signed(tmp_path, "DNS:git.example")
     with serving(lambda request: (200, {"status": "ok"})) as plain, tls(plain.port, certificate, key) as port:
         url = f"https://git.example:{port}"
         assert GitLab(git.ch, url, str(certificate)).why_not_ready() is None

@@ -14,6 +14,7 @@ from helpers.core import catalogue
 from helpers.core.errors import RunbookError
 from helpers.core.host import free_port
 from helpers.core.shell import script
+from tests.certificates import self_signed
 
 RELEASE = "ID=ubuntu\nVERSION_CODENAME=focal\n"
 
@@ -235,12 +236,7 @@ def test_an_address_and_its_port(url, port):
 
 
 def test_https_needs_a_certificate_that_fits_its_key(tmp_path):
-    pair = {}
-    for name in ("a", "b"):
-        pair[name] = (str(tmp_path / f"{name}.crt"), str(tmp_path / f"{name}.key"))
-        words = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=git.example"]
-        argv = ["openssl", *words, "-out", pair[name][0], "-keyout", pair[name][1]]
-        subprocess.run(argv, check=True, capture_output=True)
+    pair = {name: [str(path) for path in self_signed(tmp_path, name=name)] for name in ("a", "b")}
     url = "https://git.example"
     assert settings.why_bad_certificate(url, *pair["a"]) is None
     assert "needs a certificate" in settings.why_bad_certificate(url, pair["a"][0], "")

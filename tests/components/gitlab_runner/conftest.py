@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import subprocess
 from types import SimpleNamespace
 
 import pytest
@@ -25,6 +24,7 @@ from helpers.components.gitlab_runner.variables import Variables
 from helpers.components.kubernetes.kube import Kube
 from helpers.core.secrets import Secret, SecretStore
 from helpers.core.waiting import wait
+from tests.certificates import self_signed
 
 SECRET = "not-a-real-registry-password"
 
@@ -39,10 +39,7 @@ def server(tmp_path_factory):
 @pytest.fixture(scope="session")
 def authority(tmp_path_factory):
     """A certificate as PEM."""
-    folder = tmp_path_factory.mktemp("authority")
-    words = ["-nodes", "-days", "2", "-subj", "/CN=cluster", "-keyout", folder / "key", "-out", folder / "crt"]
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", *words], check=True, capture_output=True)
-    return (folder / "crt").read_text()
+    return self_signed(tmp_path_factory.mktemp("authority"))[0].read_text()
 
 
 class Cluster:

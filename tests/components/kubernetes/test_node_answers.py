@@ -5,7 +5,6 @@ import json
 import socket
 import socketserver
 import ssl
-import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -15,6 +14,7 @@ import yaml
 
 from helpers.components.kubernetes import kubeconfig, proofs
 from helpers.core.errors import Unmet
+from tests.certificates import self_signed
 
 MACHINE = "6c1f0b1c5e0a4d0ea2b7"
 
@@ -49,12 +49,7 @@ class _Api(BaseHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory):
     """(certificate, key) that is good for 127.0.0.1 and 127.0.0.2, as server.crt is for all addresses of a host."""
-    folder = tmp_path_factory.mktemp("tls")
-    names = "subjectAltName=IP:127.0.0.1,IP:127.0.0.2"
-    argv = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    argv += ["-subj", "/CN=host", "-addext", names, "-keyout", folder / "key", "-out", folder / "crt"]
-    subprocess.run(argv, check=True, capture_output=True)
-    return folder / "crt", folder / "key"
+    return self_signed(tmp_path_factory.mktemp("tls"), "IP:127.0.0.1", "IP:127.0.0.2")
 
 
 @pytest.fixture

@@ -1,13 +1,13 @@
 """The operator's webhook and its certificate, as kubectl and openssl tell of them."""
 
 import base64
-import subprocess
 
 import pytest
 
 from helpers.components.seldon.operator import why_no_days
 from helpers.components.seldon.proofs import Proofs
 from helpers.core.errors import Unmet
+from tests.certificates import self_signed
 
 REFUSED = (
     'Error from server: error when creating STDIN: admission webhook "v1.vseldondeployment.kb.io" '
@@ -39,11 +39,8 @@ def test_a_webhook_that_cannot_be_asked_for_a_trial_is_asked_for_real(made, answ
 def certificates(tmp_path_factory):
     """{days: a certificate that ends then, as the chart's Secret has it}."""
     folder, found = tmp_path_factory.mktemp("certificates"), {}
-    key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout key -out crt -subj /CN=test"
     for days in (365, 5):
-        argv = ["openssl", "req", "-x509", *key.split(), "-days", str(days)]
-        subprocess.run(argv, cwd=folder, check=True, stderr=subprocess.DEVNULL)
-        found[days] = base64.b64encode((folder / "crt").read_bytes()).decode()
+        found[days] = base64.b64encode(self_signed(folder, days=days)[0].read_bytes()).decode()
     return found
 
 

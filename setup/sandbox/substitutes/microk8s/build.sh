@@ -3,21 +3,34 @@
 # paths, served as one tar by a store that answers in the Snap Store's form.
 set -euo pipefail
 revision=2020 version=v1.20.2
-snap=$PWD/snap
+snap=$PWD/snap libraries=/snap/microk8s/current/lib
 mkdir -p "$snap/bin" "$snap/opt/cni/bin"
 
 bash ./kubernetes.sh "$snap/bin"
 
 echo "Debian's etcd, containerd, runc, CNI plugins, kubectl"
-bash /tools/debs.sh tree etcd-server containerd runc containernetworking-plugins kubernetes-client conntrack
+bash /tools/debs.sh tree etcd-server containerd runc containernetworking-plugins kubernetes-client conntrack net-tools
 for program in etcd containerd containerd-shim-runc-v2 ctr kubectl; do cp "tree/usr/bin/$program" "$snap/bin/"; done
 for program in runc conntrack; do cp "tree/usr/sbin/$program" "$snap/bin/"; done
-bash /tools/debs.sh net net-tools
 mkdir -p "$snap/sbin"
-cp net/sbin/ifconfig "$snap/sbin/" || cp net/usr/sbin/ifconfig "$snap/sbin/"
+cp tree/sbin/ifconfig "$snap/sbin/" || cp tree/usr/sbin/ifconfig "$snap/sbin/"
 for plugin in loopback ptp bridge host-local portmap; do cp "tree/usr/lib/cni/$plugin" "$snap/opt/cni/bin/"; done
 strip --strip-unneeded "$snap"/bin/{etcd,containerd,containerd-shim-runc-v2,ctr,runc,kubectl} "$snap"/opt/cni/bin/* 2> /dev/null || true
 "$snap/bin/kubectl" version --client --short | grep -q 'v1.20.2'
+
+# The real snap's programs are built on core18 and run on any host since 2018: these, built on Debian 12, bring their C
+# library with them. Set in the programs, since runc and the shim start themselves by /proc/self/exe.
+echo "their libraries"
+bash /tools/debs.sh tree libc6 libseccomp2 libmnl0 libnetfilter-conntrack3 libnfnetlink0
+mkdir -p "$snap/lib"
+for name in ld-linux-x86-64.so.2 libc.so.6 lib{pthread,mnl,nfnetlink}.so.0 lib{dl,resolv,seccomp}.so.2 libnetfilter_conntrack.so.3; do
+  cp -L "$(find tree/lib tree/usr/lib -name "$name")" "$snap/lib/"
+done
+for program in "$snap"/bin/* "$snap"/sbin/* "$snap"/opt/cni/bin/*; do
+  if patchelf --print-interpreter "$program" &> /dev/null; then
+    patchelf --set-interpreter "$libraries/ld-linux-x86-64.so.2" --force-rpath --set-rpath "$libraries" "$program"
+  fi
+done
 
 echo "Knative's manifests"
 knative=$snap/actions/knative
