@@ -11,6 +11,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import forked
 import pytest
 
 from helpers.command import main as cli
@@ -59,15 +60,7 @@ exec {ssh} "$@"
 
     def __call__(self, *words, code, **kw):
         """Run it; returns (stdout, stderr) of a run that ended with this code, in plain text, without a traceback."""
-        done = subprocess.run(
-            self.argv(*words),
-            env=dict(self.env, **kw),
-            cwd=str(self.folder),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
+        done = forked.helpers(*words, env=dict(self.env, **kw), cwd=self.folder)
         said = done.stdout + done.stderr
         assert done.returncode == code, said
         assert "Traceback" not in said and "\x1b" not in said and len(said.splitlines()) < 60

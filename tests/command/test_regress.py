@@ -9,6 +9,7 @@ import sys
 import time
 from xml.etree import ElementTree
 
+import forked
 import nbformat.v4 as v4
 import pytest
 
@@ -327,8 +328,7 @@ def test_without_a_report_there_is_nothing_to_accept(platform):
 
 
 def command(*words):
-    argv = [sys.executable, "-m", "helpers", "regress", *words]
-    return subprocess.run(argv, cwd=REPO, capture_output=True, text=True, timeout=120)
+    return forked.helpers("regress", *words, env=os.environ)
 
 
 @pytest.mark.parametrize(

@@ -301,7 +301,7 @@ def test_whoever_answers_at_the_hosts_address_is_told_no_password(monkeypatch, o
     ch = stand_in.chapter(monkeypatch, "postgres", lambda script, stdin: "", "install")
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Impostor) as impostor:
         impostor.heard, impostor.daemon_threads = [], True
-        threading.Thread(target=impostor.serve_forever, daemon=True).start()
+        threading.Thread(target=impostor.serve_forever, args=(0.02,), daemon=True).start()
         assert (
             Proofs(Postgres(ch, impostor.server_address[1]), "runbook", "").outside_is_refused() == "refused by pg_hba"
         )
@@ -313,7 +313,7 @@ def test_whoever_took_the_servers_port_is_told_no_password_in_clear(monkeypatch,
     db = Postgres(stand_in.chapter(monkeypatch, "postgres", lambda script, stdin: "", "install"), 5432)
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Impostor) as impostor:
         impostor.heard, impostor.daemon_threads = [], True
-        threading.Thread(target=impostor.serve_forever, daemon=True).start()
+        threading.Thread(target=impostor.serve_forever, args=(0.02,), daemon=True).start()
         with pytest.raises(psycopg.OperationalError, match="scram-sha-256"):
             db.connect("runbook", port=impostor.server_address[1])
         impostor.shutdown()
