@@ -10,11 +10,13 @@ import sys
 import httpx
 
 from helpers.core.host import free_port
-from helpers.core.paths import SETUP
+from helpers.core.paths import SETUP, home
 from helpers.core.waiting import wait
 
 RECIPE = SETUP / "sandbox/substitutes/gitlab-ce"
 ROOT = "not-a-real-password"
+#: where Python keeps what it compiled of the package: not beside its files, which are a recipe's
+COMPILED = {"PYTHONPYCACHEPREFIX": str(home("cache", "pyc"))}
 
 
 class Server:
@@ -27,7 +29,7 @@ class Server:
 
     def run(self, program, *argv, stdin="", **env):
         """(exit code, output, error output) of gitlab-ctl or gitlab-rails."""
-        whole = {**os.environ, "GITLAB_DOUBLE_ROOT": str(self.folder), "PYTHONDONTWRITEBYTECODE": "1", **env}
+        whole = {**os.environ, "GITLAB_DOUBLE_ROOT": str(self.folder), **COMPILED, **env}
         command = [sys.executable, RECIPE / f"double/gitlab_{program}.py", *argv]
         done = subprocess.run(command, env=whole, input=stdin, capture_output=True, text=True, timeout=90)
         return done.returncode, done.stdout, done.stderr

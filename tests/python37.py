@@ -50,6 +50,5 @@ def environment(**more):
     return dict(
         {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")},
         PYTHONPATH=str(REPO),
-        PYTHONDONTWRITEBYTECODE="1",
         **more,
     )

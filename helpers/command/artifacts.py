@@ -45,9 +45,7 @@ def _of(artifact: Artifact) -> Iterator[tuple[str, str]]:
     if artifact.kind == "image":
         yield from ((image_name(image), "") for image in entry.get("images", [entry.get("image")]))
     elif artifact.kind == "tool":
-        for system, all_archs in SYSTEMS.items():
-            for arch in entry.get("archs_" + system, entry.get("archs", all_archs)):
-                yield artifact.url_for(system, arch), artifact.sha256_for(system, arch)
+        yield from ((artifact.url_for(*of), artifact.sha256_for(*of)) for of in systems_of(artifact))
     elif artifact.kind == "snap":
         yield f"{artifact.name} --channel={entry['channel']}", ""
     elif artifact.kind == "apt":
@@ -57,6 +55,12 @@ def _of(artifact: Artifact) -> Iterator[tuple[str, str]]:
         yield f"{artifact.version} of PyPI, with all that it is pinned to", ""
     else:
         yield artifact.url, artifact.sha256
+
+
+def systems_of(tool: Artifact) -> list[tuple[str, str]]:
+    """(operating system, processor) of each file of a tool."""
+    archs = {system: tool.entry.get("archs_" + system, tool.entry.get("archs", of)) for system, of in SYSTEMS.items()}
+    return [(system, arch) for system in SYSTEMS for arch in archs[system]]
 
 
 @click.command(

@@ -7,12 +7,12 @@ import os
 import platform
 import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from helpers.command import system_packages
 from helpers.core import notebooks
 from helpers.core.errors import RunbookError
 from helpers.core.notebooks import Notebook
@@ -88,7 +88,7 @@ def _missing(name: str, program: Mapping[str, str]) -> Missing:
 
 
 def install(found: list[Missing], report: Callable[[str], None]) -> None:
-    """Install what Debian packages mend, after naming them.
+    """Install what Debian packages mend, after asking (see system_packages).
 
     RunbookError with the commands where that cannot be done here.
     """
@@ -102,23 +102,4 @@ def install(found: list[Missing], report: Callable[[str], None]) -> None:
             saw="only root on Debian or Ubuntu can install it from here",
             do="\n".join(dict.fromkeys(lack.mend for lack in found if lack.packages)),
         )
-    report("installing with apt-get: " + " ".join(packages))
-    # None of these packages brings a service that starts.
-    argv = ["apt-get", "-qy", "-o", "DPkg::Lock::Timeout=120", "install", "--no-install-recommends", *packages]
-    done = _apt(argv)
-    if done.returncode:  # lists that are missing or old
-        report("apt-get update")
-        _apt(["apt-get", "-q", "-o", "DPkg::Lock::Timeout=120", "update"])
-        done = _apt(argv)
-    if done.returncode:
-        raise RunbookError(
-            "install " + " ".join(packages),
-            host="this machine",
-            saw=(done.stdout + done.stderr)[-800:],
-            do=install_command(*packages),
-        )
-
-
-def _apt(argv: list[str]) -> subprocess.CompletedProcess[str]:
-    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_SUSPEND": "1"}
-    return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=env)
+    system_packages.install(packages, report)

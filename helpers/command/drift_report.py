@@ -134,24 +134,35 @@ def _details(c: ChapterDrift) -> str:
         parts.append(f"<h3>{html.escape(change.where)}</h3>")
         if change.order:
             parts.append("<p>The same lines in another order.</p>")
-        marked = [("del", "-", line) for line in change.before] + [("ins", "+", line) for line in change.now]
-        shown = "\n".join(f"<{tag}>{sign} {html.escape(line)}</{tag}>" for tag, sign, line in marked)
-        parts.append(f"<pre>{shown}</pre>")
+        lines_ = [_marked("del", f"- {line}") for line in change.before]
+        lines_ += [_marked("ins", f"+ {line}") for line in change.now]
+        parts.append(f"<pre>{''.join(lines_)}</pre>")
     if c.error:
         parts.append(f"<pre>{html.escape(c.error)}</pre>")
     return "\n".join(parts)
 
 
+def _marked(tag: str, line: str) -> str:
+    """A line of its own; one that tells of a failure is no good news because it is new."""
+    bad = ' class="bad"' if tag == "ins" and line.startswith("+ ✗") else ""
+    return f"<{tag}{bad}>{html.escape(line)}</{tag}>"
+
+
 _STYLE = """
-:root { color-scheme: light dark; --bad: #b3261e; --good: #1a7f37; --line: #d0d7de; }
-@media (prefers-color-scheme: dark) { :root { --bad: #ff8f87; --good: #56d364; --line: #3d444d; } }
+:root { color-scheme: light dark; --bad: #b3261e; --good: #1a7f37; --new: #0b57c2; --old: #57606a; --line: #d0d7de; }
+@media (prefers-color-scheme: dark) {
+  :root { --bad: #ff8f87; --good: #56d364; --new: #7fb2f5; --old: #a6b0ba; --line: #3d444d; }
+}
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 64rem; margin: 2rem auto; padding: 0 1rem; }
-.scroll, pre { overflow-x: auto; }
+.scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid var(--line); }
-pre { border: 1px solid var(--line); border-radius: 6px; padding: .6rem; }
-del, .bad { color: var(--bad); } ins, .good { color: var(--good); }
-del, ins { text-decoration: none; } .bad, .good { font-weight: 600; }
+td:nth-child(2) { white-space: nowrap; }
+pre { border: 1px solid var(--line); border-radius: 6px; padding: .6rem; white-space: pre-wrap; overflow-wrap: anywhere; }
+del, ins { display: block; text-decoration: none; padding-left: 2ch; text-indent: -2ch; }
+del { color: var(--old); } ins { color: var(--new); }
+.good { color: var(--good); } .bad { color: var(--bad); } span.bad, p.bad, .good { font-weight: 600; }
+@media (max-width: 40rem) { th:nth-child(n + 4), td:nth-child(n + 4) { display: none; } }
 """
 
 _PAGE = """<!doctype html>

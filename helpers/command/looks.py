@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import click
 from click.shell_completion import get_completion_class
 
-from helpers.command import doctor, progress, record, upstream
+from helpers.command import doctor, progress, record, system_packages, upstream
 from helpers.command.base import console, examples, json_option, only_json, print_json, say, target_option
 from helpers.core.errors import BadInput, RunbookError
 from helpers.core.target import Target
@@ -59,16 +60,21 @@ def _show(run: record.Run) -> None:
 @click.command(
     "doctor",
     epilog=examples(
-        "./runbook doctor\n./runbook doctor --install\n./runbook doctor --upstream\n./runbook doctor --json"
+        "./runbook doctor\n./runbook doctor --install\n./runbook doctor --take-back\n"
+        "./runbook doctor --upstream\n./runbook doctor --json"
     ),
 )
 @click.option("--install", is_flag=True, help="Install what is missing (root on Debian or Ubuntu).")
+@click.option("--take-back", is_flag=True, help="Purge the system packages that the runbook installed here.")
 @click.option("--upstream", "ask", is_flag=True, help="Ask every address of the catalogue whether it still answers.")
 @json_option
-def examine(install: bool, ask: bool, as_json: bool) -> None:
+def examine(install: bool, take_back: bool, ask: bool, as_json: bool) -> None:
     """What this machine lacks, with the command that mends it."""
     if as_json:
         only_json()
+    if take_back:
+        system_packages.take_back(say)
+        return
     sys.exit(_ask_upstream(as_json) if ask else _examine(install, as_json))
 
 
@@ -77,6 +83,7 @@ def _examine(install: bool, as_json: bool) -> int:
     for lack in found:
         say(f"{lack.what}\n    why: {lack.why}\n    mend: {lack.mend}")
     if install and found:
+        os.environ["RUNBOOK_YES"] = "yes"
         doctor.install(found, say)
         found = doctor.lacks()
     say(f"{len(found)} missing" if found else "nothing is missing")

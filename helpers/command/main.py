@@ -107,7 +107,9 @@ def main(debug: bool) -> None:
 @click.option("--force", is_flag=True, help="Run the chapters that are unchanged, too.")
 @click.option("--no-book", is_flag=True, help="Do not build the site afterwards.")
 @click.option("--take-over", is_flag=True, help="Replace secrets on the host that another operator installed.")
-@click.option("--yes", "-y", is_flag=True, help="Do not ask before remove.")
+@click.option(
+    "--yes", "-y", is_flag=True, help="Do not ask: before remove, and before system packages are installed here."
+)
 @json_option
 def up(**words: Any) -> None:
     """Install the platform on a target, or on several, prove it, and build the site."""
@@ -116,6 +118,8 @@ def up(**words: Any) -> None:
         only_json()
     if options.take_over:
         os.environ[TAKE_OVER] = "yes"
+    if options.yes:
+        os.environ["RUNBOOK_YES"] = "yes"
     plan = _plan_from(options)
     places = list(dict.fromkeys(plan.hosts().values()))
     where = " and ".join(places)
@@ -291,7 +295,8 @@ def book(open_it: bool, readme: bool) -> None:
 @click.option("--kinds", is_flag=True, help="Boot hosts of all kinds, not only of some.")
 @click.argument("pytest_arguments", nargs=-1)
 def test(faults: bool, kinds: bool, pytest_arguments: tuple[str, ...]) -> None:
-    """The project's own tests, the real sandbox included."""
+    """The project's own tests, the real sandbox included. System packages that they need are installed unasked."""
+    os.environ["RUNBOOK_YES"] = "yes"
     proved = [lack for n in notebooks.load_all().values() for lack in doctor.chapter_lacks(n, n.check({}))]
     doctor.install(Sandbox("test").missing() + doctor.test_lacks() + proved, say)
     if faults:

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from helpers.command import hosts, picture, record, sphinx_extension, status_page, troubles
+from helpers.command import hosts, picture, record, sphinx_extension, status_page, troubles, verified
 from helpers.command.markdown import literal, raw_html, rows, table
 from helpers.command.picture import Part
 from helpers.command.record import Run
@@ -45,6 +45,7 @@ def inserts(known: Known, commands: click.Group, run: Run | None = None) -> dict
         "commands": commands_reference(commands),
         "parameters": parameters_reference(known),
         "kinds of hosts": kinds_tried(known, hosts.load()),
+        "what is verified": rows(verified.rows()),
         **{name: rows(_chapters_rows(known, name)) for name in named},
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice, product
 from pathlib import Path
@@ -37,16 +38,21 @@ class Raised(NamedTuple):
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
+@functools.cache  # a second of work, which the site's pages ask for again and again
 def load(helpers: Path = REPO / "helpers") -> list[Raised]:
     """All of them, in the order of the files."""
-    trees = {_module(helpers, path): ast.parse(path.read_text("utf-8")) for path in sorted(helpers.rglob("*.py"))}
+    trees = {_module(helpers, path): _walked(path) for path in sorted(helpers.rglob("*.py"))}
     kinds = _kinds(trees.values())
-    makes = [(name, tree) for name, tree in trees.items() if name != errors.__name__ and _names(tree) & set(kinds)]
-    return [found for name, tree in makes for found in _Module(name, tree, kinds).raised()]
+    makes = [(name, nodes) for name, nodes in trees.items() if name != errors.__name__ and _names(nodes) & set(kinds)]
+    return [found for name, nodes in makes for found in _Module(name, nodes, kinds).raised()]
 
 
-def _names(tree: ast.Module) -> set[str]:
-    nodes = ast.walk(tree)
+def _walked(path: Path) -> list[ast.AST]:
+    """All nodes of a file, the module first: to walk through it takes longest, and is done once."""
+    return list(ast.walk(ast.parse(path.read_text("utf-8"))))
+
+
+def _names(nodes: Iterable[ast.AST]) -> set[str]:
     return {getattr(node, "id", None) or getattr(node, "attr", "") for node in nodes}
 
 
@@ -55,10 +61,10 @@ def _module(helpers: Path, path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def _kinds(trees: Iterable[ast.Module]) -> dict[str, str]:
+def _kinds(trees: Iterable[list[ast.AST]]) -> dict[str, str]:
     """{an error class: the one of core.errors whose parts it has}; classes that tell for themselves are not there."""
     found = {name: name for name, kind in vars(errors).items() if _is_error(kind)}
-    classes = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    classes = [node for nodes in trees for node in nodes if isinstance(node, ast.ClassDef)]
     for _ in range(3):  # a class of a class of one
         for node in classes:
             base = next((found[b.id] for b in node.bases if isinstance(b, ast.Name) and b.id in found), None)
@@ -77,17 +83,17 @@ def _own_init(node: ast.ClassDef) -> Function | None:
 
 def words(node: ast.expr) -> str:
     """What an expression of no function says: a cell's text with … in it."""
-    empty = _Module("", ast.Module([], []), {})
+    empty = _Module("", [], {})
     return " / ".join(_Words(empty, ast.parse("def f(): pass").body[0], {}).of(node))  # type: ignore[arg-type]
 
 
 class _Module:
     """One module's errors."""
 
-    def __init__(self, name: str, tree: ast.Module, kinds: dict[str, str]):
+    def __init__(self, name: str, nodes: list[ast.AST], kinds: dict[str, str]):
         self.name, self.kinds = name, kinds
-        self.values = _assigned(tree.body)
-        self.functions = [(name, function, list(_own_calls(function))) for name, function in _functions(tree)]
+        self.values = _assigned(getattr(nodes[0], "body", []) if nodes else [])
+        self.functions = [(name, function, list(_own_calls(function))) for name, function in _functions(nodes)]
         self._assigned: dict[Function, dict[str, list[ast.expr]]] = {}
 
     def assigned(self, function: Function) -> dict[str, list[ast.expr]]:
@@ -199,10 +205,10 @@ def _is_init(call: ast.Call) -> bool:
     return getattr(call.func, "attr", "") == "__init__"
 
 
-def _functions(tree: ast.Module) -> Iterator[tuple[str, Function]]:
+def _functions(nodes: list[ast.AST]) -> Iterator[tuple[str, Function]]:
     """(name, function), an error class' __init__ by the name of its class."""
-    owners = {_own_init(c): c.name for c in ast.walk(tree) if isinstance(c, ast.ClassDef)}
-    for node in ast.walk(tree):
+    owners = {_own_init(c): c.name for c in nodes if isinstance(c, ast.ClassDef)}
+    for node in nodes:
         if isinstance(node, Function):
             yield owners.get(node, node.name), node
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import click
 
-from helpers.command import doctor, hosts, record
+from helpers.command import doctor, hosts, record, system_packages
 from helpers.command.base import console, examples, say
 from helpers.command.reach import target_lock
 from helpers.core import asked, notebooks, ssh_entries
@@ -122,6 +122,8 @@ def down(name: str, wipe: bool) -> None:
             SecretStore(_target(name).slug).forget_all()
             asked.forget(_target(name).slug)
             ssh_entries.forget(box.key)  # chapter 02's
+    if wipe and system_packages.noted():
+        say("system packages that came with it stay; ./runbook doctor --take-back purges them")
 
 
 @sandbox.command("ssh", context_settings={"ignore_unknown_options": True})

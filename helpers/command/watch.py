@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
 
 from helpers.command import record, targets, units
 from helpers.command.base import examples, say, targets_option
@@ -102,6 +101,9 @@ class Watched:
 
     def _tell(self, run: dict[str, Any], code: int) -> None:
         """The text file, whole or not at all."""
+        # Here and not above: it was a sixth of what each command imports.
+        from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
+
         registry = CollectorRegistry()
 
         def gauge(name: str, text: str, *labels: str) -> Gauge:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import io
+import json
 import os
 import re
 from pathlib import Path
@@ -93,6 +94,25 @@ def no_buckets_but(buckets, path):
     )
 
 
+def policy_words(policy):
+    """A bucket's policy as one line, whatever the order of its parts: a server may sort them."""
+    statements = policy.get("Statement") or []
+    return "; ".join(sorted(map(_statement, statements if isinstance(statements, list) else [statements]))) or "nobody"
+
+
+def _statement(each):
+    who, what, where = (_listed(each.get(key)) for key in ("Principal", "Action", "Resource"))
+    only = "" if not each.get("Condition") else " if " + json.dumps(each["Condition"], sort_keys=True)
+    return f"{each.get('Effect')} {who or 'nobody'}: {what} on {where.replace('arn:aws:s3:::', '')}{only}"
+
+
+def _listed(value):
+    """What may be one text, a list of them, or by kind as {"AWS": ["*"]}."""
+    if isinstance(value, dict):
+        value = [text for each in value.values() for text in ([each] if isinstance(each, str) else each)]
+    return ", ".join(sorted([value] if isinstance(value, str) else value or []))
+
+
 def http(timeout):
     """An HTTP client that tries nothing twice. timeout: seconds."""
     return urllib3.PoolManager(timeout=urllib3.Timeout(timeout), retries=False)
@@ -153,6 +173,20 @@ class S3:
             absent=lambda: self.why_not_away(name),
             makes=[f"bucket {name}"] if delete else [],
         )
+
+    def let_in(self, names):
+        """[(bucket, whom its policy lets in without a key of ours, to do what)], for state.show."""
+        return [(name, self._policy(name)) for name in names]
+
+    def _policy(self, name):
+        try:
+            return policy_words(json.loads(self.client.get_bucket_policy(name)))
+        except S3Error as e:
+            if e.code == "NoSuchBucketPolicy":
+                return "nobody"
+            if e.code == "NoSuchBucket":
+                return "it does not exist"
+            raise
 
     def _delete_bucket(self, name):
         for o in self.client.list_objects(name, recursive=True):

@@ -10,6 +10,7 @@ from minio.credentials import StaticProvider
 from minio.error import MinioAdminException, S3Error
 
 from helpers.components.minio import S3, connect, http
+from helpers.core import actions
 from helpers.core.actions import Action
 from helpers.core.errors import Unmet
 
@@ -39,6 +40,13 @@ class Key:
     def why_no_minio(self):
         """None when MinIO answers, and takes the root key, which makes the user."""
         return self._root.why_key_refused()
+
+    def why_cannot_tell(self):
+        """For remove, before anything goes: None when MinIO answers or has no such user; else why nobody can tell."""
+        if actions.why_not_so(self.ch.host, self.made().absent) is None:
+            return None
+        why = self._root.why_key_refused()
+        return why and f"cannot tell what MinIO has of this chapter: {why}"
 
     def made(self):
         """Action: the user has our key, and its policy alone. Remove takes both away; what it wrote stays."""

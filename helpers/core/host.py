@@ -116,6 +116,8 @@ class Host:
         except TimeoutError:
             code, out, err = 1, "", f"no answer from its login shell within {LOGIN_TIMEOUT} s"
         before, marked, answer = out.partition(_MARK + " ")
+        if code == 255 and not marked:
+            self._lost_if_dead("ask the host who we are", err)
         if before or not marked:
             self.close()
             raise RunbookError(
@@ -237,11 +239,8 @@ class Host:
         return (lambda stream, text: on_line(stream, self.masker.mask(text))) if on_line else None
 
     def _checked(self, done: Result, what: str, check: bool) -> Result:
-        if done.code == 255 and self._connection and not self._alive(done.err):
-            self._connected = False
-            saw = "the connection was lost in the middle: " + (tail(done.err, 2) or "no word from ssh")
-            do = "Run again when the host is back: finished steps are kept, a half-done one is completed."
-            raise ConnectionLost(what, self.name, saw, do)
+        if done.code == 255:
+            self._lost_if_dead(what, done.err)
         if check and done.code != 0:
             do = "Run it by hand on the host to see more."
             if _FULL_DISK.search(done.err + done.out):
@@ -249,6 +248,13 @@ class Host:
             saw = f"exit code {done.code}\n{tail(done.err or done.out, 12)}"
             raise CommandFailed(what, self.name, saw, do, code=done.code, out=done.out, err=done.err)
         return done
+
+    def _lost_if_dead(self, what: str, err: str) -> None:
+        if self._connection and not self._alive(err):
+            self._connected = False
+            saw = "the connection was lost in the middle: " + (tail(err, 2) or "no word from ssh")
+            do = "Run again when the host is back: finished steps are kept, a half-done one is completed."
+            raise ConnectionLost(what, self.name, saw, do)
 
     def _alive(self, err: str) -> bool:
         if "mux_client" in err or "closed by remote host" in err or "Broken pipe" in err:

@@ -13,6 +13,8 @@ T = TypeVar("T")
 
 #: seconds that the clock of one wait may stand in all
 STANDS = 1800
+#: seconds between two questions, at most: a tenth of what was waited already. Each takes time of a host that is busy.
+SELDOM = 2
 
 
 class TimedOut(RunbookError):
@@ -34,8 +36,9 @@ def wait(  # noqa: PLR0913 - its keywords are its interface
     """Poll until `ready()` returns something true, and return it.
 
     ready: returns a false value, or raises, while it is not ready (NotYet says why).  failed: returns a reason
-    once there is no hope, and RunbookError is raised at once.  timeout, every: seconds.  tell(text): told what is
-    seen meanwhile.  stands: says why the clock stands now, None while it runs; it stands for STANDS seconds at most.
+    once there is no hope, and RunbookError is raised at once.  timeout: seconds.  every: seconds between two
+    questions at first, see SELDOM.  tell(text): told what is seen meanwhile.  stands: says why the clock stands now,
+    None while it runs; it stands for STANDS seconds at most.
     TimedOut after `timeout`, with the last thing seen. Never a false success.
     """
     clock, last = _Clock(timeout), ""
@@ -54,7 +57,7 @@ def wait(  # noqa: PLR0913 - its keywords are its interface
             raise TimedOut(f"wait for {what} ({clock.given()})", host, last or "not ready", do)
         if tell:
             tell("waiting for {}, {:.0f} s left{}{}".format(what, left, clock.why, ": " + last if last else ""))
-        time.sleep(min(every, max(left, 0.01)))
+        time.sleep(min(max(every, clock.tenth()), max(left, 0.01)))
 
 
 class _Clock:
@@ -62,7 +65,7 @@ class _Clock:
 
     def __init__(self, timeout: float):
         self._timeout, self._asked, self._stood, self.why = timeout, time.monotonic(), 0.0, ""
-        self._end = self._asked + timeout
+        self._began, self._end = self._asked, self._asked + timeout
 
     def left(self, stands: str | None) -> float:
         """Seconds left. stands: why the clock stood since it was asked last."""
@@ -74,6 +77,10 @@ class _Clock:
             self._end += since
             self.why = f" (the clock stands for up to {STANDS - self._stood:.0f} s: {stands})"
         return self._end - now
+
+    def tenth(self) -> float:
+        """A tenth of what was waited until now, SELDOM at most."""
+        return min(SELDOM, (self._asked - self._began) / 10)
 
     def given(self) -> str:
         stood = f", and {self._stood:.0f} s in which the clock stood" if self._stood >= 1 else ""

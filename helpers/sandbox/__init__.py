@@ -244,6 +244,7 @@ class Sandbox:
             roots = (self._guest.root, home("cache") / rootfs.builder_name())  # either has an iptables
             self._net.down(next((root for root in roots if root.is_dir()), None))
             self._disk.detach()
+            processes.tidy()
             if wipe:
                 report("host: removing its disk")
                 (self.dir / "endpoint.json").unlink(missing_ok=True)

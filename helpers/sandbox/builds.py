@@ -36,11 +36,16 @@ CACHES = {
     "GOCACHE": "/cache/go-build",
     "GOMODCACHE": "/cache/go-mod",
     "PIP_CACHE_DIR": "/cache/pip",
+    "APT_CONFIG": "/tmp/apt.conf",
 }
 
 # Where the kernel groups processes by session, groups share the processors whatever nice says: the group gets it too.
 LIGHT = '''echo "$1" 2> /dev/null > /proc/self/autogroup
 nice=$1; shift; exec nice -n "$nice" ionice -c 2 -n 7 "$@"'''
+# The builder is read-only there, so apt's lists begin as links to the builder's.
+APT = """mkdir -p /tmp/apt/lists/partial /tmp/apt/cache/archives/partial; ln -s /var/lib/apt/lists/*_* /tmp/apt/lists
+echo 'Dir::State::lists "/tmp/apt/lists"; Dir::Cache "/tmp/apt/cache";' > "$APT_CONFIG"
+"""
 TIMED = "TIMEFORMAT='took %R s: processors %U s, kernel %S s'; time"
 
 Report = Callable[[str], None]
@@ -165,14 +170,19 @@ class _Build:
         self.log.unlink(missing_ok=True)
 
     def _build(self, builder: Path) -> None:
-        env = rootfs.build_environment(builder)
+        env = rootfs.build_environment(builder) | CACHES
         _packages(RECIPES / self.artifact, builder, self.command)
         places = {"src": "/src", "src/tools": "/tools", "out": "/out", "tmp": "/tmp"}
         binds = {self.new / name: there for name, there in places.items()} | {home("cache", "build"): "/cache"}
-        inside = ["bash", "-c", f"cd /src/substitutes/{self.artifact} && {TIMED} bash ./build.sh"]
+        for target in binds.values():
+            (builder / target[1:]).mkdir(exist_ok=True)
+        # Inside: systemd-nspawn begins a session, and with it another group.
+        inside = ["sh", "-c", LIGHT, "light", str(self.work.nice), "bash", "-c"]
+        inside += [f"{APT}cd /src/substitutes/{self.artifact} && {TIMED} bash ./build.sh"]
+        processes.tidy()
         self.command.run(
-            ["sh", "-c", LIGHT, "light", str(self.work.nice), *processes.entered(builder, inside, binds)],
-            env=env | CACHES,
+            processes.confined(builder, inside, binds, env),
+            env=env,
             tell_lines=True,
             doing="building",
         )

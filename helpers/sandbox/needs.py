@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from helpers.core.paths import home
 SANDBOX_DISK = 26 << 30  # bytes: a host with all chapters (10), the caches while builds are under way (16; 8 later)
 NEXT_DISK = 12 << 30  # bytes: for another sandbox, when the caches are there
 RESTART_DISK = 1 << 30  # bytes: for a sandbox that is there already
+KERNEL = (5, 12)
 ELSEWHERE = "Use a host that you have: ./runbook up --target ssh://user@host"
 
 # program: (Debian package, what it is for); the sandbox runs them on this machine.
@@ -97,8 +99,17 @@ def sandbox_lacks(folder: Path | None = None, need: int = SANDBOX_DISK) -> list[
         found.append(
             from_debian("Debian's keys", "to check the sandbox's Debian packages", "sandbox", "debian-archive-keyring")
         )
-    found += kernel_lacks() + _disk_lacks(folder or home(), need)
+    found += kernel_lacks() + _old_kernel() + _disk_lacks(folder or home(), need)
     return found
+
+
+def _old_kernel(release: str | None = None) -> list[Missing]:
+    """What others' builds are kept apart by: idmapped mounts, which btrfs has since 5.15 and others since 5.12."""
+    found = re.match(r"(\d+)\.(\d+)", release or platform.release())
+    if not found or (int(found[1]), int(found[2])) >= KERNEL:
+        return []
+    why = f"this is {release or platform.release()}, and keeps the programs that it builds not apart from this machine"
+    return [Missing("Linux {}.{}".format(*KERNEL), why, ELSEWHERE, "sandbox")]
 
 
 def kernel_lacks(mounts: Path = Path("/proc/mounts")) -> list[Missing]:

@@ -147,22 +147,28 @@ def _until(done: Callable[[], bool], seconds: float) -> None:
         time.sleep(0.05)
 
 
+_APART = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh"]
+
+
 def entered(root: Path, argv: list[str], binds: dict[Path, str] | None = None) -> list[str]:
     """The command that runs argv inside root, in namespaces of its own: nothing is left behind when it ends."""
     pairs = [f"{source}:{target}" for source, target in (binds or {}).items()]
-    return [
-        "unshare",
-        "--mount",
-        "--pid",
-        "--fork",
-        "--kill-child",
-        "sh",
-        str(HERE / "enter.sh"),
-        str(root),
-        *pairs,
-        "--",
-        *argv,
-    ]
+    return [*_APART, str(HERE / "enter.sh"), str(root), *pairs, "--", *argv]
+
+
+def confined(root: Path, argv: list[str], binds: Mapping[Path, str], variables: Iterable[str]) -> list[str]:
+    """The same for what others wrote: as a user whom this machine gives nothing but its network.
+
+    variables: names of those of the environment that it sees; their values stand in no command line.
+    """
+    words = [f"--bind={source}:{target}:idmap" for source, target in binds.items()]
+    words += [f"--setenv={name}" for name in variables]
+    return [*_APART, str(HERE / "confine.sh"), str(root), *words, "--", *argv]
+
+
+def tidy() -> None:
+    """Take away what is left of a confined command that was killed."""
+    subprocess.run(["sh", str(HERE / "tidy.sh")], stdin=subprocess.DEVNULL)
 
 
 def run(what: str, argv: list[str], do: str) -> None:

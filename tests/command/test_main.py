@@ -11,6 +11,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import forked
 import pytest
 
 from helpers.command import main as cli
@@ -59,15 +60,7 @@ exec {ssh} "$@"
 
     def __call__(self, *words, code, **kw):
         """Run it; returns (stdout, stderr) of a run that ended with this code, in plain text, without a traceback."""
-        done = subprocess.run(
-            self.argv(*words),
-            env=dict(self.env, **kw),
-            cwd=str(self.folder),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
+        done = forked.helpers(*words, env=dict(self.env, **kw), cwd=self.folder)
         said = done.stdout + done.stderr
         assert done.returncode == code, said
         assert "Traceback" not in said and "\x1b" not in said and len(said.splitlines()) < 60
@@ -88,6 +81,13 @@ exec {ssh} "$@"
     @property
     def kept(self):
         return []
+
+
+def test_what_a_run_imports_makes_no_grammar():
+    """jsonschema from 4.25 on makes one by Lark at its import, 1.5 s of a processor: see constraints.txt."""
+    look = "import sys; from helpers.command import execution; execution._papermill(); print('lark' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, cwd=REPO, check=True)
+    assert done.stdout == "False\n"
 
 
 @pytest.fixture

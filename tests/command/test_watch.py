@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forked
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -35,8 +36,7 @@ class Machine:
         self.env = {**os.environ, **own, "PATH": path, "XDG_CONFIG_HOME": str(folder / "config")}
 
     def __call__(self, *words, code=0):
-        argv = [sys.executable, "-m", "helpers", "watch", *words]
-        done = subprocess.run(argv, cwd=self.folder, env=self.env, capture_output=True, text=True, timeout=120)
+        done = forked.helpers("watch", *words, env=self.env, cwd=self.folder)
         assert done.returncode == code and "Traceback" not in done.stderr, done.stdout + done.stderr
         return done.stdout + done.stderr
 

@@ -31,6 +31,14 @@ def test_an_exception_means_not_yet_and_is_told_in_the_end():
     assert len(told) > 3 and "the port" in told[-1] and "nobody listens" in told[-1]
 
 
+def test_what_takes_long_is_asked_more_and_more_seldom():
+    asked = []
+    with pytest.raises(TimedOut):
+        wait("it", lambda: asked.append(time.monotonic()), timeout=1, every=0.01)
+    assert 10 < len(asked) < 60, "100 otherwise"
+    assert asked[-2] - asked[-3] < 0.3, "and never so seldom that it would be noticed late"
+
+
 def test_no_hope_ends_it_at_once_with_the_reason():
     start = time.monotonic()
     with pytest.raises(RunbookError) as e:

@@ -10,11 +10,6 @@ for each in json.load(sys.stdin)["items"]:
     for name in ("resourceVersion", "uid", "selfLink", "generation", "creationTimestamp", "managedFields"):
         about.pop(name, None)
     each.pop("status", None)
-    # a controller counts its rollouts there, and kubectl notes when somebody asked for one
-    about.get("annotations", {}).pop("deployment.kubernetes.io/revision", None)
-    template = each.get("spec", {}).get("template", {}).get("metadata", {})
-    template.get("annotations", {}).pop("kubectl.kubernetes.io/restartedAt", None)
-    template.get("annotations") or template.pop("annotations", None)
     print(each["kind"], about.get("namespace", "-"), about["name"], json.dumps(each, sort_keys=True))
 ' | sort
 find /var/snap/microk8s/current/args /home/*/.kube /root/.kube -path '*/cache' -prune -o ! -name '*.rendered' ! -type d \

@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 import requests
 from facts import Facts
+from gitlab_server import COMPILED
 
 from helpers.core.paths import REPO, SETUP, home
 from helpers.sandbox import mirror
@@ -48,7 +49,7 @@ class Host:
         self.rb = root / "etc/gitlab/gitlab.rb"
 
     def run(self, program, *argv, **env):
-        whole = {**os.environ, "GITLAB_DOUBLE_ROOT": str(self.root), "PYTHONDONTWRITEBYTECODE": "1", **env}
+        whole = {**os.environ, "GITLAB_DOUBLE_ROOT": str(self.root), **COMPILED, **env}
         command = [sys.executable, RECIPE / f"double/gitlab_{program}.py", *argv]
         return subprocess.run(command, env=whole, capture_output=True, text=True, timeout=90)
 

@@ -476,6 +476,7 @@ USERS = {
     "asks": "echo 'asks ALL=(ALL) ALL' > /etc/sudoers.d/test-asks; chmod 0440 /etc/sudoers.d/test-asks",
     "noisy": "echo 'echo Welcome to Machine' > ~noisy/.bashrc",
     "silent": "",
+    "dies": "",
     "mac": "mkdir ~mac/bin; printf '#!/bin/sh\\necho Darwin\\n' > ~mac/bin/uname; chmod 755 ~mac/bin/uname",
     "bare": "mkdir ~bare/bin; for p in sh id uname; do ln -s $(command -v $p) ~bare/bin; done",
     "sudoless": "mkdir ~sudoless/bin; for p in sh bash id uname; do ln -s $(command -v $p) ~sudoless/bin; done",
@@ -490,6 +491,7 @@ FORCED = {
     "bare": "PATH=$HOME/bin; export PATH",
     "sudoless": "PATH=$HOME/bin; export PATH",
     "silent": "/bin/sleep 5",
+    "dies": "kill -9 $PPID; sleep 5",
 }
 
 
@@ -677,6 +679,11 @@ def test_a_login_shell_that_never_gets_to_it(refused, monkeypatch):
     monkeypatch.setattr(host_module, "LOGIN_TIMEOUT", 1)
     e = refused("ssh://silent@machine")
     assert "no answer from its login shell" in e.saw
+
+
+def test_a_connection_that_ends_at_its_login_is_no_fault_of_the_shell(refused):
+    e = refused("ssh://dies@machine", kind=ConnectionLost)
+    assert "lost in the middle" in e.saw and "bashrc" not in e.do
 
 
 def test_a_server_that_forwards_nothing_is_told_before_anything_is_asked_through_it(logins, monkeypatch):

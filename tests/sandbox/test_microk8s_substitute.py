@@ -6,6 +6,8 @@ import base64
 import json
 import re
 import ssl
+import subprocess
+import sys
 import time
 import urllib.request
 
@@ -13,7 +15,10 @@ import microk8s_host
 import pytest
 from microk8s_host import INSTALL
 
+from helpers.core.paths import REPO
 from helpers.sandbox import needs
+
+SNAP = REPO / "setup/sandbox/substitutes/microk8s/guest/usr/bin/snap"
 
 pytestmark = pytest.mark.skipif(
     bool(needs.sandbox_lacks()), reason="this machine cannot host a sandbox: ./runbook doctor"
@@ -47,6 +52,14 @@ def addons(node):
 
 
 # snap -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_command_of_a_snap_begins_without_what_only_a_change_of_one_needs():
+    """One verify runs `microk8s kubectl` a hundred times, and each import would be made a hundred times, too."""
+    late = {"argparse", "datetime", "hashlib", "shutil", "textwrap", "urllib.request"}
+    look = f"import runpy, sys; runpy.run_path({str(SNAP)!r}); print(*sorted({late} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-ISc", look], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
 
 
 @pytest.mark.parametrize(

@@ -136,11 +136,11 @@ def test_a_microk8s_of_our_track_is_named(theirs):
 
 
 def test_taken_over_and_left_again_the_cluster_is_as_before(theirs):
-    # with settings of ours in each file that the chapter changes, and another pool than theirs
+    # with settings of ours in each file that the chapter changes (of a registry that nobody asks), and another pool
     chosen = [
         *OTHER_CONTEXT,
         *("-p", "kubernetes.adopt=true"),
-        *("-p", 'kubernetes.image_mirrors=["k8s.gcr.io=registry.k8s.io"]'),
+        *("-p", 'kubernetes.image_mirrors=["ghcr.io=mirror.example.org"]'),
     ]
     theirs.up("kubernetes", *chosen, code=0)
     theirs.up("kubernetes", "--mode", "remove", "--yes", code=0)

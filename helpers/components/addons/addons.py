@@ -99,7 +99,8 @@ class Addons:
         def apply():
             enable.apply()
             self.kube.kubectl("apply -f -", stdin=json.dumps(_metallb_config(ranges)))
-            self.kube.kubectl("rollout restart deployment controller -n metallb-system")
+            again = script(_SCRIPTS / "pods_again.sh", "metallb-system", "controller")
+            self.ch.host.run(again, what="restart MetalLB's controller", timeout=120)
             self.kube.wait_for("MetalLB with its pool", probe, space="metallb-system")
 
         shown = [*enable.shown, "kubectl apply -f - (ConfigMap metallb-system/config)"]
@@ -115,12 +116,23 @@ class Addons:
         return host_access.at_each_start(self.ch, address), host_access.enabled(self.kube, address)
 
 
+_NAMES = ("coredns", "hostpath-provisioner", "kubernetes-dashboard", "dashboard-metrics-scraper")
+
+
 def things(registry, knative):
     """What the chapter makes in the cluster, as core/ownership.py names it."""
-    names = ["coredns", "hostpath-provisioner", "kubernetes-dashboard", "dashboard-metrics-scraper"]
-    spaces = ["metallb-system"] + ["container-registry"] * registry
-    spaces += [*_NEVER] * knative
-    return [f"object kube-system/deployment/{name}" for name in names] + [f"namespace {space}" for space in spaces]
+    objects = [f"object kube-system/deployment/{name}" for name in _NAMES]
+    return objects + [f"namespace {space}" for space in _spaces(registry, knative)]
+
+
+def deployments(registry, knative):
+    """Where its Deployments are, for workloads.show."""
+    return [*(f"kube-system/{name}" for name in (*_NAMES, "metrics-server")), *_spaces(registry, knative)]
+
+
+def _spaces(registry, knative):
+    """Namespaces that are the chapter's alone."""
+    return ["metallb-system"] + ["container-registry"] * registry + [*_NEVER] * knative
 
 
 def _metallb_config(ranges):

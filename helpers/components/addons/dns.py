@@ -59,7 +59,8 @@ def _forward(kube, asked):
         # As JSON: YAML folds a line that ends in a blank, which this one has when `enable` wrote it.
         change = json.dumps({"data": {"Corefile": text}})
         kube.kubectl(f'patch {_CONFIG} --type merge -p "$(cat)"', stdin=change)
-        kube.ch.host.run(script(_SCRIPTS / "dns_restart.sh"), what="restart CoreDNS")
+        again = script(_SCRIPTS / "pods_again.sh", "kube-system", "coredns")
+        kube.ch.host.run(again, what="restart CoreDNS", timeout=120)
 
 
 def corefile(now, asked):

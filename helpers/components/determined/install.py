@@ -122,6 +122,12 @@ class Install:
         shown = f"POST /api/v1/users   (user {name}, inactive), its password, PATCH /users/{name}   (active)"
         return Action(shown, why_not_active, apply)
 
+    def accounts(self, *names):
+        """[(user, whether it may administer, whether it may log in)] of these, and of whoever else may administer."""
+        found = self.det.ask("GET", "/api/v1/users", token=self.det.token())["users"]
+        shown = sorted((u for u in found if u["username"] in names or u["admin"]), key=lambda u: u["username"])
+        return [(u["username"], *("yes" if u[right] else "no" for right in ("admin", "active"))) for u in shown]
+
     # -- who reaches it ----------------------------------------------------------------------------
 
     def service(self, expose, node_port, *users):

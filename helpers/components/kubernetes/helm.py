@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import re
+import tempfile
+from pathlib import Path
 
 import yaml
 
@@ -23,8 +26,10 @@ _HALF_DONE = ("pending-install", "pending-upgrade", "pending-rollback", "uninsta
 class Chart:
     """A chart by name and version; where: helm's arguments for it; shown: the same for a reader.
 
-    environment: variables by which helm reaches it.
+    environment: variables by which helm reaches it.  sha256: its package's checksum, "" when it is not known.
     """
+
+    sha256 = ""
 
     def __init__(self, name, version, where, shown=None, environment=None):
         self.name, self.version, self.where = name, version, list(where)
@@ -48,13 +53,10 @@ class Chart:
         repo, _, file = artifact.url.rpartition("/")
         name = file[: -len(f"-{artifact.version}.tgz")]
         noted = ["--description", _FILE + artifact.sha256] if artifact.sha256 else []
-        return cls(
-            name,
-            artifact.version,
-            [artifact.url, *noted] if alone else [name, "--repo", repo, "--version", artifact.version, *noted],
-            f"{name} --version {artifact.version}",
-            artifact.environment,
-        )
+        where = [artifact.url] if alone else [name, "--repo", repo, "--version", artifact.version]
+        chart = cls(name, artifact.version, where + noted, f"{name} --version {artifact.version}", artifact.environment)
+        chart.sha256 = artifact.sha256
+        return chart
 
 
 class Helm:
@@ -203,11 +205,28 @@ class _Release:
         # helm refuses to touch a release whose last change was cut off; without that note it takes up what is there.
         half_done = "owner=helm,name={},status in ({})".format(self.name, ",".join(_HALF_DONE))
         self.helm.kube.kubectl(f"delete secret -n {self.namespace} -l '{half_done}'")
-        release = ["upgrade", "--install", self.name, *self.chart.where, "-n", self.namespace, "-f", "-"]
         values = json.dumps(self._wanted())
-        self.helm.run(*release, stdin=values, timeout=self.timeout, environment=self.chart.environment)
+        with tempfile.TemporaryDirectory() as folder:
+            release = ["upgrade", "--install", self.name, *self._verified(folder), "-n", self.namespace, "-f", "-"]
+            self.helm.run(*release, stdin=values, timeout=self.timeout, environment=self.chart.environment)
         if self.ready:
             self.helm.kube.wait_for("the pods of release " + self.name, self.ready, self.timeout, self.namespace)
+
+    def _verified(self, folder):
+        """helm's arguments for the chart: where its checksum is known, for its file below folder, which has it."""
+        chart, known = self.chart, self.chart.sha256
+        if not known:
+            return chart.where
+        source = [word for word in chart.where if word != "--description" and not word.startswith(_FILE)]
+        self.helm.run("pull", *source, "--destination", folder, environment=chart.environment, cluster=False)
+        file = Path(folder) / f"{chart.name}-{chart.version}.tgz"
+        found = hashlib.sha256(file.read_bytes()).hexdigest()
+        if found != known:
+            do = "Do not use it. If the file was replaced on purpose, set its checksum where it comes from."
+            raise RunbookError(
+                f"verify chart {chart.shown}", "this machine", f"its SHA-256 is {found}, not {known}", do
+            )
+        return [str(file), *chart.where[len(source) :]]
 
     def undo(self):
         """Take it away."""

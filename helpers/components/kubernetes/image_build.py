@@ -21,6 +21,7 @@ class Build:
         self.kube, self.ch, self.namespace, self.image = kube, kube.ch, namespace, image
         self.pod = "build-" + image.name
         self._both = f"pod,secret {self.pod} -n {namespace}"
+        self._seen = ""  # the pod's phase, as it was seen last
 
     def run(self, timeout):
         """Build and push it. RunbookError with the pod's last lines when it fails. timeout: seconds."""
@@ -47,13 +48,13 @@ class Build:
         return self.kube.kubectl(f"get pod {self.pod} -n {self.namespace} -o jsonpath='{{.status.phase}}'")
 
     def _succeeded(self):
-        phase = self._phase()
-        if phase == "Running":
+        self._seen = self._phase()
+        if self._seen == "Running":
             raise NotYet(self._logs(1)[:120] or "it starts")
-        return phase == "Succeeded"
+        return self._seen == "Succeeded"
 
     def _why_failed(self):
-        if self._phase() == "Failed":
+        if self._seen == "Failed":
             return "its pod failed. Its last lines:\n" + self._logs(8)
         return None
 

@@ -11,7 +11,7 @@ from helpers.components.kubernetes.pods import KINDS, Snapshot
 from helpers.core.errors import NotYet, RunbookError
 
 #: seconds between two looks at the pods; a probe is asked more often
-_EVERY = 2
+_EVERY = 4
 #: pods that make room on the node when they end: those that are ending, and those that are not there for good
 _ENDING = (
     "get pods -A -o jsonpath='{range .items[*]}"

@@ -94,6 +94,13 @@ class Seldon:
             f"microk8s kubectl describe seldondeployment {NAME} -n {MODELS}",
         )
 
+    def served(self):
+        """[(what, the place of its weights, pods)] of each predictor of the SeldonDeployment, for state.show."""
+        live = self._live()
+        if live is None:
+            return [(f"{MODELS}/{NAME}", "it is not there", "")]
+        return [(f"{MODELS}/{NAME}/{p['name']}", _weights(p), p.get("replicas", 1)) for p in live["spec"]["predictors"]]
+
     def take_away(self):
         """Delete the SeldonDeployment; returns when its pods have ended."""
         if self._live():
@@ -144,6 +151,12 @@ class Seldon:
     def _has_kind(self):
         """Can there be a SeldonDeployment? An error when the cluster does not say."""
         return self.kube.installed() and self.operator.defined()
+
+
+def _weights(predictor):
+    """The places from which a predictor's containers fetch their weights."""
+    containers = [c for spec in predictor.get("componentSpecs", []) for c in spec["spec"]["containers"]]
+    return ", ".join(e["value"] for c in containers for e in c.get("env", []) if e["name"] == "MODEL_URI")
 
 
 def why_not_rolled_out(deployment, uri):

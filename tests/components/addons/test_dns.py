@@ -7,6 +7,7 @@ import pytest
 import stand_in
 
 from helpers.components.addons import addons, dns
+from helpers.core.shell import script
 
 STUB = "# by systemd-resolved\nnameserver 127.0.0.53\noptions edns0\n"
 
@@ -141,8 +142,19 @@ def test_the_corefile_is_changed_as_json_and_coredns_starts_anew(monkeypatch, ow
     told = applied(monkeypatch, corefile("8.8.8.8 ").strip(), ["10.0.0.2", "10.0.0.3"])
     (patch,) = [(s, i) for s, i in told if "patch configmap" in s]
     assert json.loads(patch[1]) == {"data": {"Corefile": corefile("10.0.0.2 10.0.0.3")}}
-    assert any("rollout restart" in s for s, _ in told)
+    assert any("delete pods" in s for s, _ in told)
     assert any("microk8s enable dns:10.0.0.2,10.0.0.3" in s for s, _ in told)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_pods_are_made_anew_and_the_deployment_stays_as_it_is(bash, tmp_path, there):
+    """`kubectl rollout restart` left its mark in somebody's deployment, after remove too."""
+    log = tmp_path / "log"
+    labels = 'printf "a=b,k8s-app=kube-dns,"' if there else ":"
+    microk8s = f'echo "$*" >> {log}\ncase "$*" in *"get deployment coredns -n kube-system"*) {labels} ;; esac'
+    assert bash(script(dns._SCRIPTS / "pods_again.sh", "kube-system", "coredns"), microk8s) == (0, "")
+    asked = [line for line in log.read_text().splitlines() if " get " not in f" {line} "]
+    assert asked == ["kubectl delete pods -n kube-system -l a=b,k8s-app=kube-dns"] * there
 
 
 def test_a_reader_sees_whose_servers_they_are(monkeypatch, own_home):
@@ -154,4 +166,4 @@ def test_a_reader_sees_whose_servers_they_are(monkeypatch, own_home):
 def test_a_corefile_that_is_right_stays_and_a_missing_one_is_enables(monkeypatch, own_home):
     for now in (corefile("10.0.0.2").strip(), ""):
         told = applied(monkeypatch, now, ["10.0.0.2"])
-        assert not [s for s, _ in told if "patch" in s or "rollout restart" in s]
+        assert not [s for s, _ in told if "patch" in s or "delete pods" in s]

@@ -136,6 +136,18 @@ def test_empty_passwords_are_found_replaced_and_found_replaced(made):
     assert bare == [OURS], "a bare JSON string, as 0.15.3 wants it"
 
 
+def test_who_is_logged_in_with_our_password_is_not_again_for_each_user(made):
+    master = Master()
+    det = made(master)
+    install = Install(det)
+    install.password("admin").apply()
+    assert install.password("admin").probe() is None
+    install.password("determined").apply()
+    install.user("operator").apply()
+    tried = [r.json() for r in det.asked if r.path == "/api/v1/auth/login"]
+    assert tried.count({"username": "admin", "password": OURS}) == 2, "refused at first, taken once"
+
+
 def test_remove_forgets_the_passwords_though_it_logs_nobody_in(monkeypatch, own_home):
     ch = stand_in.chapter(monkeypatch, "determined", lambda script, stdin: "", mode="remove")
     ch.secrets.keep("determined-admin", OURS)
@@ -164,6 +176,22 @@ def test_a_user_whose_making_was_cut_off_is_finished(made):
     install.user("operator").apply()
     assert install.user("operator").probe() is None and master.users["operator"] == OURS
     assert not any("operator" in open_ for open_ in master.seen)
+
+
+def test_our_users_are_told_and_whoever_else_may_administer(made):
+    people = [("operator", False, True), ("admin", True, True), ("clothes", False, True), ("eve", True, False)]
+    users = [dict(zip(("username", "admin", "active"), person, strict=True)) for person in people]
+    master = Master()
+    master.users["admin"] = OURS
+
+    def answer(method, path, body):
+        return (200, {"users": users}) if (method, path) == ("GET", "/api/v1/users") else master(method, path, body)
+
+    assert Install(made(answer)).accounts("admin", "operator") == [
+        ("admin", "yes", "yes"),
+        ("eve", "yes", "no"),
+        ("operator", "no", "yes"),
+    ]
 
 
 def test_the_port_is_opened_when_every_password_is_ours_and_shut_while_one_is_not(made):

@@ -1,5 +1,6 @@
 """Helm's releases as a chapter asks for them, on what helm 3.5.4 prints; no cluster here."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import stand_in
 
 from helpers.components.kubernetes.helm import Chart, Helm, by_namespace, flat
 from helpers.core import catalogue
-from helpers.core.errors import CommandFailed
+from helpers.core.errors import CommandFailed, RunbookError
 from helpers.core.paths import REPO, SETUP
 
 STATUS = {
@@ -20,6 +21,10 @@ STATUS = {
     "manifest": "kind: Service\n",
     "version": 1,
 }
+
+
+PACKAGE = b"a chart's package, as a repository serves it"
+OF_PACKAGE = hashlib.sha256(PACKAGE).hexdigest()
 
 
 class Tool:
@@ -33,6 +38,8 @@ class Tool:
 
     def run(self, *arguments, **how):
         self.given.append((arguments, how))
+        if arguments[0] == "pull":
+            (Path(arguments[-1]) / "seldon-core-operator-1.7.0.tgz").write_bytes(PACKAGE)
         if arguments[0] == "list":
             return json.dumps([{"name": "determined", "chart": self.chart}] if self.status else [])
         return {"status": json.dumps(self.status), "template": self.rendered}.get(arguments[0], "")
@@ -85,11 +92,15 @@ def installed(helm, values=VALUES, **how):
 
 @pytest.mark.parametrize(
     "description, says",
-    [("chart sha256:aa", None), ("chart sha256:bb", "another file of seldon-core-1.7.0"), ("Install complete", None)],
+    [
+        ("chart sha256:" + OF_PACKAGE, None),
+        ("chart sha256:bb", "another file of seldon-core-1.7.0"),
+        ("Install complete", None),
+    ],
 )
 def test_a_chart_whose_file_the_origin_replaced_is_installed_again(made, description, says):
     chart = catalogue.load()["seldon-core"]
-    chart.sha256 = "aa"
+    chart.sha256 = OF_PACKAGE
     wanted = Chart.artifact(chart)
     info = {"status": "deployed", "description": description}
     helm = made(Tool({**STATUS, "info": info}, f"{wanted.name}-1.7.0"))
@@ -97,7 +108,20 @@ def test_a_chart_whose_file_the_origin_replaced_is_installed_again(made, descrip
     said = action.probe()
     assert said is None if says is None else says.replace("seldon-core", wanted.name) in said
     action.apply()
-    assert "chart sha256:aa" in helm.tool.given[-1][0], "the next run knows of which file it was made"
+    given = helm.tool.given[-1][0]
+    assert "chart sha256:" + OF_PACKAGE in given, "the next run knows of which file it was made"
+    assert given[3].endswith("/seldon-core-operator-1.7.0.tgz") and "--repo" not in given, "the file that was verified"
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_a_chart_with_another_checksum_than_the_known_one_is_not_installed(made, alone):
+    chart = catalogue.load()["seldon-core"]
+    chart.sha256 = "0" * 64
+    helm = made(Tool())
+    with pytest.raises(RunbookError, match="verify chart seldon-core-operator") as e:
+        helm.installed("determined", Chart.artifact(chart, alone), "space", VALUES).apply()
+    assert f"its SHA-256 is {OF_PACKAGE}" in e.value.saw and "KUBECONFIG" not in helm.tool.given[-1][1]["env"]
+    assert [words[0] for words, _ in helm.tool.given if words[0] in ("pull", "upgrade")] == ["pull"]
 
 
 def test_a_release_that_is_as_wanted(made):

@@ -45,7 +45,7 @@ def serve():
                 pass
 
         servers.append(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler))
-        threading.Thread(target=servers[-1].serve_forever, daemon=True).start()
+        threading.Thread(target=servers[-1].serve_forever, args=(0.02,), daemon=True).start()
         return servers[-1].server_port
 
     start.stop = lambda: [(s.shutdown(), s.server_close()) for s in servers]

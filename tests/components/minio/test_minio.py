@@ -119,6 +119,19 @@ def test_a_stranger_who_is_let_in_is_told(s3):
     Proofs(s3)._refused("AccessDenied", lambda: minio.read(stranger, PROOF_BUCKET, KEPT))
 
 
+def test_whom_a_buckets_policy_lets_in_is_told(s3):
+    s3.kept_object().apply()
+    assert s3.let_in([PROOF_BUCKET, "nowhere"]) == [(PROOF_BUCKET, "nobody"), ("nowhere", "it does not exist")]
+    public = {"Effect": "Allow", "Principal": "*", "Action": ["s3:GetObject"]}
+    public["Resource"] = [f"arn:aws:s3:::{PROOF_BUCKET}/*"]
+    s3.client.set_bucket_policy(PROOF_BUCKET, json.dumps({"Version": "2012-10-17", "Statement": [public]}))
+    try:
+        assert s3.let_in([PROOF_BUCKET]) == [(PROOF_BUCKET, f"Allow *: s3:GetObject on {PROOF_BUCKET}/*")]
+    finally:
+        s3.client.delete_bucket_policy(PROOF_BUCKET)
+    assert s3.let_in([PROOF_BUCKET]) == [(PROOF_BUCKET, "nobody")]
+
+
 @pytest.mark.parametrize("name", ["my_models", "Models", "a", "x" * 64, "10.0.0.5", "a..b", "-a"])
 def test_a_bucket_that_s3_would_not_make_is_refused_at_the_door(name):
     assert minio.why_bad_buckets(["detai", name]).startswith(name + ": ")

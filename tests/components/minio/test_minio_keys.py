@@ -9,8 +9,10 @@ from minio.error import MinioAdminException, S3Error
 from helpers.components.minio import connect
 from helpers.components.minio_keys import Key
 from helpers.core import notebooks
+from helpers.core.actions import Action
 from helpers.core.chapter import Chapter
 from helpers.core.errors import Unmet
+from helpers.core.host import free_port
 from helpers.core.paths import REPO
 from tests.components.minio.conftest import SECRET, USER
 
@@ -134,6 +136,29 @@ def test_the_host_is_asked_whether_the_user_is_there_and_remove_needs_no_user(ke
     assert removing.made().makes == ["miniouser seldon"] and isinstance(removing.made().absent, str)
     assert removing.s3.get("models", "there") == b"1", "a host of an older runbook has no user of that name"
     assert refused(key("seldon").s3.client.list_buckets) == "InvalidAccessKeyId"
+
+
+@pytest.mark.parametrize("there, runs, stops", [(True, False, True), (True, True, False), (False, False, False)])
+def test_remove_stops_before_anything_goes_while_minio_cannot_tell(key, there, runs, stops, tmp_path):
+    """Issue 11: namespace and database were gone when the step for MinIO's user failed."""
+    removing = key("seldon", "remove")
+    (tmp_path / "data/.minio.sys/config/iam/users/seldon").mkdir(parents=True)
+    (tmp_path / "data/.minio.sys/config/iam/users/seldon/identity.json").write_text("{}")
+    settings = tmp_path / "settings"
+    settings.write_text(f'MINIO_VOLUMES="{tmp_path}/data"\n')
+    place = settings if there else tmp_path / "no-minio-here"
+    absent = removing.made().absent.replace("${MINIO:=/etc/default/minio}", f"${{MINIO:={place}}}")
+    removing.made = lambda: Action("", "true", "true", "true", absent)
+    if not runs:
+        removing._root.client = connect(f"127.0.0.1:{free_port()}", USER, SECRET.reveal())
+    why = removing.why_cannot_tell()
+    assert (why is not None) is stops and (why or "cannot tell what MinIO has").startswith("cannot tell what MinIO has")
+
+
+@pytest.mark.parametrize("chapter", [*OWN, "end_to_end"])
+def test_each_chapter_with_a_key_asks_that_first(chapter):
+    text = notebooks.find(chapter).path.read_text().replace("\\", "")
+    assert 0 < text.index('key.why_cannot_tell, modes=("remove",)') < text.index("ch.step(")
 
 
 def test_the_root_key_is_in_no_chapter_but_its_own():

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 import stand_in
 
-from helpers.components import postgres
+from helpers.components import postgres, postgres_state
 from helpers.components.label_studio.service import no_projects_but
 from helpers.components.postgres import Postgres, Proofs
 from helpers.core import notebooks, notes
@@ -301,7 +301,7 @@ def test_whoever_answers_at_the_hosts_address_is_told_no_password(monkeypatch, o
     ch = stand_in.chapter(monkeypatch, "postgres", lambda script, stdin: "", "install")
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Impostor) as impostor:
         impostor.heard, impostor.daemon_threads = [], True
-        threading.Thread(target=impostor.serve_forever, daemon=True).start()
+        threading.Thread(target=impostor.serve_forever, args=(0.02,), daemon=True).start()
         assert (
             Proofs(Postgres(ch, impostor.server_address[1]), "runbook", "").outside_is_refused() == "refused by pg_hba"
         )
@@ -313,7 +313,7 @@ def test_whoever_took_the_servers_port_is_told_no_password_in_clear(monkeypatch,
     db = Postgres(stand_in.chapter(monkeypatch, "postgres", lambda script, stdin: "", "install"), 5432)
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Impostor) as impostor:
         impostor.heard, impostor.daemon_threads = [], True
-        threading.Thread(target=impostor.serve_forever, daemon=True).start()
+        threading.Thread(target=impostor.serve_forever, args=(0.02,), daemon=True).start()
         with pytest.raises(psycopg.OperationalError, match="scram-sha-256"):
             db.connect("runbook", port=impostor.server_address[1])
         impostor.shutdown()
@@ -345,6 +345,38 @@ def test_the_rules_of_the_server_are_read_and_those_that_it_cannot_read_are_told
         assert e.value.saw.startswith("line 2 lets in 10.1.0.0; line 3: ")
     finally:
         server.rules(kept)
+
+
+@needs_a_server
+def test_roles_are_told_by_what_may_be_changed_of_them(made, server):
+    assert postgres_state.roles(made.db, ["label_studio"]) == [
+        ["label_studio", "log in", "", "label_studio"],
+        ["postgres", ", ".join(["log in", "everything: superuser", *_OF_POSTGRES]), "", ""],
+    ]
+    server.sql("alter role label_studio createdb; create role theirs superuser; grant pg_monitor to label_studio")
+    try:
+        found = {role: rest for role, *rest in postgres_state.roles(made.db, ["label_studio"])}
+        assert found["label_studio"] == ["log in, make databases", "pg_monitor", "label_studio"]
+        assert found["theirs"] == ["everything: superuser", "", ""]
+    finally:
+        server.sql("alter role label_studio nocreatedb; drop role theirs; revoke pg_monitor from label_studio")
+
+
+@needs_a_server
+def test_rules_are_told_in_the_order_in_which_the_server_looks(made, server):
+    lines = ["local all postgres peer", "host a,b all 10.1.0.0/16 scram-sha-256", "host all all ::1/128 md5"]
+    kept = server.rules("\n".join(lines) + "\n")
+    try:
+        found = postgres_state.rules(made.db)
+        assert [" ".join(filter(None, row)) for row in found] == lines
+        server.rules("\n".join([*lines[::-1], "host all all nonsense"]) + "\n")
+        *rules, broken = postgres_state.rules(made.db)
+        assert rules == found[::-1] and broken == ("", "", "", "", "end-of-line before authentication method")
+    finally:
+        server.rules(kept)
+
+
+_OF_POSTGRES = ["make databases", "make roles", "replicate", "pass row security"]
 
 
 def _with(clusters, probe):

@@ -105,3 +105,9 @@ def test_an_available_model_that_the_gateway_does_not_reach_is_not_served(made):
     live = dict(made().manifest(1), status={"state": "Available"})
     said = {f"get crd {CRD}": {"any": "thing"}, "get seldondeployment": live, "get deployment": {"items": []}}
     assert made(said, port=1).why_not_served(1) == "no answer through the gateway: ConnectError"
+
+
+def test_what_is_served_is_told_by_the_place_of_its_weights(made):
+    there = {f"get crd {CRD}": {"any": "thing"}, "get seldondeployment": made().manifest(2)}
+    assert made(there).served() == [("models/flowers/default", "s3://models/flowers/2/model.json", 1)]
+    assert made(dict(there, **{"get seldondeployment": {}})).served() == [("models/flowers", "it is not there", "")]

@@ -161,7 +161,9 @@ func (s *Store) login(name, hashed string) (*User, string, error) {
 		return nil, "", errCredentials
 	case err != nil:
 		return nil, "", err
-	case stored.String == "" && hashed != "", stored.String != "" && bcrypt.CompareHashAndPassword([]byte(stored.String), first72(hashed)) != nil:
+	case (stored.String == "") != (hashed == ""): // the real one makes no hash to tell these apart either
+		return nil, "", errCredentials
+	case hashed != "" && bcrypt.CompareHashAndPassword([]byte(stored.String), first72(hashed)) != nil:
 		return nil, "", errCredentials
 	case !u.Active:
 		return nil, "", errInactive
