@@ -149,7 +149,7 @@ def test_paths_ports_and_units(node):
 def test_its_programs_bring_their_libraries(node):
     """A host may be older than what they were built on, as Debian 11 is. The real ones are built on core18."""
     programs = "bin/{etcd,containerd,containerd-shim-runc-v2,ctr,runc,conntrack} sbin/ifconfig opt/cni/bin/*"
-    each = f"for f in {programs}; do LD_TRACE_LOADED_OBJECTS=1 timeout 5 ./$f; done"
+    each = f"for f in {programs}; do LD_TRACE_LOADED_OBJECTS=1 ./$f; done"
     loaded = re.findall(r"(?:^|=>)\s+(/\S+)", node.ok(f"cd /snap/microk8s/current; {each}"), re.M)
     assert len(loaded) >= 24, "the loader and the C library of each"
     assert {path for path in loaded if not path.startswith("/snap/microk8s/")} == set()
