@@ -100,12 +100,11 @@ def _fill(found: ChapterDrift, shown: Cell, cell: Any, result: dict[str, Any]) -
     verdict = result.get("ename") == _VERDICT or ".verdict(" in cell.source
     if result.get("differs") or result["error"]:
         named = " ".join(line for change in found.changes for line in (*change.before, *change.now))
-        change = _change(shown.where, cell.outputs, result["now"])
+        changes = _changes(shown.where, cell.outputs, result["now"])
         if verdict:
-            change = _without(change, named)
-        if change.before or change.now:
-            shown.changes = [change]
-        elif result.get("differs") and not (verdict and named):
+            changes = [_without(change, named) for change in changes]
+        shown.changes = [change for change in changes if change.before or change.now]
+        if not shown.changes and result.get("differs") and not (verdict and named):
             shown.changes = [Change(where=shown.where, now=["its form alone: what a page shows of it, not its words"])]
     if result["error"] and result.get("ename") == _VERDICT:
         found.holds = False
@@ -138,6 +137,14 @@ def _without(change: Change, named: str) -> Change:
 
     before, now = filter(news, change.before), filter(news, change.now)
     return change.model_copy(update={"before": list(before), "now": list(now)})
+
+
+def _changes(where: str, before: Sequence[Any], now: Sequence[Any]) -> list[Change]:
+    """What differs, and apart from it each output of which only the lines' order does."""
+    pairs = list(enumerate(zip(before, now, strict=True))) if len(before) == len(now) else []
+    moved = [number for number, pair in pairs if _change(where, *([each] for each in pair)).order]
+    rest = [[output for number, output in enumerate(outputs) if number not in moved] for outputs in (before, now)]
+    return [_change(where, *rest), *(_change(where, [before[number]], [now[number]]) for number in moved)]
 
 
 def _change(where: str, before: Sequence[Any], now: Sequence[Any]) -> Change:

@@ -158,7 +158,8 @@ body { font: 16px/1.5 system-ui, sans-serif; max-width: 64rem; margin: 2rem auto
 table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid var(--line); }
 td:nth-child(2) { white-space: nowrap; }
-pre { border: 1px solid var(--line); border-radius: 6px; padding: .6rem; white-space: pre-wrap; overflow-wrap: anywhere; }
+pre { border: 1px solid var(--line); border-radius: 6px; padding: .6rem; }
+pre { white-space: pre-wrap; overflow-wrap: anywhere; }
 del, ins { display: block; text-decoration: none; padding-left: 2ch; text-indent: -2ch; }
 del { color: var(--old); } ins { color: var(--new); }
 .good { color: var(--good); } .bad { color: var(--bad); } span.bad, p.bad, .good { font-weight: 600; }

@@ -26,7 +26,9 @@ from helpers.core.target import Target
 STARTUP = Path(__file__).with_name("lab_startup.py")
 #: no question about news, which would go out and ask for them
 SETTINGS = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}}
-_HINT = "Run this cell (Shift+Enter): its form appears here. Or run the chapter cell by cell."
+_HINT = "Run the cell above (Shift+Enter): its form appears below it. Or run the chapter cell by cell."
+#: for nbval, on a copy that was run and saved: the form is no output to compare
+_FORM = "nbval-ignore-output"
 
 
 @click.command("lab", epilog=examples("./runbook lab\n./runbook lab minio --target ssh://ubuntu@10.0.0.5"))
@@ -110,10 +112,12 @@ def _digest(content: Mapping[str, Any]) -> str:
 def _filled(n: Notebook, values: Mapping[str, Any]) -> dict[str, Any]:
     """The chapter's content with these values in its parameters cell, and a word on the form below it."""
     content = json.loads(json.dumps(n.content))
-    for cell in content["cells"]:
-        if "parameters" in cell["metadata"].get("tags", []):
-            cell["source"] = filled("".join(cell["source"]), values).splitlines(keepends=True)
-            cell["outputs"] = [{"output_type": "stream", "name": "stdout", "text": [_HINT]}]
+    tagged = [cell["metadata"].get("tags", []) for cell in content["cells"]]
+    at = next(i for i, tags in enumerate(tagged) if "parameters" in tags)
+    cell = content["cells"][at]
+    cell["source"] = filled("".join(cell["source"]), values).splitlines(keepends=True)
+    tagged[at].append(_FORM)
+    content["cells"].insert(at + 1, {"cell_type": "markdown", "id": "how-to-begin", "metadata": {}, "source": [_HINT]})
     content["metadata"]["runbook_lab"] = _digest(content)
     return content
 

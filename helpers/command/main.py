@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from helpers.command import doctor, given, looks, pages, progress, record, site, supplies, targets, timeline
+from helpers.command import doctor, given, looks, pages, printed, progress, record, site, supplies, targets, timeline
 from helpers.command.artifacts import artifacts
 from helpers.command.base import (
     CHAPTER,
@@ -266,15 +266,18 @@ for each in (
     main.add_command(each)
 
 
-@main.command(epilog=examples("./runbook book\n./runbook book --open\n./runbook book --readme"))
+@main.command(epilog=examples("./runbook book\n./runbook book --open\n./runbook book --pdf\n./runbook book --readme"))
 @click.option("--open", "open_it", is_flag=True, help="Show it in a browser.")
+@click.option("--pdf", "as_pdf", is_flag=True, help="Print all of it into one PDF, too (needs Chromium).")
 @click.option("--readme", is_flag=True, help="Write the README's table of chapters from the record, too.")
-def book(open_it: bool, readme: bool) -> None:
+def book(open_it: bool, as_pdf: bool, readme: bool) -> None:
     """Build the site from the last run's executed notebooks."""
     if readme:
         say("readme  " + ("written" if pages.refresh_readme() else "already so"))
     index = site.build(main, say)
     say(f"site    {index}")
+    if as_pdf:
+        say(f"pdf     {printed.pdf(say)}")
     if open_it:
         click.launch(str(index))
 

@@ -38,7 +38,7 @@ def build(commands: click.Group, say: Callable[[str], None] = lambda text: None)
     else:
         say("site: building")
         stamp.unlink(missing_ok=True)
-        _jupyter_book(source, site, paths.build() / "book.log")
+        jupyter_book(source, site, paths.build() / "book.log")
         stamp.write_text(print_)
     timeline.fill(index.parent, run)
     report = run.folder / record.DRIFT / "report.html" if run else None
@@ -47,9 +47,10 @@ def build(commands: click.Group, say: Callable[[str], None] = lambda text: None)
     return index
 
 
-def _jupyter_book(source: Path, site: Path, log: Path) -> None:
+def jupyter_book(source: Path, site: Path, log: Path, builder: str = "html") -> None:
+    """Build a staged source. RunbookError with jupyter-book's last lines when it warns or fails."""
     program = Path(sys.executable).parent / "jupyter-book"
-    words = ["build", "--warningiserror", "--keep-going", "--path-output", site, source]
+    words = ["build", "--builder", builder, "--warningiserror", "--keep-going", "--path-output", site, source]
     python = os.pathsep.join(filter(None, [str(REPO), os.environ.get("PYTHONPATH")]))  # autodoc imports the helpers
     env = {**os.environ, "NO_COLOR": "1", "PYTHONPATH": python}
     with open(log, "w") as f:

@@ -120,12 +120,8 @@ class Host:
             self._lost_if_dead("ask the host who we are", err)
         if before or not marked:
             self.close()
-            raise RunbookError(
-                "ask the host who we are",
-                self.name,
-                tail(before + err, 6) or "nothing",
-                "The login shell must print nothing and ask nothing by itself: check ~/.bashrc on the host.",
-            )
+            do = "The login shell must print nothing and ask nothing by itself: check ~/.bashrc on the host."
+            raise RunbookError("ask the host who we are", self.name, tail(before + err, 6) or "nothing", do)
         self._user, uid, system, bash, self.home = answer.splitlines()[0].split(" ", 4)
         if system != "Linux":
             do = "A target is a Linux host with systemd. Use ssh://user@host of one, or sandbox."

@@ -42,11 +42,7 @@ CACHES = {
 # Where the kernel groups processes by session, groups share the processors whatever nice says: the group gets it too.
 LIGHT = '''echo "$1" 2> /dev/null > /proc/self/autogroup
 nice=$1; shift; exec nice -n "$nice" ionice -c 2 -n 7 "$@"'''
-# The builder is read-only there, so apt's lists begin as links to the builder's.
-APT = """mkdir -p /tmp/apt/lists/partial /tmp/apt/cache/archives/partial; ln -s /var/lib/apt/lists/*_* /tmp/apt/lists
-echo 'Dir::State::lists "/tmp/apt/lists"; Dir::Cache "/tmp/apt/cache";' > "$APT_CONFIG"
-"""
-TIMED = "TIMEFORMAT='took %R s: processors %U s, kernel %S s'; time"
+RECIPE = (processes.HERE / "recipe.sh").read_text()
 
 Report = Callable[[str], None]
 
@@ -177,8 +173,8 @@ class _Build:
         for target in binds.values():
             (builder / target[1:]).mkdir(exist_ok=True)
         # Inside: systemd-nspawn begins a session, and with it another group.
-        inside = ["sh", "-c", LIGHT, "light", str(self.work.nice), "bash", "-c"]
-        inside += [f"{APT}cd /src/substitutes/{self.artifact} && {TIMED} bash ./build.sh"]
+        inside = ["sh", "-c", LIGHT, "light", str(self.work.nice), "bash", "-c", RECIPE, "recipe"]
+        inside.append(f"/src/substitutes/{self.artifact}/build.sh")
         processes.tidy()
         self.command.run(
             processes.confined(builder, inside, binds, env),

@@ -152,6 +152,19 @@ def test_another_model_version_is_named_beside_the_step_that_no_longer_holds(mon
     assert "1 drift (x)" in drift_report.Report(run="1", where="x", at="", seconds=1, chapters={"x": found}).closing
 
 
+def test_a_tables_order_is_named_as_that_beside_another_change_of_its_cell():
+    rules = [
+        table(("rule for", "role"), rows)
+        for rows in ([("local", "all"), ("host", "all")], [("host", "all"), ("local", "all")])
+    ]
+    before, now = (
+        [rule, table(("role", "may"), [("runbook", may)])] for rule, may in zip(rules, ("log in", "all"), strict=True)
+    )
+    other, order = report((before, GOOD), (now, GOOD)).changes
+    assert (words(other), other.order) == (["- runbook log in", "+ runbook all"], False)
+    assert words(order) == ["the same lines in another order:", "- host all", "+ host all"]
+
+
 def test_a_tables_order():
     rules = [("local", "all", "postgres", "", "peer"), ("host", "all", "all", "127.0.0.1/32", "scram-sha-256")]
     headers = ("rule for", "database", "role", "from", "by")

@@ -19,8 +19,7 @@ from selenium.webdriver.common.keys import Keys
 
 from helpers.command import main as cli
 from helpers.command import record, site
-from helpers.components.label_studio import browser
-from helpers.core import notebooks
+from helpers.core import chromium, notebooks
 from helpers.core.paths import home
 
 AXE = "4.14.1"
@@ -111,10 +110,9 @@ def driver():
     from selenium import webdriver
 
     options = webdriver.ChromeOptions()
-    options.binary_location = browser.program()
-    flags = (*browser._FLAGS, "no-sandbox", "host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1")
-    for flag in flags:
-        options.add_argument("--" + flag)
+    options.binary_location = chromium.program()
+    for flag in (*chromium.flags(), "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1"):
+        options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         options.add_argument(f"--user-data-dir={folder}")

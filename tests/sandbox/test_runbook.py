@@ -14,6 +14,7 @@ import threading
 import time
 from pathlib import Path
 
+import drifts
 import faults
 import pytest
 from host_state import difference, state, without_times
@@ -268,6 +269,21 @@ def test_a_second_up_finds_everything_so_and_changes_nothing(story, host):
     assert notes and [n for n in notes if n[2] != "already so"] == []
     assert difference(before, state(host)) == []
     assert seconds < story.times["first"] / 3, "{:.0f} s after {:.0f} s".format(seconds, story.times["first"])
+
+
+def test_regress_names_what_a_hand_changed_and_nothing_else_until_it_is_put_back(story, host):
+    changes = drifts.QUICK + (drifts.LONG if os.environ.get("RUNBOOK_FAULTS") else ())
+    expected = drifts.expected(changes)
+    regress = ("regress", "--target", TARGET, *(word for chapter in expected for word in ("--only", chapter)))
+    try:
+        for change in changes:
+            drifts.make(host, change.do)
+        said = story(*regress, code=1)
+        assert drifts.named(story.runs) == expected, said
+    finally:
+        for change in reversed(changes):
+            drifts.make(host, change.undo)
+    wait("all as it was recorded", lambda: story.run(*regress).returncode == 0, timeout=120)
 
 
 def test_verify_names_a_port_that_was_opened_by_hand(story, host):

@@ -166,6 +166,22 @@ def test_a_recipe_is_given_nothing_of_this_machine(recipes):
     assert all((group / "cgroup.procs").read_text() for group in groups), "none is left but another build's"
 
 
+IMAGE = r"""
+mkdir -p root/dev root/usr $OUT/x && mount --bind /usr root/usr
+for name in bin lib lib64; do ln -s usr/$name root/$name; done
+chroot root sh -c 'echo lost > /dev/null && head -c 4 /dev/urandom | wc -c' > $OUT/x/said
+chroot root false || echo "ended with $?" >> $OUT/x/said
+ls -A root/dev >> $OUT/x/said
+"""
+
+
+def test_what_runs_in_an_image_that_is_made_has_devices_and_leaves_none(recipes):
+    """git and CPython 3.7 end without them, and a root of a user namespace makes none."""
+    recipes("selfimage", IMAGE)
+    folder = builds.build("selfimage", lambda _text: None)
+    assert (folder / "out/x/said").read_text() == "4\nended with 1\n"
+
+
 def test_a_host_answers_before_its_mirror_is_full_and_an_up_that_was_cut_off_goes_on(recipes):
     recipes("selfslow", SLOW)
     recipes("selfquick", QUICK)

@@ -9,36 +9,12 @@ import shutil
 import tempfile
 from functools import partial
 
-from helpers.core import show
+from helpers.core import chromium, show
 from helpers.core.errors import RunbookError
 from helpers.core.waiting import wait
 
-_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-_MAC = (
-    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
-    "/Applications/Chromium.app/Contents/MacOS/Chromium",
-)
 _IMAGES = """return Array.from(document.images).filter(i => i.complete && i.naturalWidth > 0)
 .map(i => [i.naturalWidth, i.naturalHeight, Math.round(i.getBoundingClientRect().width)])"""
-_FLAGS = (
-    "headless=new",
-    "window-size=1280,900",
-    "hide-scrollbars",
-    "disable-gpu",
-    "disable-dev-shm-usage",
-    "no-first-run",
-    "disable-background-networking",
-    "disable-component-update",
-    "no-proxy-server",
-    "force-device-scale-factor=1",
-)
-
-
-def program():
-    """The path of a Chromium or Chrome here; None when there is none."""
-    if platform.system() == "Darwin":
-        return next((p for p in _MAC if os.path.exists(p)), None)
-    return next((found for found in map(shutil.which, _NAMES) if found), None)
 
 
 def why_none():
@@ -47,8 +23,8 @@ def why_none():
         import selenium.webdriver  # noqa: F401
     except ImportError:
         return "the Python package selenium is not there"
-    if not program():
-        return "there is no Chromium on this machine (./runbook doctor tells how to get it)"
+    if not chromium.program():
+        return chromium.NONE
     if platform.system() != "Darwin" and not shutil.which("chromedriver"):
         return "there is no chromedriver on this machine (./runbook doctor tells how to get it)"
     return None
@@ -62,11 +38,9 @@ class Browser:
 
         self.host = host
         options = webdriver.ChromeOptions()
-        options.binary_location = program()
-        for flag in _FLAGS:
-            options.add_argument("--" + flag)
-        if hasattr(os, "geteuid") and os.geteuid() == 0:
-            options.add_argument("--no-sandbox")  # Chromium refuses to run as root with it
+        options.binary_location = chromium.program()
+        for flag in chromium.flags():
+            options.add_argument(flag)
         driver = shutil.which("chromedriver")
         # Chromium leaves a folder with its lock behind when it is ended: that goes with ours.
         self._folder = tempfile.mkdtemp(prefix="runbook-")
