@@ -1,12 +1,13 @@
 # What there is on a host, as lines: files (mode, owner, size, mtime, path), users, packages, units, main processes, the
 # cluster's objects and the databases.
 
-# Left out is what a running system changes by itself (a pod that ends gives its address back), and the package manager's
-# own bookkeeping. Label Studio notes when its user was last there, Determined that somebody logged in, GitLab when a token
-# was last used.
+# Left out is what a running system changes by itself (a pod that ends gives its address back), what cloud-init, apt-daily
+# and snapd write in a fresh host's first minutes, and the package manager's own bookkeeping, at midnight in /var/backups.
+# Label Studio notes when its user was last there, Determined that somebody logged in, GitLab when a token was last used.
 find / -xdev \( \
   -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /tmp -o -path /var/tmp -o -path /home \
   -o -path /var/log -o -path /var/cache \
+  -o -path /var/backups -o -path /var/lib/cloud -o -path /var/lib/runbook-kind -o -path /var/lib/snapd/seeding \
   -o -path /var/lib/systemd -o -path /var/lib/apt -o -path /var/lib/dpkg -o -path /var/lib/ucf \
   -o -path '/var/lib/postgresql/*/main' \
   -o -path '/var/snap/*/common/default-storage/determined-*/data' \
