@@ -115,18 +115,19 @@ def _no_longer(*titles):
 #: in minutes
 LONG = (
     ByHand("determined", _administers(True), _administers(False), ("- operator no yes", "+ operator yes yes")),
-    ByHand("postgres", _UPGRADE, _DOWNGRADE, ("- PACKAGE", "+ PACKAGE+byhand1")),
     ByHand(
         "postgres",
         f"cp -p {_HBA} /root/hba.kept; awk '{_SWAP}' /root/hba.kept > {_HBA}; {_RELOAD}",
         f"cp -p /root/hba.kept {_HBA}; rm /root/hba.kept; {_RELOAD}",
         (
-            *_no_longer("the settings are ours", "it runs with them, now and after a reboot"),
+            *_no_longer("the settings are ours"),
             "the same lines in another order:",
             "- host all all 127.0.0.1/32 scram-sha-256",
             "+ host all all 127.0.0.1/32 scram-sha-256",
         ),
     ),
+    # It restarts the server, which runs with these rules then: after them.
+    ByHand("postgres", _UPGRADE, _DOWNGRADE, ("- PACKAGE", "+ PACKAGE+byhand1")),
     ByHand(
         "seldon",
         _serve(2),
