@@ -82,7 +82,9 @@ class Kube:
         shown = addon.command(name, argument)
         if not left:
             return Action(shown, probe, apply)
-        undo = when_it_answers(f"microk8s disable {name} </dev/null")
+        # Without the pods that it goes by, MicroK8s takes the add-on for disabled, and leaves the rest.
+        leave = f"microk8s kubectl delete {left} --ignore-not-found --timeout=120s"
+        undo = when_it_answers(f"microk8s disable {name} </dev/null\n{leave}")
         return Action(shown, probe, apply, undo, gone(left), makes=_things(left))
 
     # -- waiting -------------------------------------------------------------------------------
