@@ -1,6 +1,7 @@
 """The supply: substitutes built behind the caller, served one by one, and what is left of a build that is cut off."""
 
 import json
+import re
 import time
 from pathlib import Path
 
@@ -77,6 +78,23 @@ def _read(path):
         return path.read_bytes()
     except OSError:
         return b""
+
+
+def test_a_recipe_names_each_package_that_it_uses_whatever_was_built_before():
+    """The builder keeps what another recipe had installed there: in another order a build fails."""
+    listings = {name: folder / "packages.txt" for name, folder in builds.recipes().items()}
+    named = {
+        name: set(re.findall(r"^[^#\s]+", listing.read_text(), re.M)) if listing.exists() else set()
+        for name, listing in listings.items()
+    }
+    for package in set().union(*named.values()):
+        program = {"maven": "mvn"}.get(package, package)
+        used = {name for name, folder in builds.recipes().items() if _runs(program, folder / "build.sh")}
+        assert {name for name in used if package not in named[name]} == set(), package
+
+
+def _runs(program, script):
+    return re.search(rf"^[^#\n]*(?<![\w/.-]){re.escape(program)}(?![\w/.-])", script.read_text(), re.M)
 
 
 def test_what_is_ready_is_served_while_another_is_built(recipes, supply):
