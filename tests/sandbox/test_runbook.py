@@ -493,7 +493,8 @@ def _all_started_since(host, moment):
     """Is every container of a pod that runs ready, and younger than this? moment: ISO 8601 in UTC."""
     fields = '{range .items[*].status.containerStatuses[*]}{.ready}{" "}{.state.running.startedAt}{"\\n"}{end}'
     running = "get pods -A --field-selector status.phase=Running -o jsonpath="
-    lines = [line.split() for line in host.run(f"microk8s kubectl {running}'{fields}'").out.splitlines()]
+    said = host.run(f"microk8s kubectl {running}'{fields}'", check=False)  # the API server may not answer yet
+    lines = [line.split() for line in said.out.splitlines()] if said.code == 0 else []
     return lines and all(line[0] == "true" and line[-1] >= moment for line in lines)
 
 
