@@ -117,8 +117,8 @@ LONG = (
     ByHand("determined", _administers(True), _administers(False), ("- operator no yes", "+ operator yes yes")),
     ByHand(
         "postgres",
-        f"cp -p {_HBA} /root/hba.kept; awk '{_SWAP}' /root/hba.kept > {_HBA}; {_RELOAD}",
-        f"cp -p /root/hba.kept {_HBA}; rm /root/hba.kept; {_RELOAD}",
+        f"cp -p {_HBA} {_HBA}.kept; awk '{_SWAP}' {_HBA}.kept > {_HBA}; {_RELOAD}",
+        f"cp -p {_HBA}.kept {_HBA}; rm {_HBA}.kept; {_RELOAD}",
         (
             *_no_longer("the settings are ours"),
             "the same lines in another order:",
