@@ -29,10 +29,8 @@ class Chart:
     environment: variables by which helm reaches it.  sha256: its package's checksum, "" when it is not known.
     """
 
-    sha256 = ""
-
-    def __init__(self, name, version, where, shown=None, environment=None):
-        self.name, self.version, self.where = name, version, list(where)
+    def __init__(self, name, version, where, shown=None, environment=None, sha256=""):  # noqa: PLR0913 - what it is
+        self.name, self.version, self.where, self.sha256 = name, version, list(where), sha256
         self.shown, self.environment = shown or name, environment or {}
         self.ours = False  # a folder of ours renders to the same each time; another chart may make up keys as it does
 
@@ -52,11 +50,9 @@ class Chart:
         """
         repo, _, file = artifact.url.rpartition("/")
         name = file[: -len(f"-{artifact.version}.tgz")]
-        noted = ["--description", _FILE + artifact.sha256] if artifact.sha256 else []
         where = [artifact.url] if alone else [name, "--repo", repo, "--version", artifact.version]
-        chart = cls(name, artifact.version, where + noted, f"{name} --version {artifact.version}", artifact.environment)
-        chart.sha256 = artifact.sha256
-        return chart
+        shown = f"{name} --version {artifact.version}"
+        return cls(name, artifact.version, where, shown, artifact.environment, artifact.sha256)
 
 
 class Helm:
@@ -113,6 +109,25 @@ class Helm:
             return None
         return dict(json.loads(self.run("status", name, "-n", namespace, "-o", "json")), chart=rows[0]["chart"])
 
+    def upgrade(self, name, chart, namespace, values, *options, timeout=300):
+        """Upgrade a release to this chart, whose file is held to its checksum before, where that is known."""
+        with tempfile.TemporaryDirectory() as folder:
+            words = ["upgrade", *options, name, *self._verified(chart, folder), "-n", namespace, "-f", "-"]
+            self.run(*words, stdin=json.dumps(values), timeout=timeout, environment=chart.environment)
+
+    def _verified(self, chart, folder):
+        """helm's arguments for a chart: where its checksum is known, for its file below folder, which has it."""
+        if not chart.sha256:
+            return chart.where
+        self.run("pull", *chart.where, "--destination", folder, environment=chart.environment, cluster=False)
+        file = Path(folder) / f"{chart.name}-{chart.version}.tgz"
+        found = hashlib.sha256(file.read_bytes()).hexdigest()
+        if found != chart.sha256:
+            saw = f"its SHA-256 is {found}, not {chart.sha256}"
+            do = "Do not use it. If the file was replaced on purpose, set its checksum where it comes from."
+            raise RunbookError(f"verify chart {chart.shown}", "this machine", saw, do)
+        return [str(file), "--description", _FILE + chart.sha256]
+
     def lint(self, chart, values=None):
         """None when helm finds a chart folder sound with these values; else what it says."""
         try:
@@ -164,7 +179,7 @@ class _Release:
         if found["info"]["status"] != "deployed":
             return "release {} is {}".format(self.name, found["info"]["status"])
         noted = found["info"].get("description", "")
-        if noted.startswith(_FILE) and noted != next((w for w in self.chart.where if w.startswith(_FILE)), noted):
+        if noted.startswith(_FILE) and self.chart.sha256 and noted != _FILE + self.chart.sha256:
             return f"release {self.name} was made of another file of {found['chart']} than the origin serves"
         if found["chart"] != f"{self.chart.name}-{self.chart.version}":
             return f"release {self.name} is chart {found['chart']}, not {self.chart.name}-{self.chart.version}"
@@ -205,28 +220,9 @@ class _Release:
         # helm refuses to touch a release whose last change was cut off; without that note it takes up what is there.
         half_done = "owner=helm,name={},status in ({})".format(self.name, ",".join(_HALF_DONE))
         self.helm.kube.kubectl(f"delete secret -n {self.namespace} -l '{half_done}'")
-        values = json.dumps(self._wanted())
-        with tempfile.TemporaryDirectory() as folder:
-            release = ["upgrade", "--install", self.name, *self._verified(folder), "-n", self.namespace, "-f", "-"]
-            self.helm.run(*release, stdin=values, timeout=self.timeout, environment=self.chart.environment)
+        self.helm.upgrade(self.name, self.chart, self.namespace, self._wanted(), "--install", timeout=self.timeout)
         if self.ready:
             self.helm.kube.wait_for("the pods of release " + self.name, self.ready, self.timeout, self.namespace)
-
-    def _verified(self, folder):
-        """helm's arguments for the chart: where its checksum is known, for its file below folder, which has it."""
-        chart, known = self.chart, self.chart.sha256
-        if not known:
-            return chart.where
-        source = [word for word in chart.where if word != "--description" and not word.startswith(_FILE)]
-        self.helm.run("pull", *source, "--destination", folder, environment=chart.environment, cluster=False)
-        file = Path(folder) / f"{chart.name}-{chart.version}.tgz"
-        found = hashlib.sha256(file.read_bytes()).hexdigest()
-        if found != known:
-            do = "Do not use it. If the file was replaced on purpose, set its checksum where it comes from."
-            raise RunbookError(
-                f"verify chart {chart.shown}", "this machine", f"its SHA-256 is {found}, not {known}", do
-            )
-        return [str(file), *chart.where[len(source) :]]
 
     def undo(self):
         """Take it away."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import yaml
 
 from helpers.components.kubernetes.microk8s import made_by_older
@@ -75,9 +73,7 @@ class Install:
     def _keep_definition(self):
         """The chart would take the definition away, and with it what others serve: helm leaves what says keep."""
         self.kube.kubectl(f"annotate crd {CRD} {_KEEP} --overwrite")
-        values = json.dumps(dict(self.values, crd={"create": False}))
-        where = [*self.chart.where, "-n", SYSTEM, "-f", "-"]
-        self.helm.run("upgrade", RELEASE, *where, stdin=values, timeout=300, environment=self.chart.environment)
+        self.helm.upgrade(RELEASE, self.chart, SYSTEM, dict(self.values, crd={"create": False}))
 
     def _why_defined(self, delete_crds):
         there = delete_crds and self.kube.installed() and self.manager.defined()
