@@ -7,12 +7,12 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import forked
 import pytest
+from serving import until
 
 from helpers.command import main as cli
 from helpers.command import record
@@ -235,10 +235,7 @@ def test_two_runs_at_once_on_one_target(runbook):
         text=True,
     )
     try:
-        end = time.monotonic() + 60
-        while not runbook.log.exists():
-            assert first.poll() is None and time.monotonic() < end
-            time.sleep(0.05)
+        until("its log", runbook.log.exists, lambda: first.poll() is not None and "it ended", timeout=60)
         for words in (["up", "--target", HELD, "--mode", "verify"], ["up", "--target", HELD + ":22"]):
             said = runbook.refuses(*words, reached=True)
             assert (

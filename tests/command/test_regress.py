@@ -6,12 +6,12 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from xml.etree import ElementTree
 
 import forked
 import nbformat.v4 as v4
 import pytest
+from serving import until
 
 from helpers.command import record, replay
 from helpers.command.accept import accept
@@ -362,18 +362,12 @@ def test_ctrl_c_ends_it_at_once_with_its_kernels_and_leaves_the_record_as_it_was
     before = platform.snapshot()
     argv = [sys.executable, "-m", "helpers", "regress"]
     process = subprocess.Popen(argv, cwd=REPO, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    until = time.monotonic() + 60
-    while not mark.exists() or not mark.read_text():
-        assert time.monotonic() < until and process.poll() is None
-        time.sleep(0.1)
+    until("its kernel", mark.read_text, lambda: process.poll() is not None and "it ended", timeout=60)
     process.send_signal(signal.SIGINT)
     said, _ = process.communicate(timeout=30)
     assert (process.returncode, platform.snapshot()) == (130, before), said
     kernel = int(mark.read_text())
-    until = time.monotonic() + 10
-    while os.path.exists(f"/proc/{kernel}") and time.monotonic() < until:
-        time.sleep(0.1)
-    assert not os.path.exists(f"/proc/{kernel}")
+    until("the kernel's end", lambda: not os.path.exists(f"/proc/{kernel}"))
 
 
 def test_nbval_by_hand_is_red_for_the_same(platform, tmp_path):

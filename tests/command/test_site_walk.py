@@ -9,13 +9,13 @@ import json
 import tarfile
 import tempfile
 import threading
-import time
 from html.parser import HTMLParser
 from urllib.parse import unquote, urldefrag, urljoin
 
 import nbformat.v4
 import pytest
 from selenium.webdriver.common.keys import Keys
+from serving import until
 
 from helpers.command import main as cli
 from helpers.command import record, site
@@ -208,12 +208,9 @@ def quiet(driver, address):
 @pytest.mark.parametrize("words", ["metallb", *MESSAGES])
 def test_the_search_finds(driver, address, words):
     driver.get(f"{address}search.html?q={words.replace(' ', '+')}")
-    deadline = time.monotonic() + 30
-    page, found = "04_addons.html" if words == "metallb" else "troubleshooting.html", []
-    while not any(page in link for link in found) and time.monotonic() < deadline:
-        time.sleep(0.1)
-        found = driver.execute_script("return [...document.querySelectorAll('#search-results li a')].map(a => a.href)")
-    assert any(page in link for link in found)
+    page = "04_addons.html" if words == "metallb" else "troubleshooting.html"
+    links = "return [...document.querySelectorAll('#search-results li a')].map(a => a.href)"
+    until(page, lambda: any(page in link for link in driver.execute_script(links)))
     quiet(driver, address)
 
 

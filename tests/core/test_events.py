@@ -57,9 +57,9 @@ def test_a_look_costs_what_is_new_however_much_was_told(tmp_path):
     path.write_text('{"kind": "wait", "text": "x"}\n' * 50000)
     reader = events.Reader(path)
     assert len(reader.new()) == 50000
-    start = time.monotonic()
+    start = time.process_time()
     for n in range(50):
         with open(path, "a") as f:
             f.write(json.dumps({"n": n}) + "\n")
         assert reader.new() == [{"n": n}]
-    assert time.monotonic() - start < 1, "to read all of it again takes a tenth of a second each"
+    assert time.process_time() - start < 1, "to read all of it again takes a tenth of a second each"

@@ -86,7 +86,7 @@ def test_it_ends_with_the_process_that_took_it_however_that_ends(lock, number):
     process.communicate()
     started = time.monotonic()
     with held(Host("local"), what="the next up"):
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 10
 
 
 def test_one_who_is_proved_to_be_dead_is_taken_over(lock, other):
@@ -94,7 +94,7 @@ def test_one_who_is_proved_to_be_dead_is_taken_over(lock, other):
     gone.wait()
     stale = other(f"{host_lock._life().rpartition(' ')[0]} {gone.pid}")
     with held(Host("local"), what="up"):
-        assert stale.wait(5) == -signal.SIGTERM and "ann" not in lock.read_text()
+        assert stale.wait(30) == -signal.SIGTERM and "ann" not in lock.read_text()
 
 
 @pytest.mark.parametrize("life", ["", "another-boot pid:[1] 999999", "{here} {alive}"])
@@ -109,7 +109,7 @@ def test_a_lock_that_was_lost_with_the_connection_is_had_back(lock):
     with held(Host("local"), what="up"):
         first = lock.read_text().splitlines()[0]
         os.kill(int(first), signal.SIGKILL)
-        until("the lock", lambda: lock.read_text() and lock.read_text().splitlines()[0] != first, timeout=5)
+        until("the lock", lambda: lock.read_text() and lock.read_text().splitlines()[0] != first)
         with pytest.raises(BadInput):
             HostLock(Host("local"), "another").take()
     with held(Host("local"), what="up"):

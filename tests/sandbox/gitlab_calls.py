@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import itertools
 import sys
-import time
 
 import gitlab
+from serving import until
 
 FILE = {"file_path": "d/a.txt", "branch": "master", "content": "hello", "commit_message": "one"}
 ACTIONS = [{"action": "create", "file_path": "b.txt", "content": "more"}]
@@ -41,7 +41,11 @@ def pipelines(gl, p):
     yield "pipelines.create, no such ref", lambda: p.pipelines.create({"ref": "nonsense"})
     given = {"ref": "master", "variables": [{"key": "A", "value": "b"}]}
     yield "pipelines.create", lambda: p.pipelines.create(given).ref
-    yield "pipelines.list(status=pending)", lambda: [x.ref for x in until(lambda: p.pipelines.list(status="pending"))]
+
+    def pending():
+        return until("a pipeline", lambda: p.pipelines.list(status="pending"))
+
+    yield "pipelines.list(status=pending)", lambda: [x.ref for x in pending()]
     run = newest(p)
     yield "pipeline.variables.list", lambda: [(v.key, v.value) for v in run.variables.list()]
     yield "pipeline.jobs.list", lambda: [(j.name, j.status) for j in run.jobs.list()]
@@ -60,15 +64,6 @@ def pipelines(gl, p):
 
 
 CI = "one: {script: echo}\nby-hand: {script: echo, when: manual}\n"
-
-
-def until(ask):
-    for _ in range(100):
-        found = ask()
-        if found:
-            return found
-        time.sleep(0.05)
-    raise AssertionError("nothing came")
 
 
 class newest:
@@ -97,7 +92,7 @@ def runners(gl, p, registration):
     runner = gl.runners.get(made.id)
     yield "runner.save", lambda: saved(runner, "tag_list", ["c"])
     p.pipelines.create({"ref": "master"})
-    job = until(lambda: asked(gl, made.token))
+    job = until("a job", lambda: asked(gl, made.token))
     yield "http_post, jobs/request", lambda: job["job_info"]["name"]
     yield "job.status", lambda: p.jobs.get(job["id"]).status
     done = {"token": job["token"], "state": "success"}

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-import time
+
+from serving import until
 
 from helpers.core import notebooks
+from helpers.core.waiting import TimedOut
 from helpers.sandbox import Sandbox
 from helpers.sandbox.supply import recipes_for
 
@@ -33,13 +35,17 @@ class Host:
 
     def until(self, command, wanted, seconds=60, otherwise="true"):
         """Repeat a command until its output has `wanted`; `otherwise` is a command whose output explains a failure."""
-        limit = time.monotonic() + seconds
-        while wanted not in (said := self(command).all):
-            assert time.monotonic() < limit, (
-                f"{command}: waited {seconds} s for {wanted!r}, last: {said[-600:]}\n{self(otherwise).all}"
-            )
-            time.sleep(0.3)
-        return said
+        said = [""]
+
+        def ready():
+            said[0] = self(command).all
+            return wanted in said[0]
+
+        try:
+            until(f"{wanted!r} of {command}", ready, timeout=seconds)
+        except TimedOut as e:
+            raise AssertionError(f"{e}\n{said[0][-600:]}\n{self(otherwise).all}") from None
+        return said[0]
 
 
 @contextlib.contextmanager

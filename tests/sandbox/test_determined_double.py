@@ -403,7 +403,7 @@ def test_waits_for_the_database_and_survives_its_loss(binary, database, tmp_path
         database.start()
         until("it to find it again", lambda: master.ask("GET", "/api/v1/auth/user", token).status_code == 200)
         master.process.send_signal(signal.SIGTERM)
-        assert master.process.wait(5) == -signal.SIGTERM  # as the real one: at once, by the signal
+        assert master.process.wait(30) == -signal.SIGTERM  # as the real one: at once, by the signal
     finally:
         master.__exit__()
         if database.process.poll() is not None:

@@ -14,13 +14,13 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 import requests
 from facts import Facts
 from gitlab_server import COMPILED
+from serving import until
 
 from helpers.core.paths import REPO, SETUP, home
 from helpers.sandbox import mirror
@@ -63,12 +63,7 @@ class Host:
         return done
 
     def wait(self):
-        for _ in range(200):
-            try:
-                return requests.get(self.url + "/-/health", timeout=5)
-            except requests.ConnectionError:
-                time.sleep(0.05)
-        raise AssertionError(self.url)
+        return until(self.url, lambda: [requests.get(self.url + "/-/health", timeout=30)])[0]
 
     def end(self):
         lock = self.root / "var/opt/gitlab/double/run/lock"

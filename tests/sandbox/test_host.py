@@ -13,6 +13,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from serving import until
 
 from helpers.core import host as host_module
 from helpers.core import host_lock, ssh
@@ -102,9 +103,7 @@ def test_ctrl_c_ends_the_command_on_the_host(host, target):
     host.run("rm -f /tmp/counted")
     program = f"from helpers.core.host import Host\nHost({target!r}).run({COUNTS.format(apart='')!r})"
     process = subprocess.Popen([sys.executable, "-c", program], cwd=REPO, stderr=subprocess.DEVNULL)
-    end = time.monotonic() + 20
-    while not host.ask("[ -s /tmp/counted ]").ok:
-        assert time.monotonic() < end, "it never began"
+    until("it to begin", lambda: host.ask("[ -s /tmp/counted ]").ok)
     process.send_signal(signal.SIGINT)
     process.wait(timeout=15)
     assert not counts_on(host)
@@ -275,12 +274,12 @@ def test_a_connection_cut_in_the_middle_of_an_upload_leaves_the_old_file(host, f
     slow_ssh(4)
     with ThreadPoolExecutor(1) as pool:
         upload = pool.submit(host.put, b"x" * 1000000, folder + "/file")
-        wait_until(lambda: host.run("ls -A " + folder).out.count("part"))
+        until("a part", lambda: host.run("ls -A " + folder).out.count("part"))
         cut(host)
         with pytest.raises(ConnectionLost):
             upload.result()
     assert host.get(folder + "/file") == b"old"
-    wait_until(lambda: host.run("ls -A " + folder).out == "file\n")
+    until("the part to be gone", lambda: host.run("ls -A " + folder).out == "file\n")
 
 
 def test_a_full_disk_is_named(host, folder):
@@ -292,13 +291,6 @@ def test_a_full_disk_is_named(host, folder):
         assert host.get(folder + "/tiny/file") == b"old\n" and host.run(f"ls {folder}/tiny").out == "file\n"
     finally:
         host.run(f"umount {folder}/tiny")
-
-
-def wait_until(true, seconds=10):
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.1)
 
 
 def cut(host, how=signal.SIGKILL):
@@ -424,9 +416,7 @@ def test_the_lock_of_a_host_is_had_back_after_a_lost_connection(host):
     with held(host, what="up"):
         first = host.run("head -n 1 " + host_lock.PATH).out
         cut(host)
-        end = time.monotonic() + 20
-        while host.run("head -n 1 " + host_lock.PATH).out in ("", first):
-            assert time.monotonic() < end
+        until("the lock", lambda: host.run("head -n 1 " + host_lock.PATH).out not in ("", first))
         assert not lock_is_free(host)
     assert lock_is_free(host)
 

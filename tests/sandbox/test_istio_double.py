@@ -18,10 +18,12 @@ import time
 from urllib.parse import parse_qs, urlsplit
 
 import grpc
+import httpx
 import pytest
 import yaml
 from image_files import unpacked
 from kubernetes_api import Api
+from serving import until
 
 from helpers.core import catalogue, notebooks
 from helpers.core.host import free_port
@@ -181,16 +183,9 @@ class Gateway:
             "virtualservices", name, namespace, spec={"hosts": list(hosts), "gateways": list(gateways), "http": http}
         )
 
-    def becomes(self, wanted, seconds=5):
-        """Ask until it is so; the last AssertionError otherwise."""
-        limit = time.monotonic() + seconds
-        while True:
-            try:
-                return wanted()
-            except (AssertionError, OSError):
-                if time.monotonic() > limit:
-                    raise
-                time.sleep(0.02)
+    def becomes(self, wanted):
+        """Ask until it is so: no AssertionError, no OSError."""
+        return until("it to be so", lambda: (wanted(), True))[0]
 
 
 @pytest.fixture(scope="module")
@@ -214,7 +209,7 @@ def gateway(program, api):
     one.becomes(lambda: one.get("/"))
     yield one
     one.process.terminate()
-    assert one.process.wait(20) == 0
+    assert one.process.wait(30) == 0
 
 
 @pytest.fixture
@@ -776,7 +771,7 @@ def test_it_is_ready_when_it_knows_the_cluster_and_drains_when_it_is_stopped(pro
                 status, headers, _ = one.get("/late", connection=connection)
                 assert status == 200 and headers["Connection"] == "close"
             assert slow.result(10)[0] == 200
-        assert one.process.wait(10) == 0
+        assert one.process.wait(30) == 0
 
 
 # What the sandbox installs ----------------------------------------------------------------------------------------
@@ -825,18 +820,8 @@ def test_the_others_are_ready_and_say_what_they_are(program, name, port, path):
             pytest.skip(f"port {port} is taken")
     process = subprocess.Popen([os.path.join(program[0], "usr/local/bin", name), "server"], stderr=subprocess.DEVNULL)
     try:
-        limit = time.monotonic() + 5
-        while True:
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-            try:
-                connection.request("GET", path)
-                break
-            except OSError:
-                assert time.monotonic() < limit
-                time.sleep(0.05)
-        response = connection.getresponse()
-        assert response.status == 200 and b"a stand-in for " + name.encode() in response.read()
-        connection.close()
+        said = until(name, lambda: httpx.get(f"http://127.0.0.1:{port}{path}"), lambda: process.poll() is not None)
+        assert said.status_code == 200 and f"a stand-in for {name}" in said.text
     finally:
         process.terminate()
-        process.wait(5)
+        process.wait(30)

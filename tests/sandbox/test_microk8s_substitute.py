@@ -11,9 +11,11 @@ import sys
 import time
 import urllib.request
 
+import httpx
 import microk8s_host
 import pytest
 from microk8s_host import INSTALL
+from serving import until
 
 from helpers.core.paths import REPO
 from helpers.sandbox import needs
@@ -288,18 +290,8 @@ spec: {type: LoadBalancer, selector: {app: web}, ports: [{port: 80, targetPort: 
 
 def answers(host, seconds=30):
     """What the Service's address answers on this machine."""
-    limit = time.monotonic() + seconds
-    while True:
-        try:
-            return (
-                urllib.request.build_opener(urllib.request.ProxyHandler({}))
-                .open(f"http://{host.pool}", timeout=2)
-                .read()
-                .decode()
-            )
-        except OSError:
-            assert time.monotonic() < limit, host("microk8s kubectl get svc,pod -A").all
-            time.sleep(0.3)
+    url = f"http://{host.pool}"
+    return until("an answer", lambda: [httpx.get(url, timeout=5, trust_env=False).text], timeout=seconds)[0]
 
 
 def test_names_services_and_an_address_from_the_pool(addons):

@@ -2,7 +2,8 @@
 
 import socket
 import sys
-import time
+
+from serving import until
 
 from helpers.sandbox import processes
 
@@ -23,10 +24,7 @@ time.sleep(0.7)
 def test_what_was_stopped_holds_its_port_no_more(tmp_path):
     pid, said = tmp_path / "pid", tmp_path / "port"
     processes.start(pid, [sys.executable, "-c", LEADER, said], tmp_path / "log")
-    limit = time.monotonic() + 20
-    while not (said.is_file() and said.read_text().endswith("\n")):
-        assert time.monotonic() < limit, (tmp_path / "log").read_text()
-        time.sleep(0.02)
+    until("its port", lambda: said.read_text().endswith("\n"))
     port = int(said.read_text())
     socket.create_connection(("127.0.0.1", port), timeout=2).close()
     assert processes.kill(pid)

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+from serving import until
 
 from helpers.core.errors import RunbookError
 from helpers.core.paths import home
@@ -62,13 +63,6 @@ def supply():
         coming.stop()
 
 
-def until(ready, seconds=60):
-    limit = time.monotonic() + seconds
-    while not ready():
-        assert time.monotonic() < limit
-        time.sleep(0.05)
-
-
 def running(word):
     return [p for p in Path("/proc").glob("[0-9]*/cmdline") if word.encode() in _read(p)]
 
@@ -101,7 +95,7 @@ def test_what_is_ready_is_served_while_another_is_built(recipes, supply):
     recipes("selfslow", SLOW)
     recipes("selfquick", QUICK)
     coming = supply("selfslow", "selfquick")
-    until(lambda: not coming.lacks(["selfquick"]))
+    until("it", lambda: not coming.lacks(["selfquick"]))
     assert coming.shown[-1] == ["selfquick"]
     assert coming.lacks(["selfslow", "selfquick"]).startswith("waits for selfslow, being built: ")
     go("selfslow").touch()
@@ -124,7 +118,7 @@ def test_one_that_fails_does_not_stop_the_others(recipes, supply):
     recipes("selfbad", "echo the reason >&2; exit 3")
     recipes("selfquick", QUICK)
     coming = supply("selfbad", "selfquick")
-    until(lambda: coming.failure(["selfbad"]) and not coming.lacks(["selfquick"]))
+    until("both", lambda: coming.failure(["selfbad"]) and not coming.lacks(["selfquick"]))
     error = coming.failure(["selfbad"])
     assert "selfbad" in error.what and "the reason" in error.saw and "build.log" in error.do
     assert coming.failure(["selfquick"]) is None and coming.shown[-1] == ["selfquick"]
@@ -136,7 +130,7 @@ def test_a_build_that_is_stopped_leaves_nothing_and_the_next_supply_goes_on(reci
     recipes("selfslow", "[ -e /cache/$NAME.go ] || sleep 4712; " + QUICK)
     recipes("selfquick", QUICK)
     coming = supply("selfquick", "selfslow")
-    until(lambda: running("4712") and coming.shown[-1:] == [["selfquick"]])
+    until("both", lambda: running("4712") and coming.shown[-1:] == [["selfquick"]])
     began = time.monotonic()
     coming.stop()
     assert time.monotonic() - began < 10 and not running("4712")
@@ -207,7 +201,7 @@ def test_a_host_answers_before_its_mirror_is_full_and_an_up_that_was_cut_off_goe
     try:
         coming = box.begin(said.append, ["selfslow", "selfquick"], quiet=True)
         assert box.status()["state"] == "running" and coming.lacks(["selfslow"])
-        until(lambda: not coming.lacks(["selfquick"]))
+        until("it", lambda: not coming.lacks(["selfquick"]))
         assert served(box) == ["selfquick"]
         coming.stop()
         assert not any("…" in line for line in said) and served(box) == ["selfquick"]
