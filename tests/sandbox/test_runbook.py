@@ -385,10 +385,6 @@ def test_a_chapter_runs_alone_under_papermill(story, tmp_path):
     assert "chapter minio" in text and "installed and proved" in text
 
 
-#: chapter 05 has most steps on the host, 09 gRPC and none there that it could do without; all five take a minute more
-IN_A_NOTEBOOK = inside.CHAPTERS if os.environ.get("RUNBOOK_FAULTS") else ("minio", "seldon")
-
-
 def _last_in_a_notebook(story):
     """The newest record of chapters in a notebook."""
     folders = sorted(story.runs.glob("*-*/run.json"), key=lambda p: p.stat().st_mtime, reverse=True)
@@ -400,9 +396,9 @@ def test_chapters_verify_in_a_notebook_of_the_cluster_without_ssh(story, host):
     """With the real one's Python; and what fails there fails the command here."""
     notebook = ("notebook", "--target", TARGET, "--verify", "--only")
     with ProcessLists() as lists:
-        said = story(*notebook, ",".join(IN_A_NOTEBOOK))
+        said = story(*notebook, ",".join(inside.CHAPTERS))
     folder, run = _last_in_a_notebook(story)
-    assert {c["id"]: c["state"] for c in run["chapters"].values()} == dict.fromkeys(IN_A_NOTEBOOK, "ok"), said
+    assert {c["id"]: c["state"] for c in run["chapters"].values()} == dict.fromkeys(inside.CHAPTERS, "ok"), said
     for c in run["chapters"].values():
         book = json.loads((folder / c["verify_notebook"]).read_text())
         assert book["metadata"]["language_info"]["version"].startswith("3.7."), "the real image's"
