@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import re
@@ -32,11 +33,17 @@ def output(*argv: str) -> str:
         return ""
 
 
+@functools.cache
+def settings(*argv: str) -> str:
+    """output() of a program that tells this machine's settings, asked once: pip and apt take half a second each."""
+    return output(*argv)
+
+
 def apt_sources(suite: str = SUITE) -> list[str]:
     """This machine's Debian archives as `deb` lines for suite; empty where it has none (mmdebstrap knows its own)."""
     form = "$(CREATED_BY)|$(ORIGIN)|$(REPO_URI)|$(CODENAME)|$(COMPONENT)"
     found: dict[tuple[str, str], list[str]] = {}
-    for line in output("apt-get", "indextargets", "--format", form).splitlines():
+    for line in settings("apt-get", "indextargets", "--format", form).splitlines():
         kind, origin, uri, codename, component = line.split("|")
         if kind == "Packages" and origin == "Debian" and codename:
             pocket = codename.partition("-")[2]
@@ -53,6 +60,7 @@ def known_sources(suite: str = SUITE) -> list[str]:
     found = apt_sources(suite)
     if not found and not output("apt-get", "indextargets"):
         output("apt-get", "-q", "update")
+        settings.cache_clear()
         found = apt_sources(suite)
     return found
 
@@ -60,7 +68,8 @@ def known_sources(suite: str = SUITE) -> list[str]:
 def apt_config() -> str:
     """How this machine's apt fetches: proxies, checks, retries."""
     skip = re.compile(r"^Acquire::(IndexTargets|cdrom|CompressionTypes|Changelogs|Languages|Gzip|Send-URI)|^Acquire \"")
-    return "".join(line + "\n" for line in output("apt-config", "dump", "Acquire").splitlines() if not skip.match(line))
+    lines = settings("apt-config", "dump", "Acquire").splitlines()
+    return "".join(line + "\n" for line in lines if not skip.match(line))
 
 
 def environment(root: Path) -> dict[str, str]:
@@ -85,7 +94,7 @@ def _exists(root: Path, value: str) -> bool:
 def pip_config(root: Path) -> str:
     """pip's merged configuration as an ini file; a path that does not exist in root is left out."""
     sections: dict[str, dict[str, str]] = {}
-    for line in output(sys.executable, "-m", "pip", "config", "list").splitlines():
+    for line in settings(sys.executable, "-m", "pip", "config", "list").splitlines():
         match = re.match(r"^(?::env:|(\w+))\.([\w-]+)='(.*)'$", line)
         if match and _exists(root, match[3]):
             sections.setdefault(match[1] or "global", {})[match[2]] = match[3].replace("\\n", "\n    ")
