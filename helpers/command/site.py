@@ -39,6 +39,8 @@ def build(commands: click.Group, say: Callable[[str], None] = lambda text: None)
         say("site: building")
         stamp.unlink(missing_ok=True)
         jupyter_book(source, site, paths.build() / "book.log")
+        # The page that leads to the first one has no icon, and a browser asks the server for /favicon.ico then.
+        index.write_text('<link rel="icon" href="_static/favicon.svg">\n' + index.read_text())
         stamp.write_text(print_)
     timeline.fill(index.parent, run)
     report = run.folder / record.DRIFT / "report.html" if run else None

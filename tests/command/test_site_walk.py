@@ -6,6 +6,7 @@ import contextlib
 import functools
 import http.server
 import json
+import re
 import tarfile
 import tempfile
 import threading
@@ -156,6 +157,12 @@ def test_every_link_and_image_leads_somewhere(pages):
             elif anchor and to in known and unquote(anchor) not in known[to].ids:
                 lost.append(f"{name}: {link} has no such place")
     assert lost == []
+
+
+def test_every_page_names_an_icon(pages):
+    """Without one a browser asks for /favicon.ico at a moment of its own: a 404 on the console."""
+    icon = re.compile(r'<link rel="(shortcut )?icon"')
+    assert [name for name in names(pages) if not icon.search((pages / name).read_text())] == []
 
 
 def see(driver, width, colours):

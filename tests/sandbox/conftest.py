@@ -4,10 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
-from machine_state import IPTABLES, difference, of_sandboxes, state
+from machine_state import difference, find_iptables, of_sandboxes, state
 
 from helpers.core.host import Host
-from helpers.sandbox import Sandbox, needs
+from helpers.sandbox import Sandbox, needs, rootfs
 
 NAME = os.environ.get("RUNBOOK_TEST_SANDBOX", "test")
 
@@ -15,10 +15,11 @@ NAME = os.environ.get("RUNBOOK_TEST_SANDBOX", "test")
 @pytest.fixture(scope="session", autouse=True)
 def _machine_as_it_was():
     """After the last sandbox of all these tests, the story's cluster among them. Where no other one is up."""
-    before = None if needs.sandbox_lacks() or _sandboxes() else of_sandboxes(state(IPTABLES.split()))
+    argv = find_iptables().split()
+    before = None if needs.sandbox_lacks() or _sandboxes() else of_sandboxes(state(argv))
     yield
     if before and not _sandboxes():
-        found = difference(before, of_sandboxes(state(IPTABLES.split())))
+        found = difference(before, of_sandboxes(state(argv)))
         assert not found, found
 
 
@@ -39,6 +40,18 @@ def can_host():
     lacks = needs.sandbox_lacks()
     if lacks:
         pytest.skip("this machine cannot host a sandbox: " + lacks[0].what)
+
+
+@pytest.fixture(scope="session")
+def builder(can_host):
+    """The root in which recipes are built, made where there is none yet."""
+    return rootfs.builder(print)
+
+
+@pytest.fixture(scope="session")
+def iptables(builder):
+    """The command of this machine, or the builder's."""
+    return find_iptables()
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,12 @@ from pathlib import Path
 
 from helpers.sandbox import rootfs
 
-#: the command, this machine's or the builder's; "" when there is none
-IPTABLES = shutil.which("iptables") or (
-    f"chroot {rootfs.builder_path()} /usr/sbin/iptables" if rootfs.builder_path().is_dir() else ""
-)
+
+def find_iptables() -> str:
+    """The command, this machine's or the builder's; "" when there is none."""
+    builder = rootfs.builder_path()
+    return shutil.which("iptables") or (f"chroot {builder} /usr/sbin/iptables" if builder.is_dir() else "")
+
 
 #: settings that the kernel moves by itself. What nobody may write is a count, not a setting
 _MOVING = re.compile(r"/(ns_last_pid|tainted|.*_max_sample_rate)$")

@@ -5,7 +5,6 @@ import subprocess
 import sys
 
 import pytest
-from machine_state import IPTABLES
 
 from helpers.core.paths import REPO
 
@@ -112,10 +111,9 @@ assert network.FORWARD.read_text() == sys.argv[2]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root makes a network namespace")
-@pytest.mark.skipif(not IPTABLES, reason="no iptables on this machine")
 @pytest.mark.parametrize("forwarding, shut", (("0\n", "True"), ("1\n", "False")))
-def test_the_machine_becomes_no_router_for_its_other_networks(tmp_path, forwarding, shut):
-    argv = ["unshare", "--net", "--mount", sys.executable, "-c", RULES, str(tmp_path), forwarding, IPTABLES]
+def test_the_machine_becomes_no_router_for_its_other_networks(tmp_path, forwarding, shut, iptables):
+    argv = ["unshare", "--net", "--mount", sys.executable, "-c", RULES, str(tmp_path), forwarding, iptables]
     done = subprocess.run(argv, cwd=str(REPO), stdout=subprocess.PIPE, text=True, check=True, timeout=60)
     assert done.stdout.strip() == shut
 
@@ -157,9 +155,8 @@ finally:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root makes a network namespace")
-@pytest.mark.skipif(not IPTABLES, reason="no iptables on this machine")
-def test_two_hosts_reach_each_other_whichever_came_first_and_no_third_reaches_them(tmp_path):
-    argv = ["unshare", "--net", "--mount", sys.executable, "-c", PACKETS, str(tmp_path), IPTABLES]
+def test_two_hosts_reach_each_other_whichever_came_first_and_no_third_reaches_them(tmp_path, iptables):
+    argv = ["unshare", "--net", "--mount", sys.executable, "-c", PACKETS, str(tmp_path), iptables]
     done = subprocess.run(argv, cwd=str(REPO), stdout=subprocess.PIPE, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "True True False"
 

@@ -5,14 +5,11 @@ import subprocess
 import sys
 
 import pytest
-from machine_state import IPTABLES, state
+from machine_state import state
 
 from helpers.core.paths import REPO
 
-pytestmark = [
-    pytest.mark.skipif(os.geteuid() != 0, reason="only root makes a network namespace"),
-    pytest.mark.skipif(not IPTABLES, reason="no iptables on this machine"),
-]
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root makes a network namespace")
 
 
 def test_what_the_kernel_counts_is_no_setting():
@@ -146,12 +143,12 @@ def alone(script, *arguments):
 
 
 @pytest.mark.parametrize(("forwarding", "beside"), (("0", ""), ("0", "docker"), ("1", "docker")))
-def test_it_is_as_it_was_also_beside_docker(tmp_path, forwarding, beside):
-    assert alone(LIFE, str(tmp_path), IPTABLES, forwarding, beside) == "ok"
+def test_it_is_as_it_was_also_beside_docker(tmp_path, forwarding, beside, iptables):
+    assert alone(LIFE, str(tmp_path), iptables, forwarding, beside) == "ok"
 
 
-def test_it_is_as_it_was_after_kill_9_at_each_call_of_up_and_down(tmp_path):
-    assert alone(KILLED, str(tmp_path), IPTABLES, "0", "docker") == "ok"
+def test_it_is_as_it_was_after_kill_9_at_each_call_of_up_and_down(tmp_path, iptables):
+    assert alone(KILLED, str(tmp_path), iptables, "0", "docker") == "ok"
 
 
 GUESTS = """
@@ -176,9 +173,9 @@ for place in ([], ["ip", "netns", "exec", "g250"], ["ip", "netns", "exec", "g251
 """
 
 
-def test_no_other_sandboxs_guest_reaches_a_registry(tmp_path):
+def test_no_other_sandboxs_guest_reaches_a_registry(tmp_path, iptables):
     """B5: it takes images without a login, and the names in it are what the next host runs."""
-    assert alone(GUESTS, str(tmp_path), IPTABLES, "0", "").split() == ["0", "0", "1"]
+    assert alone(GUESTS, str(tmp_path), iptables, "0", "").split() == ["0", "0", "1"]
 
 
 ROOTLESS = """
@@ -196,10 +193,10 @@ same("without any root folder")
 """
 
 
-def test_without_any_root_folder_the_rules_go_by_the_machines_own_iptables(tmp_path):
+def test_without_any_root_folder_the_rules_go_by_the_machines_own_iptables(tmp_path, iptables):
     """B4: they stayed, and nobody said so."""
     (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "iptables").write_text(f'#!/bin/sh\nexec {IPTABLES} "$@"\n')
+    (tmp_path / "bin" / "iptables").write_text(f'#!/bin/sh\nexec {iptables} "$@"\n')
     (tmp_path / "bin" / "iptables").chmod(0o755)
-    said = alone(ROOTLESS, str(tmp_path), IPTABLES, "0", "")
+    said = alone(ROOTLESS, str(tmp_path), iptables, "0", "")
     assert said == "apt-get install iptables, then once more: the sandbox's rules are still in this machine's kernel"

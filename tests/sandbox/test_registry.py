@@ -12,11 +12,8 @@ import pytest
 
 from helpers.core.host import free_port
 from helpers.core.paths import home
-from helpers.sandbox import builds, mirror, needs, registry, rootfs
+from helpers.sandbox import builds, mirror, registry
 
-pytestmark = pytest.mark.skipif(
-    bool(needs.sandbox_lacks()) or not rootfs.builder_path().is_dir(), reason="no builder here: ./runbook sandbox up"
-)
 ACCEPT = {"Accept": "application/vnd.docker.distribution.manifest.v2+json"}
 
 
@@ -29,9 +26,9 @@ class Running(NamedTuple):
 
 
 @pytest.fixture
-def sandbox(tmp_path, monkeypatch):
+def sandbox(tmp_path, monkeypatch, builder):
     """A function: the running registry of a sandbox of this name. Caches of the test's own, the machine's builder."""
-    builder, port = rootfs.builder_path(), registry.PORT
+    port = registry.PORT
     running: list[Running] = []
     monkeypatch.setenv("RUNBOOK_HOME", str(tmp_path / "home"))
 

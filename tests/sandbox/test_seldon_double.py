@@ -734,10 +734,8 @@ def test_the_webhook_says_what_the_real_one_said_on_a_cluster(cluster, one):
 def helm(tmp_path_factory):
     program = shutil.which("helm")
     if not program:
-        if not builds.place("helm").is_dir():
-            pytest.skip("no helm here: neither a program nor a substitute that was built")
         folder = tmp_path_factory.mktemp("helm")
-        with tarfile.open(next((builds.place("helm") / "out").rglob("*amd64.tar.gz"))) as tar:
+        with tarfile.open(next((builds.build("helm", print) / "out").rglob("*amd64.tar.gz"))) as tar:
             tar.extractall(folder, filter="data")
         program = next(folder.rglob("helm"))
     home = tmp_path_factory.mktemp("home")
