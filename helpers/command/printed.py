@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import re
 import subprocess
 import tempfile
 from collections.abc import Callable
@@ -13,6 +13,9 @@ import yaml
 from helpers.command import site
 from helpers.core import chromium, paths
 from helpers.core.errors import RunbookError
+
+#: a link to a page of the book: its name, its place with the #, "" for the page
+_PAGE = re.compile(r'href="(?:\.\./)?((?:book|notebooks)/\w+)\.html(#[^"]+)?"')
 
 
 def pdf(say: Callable[[str], None] = lambda text: None) -> Path:
@@ -31,10 +34,15 @@ def pdf(say: Callable[[str], None] = lambda text: None) -> Path:
 def _page(source: Path, built: Path) -> Path:
     """The page that has all the others, at the top of the folder: there its styles are, as Sphinx writes their paths.
 
-    index.html only leads to it, and a browser that prints does not follow.
+    index.html only leads to it, and a browser that prints does not follow. Links to other pages, which Sphinx writes
+    as links to files, lead to their places in this one.
     """
     root = yaml.safe_load((source / "_toc.yml").read_text())["root"]
-    return Path(shutil.copy2(built / f"{root}.html", built / "book.html"))
+    made = built / "book.html"
+    made.write_text(
+        _PAGE.sub(lambda to: f'href="{to[2] or f"#document-{to[1]}"}"', (built / f"{root}.html").read_text())
+    )
+    return made
 
 
 def _print(program: str, page: Path, made: Path) -> None:

@@ -161,7 +161,7 @@ def held(*hosts: Host, what: str) -> Generator[None, None, None]:
 
 
 def operator() -> str:
-    """Who sits here, for a person: user@machine."""
+    """Who sits here, for a person: ``user@machine``."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # a container's user without a name

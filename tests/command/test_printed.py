@@ -1,5 +1,7 @@
 """The book on paper: one page of all, as Sphinx builds it, printed by a Chromium of this machine."""
 
+import re
+
 import pytest
 
 from helpers.command import printed
@@ -28,6 +30,18 @@ def test_the_page_of_all_pages_is_printed_with_its_styles(built):
     printed._print(chromium.program(), printed._page(built / "source", built / "singlehtml"), made)
     content = made.read_bytes()
     assert content.startswith(b"%PDF-") and content.count(b"/Type /Page\n") + content.count(b"/Type /Page ") == 6
+
+
+def test_links_between_pages_lead_to_places_in_the_one(built):
+    """Sphinx leaves links to files: on paper and in a PDF they lead nowhere."""
+    start = built / "singlehtml" / "book" / "start.html"
+    start.write_text(
+        '<a href="../notebooks/05_minio.html">05</a> <a href="book/start.html#platform-file">file</a>'
+        '<a href="https://min.io/docs/book/a.html">out</a><a href="#here">here</a>'
+    )
+    text = printed._page(built / "source", built / "singlehtml").read_text()
+    places = ["#document-notebooks/05_minio", "#platform-file", "https://min.io/docs/book/a.html", "#here"]
+    assert re.findall('href="([^"]+)"', text) == places
 
 
 def test_without_a_chromium_it_says_so_before_anything_is_built(runs, monkeypatch, tmp_path):
