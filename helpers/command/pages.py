@@ -218,7 +218,7 @@ def _parameters(n: Notebook) -> str:
     if not own:
         return head + "No parameters of its own.\n"
     return head + table(
-        ["parameter", "default", ""], [[f"`{p.name}`", f"`{_default(p.default)}`", p.help] for p in own]
+        ["parameter", "default", ""], [[f"`{p.name}`", f"`{_default(p.default)}`", literal(p.help)] for p in own]
     )
 
 

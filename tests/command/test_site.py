@@ -13,7 +13,7 @@ from markdown_it.renderer import RendererHTML
 from myst_parser.config.main import MdParserConfig
 from myst_parser.parsers.mdit import create_md_parser
 
-from helpers.command import chapter_page, given, pages, picture, record, status_page, troubles
+from helpers.command import chapter_page, given, markdown, pages, picture, record, status_page, troubles
 from helpers.command import main as cli
 from helpers.command.plan import Plan
 from helpers.core import notebooks
@@ -93,6 +93,13 @@ def test_the_readmes_table_says_what_the_record_says(known):
         for number in ("11", "12", "13")
         if number not in {n.number for n in known.values()}
     )
+
+
+def test_a_parameters_words_are_shown_as_they_are(known):
+    """<branch>.<repository> became tags, and was not on the page."""
+    comment = known["label_studio"].parameters["source"].help
+    assert "<" in comment
+    assert markdown.literal(comment) in pages.parameters_reference(known)
 
 
 def test_the_readme_has_a_row_for_every_chapter(known):

@@ -41,7 +41,7 @@ class Lineage:
         path, label, rows = picture
         answer = self.serving.ask([rows])
         commit = answer.revision
-        links = [Link("prediction", answer.classes()[0], "Seldon", f"{path}, which is in no repository")]
+        links = [Link("prediction", answer.classes()[0], "Seldon", f"{path}, which the model never saw")]
         links += [self._image(answer.image), self._commit(commit), self._pipeline(commit), self._checkpoint(answer)]
         note = self.checkpoints.note(commit)
         data = self._data(commit, note)

@@ -25,7 +25,7 @@ def learnt():
 
 
 def unseen():
-    """[(path, label, rows)] of those that are in no repository, and on which it is tried."""
+    """[(path, label, rows)] of those that the model never saw, and on which it is tried."""
     return [each for each in dataset.images() if not _is_learnt(each[0])]
 
 

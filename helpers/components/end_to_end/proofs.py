@@ -9,7 +9,7 @@ from helpers.components.pachyderm.client import NotFound
 from helpers.core import show
 from helpers.core.errors import Unmet, words
 
-#: a sneaker that is in no repository
+#: a sneaker that the model never saw
 _ONE = "7_Sneaker/5.png"
 
 
@@ -23,7 +23,7 @@ class Proofs:
         self._links, self._asked = [], None
 
     def knows_a_picture(self):
-        """A picture that is in no repository gets its class."""
+        """A picture that the model never saw gets its class."""
         (path, label, rows) = next(each for each in self.unseen if each[0] == _ONE)
         learnt = self.lookup.pictures.repos.names(pictures.REPOSITORY)
         if path in learnt:
