@@ -93,7 +93,7 @@ class Istio:
         if not alone:
             do = f"The namespace {NAMESPACE} goes with it: move or delete what is not Istio's, then run again."
             raise RunbookError(what, self.ch.host.name, seen, do)
-        self.ch.host.run(script(_SCRIPTS / "istio_remove.sh", "no"), what=what, timeout=300)
+        self.ch.host.run(with_cluster(script(_SCRIPTS / "istio_remove.sh", "no")), what=what, timeout=300)
 
     def kiali_password(self):
         """Action: Kiali's login is a secret of this target instead of the demo's admin/admin."""

@@ -9,6 +9,7 @@ import urllib3
 
 from helpers.components.kubernetes.kube import all_of, available
 from helpers.components.kubernetes.objects import APPLIED, put_secret
+from helpers.components.kubernetes.probes import when_it_answers
 from helpers.components.pachyderm.client import S3, SPACE
 from helpers.components.pachyderm.manifest import BUCKET, HOST_PATH, REVISION, Manifest, as_list, essence, name
 from helpers.core import actions, catalogue, shell
@@ -95,7 +96,7 @@ class Deployment:
             "pachctl " + " ".join(self.manifest.arguments()),
             f"kubectl apply -f -   (pachctl's output{filled}; services: {self.expose})",
         ]
-        undo = shell.script(HERE / "remove.sh", SPACE, HOST_PATH)
+        undo = when_it_answers(shell.script(HERE / "remove.sh", SPACE, HOST_PATH))
         return Action(
             shown,
             self._why_not_deployed,

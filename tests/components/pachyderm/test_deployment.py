@@ -5,6 +5,7 @@ import json
 import pytest
 import stand_in
 
+from helpers.components.kubernetes.probes import with_cluster
 from helpers.components.pachyderm import deployment
 from helpers.components.pachyderm.client import Pachyderm
 from helpers.components.pachyderm.deployment import Deployment
@@ -214,11 +215,13 @@ def test_remove_takes_the_namespace_what_is_beside_it_and_the_volumes(host, tmp_
     (tmp_path / "data" / "etcd").mkdir(parents=True)
     log = tmp_path / "log"
     microk8s = f'microk8s() {{ echo "$*" >> {log}; case $3 in pv) [ $2 = delete ] || echo "v1 v2 ";; esac; }}\n'
-    host.run(microk8s + shell.script(deployment.HERE / "remove.sh", "no-such-space", tmp_path / "data"))
+    host.run(microk8s + with_cluster(shell.script(deployment.HERE / "remove.sh", "no-such-space", tmp_path / "data")))
     assert not (tmp_path / "data").exists()
     asked, *did = log.read_text().splitlines()
     assert '@.spec.claimRef.namespace=="no-such-space"' in asked
     assert [" ".join(line.split()[1:4]) for line in did] == [
+        "delete deployment,replicaset,statefulset,daemonset,replicationcontroller,job --all",
+        "delete pod --all",
         "delete namespace no-such-space",
         "delete clusterrole,clusterrolebinding pachyderm",
         "delete pv v1",

@@ -2,8 +2,7 @@
 kubectl() { microk8s kubectl "$@"; }
 webhooks=mutatingwebhookconfiguration,validatingwebhookconfiguration
 kubectl delete $webhooks --ignore-not-found istio-sidecar-injector istio-galley
-kubectl delete deployment --all -n istio-system --wait=false >/dev/null 2>&1 || true
-kubectl delete pod --all -n istio-system --force --grace-period=0 >/dev/null 2>&1 || true
+end_pods istio-system
 kubectl delete namespace istio-system --ignore-not-found --timeout=200s
 kubectl delete clusterrole,clusterrolebinding -l release=istio --ignore-not-found
 if [ "$1" = yes ]; then

@@ -21,11 +21,7 @@ if [ "$1" = yes ]; then
     done
   done
 fi
-# The activator would take 5 minutes to end.
-for namespace in knative-serving knative-eventing; do
-  kubectl delete deployment --all -n $namespace --wait=false >/dev/null 2>&1 || true
-  kubectl delete pod --all -n $namespace --force --grace-period=0 >/dev/null 2>&1 || true
-done
+end_pods knative-serving knative-eventing
 delete_released apiservice,clusterrole,clusterrolebinding
 kubectl delete namespace knative-serving knative-eventing knative-monitoring --ignore-not-found --timeout=180s
 if [ "$1" = yes ]; then

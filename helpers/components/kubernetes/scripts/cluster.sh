@@ -33,3 +33,13 @@ no_kinds() {
 cluster_answers() {
   not_installed || microk8s kubectl get namespace default -o name >/dev/null || cannot_tell
 }
+
+# end_pods NAMESPACE...: what runs there ends now. A namespace that goes waits for half of the longest time that a pod
+# of it may take to end, 5 minutes for Knative's activator; a ReplicaSet that is still there makes that pod anew.
+end_pods() {
+  local namespace makers=deployment,replicaset,statefulset,daemonset,replicationcontroller,job
+  for namespace; do
+    microk8s kubectl delete "$makers" --all -n "$namespace" --cascade=orphan --timeout=60s >/dev/null 2>&1 || true
+    microk8s kubectl delete pod --all -n "$namespace" --grace-period=1 --timeout=60s >/dev/null 2>&1 || true
+  done
+}
