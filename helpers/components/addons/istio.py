@@ -41,7 +41,7 @@ READY = of_pods(
     [(NAMESPACE, "deployment", name) for name in DEPLOYMENTS],
 )
 
-#: a probe: no Deployment in istio-system that is not Istio's
+#: a probe: nothing in the namespaces of Istio and Knative that is neither's, as far as its kind or name tells
 NO_STRANGERS = with_cluster(script(_SCRIPTS / "istio_no_strangers.sh", *DEPLOYMENTS))
 
 _NOT_ADMIN = script(_SCRIPTS / "kiali_not_admin.sh")

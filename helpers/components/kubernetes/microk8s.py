@@ -10,7 +10,7 @@ from helpers.components.kubernetes.host_kubeconfig import HostKubeconfig, leads_
 from helpers.components.kubernetes.kube import READY, Kube
 from helpers.components.kubernetes.probes import NOT_INSTALLED, with_cluster
 from helpers.components.kubernetes.registries import READY_OR_WHY, TEMPLATE
-from helpers.core import actions, asked
+from helpers.core import actions, asked, notes
 from helpers.core.actions import Action
 from helpers.core.shell import script
 
@@ -36,6 +36,10 @@ _LEFT = (
 )
 
 
+#: chapter 04 makes it; where that has no note, a runbook that kept none did
+OLDERS_UNIT = "/etc/systemd/system/mlops-host-access.service"
+
+
 def channel_exists(channel):
     """A probe: the snap store has this channel of MicroK8s, or MicroK8s is here already."""
     track, risk = _track(channel).split("/")[:2]
@@ -53,7 +57,8 @@ def made_by_older(ch, label="", space=""):
     label: key=value, the mark of a namespace and of its objects; all else is asked for in the namespace `space`.
     """
     known = "known" if asked.before(ch.host.target.slug, ch.notebook.id) else "unknown"
-    return script(_SCRIPTS / "made_by_older.sh", known, label, space)
+    left = OLDERS_UNIT if ch.notebook.id in ("kubernetes", "addons") else ""  # it speaks for these two alone
+    return script(_SCRIPTS / "made_by_older.sh", known, label, space, left, f"{notes.STATE}/addons.json")
 
 
 def _track(channel):

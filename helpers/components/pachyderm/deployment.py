@@ -7,9 +7,9 @@ from pathlib import Path
 
 import urllib3
 
+from helpers.components.kubernetes import probes
 from helpers.components.kubernetes.kube import all_of, available
 from helpers.components.kubernetes.objects import APPLIED, put_secret
-from helpers.components.kubernetes.probes import when_it_answers
 from helpers.components.pachyderm.client import S3, SPACE
 from helpers.components.pachyderm.manifest import BUCKET, HOST_PATH, REVISION, Manifest, as_list, essence, name
 from helpers.core import actions, catalogue, shell
@@ -29,20 +29,15 @@ _STORE = (
     "'{.spec.template.spec.containers[0].env[?(@.name==\"STORAGE_BACKEND\")].value}' 2>/dev/null || true"
 )
 # No MicroK8s, no such namespace, or one that is being deleted, which nothing can call back.
-_GONE = (
-    "command -v microk8s >/dev/null || exit 0\n"
+_GONE = probes.with_cluster(
+    "if not_installed; then exit 0; fi\n"
     f"there=$(microk8s kubectl get namespace {SPACE} --ignore-not-found"
-    " -o jsonpath='{.metadata.name} {.metadata.deletionTimestamp}')\n"
+    " -o jsonpath='{.metadata.name} {.metadata.deletionTimestamp}') || cannot_tell || exit 1\n"
     f"case $there in '' | '{SPACE} '?*) ;; *) exit 1 ;; esac"
 )
 _REVISION = (
     f"microk8s kubectl get deployment pachd -n {SPACE} --ignore-not-found -o jsonpath="
     f"'it is {{.spec.template.metadata.annotations.{REVISION}}}'"
-)
-_LEFT = (
-    "microk8s kubectl get namespace,clusterrole,clusterrolebinding -o name 2>/dev/null"
-    " | grep -xE '[a-z.0-9]*/pachyderm(-worker)?' || true\n"
-    f"[ ! -e {HOST_PATH} ] || echo {HOST_PATH}"
 )
 
 
@@ -96,13 +91,13 @@ class Deployment:
             "pachctl " + " ".join(self.manifest.arguments()),
             f"kubectl apply -f -   (pachctl's output{filled}; services: {self.expose})",
         ]
-        undo = when_it_answers(shell.script(HERE / "remove.sh", SPACE, HOST_PATH))
+        undo = probes.when_it_answers(shell.script(HERE / "remove.sh", SPACE, HOST_PATH))
         return Action(
             shown,
             self._why_not_deployed,
             self._deploy,
             undo,
-            absent=self._why_not_gone,
+            absent=_all_gone(),
             makes=self.things()[: 1 if self.store == "minio" else 2],
         )
 
@@ -201,10 +196,6 @@ class Deployment:
         if self._ended:
             self.ch.wait("the pipelines' workers", lambda: self._ended <= self._workers(), timeout=120)
 
-    def _why_not_gone(self):
-        left = self.ch.run(_LEFT).split()
-        return "still there: " + ", ".join(left) if left else None
-
     def _why_no_gateway(self):
         try:
             self.pach.s3.list_buckets()
@@ -257,6 +248,12 @@ class Deployment:
 
     def _patch(self, what, change):
         self.kube.kubectl(f"patch {what} --type merge -p '{json.dumps(change)}'")
+
+
+def _all_gone():
+    roles = (f"{kind} pachyderm pachyderm-worker" for kind in ("clusterrole", "clusterrolebinding"))
+    folder = f"[ ! -e {HOST_PATH} ] || {{ echo still there: {HOST_PATH}; exit 1; }}"
+    return probes.gone(f"namespace {SPACE}", *roles) + "\n" + folder
 
 
 def _by_name(text):

@@ -126,6 +126,40 @@ def test_a_cluster_that_this_machine_installed_is_ours_and_somebodys_is_not(clus
     assert sight("addons", "", things) is None
 
 
+NOTE = '{"chapter": "it", "things": [\n{"kind": "%s", "before": "away"}\n]}\n'
+
+
+def test_in_a_cluster_that_the_runbook_installed_somebodys_bucket_is_somebodys(cluster, tmp_path, monkeypatch):
+    """D7: it passed for an older runbook's, wherever chapter 03 had its note or 04 its unit: remove emptied it."""
+    cluster("namespace/pachyderm")
+    (tmp_path / "data" / "pachyderm").mkdir(parents=True)
+    (tmp_path / "minio").write_text(f'MINIO_VOLUMES="{tmp_path}/data"\n')
+    monkeypatch.setenv("MINIO", str(tmp_path / "minio"))
+    unit = tmp_path / "mlops-host-access.service"
+    unit.write_text("[Unit]\n")
+    monkeypatch.setattr(microk8s, "OLDERS_UNIT", str(unit), raising=False)
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "kubernetes.json").write_text(NOTE % 'snap", "name": "microk8s')
+    things = ["namespace pachyderm", "bucket pachyderm"]
+    assert sight("pachyderm", "", things) == "was here before: namespace pachyderm, bucket pachyderm"
+    (home("probes") / "local.pachyderm.json").write_text('["true"]')
+    assert sight("pachyderm", "", things) is None, "this machine installed the chapter, with a runbook without notes"
+
+
+def test_chapter_04s_unit_tells_of_an_older_runbook_until_todays_has_its_note(cluster, tmp_path, monkeypatch):
+    """Another machine made it: the host alone tells, and of the chapters 03 and 04 only."""
+    cluster("kube-system/deployment/coredns")
+    unit = tmp_path / "mlops-host-access.service"
+    monkeypatch.setattr(microk8s, "OLDERS_UNIT", str(unit), raising=False)
+    dns = ["object kube-system/deployment/coredns"]
+    assert sight("kubernetes", "", dns) == "was here before: " + dns[0]
+    unit.write_text("[Unit]\n")
+    assert sight("kubernetes", "", dns) is None and sight("addons", "", dns) is None
+    (tmp_path / "state").mkdir(exist_ok=True)
+    (tmp_path / "state" / "addons.json").write_text(NOTE % 'namespace", "name": "metallb-system')
+    assert sight("kubernetes", "", dns) == "was here before: " + dns[0]
+
+
 def test_a_verify_of_somebodys_cluster_does_not_make_it_ours(cluster, capsys):
     cluster()
     ch = opened("addons", "verify")

@@ -5,6 +5,7 @@ import getpass
 import pytest
 
 from helpers.components.kubernetes.strangers import nobody_elses_volumes, nobody_elses_work
+from helpers.core import notes
 
 KUBECTL = """
 case "$*" in
@@ -42,11 +43,24 @@ def test_ours_are_nobody_elses(bash, snap):
 
 
 @pytest.mark.parametrize(
-    "theirs", ["default Deployment web", "shop CronJob nightly", "shop PersistentVolumeClaim data"]
+    "theirs",
+    ["default Deployment web", "shop CronJob nightly", "shop PersistentVolumeClaim data", "models StatefulSet db"],
 )
 def test_workloads_of_others_are_named(bash, snap, theirs):
     code, said = bash(nobody_elses_work("root"), kubectl(f"{OURS}\n{theirs}  <none>"))
     assert code == 1 and said == "others have 1: " + theirs.replace(" ", "/")
+
+
+def test_a_chapters_namespace_is_ours_by_its_note_and_not_by_its_name(bash, snap, tmp_path, monkeypatch):
+    """D4: a team's claim in a namespace `models` went with the cluster, since a chapter has one of that name."""
+    monkeypatch.setattr(notes, "STATE", str(tmp_path))
+    note = '{"chapter": "seldon", "things": [\n{"kind": "namespace", "name": "models", "before": "%s"},\n'
+    note += '{"kind": "namespace", "name": "seldon-system", "before": "away"}\n]}\n'
+    theirs = kubectl("models PersistentVolumeClaim dataset microk8s-hostpath", CLAIMS)
+    (tmp_path / "seldon.json").write_text(note % "there")
+    assert bash(nobody_elses_volumes(), theirs) == (1, "others have 1: models/PersistentVolumeClaim/dataset")
+    (tmp_path / "seldon.json").write_text(note % "away")
+    assert bash(nobody_elses_volumes(), theirs) == (0, "")
 
 
 def test_of_many_the_first_are_named_and_all_are_counted(bash, snap):

@@ -13,6 +13,7 @@ from helpers.core import shell
 from helpers.core.host import Host
 
 SERVICE = {"kind": "Service", "apiVersion": "v1", "metadata": {"name": "pachd"}, "spec": {"ports": []}}
+AWAY = "echo The connection to the server was refused >&2; exit 1"
 
 
 class Pachctl:
@@ -152,10 +153,44 @@ def test_what_the_server_refuses_is_told_and_a_missing_namespace_means_not_deplo
     assert made(answer("warning\nthe server is away\n")).deployed().probe() == "the server is away"
 
 
-def test_it_is_gone_when_neither_objects_nor_its_folder_are_left(made):
-    assert made(lambda script, stdin: "\n").deployed().absent() is None
-    left = made(lambda script, stdin: "namespace/pachyderm\n/var/pachyderm\n").deployed().absent()
-    assert left == "still there: namespace/pachyderm, /var/pachyderm"
+@pytest.fixture
+def snap(tmp_path):
+    """snap(word, code): a snap command that says this of MicroK8s."""
+
+    def says(text, code=0):
+        (tmp_path / "snap").write_text(f"#!/bin/sh\necho '{text}'; exit {code}\n")
+        (tmp_path / "snap").chmod(0o755)
+
+    says("microk8s")
+    return says
+
+
+def test_it_is_gone_when_neither_objects_nor_its_folder_are_left(made, bash, snap, tmp_path, monkeypatch):
+    monkeypatch.setattr(deployment, "HOST_PATH", str(tmp_path / "folder"))
+    absent = made(lambda script, stdin: "").deployed().absent
+    assert bash(absent, "true") == (0, "")
+    assert bash(absent, "case $* in *namespace*) echo namespace/pachyderm ;; esac") == (
+        1,
+        "still there: namespace/pachyderm",
+    )
+    assert bash(absent, "case $* in *clusterrole' '*) echo clusterrole/pachyderm ;; esac")[0] == 1
+    (tmp_path / "folder").mkdir()
+    assert bash(absent, "true") == (1, f"still there: {tmp_path}/folder")
+
+
+def test_a_cluster_that_does_not_answer_is_no_proof_that_it_is_gone(made, bash, snap, tmp_path):
+    """D7, R13: with a silent API server remove said "already gone" and emptied the bucket; so after snap disable."""
+    action = made(lambda script, stdin: "").deployed()
+    code, said = bash(action.absent, AWAY)
+    assert code and "was refused" in said and "microk8s start" in said
+    code, said = bash(action.undo, f'echo "$*" >> {tmp_path}/asked\n{AWAY}')
+    assert code and "cannot tell what is in the cluster" in said
+    assert (tmp_path / "asked").read_text().splitlines() == ["kubectl get namespace default -o name"]
+    assert bash(deployment._GONE, AWAY)[0] == 1, "nor of the guard, which would let the data go"
+    snap("microk8s  v1.20  disabled")
+    assert bash(deployment._GONE, "exit 127")[0] == 1, "after snap disable there is no program microk8s"
+    snap("error: no matching snaps installed", 1)
+    assert bash(deployment._GONE, AWAY)[0] == 0 and bash(action.absent, AWAY)[0] == 0
 
 
 def test_a_repository_that_the_chapter_did_not_make_keeps_remove_from_it(made):
@@ -165,7 +200,7 @@ def test_a_repository_that_the_chapter_did_not_make_keeps_remove_from_it(made):
     assert found.why_data_of_others(["fmnist", "outline", "mine"]) is None
 
 
-def test_a_pachd_that_cannot_be_asked_stops_remove_unless_its_namespace_is_gone(made, bash):
+def test_a_pachd_that_cannot_be_asked_stops_remove_unless_its_namespace_is_gone(made, bash, snap):
     def without_pachd(microk8s):
         def answer(script, stdin):
             code, said = bash(script, microk8s)
