@@ -12,6 +12,7 @@ import gitlab
 
 from helpers.components.end_to_end.cluster import FOLDER
 from helpers.core.actions import Action
+from helpers.core.advice import aimed
 from helpers.core.errors import RunbookError, Unmet
 
 PATH, BRANCH = "root/clothes", "master"
@@ -191,4 +192,4 @@ def _differs(there, wanted):
 def _refused(what, ch, error):
     saw = f"status {error.response_code}: {error.error_message}"
     do = "See whether GitLab takes our token: ./runbook up --mode verify --only gitlab"
-    return RunbookError(what, ch.host.name, saw, do, "e2e-gitlab")
+    return RunbookError(what, ch.host.name, saw, aimed(do, ch.notebook, ch.values), "e2e-gitlab")
