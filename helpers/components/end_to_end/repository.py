@@ -76,6 +76,8 @@ class Repository:
             if e.response_code == 404:
                 return None
             raise _refused("look for " + PATH, self.ch, e) from e
+        except Unmet as e:
+            raise _away(self.ch, e) from e
 
     def _is_ours(self):
         return (self.found() or {}).get("description") == OURS
@@ -134,6 +136,12 @@ class Repository:
             elif _differs(there[name], what):
                 self.api().http_put(self.url("/variables/" + name), post_data=content)
 
+    def gitlab_is_ready(self):
+        """GitLab, on its own host, says that it is ready."""
+        why = self.git.why_not_ready()
+        if why:
+            raise Unmet(f"GitLab on {self.ch.host.name} ({self.git.url}) is ready", why, "e2e-down")
+
     # -- what is in it -------------------------------------------------------------------------------
 
     def head(self):
@@ -144,6 +152,8 @@ class Repository:
             if e.response_code == 404:
                 return None
             raise _refused("ask for the newest commit of " + PATH, self.ch, e) from e
+        except Unmet as e:
+            raise _away(self.ch, e) from e
 
     def read(self, path, commit=BRANCH):
         """A file's text in a commit. Unmet when there is none."""
@@ -187,6 +197,10 @@ def _variable(value, masked=False, kind="env_var"):
 
 def _differs(there, wanted):
     return there is None or any(there[key] != value for key, value in wanted.items())
+
+
+def _away(ch, error):
+    return Unmet(error.expected, f"GitLab on {ch.host.name}: {error.saw}", "e2e-down")
 
 
 def _refused(what, ch, error):
