@@ -51,9 +51,8 @@ def _check_acceptable(report: Report, name: str) -> None:
         raise BadInput(what, saw=saw, do=f"./runbook regress --only {name}")
     if not c.holds:
         saw = "it does not hold: " + (c.changes[0].lines()[-1] if c.changes else c.error)
-        raise BadInput(
-            what, saw=saw, do=f"Mend it: ./runbook up --only {name}. What is broken cannot be the new truth."
-        )
+        do = f"Mend it: ./runbook up --target {c.target} --only {name}. What is broken cannot be the new truth."
+        raise BadInput(what, saw=saw, do=do)
 
 
 def _with_outputs(path: Path, name: str, new: dict[str, list[Any]]) -> str:

@@ -13,7 +13,7 @@ from helpers.command.plan import Plan
 from helpers.command.progress import Progress
 from helpers.command.record import ChapterRun, Run
 from helpers.command.runner import Runner, fill
-from helpers.command.targets import Targets
+from helpers.command.targets import apart
 from helpers.core import events, notebooks, parameters
 from helpers.core.errors import BadInput, words
 from helpers.core.notebooks import Notebook
@@ -78,8 +78,8 @@ class Kernel:
 
 def keep(n: Notebook, names: dict[str, Any], opened: Event, told: list[Event], error: str) -> Run:
     """The record of a chapter that was run cell by cell, as a run of it alone would have left it."""
-    given = {p: names[p] for p in n.parameters if p in names and p not in ("target", "mode")}
-    plan = Plan(Targets(str(names["target"])), opened["mode"], only=[n.id], given={n.id: given})
+    where, given = apart(n, {p: names[p] for p in n.parameters if p in names})
+    plan = Plan(where, opened["mode"], only=[n.id], given={n.id: given})
     return CellByCell(plan, told, error).run()
 
 

@@ -63,7 +63,8 @@ def _call(module: ModuleType, notebook: Notebook, target: str, **options: Any) -
     old = record.last({notebook.id: target}).get(notebook.id)
     if old is None or not old.chapter.parameters:
         saw = f"chapter {notebook.number} has not run there"
-        raise RunbookError(f"use chapter {notebook.id}", target, saw, f"./runbook up --only {notebook.id}")
+        do = f"./runbook up --target {target} --only {notebook.id}"
+        raise RunbookError(f"use chapter {notebook.id}", target, saw, do)
     values = {**old.chapter.parameters, "target": target, "mode": "verify"}
     ch = Chapter(notebook, notebook.check(values))
     ch.installed = record.installed(record.last(dict.fromkeys(notebooks.load_all(), target)))

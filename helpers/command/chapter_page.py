@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from helpers.command import record
+from helpers.command import record, targets
 from helpers.command.markdown import literal, table, when
 from helpers.command.progress import checks_held
 from helpers.command.record import ChapterRun, Run
@@ -67,14 +67,15 @@ def _code(value: Any) -> str:
 def command(n: Notebook, c: ChapterRun | None) -> str:
     """What makes this page again: the chapter by itself, with all that is not as the notebook has it."""
     used = c.parameters if c else {}
+    where, own = targets.apart(n, used)
     words = ["./runbook", "up"]
-    if used.get("target", "sandbox") != "sandbox":
-        words += ["--target", used["target"]]
+    if any(target != targets.default(host) for host, target in where.named.items()):
+        words += where.words(where.named).split()
     words += ["--only", n.id]
     if used.get("mode", "install") != "install":
         words += ["--mode", used["mode"]]
-    given = [(p.name, used[p.name]) for p in n.parameters.values() if used.get(p.name, p.default) != p.default]
-    pairs = [f"{n.id}.{name}={_word(value)}" for name, value in given if name not in ("target", "mode")]
+    known = n.parameters
+    pairs = [f"{n.id}.{p}={_word(value)}" for p, value in own.items() if p in known and value != known[p].default]
     return shlex.join([*words, *(word for pair in pairs for word in ("-p", pair))])
 
 

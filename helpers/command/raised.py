@@ -184,6 +184,8 @@ class _Words:
                 return [text for value in values for text in self._alternatives(value)]
             case ast.Call(func=ast.Attribute(value=text, attr="format")):
                 return [_filled(t) for t in self._alternatives(text)]
+            case ast.Call(func=ast.Name(id="aimed"), args=[text, *_]):
+                return self._alternatives(text)
             case ast.Call(func=ast.Attribute(value=text, attr="strip")):
                 return self._alternatives(text)
             case _:

@@ -13,7 +13,7 @@ from helpers.command.plan import Plan
 from helpers.command.progress import Progress
 from helpers.command.reach import reached, target_locks
 from helpers.command.runner import Runner
-from helpers.command.targets import Targets
+from helpers.command.targets import apart
 from helpers.core.errors import words
 from helpers.core.notebooks import Notebook
 
@@ -109,9 +109,9 @@ class Work(Progress):
 
     def _chapter(self) -> str:
         """Run it; its state in the record."""
-        given = {name: value for name, value in self.values.items() if name != "target"}
         n = self.notebook
-        plan = Plan(Targets(str(self.values["target"])), self.mode, only=[n.id], given={n.id: given})
+        where, given = apart(n, self.values)
+        plan = Plan(where, self.mode, only=[n.id], given={n.id: given})
         with target_locks(plan.hosts().values(), f"{self.mode} of chapter {n.id} by hand"), reached(plan, self.say):
             runner = self._runner = Runner(plan, 1, self)
             runner.step = self.step

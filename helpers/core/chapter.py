@@ -19,7 +19,7 @@ from typing import (
     Union,
 )
 
-from helpers.core import actions, asked, by_hand, events, in_cluster, modes, notebooks, preconditions, show
+from helpers.core import actions, advice, asked, by_hand, events, in_cluster, modes, notebooks, preconditions, show
 from helpers.core.catalogue import Artifact, Origin
 from helpers.core.errors import OutOfReach, RunbookError, Unmet, words
 from helpers.core.installed_secrets import InstalledSecrets
@@ -161,7 +161,7 @@ class Chapter:
         which the parameter delete_data gives up.
         """
         ask = probe if isinstance(probe, str) else lambda: probe(*arguments)
-        given_up = bool(self.values.get("delete_data"))
+        given_up, do = bool(self.values.get("delete_data")), advice.aimed(do, self.notebook, self.values)
         preconditions.require(self._steps, self.mode, preconditions.Precondition(title, ask, do, modes, given_up))
 
     def step(
@@ -253,7 +253,7 @@ class Chapter:
             asked.keep(self.host.target.slug, self.notebook.id, self._prober.asked)
         self._stack.close()
         by_hand.end(self.host)
-        judge(self._steps, self.mode, self.notebook)
+        judge(self._steps, self.mode, self.notebook, self.values)
 
     # -- actions -----------------------------------------------------------------------------------
 

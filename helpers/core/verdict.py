@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Mapping, Sequence
+from typing import Any, Mapping, Sequence
 
 from helpers.core import show
+from helpers.core.advice import aimed
 from helpers.core.errors import RunbookError
 from helpers.core.notebooks import Entry, Notebook
 from helpers.core.steps import Result, Steps
@@ -25,7 +26,7 @@ class Verdict(RunbookError):
     """The one error of a chapter whose steps or checks do not hold."""
 
 
-def judge(steps: Steps, mode: str, notebook: Notebook) -> None:
+def judge(steps: Steps, mode: str, notebook: Notebook, values: Mapping[str, Any]) -> None:
     """Show the table and the closing line; Verdict when something failed."""
     results, failed = steps.results, steps.failed
     if results:
@@ -36,7 +37,7 @@ def judge(steps: Steps, mode: str, notebook: Notebook) -> None:
         what = f"{mode}: {len(failed)} of {len(results)} do not hold in chapter {notebook.id}"
         saw = "\n".join(_failure(r, notebook.entries) for r in failed)
         entry = next((r.entry for r in failed if r.entry in notebook.entries), None)
-        raise Verdict(what, steps.host.name, saw, _mend(steps, mode, notebook), entry)
+        raise Verdict(what, steps.host.name, saw, aimed(_mend(steps, mode, notebook), notebook, values), entry)
     show.display(*show.line("ok", "chapter " + notebook.id, _from_inside(results, notebook) or _WORDS[mode]))
 
 

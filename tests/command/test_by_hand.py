@@ -2,12 +2,15 @@
 
 import json
 import os
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import nbformat
 import pytest
 from serving import until
 
 from helpers.command import by_hand, form, lab, record
+from helpers.command import work as work_module
 from helpers.command.targets import Targets
 from helpers.command.work import Work
 from helpers.core import host_lock, notebooks, notes
@@ -101,6 +104,32 @@ def test_cells_run_by_hand_leave_the_record_of_a_run(board):
     by_hand.keep(board(), names, told[0], told, "")
     kept = record.latest("local").chapters["minio"]
     assert (kept.state, kept.parameters["port"], kept.checks[0].seen) == ("ok", 12, "both") and kept.verified
+
+
+@pytest.mark.parametrize("name", notebooks.load_all())
+def test_a_chapter_by_hand_runs_on_the_targets_that_its_values_name(name, monkeypatch):
+    n = notebooks.find(name)
+    hosts = {"target": "ssh://u@a", **{p: "ssh://u@b" for p in n.parameters if p == "gitlab_target"}}
+    values, plans = {p: hosts.get(p, v.default) for p, v in n.parameters.items()}, []
+
+    class Runs:
+        def __init__(self, plan, *_):
+            plans.append(plan)
+
+        def run(self):
+            return SimpleNamespace(chapters={name: SimpleNamespace(error="", state="ok")})
+
+    for module, part, stub in [
+        (work_module, "Runner", Runs),
+        (by_hand, "CellByCell", Runs),
+        (work_module, "target_locks", lambda *_: nullcontext()),
+        (work_module, "reached", lambda *_: nullcontext()),
+    ]:
+        monkeypatch.setattr(module, part, stub)
+    work = Work(n, {p: v for p, v in values.items() if p != "mode"}, "verify", "", lambda: None)
+    work._run()
+    by_hand.keep(n, values, {"mode": "verify"}, [], "")
+    assert work.error == "" and [plan.parameters[name] for plan in plans] == [{**values, "mode": "verify"}] * 2
 
 
 def test_a_chapter_is_known_by_its_file_or_its_parameters():

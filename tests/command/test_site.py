@@ -13,7 +13,7 @@ from markdown_it.renderer import RendererHTML
 from myst_parser.config.main import MdParserConfig
 from myst_parser.parsers.mdit import create_md_parser
 
-from helpers.command import chapter_page, given, markdown, pages, picture, record, status_page, troubles
+from helpers.command import chapter_page, given, markdown, pages, picture, record, status_page, targets, troubles
 from helpers.command import main as cli
 from helpers.command.plan import Plan
 from helpers.core import notebooks
@@ -227,6 +227,18 @@ def test_the_command_of_a_page_makes_the_same_run(known):
     said = given.with_pairs(given.NOTHING, [word for word in words if "=" in word])
     assert said.chapters == {"minio": {"port": 9010, "buckets": ["a", "b.c"]}}
     assert chapter_page.command(known["minio"], None) == "./runbook up --only minio"
+
+
+@pytest.mark.parametrize("where", [(), ("ssh://u@a",), ("platform=ssh://u@a", "gitlab=ssh://u@b")])
+@pytest.mark.parametrize("name", notebooks.load_all())
+def test_the_command_of_every_page_is_one_that_up_takes(known, name, where):
+    made = Plan(targets.given(where, known), only=[name])
+    c = record.ChapterRun(id=name, number="05", title=name, parameters=made.parameters[name])
+    words = shlex.split(chapter_page.command(known[name], c))
+    said = {o: [word for at, word in zip(words, words[1:], strict=False) if at == o] for o in ("--target", "-p")}
+    values = given.with_pairs(given.NOTHING, said["-p"]).chapters
+    again = Plan(targets.given(said["--target"], known), only=[name], given=values)
+    assert again.parameters[name] == made.parameters[name]
 
 
 def test_a_chapters_parameters_are_a_table_with_the_values_of_the_run(known):

@@ -130,3 +130,23 @@ def test_an_artifact_is_recorded_with_all_that_it_needs_and_each_of_its_parts(mo
     assert list(ch.artifacts) == ["microk8s", "pause"]
     ch.artifact("pause")
     assert len([e for e in told() if e["kind"] == "artifact"]) == 3, "each once"
+
+
+@pytest.mark.parametrize(
+    "other, where", [("local", "--target local"), ("ssh://u@b", "--target platform=local --target gitlab=ssh://u@b")]
+)
+def test_what_to_do_is_on_the_targets_of_the_chapter(monkeypatch, own_home, other, where):
+    ch = stand_in.chapter(monkeypatch, "gitlab_runner", lambda *_: (1, "no", ""), mode="verify", gitlab_target=other)
+    with pytest.raises(BadInput) as e:
+        ch.require(
+            "MinIO answers", lambda: "no", do="./runbook up --only minio, or ./runbook up --target x", modes="any"
+        )
+    assert e.value.do == f"./runbook up {where} --only minio, or ./runbook up --target x"
+    ch.check("a check", lambda: _unmet(), entry="glr-token")
+    with pytest.raises(RunbookError) as e:
+        ch.verdict()
+    assert f"./runbook up {where} --only gitlab" in e.value.do
+
+
+def _unmet():
+    raise Unmet("yes", "no", "glr-token")

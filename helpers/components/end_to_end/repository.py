@@ -12,6 +12,7 @@ import gitlab
 
 from helpers.components.end_to_end.cluster import FOLDER
 from helpers.core.actions import Action
+from helpers.core.advice import aimed
 from helpers.core.errors import RunbookError, Unmet
 
 PATH, BRANCH = "root/clothes", "master"
@@ -75,6 +76,8 @@ class Repository:
             if e.response_code == 404:
                 return None
             raise _refused("look for " + PATH, self.ch, e) from e
+        except Unmet as e:
+            raise _away(self.ch, e) from e
 
     def _is_ours(self):
         return (self.found() or {}).get("description") == OURS
@@ -133,6 +136,12 @@ class Repository:
             elif _differs(there[name], what):
                 self.api().http_put(self.url("/variables/" + name), post_data=content)
 
+    def gitlab_is_ready(self):
+        """GitLab, on its own host, says that it is ready."""
+        why = self.git.why_not_ready()
+        if why:
+            raise Unmet(f"GitLab on {self.ch.host.name} ({self.git.url}) is ready", why, "e2e-down")
+
     # -- what is in it -------------------------------------------------------------------------------
 
     def head(self):
@@ -143,6 +152,8 @@ class Repository:
             if e.response_code == 404:
                 return None
             raise _refused("ask for the newest commit of " + PATH, self.ch, e) from e
+        except Unmet as e:
+            raise _away(self.ch, e) from e
 
     def read(self, path, commit=BRANCH):
         """A file's text in a commit. Unmet when there is none."""
@@ -188,7 +199,11 @@ def _differs(there, wanted):
     return there is None or any(there[key] != value for key, value in wanted.items())
 
 
+def _away(ch, error):
+    return Unmet(error.expected, f"GitLab on {ch.host.name}: {error.saw}", "e2e-down")
+
+
 def _refused(what, ch, error):
     saw = f"status {error.response_code}: {error.error_message}"
     do = "See whether GitLab takes our token: ./runbook up --mode verify --only gitlab"
-    return RunbookError(what, ch.host.name, saw, do, "e2e-gitlab")
+    return RunbookError(what, ch.host.name, saw, aimed(do, ch.notebook, ch.values), "e2e-gitlab")

@@ -17,6 +17,7 @@ import gitlab
 from helpers.components.gitlab_runner.layout import CLUSTER_TOKEN, DEPLOYS, HERE, NAME
 from helpers.components.gitlab_runner.runner import applied
 from helpers.core.actions import Action
+from helpers.core.advice import aimed
 from helpers.core.errors import NotYet, RunbookError, Unmet
 from helpers.core.shell import script
 
@@ -82,7 +83,7 @@ class Integration:
         """The address of the cluster's API, as `microk8s config` has it."""
         found = re.search(r"server: *(https://\S+)", self.kube.config())
         if not found:
-            do = "Run chapter 03 first: ./runbook up --only kubernetes"
+            do = aimed("Run chapter 03 first: ./runbook up --only kubernetes", self.ch.notebook, self.ch.values)
             raise RunbookError("read the cluster's address", self.ch.host.name, "microk8s config names none", do)
         return found.group(1)
 

@@ -14,6 +14,7 @@ import yaml
 
 from helpers.components.kubernetes.kube import Kube
 from helpers.core.actions import Action, why_not_so
+from helpers.core.advice import aimed
 from helpers.core.errors import CommandFailed, RunbookError
 from helpers.core.files import lock, write_whole
 from helpers.core.paths import home
@@ -87,7 +88,7 @@ class Helm:
                     "read the cluster's address",
                     self.ch.host.name,
                     "microk8s config names none",
-                    "Run chapter 03 first: ./runbook up --only kubernetes",
+                    aimed("Run chapter 03 first: ./runbook up --only kubernetes", self.ch.notebook, self.ch.values),
                 )
             local = self.ch.forward(int(server.group(1)))
             path = home("helm") / f"{self.ch.host.target.slug}-{self.ch.notebook.id}.kubeconfig"
