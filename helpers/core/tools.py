@@ -151,8 +151,9 @@ class Tool:
             if answer.status_code == 404:
                 raise self._not_there()
             answer.raise_for_status()
-            if self.url.startswith("https:") and answer.url.scheme != "https":
-                raise httpx.UnsupportedProtocol(f"sent on to {answer.url}, which is no HTTPS")
+            plain = [each.url for each in (*answer.history, answer) if each.url.scheme != "https"]
+            if self.url.startswith("https:") and plain:  # also on the way: who sits there chooses where it ends
+                raise httpx.UnsupportedProtocol(f"sent on to {plain[0]}, which is no HTTPS")
             return b"".join(self._parts(answer))
 
     def _client(self) -> httpx.Client:

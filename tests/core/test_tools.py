@@ -1,5 +1,6 @@
 """Programs of the catalogue on this machine: fetched from a real web server, verified, unpacked, run."""
 
+import functools
 import hashlib
 import http.server
 import io
@@ -8,6 +9,7 @@ import tarfile
 import threading
 import zipfile
 
+import httpx
 import pytest
 from serving import serving
 
@@ -171,6 +173,28 @@ def test_what_may_pass_is_asked_for_again(own_home, monkeypatch, trouble):
         t = tool(web.url)
         t.fetch()
         assert t.missing() is None and len(web.asked) == 3
+
+
+@pytest.mark.parametrize("way, refused", [(["http://b.example/x"], True), (["https://b.example/x"], False)])
+def test_https_is_left_nowhere_on_the_way(own_home, monkeypatch, way, refused):
+    """Whoever sits at a plain address on the way chooses where it ends."""
+    monkeypatch.setattr(tools, "_PAUSES", ())
+    to = ["https://a.example/thing", *way, "https://c.example/x"]
+
+    def answer(request):
+        after = to[1 + next(n for n, url in enumerate(to) if str(request.url).startswith(url)) :]
+        return httpx.Response(302, headers={"Location": after[0]}) if after else httpx.Response(200, content=PROGRAM)
+
+    client = functools.partial(httpx.Client, transport=httpx.MockTransport(answer), follow_redirects=True)
+    monkeypatch.setattr(tools.Tool, "_client", lambda _: client())
+    t = tool("https://a.example")
+    if refused:
+        with pytest.raises(RunbookError) as e:
+            t.fetch()
+        assert "http://b.example/x, which is no HTTPS" in e.value.saw and not t.path.exists()
+    else:
+        t.fetch()
+        assert t.path.exists()
 
 
 def test_what_does_not_pass_ends_with_the_last_word_and_what_is_final_is_asked_once(own_home, monkeypatch):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from helpers.components.minio import why_bad_buckets
+
 #: (parameter, what it is, pattern of its whole text, an example)
 FORMS = [
     ("release", "a name that Kubernetes takes", "[a-z]([a-z0-9-]{0,30}[a-z0-9])?", "determined"),
@@ -14,7 +16,6 @@ FORMS = [
         "determined",
     ),
     ("user", "not one of Determined's own", "(?!admin$|determined$)[a-z][a-z0-9-]{0,30}", "operator"),
-    ("bucket", "a name that S3 takes", "[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "detai"),
     ("cpu", "a number of CPUs", "[0-9]+m?", "100m"),
     ("memory", "a number of Mi or Gi", "[0-9]+[MG]i", "256Mi"),
 ]
@@ -25,6 +26,13 @@ def require(ch):
     for name, what, pattern, example in FORMS:
         do = f"For example: -p determined.{name}={example}"
         ch.require(f"{name} is {what}", _why_unlike, ch.values[name], pattern, do=do, modes="any")
+    ch.require(
+        "bucket is a name that S3 takes",
+        why_bad_buckets,
+        [ch.values["bucket"]],
+        do="For example: -p determined.bucket=detai",
+        modes="any",
+    )
     ch.require(
         "node_port is one of a node's",
         _why_no_node_port,

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import io
-import re
 
 from minio.error import S3Error
 
+from helpers.components.minio import why_bad_buckets
 from helpers.components.seldon import flowers
 
 
 def why_no_bucket_name(name):
     """None when S3 takes it as a bucket's name."""
-    return None if re.fullmatch("[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", name) else f"it is {name}"
+    return why_bad_buckets([name])
 
 
 class ModelStore:

@@ -7,6 +7,7 @@ import pytest
 import stand_in
 
 from helpers.components.kubernetes import networks
+from helpers.core.shell import script
 
 PLAIN = """
 client 192.168.7.20
@@ -29,6 +30,21 @@ route 10.1.64.7 dev cali0123456789a scope link
 
 def found(*more):
     return networks.read("\n".join(text.strip() for text in (PLAIN, *more)))
+
+
+def test_the_servers_behind_each_resolver_are_the_hosts(tmp_path):
+    """A dnsmasq of NetworkManager's at 127.0.1.1: the server that it asks was free for the pods' network."""
+    files = {"/etc/resolv.conf": "127.0.1.1", "/run/NetworkManager/no-stub-resolv.conf": "10.1.0.2"}
+    text = script(networks._SCRIPT)
+    for name in (*files, "/run/systemd/resolve/resolv.conf"):
+        assert name in text
+        mine = tmp_path / name.replace("/", "_")
+        text = text.replace(name, str(mine))
+        if name in files:
+            mine.write_text(f"nameserver {files[name]}\n")
+    ip = "ip() { :; }\n"  # this machine's own network is not asked
+    said = subprocess.run(["bash", "-c", ip + text], capture_output=True, text=True, check=True).stdout
+    assert [line for line in said.splitlines() if line.startswith("server ")] == ["server 127.0.1.1", "server 10.1.0.2"]
 
 
 def test_a_plain_host_has_all_of_it_free():

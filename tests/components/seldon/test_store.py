@@ -32,6 +32,9 @@ def test_the_weights_are_there_when_each_object_is_its_file(made):
         assert store.why_not_clear() is None
 
 
-@pytest.mark.parametrize("name, good", [("models", True), ("my.models-2", True), ("No", False), ("x", False)])
+@pytest.mark.parametrize(
+    "name, good",
+    [("models", True), ("my.models-2", True), ("No", False), ("x", False), ("a..b", False), ("10.0.0.1", False)],
+)
 def test_a_bucket_has_a_name_of_s3(name, good):
     assert (why_no_bucket_name(name) is None) == good

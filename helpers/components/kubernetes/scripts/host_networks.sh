@@ -1,7 +1,7 @@
 # Prints what the host's network is, a line each: who is connected, the servers that it asks, its addresses and routes.
 # With ADDRESS, where the host does not have it: whether somebody answers there.
 [ -z "${SSH_CONNECTION:-}" ] || echo "client ${SSH_CONNECTION%% *}"
-for file in /etc/resolv.conf /run/systemd/resolve/resolv.conf; do
+for file in /etc/resolv.conf /run/systemd/resolve/resolv.conf /run/NetworkManager/no-stub-resolv.conf; do
   [ ! -r $file ] || awk '$1 == "nameserver" { print "server", $2 }' $file
 done
 ip -4 -o addr show | awk '{ label = $2; for (i = 5; i < NF; i++) if ($i ~ /\\$/) label = $i; print "address", $4, label }'
