@@ -98,12 +98,12 @@ class Kube:
         pods = PodWait(self, owners_of(probe), space, probe)
         self.ch.wait(what, pods.ready, pods.failed, timeout, do, stands=pods.stands)
 
-    def pods(self, space, name=None):
-        """For a wait for the pods of a namespace, or the one of this name, that has no probe.
+    def pods(self, space, name=None, kind="pod"):
+        """For a wait for the pods of a namespace, or the one of this name, or of what has it, that has no probe.
 
         `ch.wait(..., failed=pods.failed, stands=pods.stands)`; see PodWait.
         """
-        return PodWait(self, frozenset([(space, "pod", name)] if name else []), space)
+        return PodWait(self, frozenset([(space, kind, name)] if name else []), space)
 
     def hopeless(self, space):
         """Why some pod of a namespace will never run: no such image, crashing for minutes, no room. None otherwise."""

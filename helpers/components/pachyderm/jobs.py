@@ -7,9 +7,8 @@ import time
 from helpers.components.pachyderm.client import SPACE
 
 STARTING, RUNNING, FAILURE, SUCCESS, KILLED = range(5)  # pps.JobState
-_FAILED, _CRASHING = 3, 6  # pps.PipelineState
-#: seconds; a pod that waits for an image is called crashing, too
-_CRASHING_FOR = 15
+#: pps.PipelineState. CRASHING is no end: one failed pull of a worker's image makes it so until all workers are up.
+_FAILED = 3
 
 
 class Jobs:
@@ -76,7 +75,6 @@ class _Watch:
 
     def __init__(self, jobs, commit, pipeline):
         self.jobs, self.commit, self.pipeline = jobs, commit, pipeline
-        self._crashing_since = None
         self.pods = jobs.pach.kube.pods(SPACE)
 
     def done(self):
@@ -88,16 +86,9 @@ class _Watch:
         if info is not None and info.state in (FAILURE, KILLED):
             return self.jobs.told(info, self.pipeline)
         state = self.jobs.client.inspect_pipeline(self.pipeline)
-        if state.state == _FAILED or self._crashes(state.state == _CRASHING):
+        if state.state == _FAILED:
             return f"pipeline {self.pipeline} cannot run: {state.reason}"
         return self._trouble()
-
-    def _crashes(self, now):
-        if not now:
-            self._crashing_since = None
-        elif self._crashing_since is None:
-            self._crashing_since = time.monotonic()
-        return now and time.monotonic() - self._crashing_since > _CRASHING_FOR
 
     def _trouble(self):
         pod = f"/{worker(self.pipeline)}-v"

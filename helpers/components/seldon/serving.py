@@ -16,6 +16,8 @@ from helpers.core.paths import SETUP
 from helpers.core.shell import filled
 
 MODELS, NAME = "models", "flowers"
+#: what the operator makes of it: SeldonDeployment, predictor, number, container
+DEPLOYMENT = f"{NAME}-default-0-classifier"
 SETUP_FOLDER = SETUP / "seldon-setup"
 #: On a busy node it takes TensorFlow more than a minute to listen, and Seldon's own probe ends it after 75 s.
 _PATIENT = {"tcpSocket": {"port": 9000}, "initialDelaySeconds": 300, "periodSeconds": 5, "failureThreshold": 3}
@@ -83,7 +85,7 @@ class Seldon:
     def roll_out(self, version):
         """Serve this version; returns when it is served. RunbookError when it never will be."""
         self.kube.kubectl("apply -f -", stdin=json.dumps(self.manifest(version)))
-        pods = self.kube.pods(MODELS)
+        pods = self.kube.pods(MODELS, DEPLOYMENT, "deployment")  # others may serve models beside it
         self.ch.wait(
             f"version {version} to be served",
             lambda: self._is_served(version, pods),

@@ -301,6 +301,15 @@ def test_a_strangers_pod_ends_no_wait(cluster):
     assert not any("-A" in script for script in cluster.asked)
 
 
+def test_of_what_stands_beside_it_no_pod_counts_in_a_wait_for_one_deployment(cluster):
+    """A colleague's model without an image ended each roll-out of ours."""
+    theirs = [pod(state=NO_IMAGE, owner=("ReplicaSet", "theirs-1")), replicaset("theirs-1", "1", "theirs")]
+    cluster.items = [deployment("theirs"), *theirs, deployment("ours")]
+    assert cluster.kube.pods("lab").look().failed()
+    assert cluster.kube.pods("lab", "ours", "deployment").look().failed() is None
+    assert NO_TAG in cluster.kube.pods("lab", "theirs", "deployment").look().failed()
+
+
 def test_a_pull_takes_no_time_of_the_wait(cluster, monkeypatch, tmp_path):
     monkeypatch.setattr(waits, "_EVERY", 0)
     cluster.kube.ch.events.path = tmp_path / "told"

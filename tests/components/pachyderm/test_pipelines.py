@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import time
 
 import pachd
 import pytest
@@ -10,7 +11,7 @@ import stand_in
 from google.protobuf.empty_pb2 import Empty
 from pachd import pfs, pipeline_info, pps
 
-from helpers.components.pachyderm import dataset, pipelines
+from helpers.components.pachyderm import dataset, jobs, pipelines
 from helpers.components.pachyderm.jobs import FAILURE, RUNNING, SUCCESS
 from helpers.components.pachyderm.pipelines import Pipeline, Pipelines
 from helpers.components.pachyderm.proofs import Proofs
@@ -110,6 +111,16 @@ def test_a_pod_that_will_never_run_ends_the_wait_when_it_is_the_pipelines(cluste
     with pytest.raises(RunbookError) as e:
         cluster([pod], **answers).jobs.follow(commit("in"), "other", timeout=0.1)
     assert e.value.saw == "not ready"
+
+
+def test_a_pipeline_that_is_called_crashing_is_waited_for(cluster, monkeypatch):
+    """One 429 of a registry makes it so, and the kubelet tries again: the wait ended after 15 s."""
+    info = pps.PipelineInfo(state=pps.PIPELINE_CRASHING, reason="429 Too Many Requests")
+    watch = jobs._Watch(cluster(ListCommitStream=[], ListJobStream=[], InspectPipeline=info).jobs, commit("in"), "p")
+    assert watch.why_hopeless() is None
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 60)
+    assert watch.why_hopeless() is None
 
 
 def probed(cluster, info, *jobs, logs=()):

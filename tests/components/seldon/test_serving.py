@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from helpers.components.seldon import serving
 from helpers.components.seldon.serving import CRD, MODELS, NAME, difference, why_not_rolled_out
 
 
@@ -24,6 +25,9 @@ def test_only_what_we_say_is_compared(wanted, live, words):
 
 def test_versions_differ_in_their_weights_alone_and_no_secret_is_in_the_manifest(made):
     one, two = made().manifest(1), made().manifest(2)
+    predictor = one["spec"]["predictors"][0]
+    named = (one["metadata"]["name"], predictor["name"], "0", predictor["graph"]["name"])
+    assert "-".join(named) == serving.DEPLOYMENT, "as the operator names it: recordings/seldon.md"
     assert "very-secret-key" not in json.dumps(one) and one != two
     assert difference(one, two).endswith(
         'value is "s3://models/flowers/2/model.json", not "s3://models/flowers/1/model.json"'
