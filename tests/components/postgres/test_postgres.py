@@ -20,7 +20,7 @@ from helpers.components.postgres import Postgres, Proofs
 from helpers.core import notebooks, notes
 from helpers.core.chapter import Chapter
 from helpers.core.errors import Unmet
-from helpers.core.host import free_port
+from helpers.core.host import Host, free_port
 from helpers.core.waiting import wait
 
 PROGRAMS = max(Path("/usr/lib/postgresql").glob("*/bin/initdb"), default=Path()).parent
@@ -461,3 +461,21 @@ def test_networks_and_names_are_looked_at_before_anything_is_touched():
     assert postgres.why_bad_names(["pg_mine"]).startswith("pg_mine is PostgreSQL's own")
     assert postgres.why_bad_names(["a-b", "a_b"]) == "a-b and a_b differ in - and _ only"
     assert postgres.why_bad_names(["postgres"]).startswith("postgres is PostgreSQL's own")
+
+
+@pytest.mark.parametrize(
+    "clusters, port, says",
+    [
+        ("15 main 5432 online", 5432, ""),
+        ("13 main 5432 online\n15 main 5433 online", 5433, ""),
+        ("13 main 5432 online\n15 main 5433 online", 5434, ""),
+        ("13 main 5432 online\n15 main 5433 online", 5432, "port 5432 is that of the cluster 13/main; "),
+        ("15 main 5432 online\n15 shop 5433 down", 5433, "port 5433 is that of the cluster 15/shop; "),
+    ],
+)
+def test_our_port_is_not_written_into_one_cluster_while_another_has_it(tmp_path, clusters, port, says):
+    """15/main was restarted on 13/main's port, and was down until remove."""
+    for line in clusters.splitlines():
+        (tmp_path / line.split()[0]).mkdir(exist_ok=True)
+    done = Host("local").ask(_with(clusters, postgres.no_other_cluster_on(port, tmp_path)))
+    assert done == (not says, says and says + "the chapter sets up 15/main")
