@@ -2,15 +2,13 @@
 
 import ast
 import re
-import tomllib
 
 import pytest
 
 from helpers.core import notebooks
-from helpers.core.paths import REPO, SETUP
+from helpers.core.paths import REPO
 
 KNOWN = {n.number: n for n in notebooks.load_all().values()}
-PLANNED = tomllib.loads((SETUP / "planned.toml").read_text())
 TEXT = (REPO / "book" / "seed.md").read_text("utf-8")
 ROWS = [
     [cell.strip() for cell in line.strip("|").split("|")]

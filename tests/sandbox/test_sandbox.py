@@ -336,10 +336,14 @@ def boot_id(box):
     return ask(box, "cat /proc/sys/kernel/random/boot_id")
 
 
-def loops(box):
-    """Loop devices that hold a file of this sandbox; other sandboxes let go of it a moment later."""
-    found = subprocess.run(["losetup", "-n", "-l", "-O", "BACK-FILE"], capture_output=True, text=True).stdout
-    return [line for line in found.splitlines() if str(box.dir) in line]
+def no_loops(box):
+    """No loop device holds a file of this sandbox. Other sandboxes let go of it a moment later: waited for."""
+    argv = ["losetup", "-n", "-l", "-O", "BACK-FILE"]
+
+    def none():
+        return str(box.dir) not in subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+
+    return until("its loop devices to go", none)
 
 
 INSTALL = """mkdir -p /tmp/probe/DEBIAN
@@ -420,7 +424,7 @@ def test_a_stopped_host_is_saved_listed_and_restored(saved):
     saved.down()
     saved.save("stopped")
     assert [s.name for s in saved.saved()] == ["stopped"] and saved.status()["state"] == "stopped"
-    assert nothing(traces(saved)) and loops(saved) == []
+    assert nothing(traces(saved)) and no_loops(saved)
     saved.restore("stopped")
     assert saved.status()["state"] == "running" and marked(saved) == "stopped"
 
@@ -524,7 +528,7 @@ def test_what_a_restored_state_lacks_comes_with_the_next_up(saved):
 def test_wipe_takes_the_disk_its_device_and_its_saved_states(saved):
     saved.save("gone")
     saved.down(wipe=True)
-    assert nothing(traces(saved)) and loops(saved) == [] and not saved.dir.exists()
+    assert nothing(traces(saved)) and no_loops(saved) and not saved.dir.exists()
     with pytest.raises(RunbookError):
         Target.parse("sandbox:" + SELF).endpoint()
     saved.up(artifacts=[])
