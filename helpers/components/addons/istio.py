@@ -116,9 +116,7 @@ class Istio:
     def gateway_answers(self):
         """The gateway answers at its address, through the proxy: for a name that nobody has, 404."""
         with gateway(self.kube) as client:
-            got = self.ch.wait(
-                "the gateway to answer", lambda: client.get("/", headers={"Host": "nobody.invalid"}), timeout=30
-            )
+            got = self.ch.wait("the gateway to answer", lambda: client.get("/", headers={"Host": "nobody.invalid"}))
         if (got.status_code, got.headers.get("server")) != (404, "istio-envoy"):
             raise Unmet(
                 "404 from istio-envoy for a name that nobody has",

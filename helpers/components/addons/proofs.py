@@ -41,7 +41,7 @@ class AddonProofs:
         """The same from inside a pod."""
         self.proofs.hello("LoadBalancer")
         for name in (f"hello.{PROOF_NAMESPACE}.svc.cluster.local", self._outside_name()):
-            self.ch.wait("a pod to resolve " + name, lambda name=name: self._pod_knows(name), timeout=30)
+            self.ch.wait("a pod to resolve " + name, lambda name=name: self._pod_knows(name))
 
     def _pod_knows(self, name):
         return "Address" in self.proofs.in_pod(f"nslookup {name} | tail -n +3")
@@ -56,7 +56,6 @@ class AddonProofs:
             self.ch.wait(
                 "the address to answer",
                 lambda: client.get(f"http://{address}/").text.strip() == self.proofs.nonce,
-                timeout=30,
             )
 
     def _address(self):

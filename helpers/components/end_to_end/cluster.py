@@ -52,7 +52,7 @@ class Cluster:
 
         def apply():
             self.kube.kubectl("apply -f -", stdin=text)
-            self.ch.wait("its token", self.token, timeout=30)
+            self.ch.wait("its token", self.token)
 
         return Action(
             "kubectl apply -f setup/end-to-end-setup/deployer.yaml", lambda: why_not_as_written(self.kube, text), apply

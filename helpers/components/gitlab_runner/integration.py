@@ -119,7 +119,7 @@ class Integration:
 
         def apply():
             made.apply()
-            self.ch.wait("the account's token", self.token, timeout=30)
+            self.ch.wait("the account's token", self.token)
 
         return made.but(apply=apply)
 

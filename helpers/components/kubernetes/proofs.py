@@ -66,7 +66,7 @@ class Proofs:
     def service_answers(self):
         """The Service's cluster address, asked from the host, answers with the word."""
         address = self.kube.kubectl(f"get service hello -n {PROOF_NAMESPACE} -o jsonpath='{{.spec.clusterIP}}'")
-        self.ch.wait("the Service to answer", lambda: self._page(address) == self.nonce, timeout=30)
+        self.ch.wait("the Service to answer", lambda: self._page(address) == self.nonce)
 
     def _page(self, address):
         url = f"http://{address}/"
@@ -83,7 +83,7 @@ class Proofs:
         self.open()
         self.apply((_MANIFESTS / "claim.yaml").read_text("utf-8"))
         self._pod("writer", f"echo {self.nonce} > /data/word")
-        self.ch.wait("the word to be written", lambda: self._kept("writer") == self.nonce, timeout=30)
+        self.ch.wait("the word to be written", lambda: self._kept("writer") == self.nonce)
         self.kube.kubectl(f"delete pod writer -n {PROOF_NAMESPACE} --grace-period=0 --force")
         self._pod("reader", "true")
         self._is_our_word(self._kept("reader"), "the word that the first pod wrote")

@@ -82,7 +82,7 @@ class Registry:
     def answers(self):
         """Its API answers on the host."""
         with self.client() as client:
-            got = self.ch.wait("the registry to answer", lambda: client.get("/v2/"), timeout=20)
+            got = self.ch.wait("the registry to answer", lambda: client.get("/v2/"))
         if got.status_code != 200 or got.headers.get("docker-distribution-api-version") != "registry/2.0":
             raise Unmet("a registry of API version 2", f"status {got.status_code}")
 
@@ -111,7 +111,7 @@ class Registry:
         self.proofs.apply(filled(_MANIFEST, IMAGE=name))
         self.kube.wait_for("a pod of that image", pod_runs(PROOF_NAMESPACE, _POD), 120, PROOF_NAMESPACE)
         ask = f"exec -n {PROOF_NAMESPACE} {_POD} -- /bin/busybox wget -qO- http://127.0.0.1:8080/"
-        said = self.ch.wait("it to answer", lambda: self.kube.kubectl(ask), timeout=20)
+        said = self.ch.wait("it to answer", lambda: self.kube.kubectl(ask))
         if said != word:
             raise Unmet("the word in the image", repr(said[:60]))
 

@@ -15,6 +15,9 @@ from helpers.core.waiting import wait
 
 _IMAGES = """return Array.from(document.images).filter(i => i.complete && i.naturalWidth > 0)
 .map(i => [i.naturalWidth, i.naturalHeight, Math.round(i.getBoundingClientRect().width)])"""
+_SEEN = """const all = Array.from(document.images), came = all.filter(i => i.complete),
+good = came.filter(i => i.naturalWidth > 0).length
+return [document.body ? document.body.innerText : '', all.length, good, came.length - good]"""
 
 
 def why_none():
@@ -63,16 +66,25 @@ class Browser:
             field.send_keys(value)
         field.submit()
 
-    def wait(self, what, ready, timeout=60):
-        """Wait until ready() returns something true; what the page says is in the error."""
+    def wait(self, what, ready, timeout=180):
+        """Wait until ready() returns something true; what the page says and shows is in the error.
+
+        A board of 30 pictures is 30 requests at once, each of which Label Studio asks the gateway anew for.
+        """
         try:
             return wait(what, ready, timeout=timeout, every=0.25, host=self.host)
         except RunbookError as e:
-            text = " ".join(self.driver.execute_script("return document.body ? document.body.innerText : ''").split())
-            e.saw = "{}; the page {} says: {}".format(
-                e.saw, self.driver.title or "without a title", text[:200] or "nothing"
-            )
+            e.saw = f"{e.saw}; {self._seen()}"
             raise
+
+    def _seen(self):
+        text, pictures, good, broken = self.driver.execute_script(_SEEN)
+        said = "the page {} ({}) says: {}".format(
+            self.driver.title or "without a title",
+            self.driver.current_url.partition("?")[0],
+            " ".join(text.split())[:200] or "nothing",
+        )
+        return f"{good} of {pictures} pictures came, {broken} are broken; {said}"
 
     def images(self):
         """[(width, height, shown width)] of the page's pictures that really loaded, in pixels.

@@ -24,7 +24,8 @@ def test_a_picture_counts_only_when_it_loaded(tmp_path):
         assert b.screenshot()[:8] == b"\x89PNG\r\n\x1a\n"
         with pytest.raises(Exception) as e:
             b.wait("a second picture", lambda: len(b.images()) > 1, timeout=1)
-        assert "the page A page says: some words" in str(e.value)
+        assert "1 of 2 pictures came, 1 are broken; the page A page (file://" in str(e.value)
+        assert "page.html) says: some words" in str(e.value)
 
 
 @pytest.mark.skipif(bool(browser.why_none()), reason=str(browser.why_none()))
