@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from helpers.command.depends import digest
-from helpers.command.targets import Targets, others
+from helpers.command.targets import Targets
 from helpers.core import catalogue, notebooks, stands
 from helpers.core.errors import BadInput
 from helpers.core.notebooks import Notebook
@@ -67,14 +67,14 @@ class Plan:
 
     def hosts(self) -> dict[str, str]:
         """{host: its target} of all that the chosen chapters use: their own, and those that a parameter leads to."""
-        names = dict.fromkeys(host for n in self.chapters for host in [n.host, *others(n, self.known).values()])
+        names = dict.fromkeys(host for n in self.chapters for host in [n.host, *n.others.values()])
         return {host: self.targets.of(host) for host in names}
 
     def _check_hosts(self) -> None:
         """BadInput when targets were given, and none for a host that a chosen chapter uses."""
         for host, target in self.hosts().items():
             if not target:
-                using = ", ".join(n.label for n in self.chapters if host in [n.host, *others(n, self.known).values()])
+                using = ", ".join(n.label for n in self.chapters if host in [n.host, *n.others.values()])
                 do = f"Add --target {host}=ssh://user@host, or choose other chapters. --target T is for all hosts."
                 raise BadInput(f"run {using}", saw=f"no target is given for the host {host}", do=do)
 
@@ -99,7 +99,7 @@ class Plan:
             known = [installed.get(n.id, {}), everywhere]
             mine = {name: value for values in known for name, value in values.items() if name in n.parameters}
             mine.update(named.get(n.id, {}), target=self.target(n), mode=self.mode)
-            mine.update({p: self.targets.of(host) for p, host in others(n, self.known).items()})
+            mine.update({p: self.targets.of(host) for p, host in n.others.items()})
             found[n.id] = n.check(mine)
         check_names(everywhere, {name: 1 for n in self.known.values() for name in n.parameters}, "any chapter")
         return found
@@ -127,9 +127,7 @@ class Plan:
     def _check_not_common(self, given: Iterable[Values]) -> None:
         """target and mode are those of the run, and no parameters of one chapter."""
         options = {"target": "--target", "mode": "--mode"}
-        options.update(
-            {p: f"--target {host}=" for n in self.known.values() for p, host in others(n, self.known).items()}
-        )
+        options.update({p: f"--target {host}=" for n in self.known.values() for p, host in n.others.items()})
         for name in (name for values in given for name in values if name in options):
             raise BadInput(
                 f"set the parameter {name!r}",

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from helpers.core.errors import BadInput
-from helpers.core.notebooks import PLATFORM, Notebook, load_all
+from helpers.core.notebooks import PLATFORM, Notebook
 from helpers.core.parameters import nearest
 from helpers.core.target import Target
 
@@ -15,16 +15,6 @@ from helpers.core.target import Target
 def default(host: str) -> str:
     """A host's target where nobody gave any."""
     return "sandbox" if host == PLATFORM else "sandbox:" + host
-
-
-#: the end of a parameter that has another host's target
-_TARGET = "_target"
-
-
-def others(n: Notebook, known: Mapping[str, Notebook]) -> dict[str, str]:
-    """{parameter: host}: gitlab_target is filled in with the target of the host gitlab."""
-    hosts = {m.host for m in known.values()}
-    return {p: p[: -len(_TARGET)] for p in n.parameters if p.endswith(_TARGET) and p[: -len(_TARGET)] in hosts}
 
 
 class Targets(NamedTuple):
@@ -55,7 +45,7 @@ class Targets(NamedTuple):
 
 def apart(n: Notebook, values: Mapping[str, Any]) -> tuple[Targets, dict[str, Any]]:
     """Where a chapter's values say that it and its other hosts are, and the values that are its own."""
-    hosts = {"target": n.host, **others(n, load_all())}
+    hosts = {"target": n.host, **n.others}
     named = {host: str(values[p]) for p, host in hosts.items() if p in values}
     return Targets(None, named), {p: value for p, value in values.items() if p not in hosts and p != "mode"}
 

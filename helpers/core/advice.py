@@ -7,13 +7,11 @@ from typing import Any, Mapping
 
 from helpers.core.notebooks import Notebook
 
-_TARGET = "_target"
-
 
 def aimed(do: str, notebook: Notebook, values: Mapping[str, Any]) -> str:
     """The advice with the chapter's targets in each `./runbook up` that names none: without, it is for the sandbox."""
     found = {notebook.host: str(values.get("target", ""))}
-    found.update({p[: -len(_TARGET)]: str(values[p]) for p in values if p.endswith(_TARGET)})
+    found.update({host: str(values[p]) for p, host in notebook.others.items() if p in values})
     if found[notebook.host] in ("", "incluster"):  # from where `up` runs the host has another name
         return do
     words = [f"--target {target}" for target in found.values()][:1]

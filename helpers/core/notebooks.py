@@ -13,6 +13,8 @@ from helpers.core.paths import NOTEBOOKS
 
 #: the host of a chapter that names none
 PLATFORM = "platform"
+#: the end of a parameter that has another host's target
+_TARGET = "_target"
 
 
 class Entry(NamedTuple):
@@ -49,6 +51,11 @@ class Notebook:
     @property
     def label(self) -> str:
         return f"{self.number} {self.id}"
+
+    @property
+    def others(self) -> dict[str, str]:
+        """{parameter: host} of hosts beside its own: a run fills gitlab_target with the target of the host gitlab."""
+        return {p: p[: -len(_TARGET)] for p in self.parameters if p.endswith(_TARGET)}
 
     def _cells(self, kind: str) -> Iterator[tuple[dict[str, Any], str]]:
         for cell in self.content["cells"]:

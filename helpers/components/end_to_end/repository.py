@@ -136,12 +136,6 @@ class Repository:
             elif _differs(there[name], what):
                 self.api().http_put(self.url("/variables/" + name), post_data=content)
 
-    def gitlab_is_ready(self):
-        """GitLab, on its own host, says that it is ready."""
-        why = self.git.why_not_ready()
-        if why:
-            raise Unmet(f"GitLab on {self.ch.host.name} ({self.git.url}) is ready", why, "e2e-down")
-
     # -- what is in it -------------------------------------------------------------------------------
 
     def head(self):

@@ -107,6 +107,13 @@ class GitLab:
             return "GET /-/readiness answered 404: the host itself is not on GitLab's list of who may ask"
         return None if said.status_code == 200 else f"GET /-/readiness answered {said.status_code}"
 
+    def is_ready(self):
+        """A proof: GitLab, on its own host, says that it is ready."""
+        why, where = self.why_not_ready(), self.ch.host.name
+        if why:
+            do = f"./runbook up --target gitlab={where} --only gitlab"
+            raise Unmet(f"GitLab on {where} ({self.url}) is ready", f"{why}. Then: {do}")
+
     def password_status(self, password=None):
         """Git's answer to root with this password, ours when None: 401 when it is wrong."""
         path = f"/root/{TOKEN}.git/info/refs?service=git-upload-pack"  # no such project: 404 for whom it lets in

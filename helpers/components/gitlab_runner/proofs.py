@@ -125,13 +125,6 @@ class Proofs:
         if status not in ("401", "403"):
             raise Unmet("401 or 403 for Secrets of kube-system", status, "glr-rights")
 
-    def gitlab_is_ready(self):
-        """GitLab, on its own host, says that it is ready."""
-        why, where = self.git.why_not_ready(), self.git.ch.host.name
-        if why:
-            do = f"./runbook up --target gitlab={where} --only gitlab"
-            raise Unmet(f"GitLab on {where} ({self.git.url}) is ready", f"{why}. Then: {do}", "glr-reach")
-
     def token_is_good(self):
         """GitLab takes the runbook's token (chapter 11's)."""
         try:

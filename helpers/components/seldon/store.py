@@ -6,13 +6,7 @@ import io
 
 from minio.error import S3Error
 
-from helpers.components.minio import why_bad_buckets
 from helpers.components.seldon import flowers
-
-
-def why_no_bucket_name(name):
-    """None when S3 takes it as a bucket's name."""
-    return why_bad_buckets([name])
 
 
 class ModelStore:

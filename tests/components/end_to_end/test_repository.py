@@ -181,9 +181,8 @@ def test_a_repository_that_names_commits_which_pachyderm_lost_is_trained_anew(de
     assert step.probe() is None
 
 
-@pytest.mark.parametrize("ask", ["found", "head", "gitlab_is_ready"])
+@pytest.mark.parametrize("ask", ["found", "head"])
 def test_a_gitlab_that_is_down_is_named_with_its_host_and_a_row_of_this_chapter(repo, ask, monkeypatch):
-    repo.gitlab_is_ready()
     with monkeypatch.context() as down, pytest.raises(Unmet) as e:
         down.setattr(repo.git, "local", "http://127.0.0.1:1")
         getattr(repo, ask)()

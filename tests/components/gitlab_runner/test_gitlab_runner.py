@@ -365,12 +365,12 @@ def test_a_token_that_was_revoked_and_a_gitlab_that_is_down_are_told(made):
     with pytest.raises(Unmet, match="our token is taken") as e:
         made.prove.token_is_good()
     assert e.value.entry == "glr-token" and "401" in e.value.saw
-    made.prove.gitlab_is_ready()
+    made.git.is_ready()
     made.git.local = "http://127.0.0.1:1"
     with pytest.raises(Unmet) as e:
         made.prove.token_is_good()
     assert e.value.entry == "gl-down"
     assert "it cannot be told: no answer" in made.joining.why_not_wanted("auto")
     with pytest.raises(Unmet, match="GitLab on local .* is ready") as e:
-        made.prove.gitlab_is_ready()
+        made.git.is_ready()
     assert "--target gitlab=local --only gitlab" in e.value.saw

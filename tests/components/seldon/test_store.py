@@ -1,9 +1,6 @@
 """The weights in MinIO, as its HTTP API tells of them."""
 
-import pytest
-
 from helpers.components.seldon import flowers
-from helpers.components.seldon.store import why_no_bucket_name
 from tests.serving import serving
 
 MISSING = "<Error><Code>NoSuchKey</Code><Message>no</Message><Resource>{0}</Resource><RequestId>1</RequestId></Error>"
@@ -30,11 +27,3 @@ def test_the_weights_are_there_when_each_object_is_its_file(made):
         held.clear()
         assert store.why_not_filled().endswith("flowers/1/model.json, flowers/2/model.json")
         assert store.why_not_clear() is None
-
-
-@pytest.mark.parametrize(
-    "name, good",
-    [("models", True), ("my.models-2", True), ("No", False), ("x", False), ("a..b", False), ("10.0.0.1", False)],
-)
-def test_a_bucket_has_a_name_of_s3(name, good):
-    assert (why_no_bucket_name(name) is None) == good
