@@ -21,11 +21,18 @@ FORMS = [
 ]
 
 
+def require_names(ch, prefix=""):
+    """Those of FORMS that the chapter has, by these names behind `prefix`, fit. BadInput when one does not."""
+    for name, what, pattern, example in FORMS:
+        mine = prefix + name
+        if mine in ch.values:
+            do = f"For example: -p {ch.notebook.id}.{mine}={example}"
+            ch.require(f"{mine} is {what}", _why_unlike, ch.values[mine], pattern, do=do, modes="any")
+
+
 def require(ch):
     """The chapter's parameters have the forms that Kubernetes, S3 and Determined take. BadInput when one has not."""
-    for name, what, pattern, example in FORMS:
-        do = f"For example: -p determined.{name}={example}"
-        ch.require(f"{name} is {what}", _why_unlike, ch.values[name], pattern, do=do, modes="any")
+    require_names(ch)
     ch.require(
         "bucket is a name that S3 takes",
         why_bad_buckets,

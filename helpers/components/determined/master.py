@@ -105,6 +105,13 @@ class Determined:
         except RunbookError:
             return ""
 
+    def why_no_answer(self):
+        """None when the master answers, else what came back."""
+        try:
+            return None if self.info() else f"what answers at {self.address}:{self.port} is no master"
+        except RunbookError as e:
+            return e.saw
+
     def settings(self):
         """The master's configuration as it runs; secrets in it are stars."""
         return self.ask("GET", "/api/v1/master/config", token=self.token())["config"]

@@ -31,16 +31,20 @@ _COMMAND = ["seldon-core-microservice", "Clothes", "--service-type", "MODEL"]
 
 
 class Cluster:
-    """The cluster on the chapter's target. base: the image that the base image is built on."""
+    """The cluster on the chapter's target. base: the image that the base image is built on.
 
-    def __init__(self, ch, base):
+    tasks: Determined's namespace, in which training tasks run.
+    """
+
+    def __init__(self, ch, base, tasks="determined"):
+        self.tasks = tasks
         self.ch, self.kube, self.images = ch, Kube(ch), Images(ch, SPACE)
         requirements = (FOLDER / "requirements.txt").read_text("utf-8")
         self._image = ("clothes-base", base, requirements, {}, _COMMAND)
 
     def things(self):
         """What the chapter makes, as core/ownership.py names it."""
-        return [f"namespace {SPACE}", f"object determined/secret/{TASK_SECRET}"]
+        return [f"namespace {SPACE}", f"object {self.tasks}/secret/{TASK_SECRET}"]
 
     def namespace(self):
         """Action: the namespace exists. Remove deletes it, with the model that is served in it."""
@@ -68,7 +72,7 @@ class Cluster:
 
     def task_key(self, key):
         """Action: training tasks can have MinIO's key. key: a minio_keys.Key."""
-        return self.kube.secret(TASK_SECRET, "determined", {"accessKey": key.user, "secretKey": key.secret})
+        return self.kube.secret(TASK_SECRET, self.tasks, {"accessKey": key.user, "secretKey": key.secret})
 
     def token(self):
         """The deployer's token. NotYet while the cluster has not filled it in."""

@@ -61,7 +61,7 @@ class Proofs:
         may = [("patch", "seldondeployments", "clothes")]
         may_not = [
             ("get", "secrets", "clothes"),
-            ("get", "secrets", "determined"),
+            ("get", "secrets", self.cluster.tasks),
             ("patch", "seldondeployments", "models"),
         ]
         wrong = [each for each in may if not self.cluster.may(*each)] + [

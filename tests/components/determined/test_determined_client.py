@@ -299,6 +299,12 @@ def test_a_master_without_a_service_gives_no_answer(monkeypatch, own_home):
         det.info()
     assert e.value.saw == "GET /api/v1/master gets no answer" and e.value.entry == "det-down"
     assert det.found_version() == ""
+    assert det.why_no_answer() == "GET /api/v1/master gets no answer"
+
+
+def test_another_server_at_the_masters_address_is_no_master(made):
+    assert made(lambda *a: (200, {"version": "0.15.3"})).why_no_answer() is None
+    assert made(lambda *a: (404, "not found")).why_no_answer().endswith(" is no master")
 
 
 def test_another_version_is_no_proof(made):

@@ -8,11 +8,13 @@ import pytest
 import stand_in
 from serving import serving
 
+from helpers.components.determined import forms
 from helpers.components.end_to_end import lineage
+from helpers.components.end_to_end.cluster import Cluster
 from helpers.components.end_to_end.lineage import Lineage, Link
 from helpers.components.end_to_end.others import Lent
 from helpers.components.end_to_end.registered import Registered
-from helpers.core.errors import Unmet
+from helpers.core.errors import BadInput, Unmet
 from helpers.core.secrets import SecretStore
 
 COMMIT, DIGEST = "c" * 40, "sha256:" + "d" * 64
@@ -113,4 +115,23 @@ def test_remove_forgets_the_chapters_own_secrets_and_no_other_chapters(monkeypat
     assert lent.secret("label-studio-password").reveal() == "not-a-password"
     lent.secret("determined-clothes")
     assert ch._installed._mine == ["determined-clothes"]
+    ch.close()
+
+
+def test_training_tasks_have_their_key_where_determined_is(monkeypatch, own_home):
+    asked = []
+    ch = stand_in.chapter(monkeypatch, "end_to_end", lambda script, stdin: asked.append(script) or "no", mode="verify")
+    cluster = Cluster(ch, "python", "training")
+    assert cluster.things() == ["namespace clothes", "object training/secret/clothes-minio"]
+    cluster.may("get", "secrets", cluster.tasks)
+    assert "auth can-i get secrets -n training" in asked[0]
+    ch.close()
+
+
+def test_a_namespace_of_determined_that_kubernetes_would_not_take_is_refused(monkeypatch, own_home):
+    given = {"determined_namespace": "kube-system"}
+    ch = stand_in.chapter(monkeypatch, "end_to_end", lambda script, stdin: "", mode="verify", **given)
+    with pytest.raises(BadInput) as e:
+        forms.require_names(ch, "determined_")
+    assert "determined_namespace is a name" in str(e.value) and "end_to_end.determined_namespace=" in e.value.do
     ch.close()
