@@ -66,11 +66,20 @@ class Browser:
             field.send_keys(value)
         field.submit()
 
-    def wait(self, what, ready, timeout=180):
-        """Wait until ready() returns something true; what the page says and shows is in the error.
+    def shown(self, url, what, ready):
+        """Open a page and wait until ready(); loaded once more, as a person would, when one of its requests was lost.
 
-        A board of 30 pictures is 30 requests at once, each of which Label Studio asks the gateway anew for.
+        A page tries none of them again: what did not come within a minute never comes to it.
         """
+        self.driver.get(url)
+        try:
+            return self.wait(what, ready)
+        except RunbookError:
+            self.driver.get(url)
+            return self.wait(what, ready, timeout=120)
+
+    def wait(self, what, ready, timeout=60):
+        """Wait until ready() returns something true; what the page says and shows is in the error."""
         try:
             return wait(what, ready, timeout=timeout, every=0.25, host=self.host)
         except RunbookError as e:
@@ -84,7 +93,9 @@ class Browser:
             self.driver.current_url.partition("?")[0],
             " ".join(text.split())[:200] or "nothing",
         )
-        return f"{good} of {pictures} pictures came, {broken} are broken; {said}"
+        console = [each["message"] for each in self.driver.get_log("browser")][-2:]
+        lost = "; its console: " + " / ".join(console) if console else ""
+        return f"{good} of {pictures} pictures came, {broken} are broken; {said}{lost}"
 
     def images(self):
         """[(width, height, shown width)] of the page's pictures that really loaded, in pixels.

@@ -35,12 +35,11 @@ class Pages:
             base = str(client.base_url).rstrip("/")
             self._log_in(b, base)
             board = f"{base}/projects/{self.project.id}/data"
-            b.driver.get(board)
-            b.wait("the board's pictures", lambda: len(_of_size(b, size)) > 4)
+            b.shown(board, "the board's pictures", lambda: len(_of_size(b, size)) > 4)
             shots.append((b.screenshot(), "The board: each picture of the repository is a task."))
-            b.driver.get("{}?task={}".format(board, task["id"]))
             # In the board's column it is small, in the task it is large.
-            found = b.wait("the task's picture", lambda: [i for i in _of_size(b, size) if i[2] > 150])
+            page = "{}?task={}".format(board, task["id"])
+            found = b.shown(page, "the task's picture", lambda: [i for i in _of_size(b, size) if i[2] > 150])
             shots.append((b.screenshot(), "A task: the picture from Pachyderm, and what can be said about it."))
         return "{} of {} x {} pixels, shown {} wide".format(key, *found[0])
 

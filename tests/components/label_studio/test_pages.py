@@ -4,10 +4,13 @@ import os
 import tempfile
 
 import pytest
+from serving import serving
 
 from helpers.components.label_studio import browser
 from helpers.components.label_studio.pages import png_size
 from helpers.components.pachyderm import dataset
+
+WAIT = browser.Browser.wait
 
 
 @pytest.mark.skipif(bool(browser.why_none()), reason=str(browser.why_none()))
@@ -26,6 +29,25 @@ def test_a_picture_counts_only_when_it_loaded(tmp_path):
             b.wait("a second picture", lambda: len(b.images()) > 1, timeout=1)
         assert "1 of 2 pictures came, 1 are broken; the page A page (file://" in str(e.value)
         assert "page.html) says: some words" in str(e.value)
+        assert "its console: " in str(e.value) and "not-there.png" in str(e.value)
+
+
+@pytest.mark.skipif(bool(browser.why_none()), reason=str(browser.why_none()))
+def test_a_page_that_lost_a_request_is_loaded_once_more(monkeypatch):
+    """Its picture answers 424 at first, as Label Studio does when its storage fails."""
+    content = sorted(dataset.files().items())[0][1]
+    monkeypatch.setattr(browser.Browser, "wait", lambda self, *a, **k: WAIT(self, a[0], a[1], timeout=5))
+
+    def handle(request):
+        if request.path == "/":
+            return 200, b"<img src=picture.png>", {"Content-Type": "text/html"}
+        first = sum(r.path == "/picture.png" for r in server.asked) == 1
+        return (424, b"", {}) if first else (200, content, {"Content-Type": "image/png"})
+
+    with serving(handle) as server, browser.Browser("a host") as b:
+        url = f"http://127.0.0.1:{server.port}/"
+        assert b.shown(url, "a picture", b.images) == [(28, 28, 28)]
+        assert [r.path for r in server.asked if r.path != "/favicon.ico"] == ["/", "/picture.png"] * 2
 
 
 @pytest.mark.skipif(bool(browser.why_none()), reason=str(browser.why_none()))
