@@ -235,6 +235,12 @@ def created(name: str) -> dict:
     return {"metadata": {"name": name, "namespace": "models", "uid": "u"}, "spec": spec}
 
 
+def told_of_creating() -> set[str]:
+    """The texts of the events while "one" was created on a cluster, but for writes that came too late there."""
+    part = section("Life of one").split("\n-- update")[0]
+    return {e for e in re.findall(r"^   event: (.*) \(x\d+\)$", part, flags=re.M) if "has been modified" not in e}
+
+
 def made_of(name: str) -> dict[str, dict]:
     """{"Kind name": {"labels", "spec"}} of what the operator made of it on a cluster, as far as it is whole."""
     said = section("What it made") + section("Other shapes")
