@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple
 
@@ -57,6 +58,15 @@ def serving(answer, port: int = 0):
             yield web.server
         finally:
             web.shutdown()
+
+
+def dripping(request):
+    """An answer that goes on for five seconds, a byte at a time, and is never whole."""
+    with contextlib.suppress(OSError):  # whoever asked gave it up
+        request.connection.sendall(b"HTTP/1.0 200 OK\r\nContent-Length: 100000\r\n\r\n")
+        for _ in range(100):
+            request.connection.sendall(b"x")
+            time.sleep(0.05)
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -36,6 +36,8 @@ _PASSING = (408, 429, 500, 502, 503, 504)
 _PAUSES = (1.0, 4.0)
 #: seconds; a server may ask for more
 _LONGEST_PAUSE = 60.0
+#: bytes a second, and for how many seconds: a file that comes more slowly is given up, as by scripts/fetch.sh
+_SLOWEST, _SLOW_FOR = 1024, 30.0
 
 
 def platform_of_this_machine() -> tuple[str, str]:
@@ -172,11 +174,20 @@ class Tool:
         return BadInput(self._fetching, _HERE, f"{self.url} is not there (404)", do)
 
     def _parts(self, answer: httpx.Response) -> Iterator[bytes]:
-        done, whole = 0, int(answer.headers.get("content-length", 0))
-        for part in answer.iter_bytes(1 << 20):
+        done, whole, told = 0, int(answer.headers.get("content-length", 0)), -1
+        since, before = time.monotonic(), 0
+        for part in answer.iter_bytes():
             yield part
             done += len(part)
-            self.tell("fetching {}: {} of {} MB".format(self.name, done >> 20, whole >> 20 or "?"))
+            if done >> 20 > told:
+                told = done >> 20
+                self.tell("fetching {}: {} of {} MB".format(self.name, told, whole >> 20 or "?"))
+            if time.monotonic() - since >= _SLOW_FOR:
+                if done - before < _SLOWEST * _SLOW_FOR:
+                    raise httpx.ReadTimeout(
+                        f"{done - before} bytes in the last {_SLOW_FOR:.0f} s, of {whole or 'some'}"
+                    )
+                since, before = time.monotonic(), done
 
     def _unpack(self, data: bytes) -> bytes:
         member = self._member()

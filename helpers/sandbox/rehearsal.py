@@ -27,7 +27,7 @@ FAULTS = {
     "404": "return 404;",
     "429": "add_header Retry-After 1 always; return 429;",
     "503": "return 503;",
-    "stalled": "limit_rate 1;",
+    "stalled": "limit_rate_after 64k; limit_rate 1;",
     "truncated": "alias /srv/rehearsal/other;",
     "changed": "alias /srv/rehearsal/other;",
 }

@@ -6,6 +6,7 @@ import subprocess
 import time
 
 import pytest
+from serving import dripping, serving
 
 from helpers.core import actions
 from helpers.core.catalogue import FETCH, Artifact
@@ -156,6 +157,17 @@ def test_a_bad_download_leaves_the_old_file(tmp_path, served, break_it):
     )
     assert not bash(action.apply)[0]
     assert place.read_text() == "old" and sorted(os.listdir(str(tmp_path))) == ["served", "tool"]
+
+
+def test_a_download_that_stalls_is_given_up_and_the_old_file_stays(tmp_path):
+    place = tmp_path / "tool"
+    place.write_text("old")
+    with serving(dripping) as web:
+        apply = actions.artifact_file(artifact(web.url, "0" * 64), str(place)).apply
+        done = bash(apply.replace("--speed-time 30", "--speed-time 1").replace("--retry 3", "--retry 0"))
+    assert not done[0] and len(web.asked) == 3, done
+    assert "too slow" in done[1] or "(28)" in done[1]
+    assert place.read_text() == "old" and os.listdir(str(tmp_path)) == ["tool"]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import copy
 import re
+from urllib.parse import urlsplit
 
 import pytest
 from serving import serving
@@ -151,6 +152,32 @@ def test_what_an_artifact_needs_comes_with_it_but_for_what_only_upstream_has():
     assert {(a.name, a.fidelity) for a in upstream} == {
         (n, "original") for n in ("microk8s", "core", "pause", "calico")
     }
+
+
+def test_the_page_tells_what_a_mirror_answers_for_on_a_real_host():
+    """And who is asked for the rest: an installation without the internet needs both."""
+    page = " ".join((REPO / "book" / "architecture.md").read_text("utf-8").split())
+    told = page.partition("A mirror answers for ")[2].partition("In the sandbox")[0].lower()
+    served, _, others = told.partition(". on a real host ")
+    mirror = catalogue.Origin("http://mirror.example", Target.parse("ssh://root@host.example"))
+    mirror._index = {name: {} for name in catalogue.load()}
+    for found in (mirror.resolve(name, None) for name in catalogue.load()):
+        if "fetched_by" in found.entry:
+            assert found.entry["fetched_by"].lower() + " to " in others, found.name
+        elif urlsplit(found.url).path.strip("/"):  # it has an address there
+            assert {"chart": "charts"}.get(found.kind, found.name.partition("-")[0]) in served, found.name
+        else:
+            assert {"image": "containerd to ", "snap": "snapd goes to "}.get(found.kind, found.kind) in others
+
+
+def test_no_image_is_of_a_cuda_that_the_clusters_runtime_does_not_start():
+    """MicroK8s 1.20's runtime for GPUs starts CUDA 9 and 10, and none of 11: canonical/microk8s#1844."""
+    chapter = (REPO / "notebooks" / "04_addons.ipynb").read_text("utf-8")
+    said = re.search(r"starts images of CUDA (\d+) and (\d+), and none of CUDA (\d+)", chapter)
+    assert said, "chapter 04 says which"
+    named = [image for a in catalogue.load().values() for image in a.entry.get("images", [a.entry.get("image", "")])]
+    versions = {found[1] for found in (re.search(r"\bcuda-(\d+)", image) for image in named) if found}
+    assert versions and versions <= set(said.groups()[:2]) and said[3] not in versions
 
 
 @pytest.fixture

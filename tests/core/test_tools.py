@@ -11,7 +11,7 @@ import zipfile
 
 import httpx
 import pytest
-from serving import serving
+from serving import dripping, serving
 
 from helpers.core import catalogue, tools
 from helpers.core.catalogue import Artifact
@@ -173,6 +173,15 @@ def test_what_may_pass_is_asked_for_again(own_home, monkeypatch, trouble):
         t = tool(web.url)
         t.fetch()
         assert t.missing() is None and len(web.asked) == 3
+
+
+def test_a_file_that_comes_byte_by_byte_is_given_up(own_home, monkeypatch):
+    """Each byte in time, and the whole in a year: no time-out of a connection ends that."""
+    monkeypatch.setattr(tools, "_PAUSES", (0.0,))
+    monkeypatch.setattr(tools, "_SLOW_FOR", 0.5)
+    with serving(dripping) as web, pytest.raises(RunbookError) as e:
+        tool(web.url).fetch()
+    assert "bytes in the last" in e.value.saw and "of 100000" in e.value.saw and len(web.asked) == 2
 
 
 @pytest.mark.parametrize("way, refused", [(["http://b.example/x"], True), (["https://b.example/x"], False)])

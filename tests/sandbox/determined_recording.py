@@ -166,3 +166,20 @@ def refusals() -> dict[str, list[str]]:
     text = ON_KUBERNETES.read_text().split("```\n")[1]
     cases = re.findall(r"^(\S.*?)(?: \(seen\))?\n((?:  .*\n)+)", text, flags=re.M)
     return {title: sorted(line[2:] for line in errors.splitlines()) for title, errors in cases}
+
+
+def without_its_database() -> list[tuple[str, int, dict]]:
+    """[(what was asked with a good token while the database was down, the status, the answer)], in their order."""
+    text = RECORDING.read_text().split("valid token with the database down:\n")[1].split("database back, try 1")[0]
+    asked = re.findall(r"^(\{.*\})\n \[(\d+) \S+s\] (?:legacy )?(\S+)$", text, flags=re.M)
+    return [
+        (path if path[0] == "/" else "/api/v1/" + path, int(status), json.loads(said)) for said, status, path in asked
+    ]
+
+
+def busy_port() -> tuple[str, int]:
+    """(the error in the log of a master on another one's port, the exit code)."""
+    error, code = re.search(
+        r"^##### busy port.*?^ERRO\[\S+\] (.*?) *\nexit=(\d+)$", RECORDING.read_text(), flags=re.M | re.S
+    ).groups()
+    return error, int(code)

@@ -225,6 +225,33 @@ def _pods(names: str) -> list[dict]:
     return [{"spec": {"containers": containers}}] if containers else []
 
 
+def created(name: str) -> dict:
+    """The SeldonDeployment of this name, as kubectl sent it."""
+    said = section("Life of one") + section("Other shapes")
+    asked = re.search(rf"^> (\{{.*\}})\n\$ kubectl create -f -\n< \S+/{name} created$", said, flags=re.M)
+    spec = json.loads(asked[1])
+    for predictor in spec["predictors"]:
+        predictor["componentSpecs"] = _pods(re.match(r"<containers: ?(.*)>", predictor["componentSpecs"])[1])
+    return {"metadata": {"name": name, "namespace": "models", "uid": "u"}, "spec": spec}
+
+
+def told_of_creating() -> set[str]:
+    """The texts of the events while "one" was created on a cluster, but for writes that came too late there."""
+    part = section("Life of one").split("\n-- update")[0]
+    return {e for e in re.findall(r"^   event: (.*) \(x\d+\)$", part, flags=re.M) if "has been modified" not in e}
+
+
+def made_of(name: str) -> dict[str, dict]:
+    """{"Kind name": {"labels", "spec"}} of what the operator made of it on a cluster, as far as it is whole."""
+    said = section("What it made") + section("Other shapes")
+    found = {}
+    for kind, which, text in re.findall(rf"^OBJECT (\S+) ({name}-\S+)\n(\{{.*\}})$", said, flags=re.M):
+        thing = json.loads(text)
+        parts = thing.get("metadata", thing)
+        found[f"{kind} {which}"] = {"labels": parts.get("labels", {}), "spec": thing.get("spec", thing)}
+    return found
+
+
 def admissions() -> list[Admission]:
     found = []
     for title, version, asked, said in re.findall(

@@ -410,6 +410,31 @@ def test_waits_for_the_database_and_survives_its_loss(binary, database, tmp_path
             database.start()
 
 
+def test_a_master_on_anothers_port_ends_as_the_real_one(master, binary):
+    said, code = recording.busy_port()
+    done = subprocess.run([binary, "--config-file", master.file], capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert said.replace(":18080", f":{master.port}") in done.stderr
+
+
+def test_without_its_database_it_answers_as_the_real_one(binary, database, tmp_path):
+    recorded = recording.without_its_database()
+    assert len(recorded) == 6
+    refused = next(said["error"]["error"] for _, _, said in recorded if "dial error" in str(said))
+    with Master(binary, database, tmp_path) as master:
+        token = master.login()
+        database.stop()
+        try:
+            # Of a connection that ends below it, it tells what PostgreSQL said last, if anything.
+            until("it to connect anew", lambda: "dial error" in master.ask("GET", "/api/v1/users", token).text)
+            for path, status, said in recorded:
+                text = json.dumps(said).replace("unexpected EOF", refused).replace("15432", str(database.port))
+                answer = master.ask("GET", path, token)
+                assert (path, answer.status_code, answer.json()) == (path, status, json.loads(text))
+        finally:
+            database.start()
+
+
 def test_kubernetes_without_a_cluster(binary, database, tmp_path):
     with Master(
         binary,

@@ -10,6 +10,7 @@ import re
 import socket
 import subprocess
 import tarfile
+import tomllib
 from typing import NamedTuple
 
 import determined_recording as recording
@@ -18,7 +19,7 @@ from image_files import unpacked
 from kubernetes_api import Pods
 from test_determined_double import Master, database, pytestmark  # noqa: F401
 
-from helpers.sandbox import processes
+from helpers.sandbox import builds, processes
 from tests.serving import serving, until
 
 AGENT_FAILED = "task failed without an associated exit code: agent failed while container was running"
@@ -325,6 +326,15 @@ def test_a_pod_spec_with_an_unknown_name_is_refused(master, spec, name):
     config = {**COMMAND, "environment": {"pod_spec": spec}}
     answer = master.ask("POST", "/api/v1/commands", master.token, json={"config": config})
     assert answer.status_code == 400 and f'json: unknown field "{name}"' in answer.json()["error"]["error"]
+
+
+def test_deeper_names_of_a_pod_spec_are_not_looked_at_as_fidelity_toml_says(master, api):
+    differs = tomllib.loads((builds.RECIPES / "determined-master" / "fidelity.toml").read_text())["determined-master"]
+    assert any("unknown names down to its containers' members" in text for text in differs["differs"])
+    spec = {"containers": [{"name": "beside", "image": "x", "ports": [{"containerPort": 1, "nobodys": 2}]}]}
+    config = {**COMMAND, "environment": {"pod_spec": {"spec": spec}}}
+    assert master.ask("POST", "/api/v1/commands", master.token, json={"config": config}).status_code == 200
+    until("its pod", lambda: api.made)
 
 
 @pytest.mark.parametrize("variable", ["A=b=c", "A"])

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from helpers.core import catalogue
+from helpers.core import catalogue, tools
 from helpers.core.actions import artifact_file
 from helpers.core.catalogue import Origin
 from helpers.core.errors import BadInput, RunbookError
@@ -107,21 +107,28 @@ def test_a_tool_of_this_machine_comes_the_same_way(host, box, own_home_bin):
 @pytest.fixture
 def own_home_bin(monkeypatch, tmp_path):
     """Programs of this test's own, so that something is fetched."""
-    import helpers.core.tools as tools
-
     monkeypatch.setattr(tools, "home", lambda *parts: tmp_path)
     monkeypatch.setattr(tools, "_PAUSES", (0.0, 0.0))
 
 
 @pytest.mark.parametrize(
     "kind, words",
-    [("404", "404"), ("503", "503"), ("429", "429"), ("truncated", "FAILED"), ("changed", "FAILED")],
+    [
+        ("404", "404"),
+        ("503", "503"),
+        ("429", "429"),
+        ("stalled", "too slow"),
+        ("truncated", "FAILED"),
+        ("changed", "FAILED"),
+    ],
 )
 def test_a_file_that_fails_is_told_and_the_old_one_stays(host, box, failing, kind, words):
     minio = Origin("upstream", Target.parse(TARGET)).resolve("minio", host)
     failing(kind, MINIO.url, b"#!/bin/sh\n")
     host.run("echo old > /root/program")
-    done = host.run(artifact_file(minio, "/root/program").apply, check=False)
+    fetch = artifact_file(minio, "/root/program").apply
+    soon = fetch.replace("--speed-time 30", "--speed-time 1").replace("--retry 3", "--retry 0")
+    done = host.run(soon if kind == "stalled" else fetch, check=False)
     assert done.code and words in done.err + done.out
     assert host.run("cat /root/program; ls /root/program.part* 2>/dev/null || true").out == "old\n"
 
@@ -160,6 +167,15 @@ def test_a_tool_that_was_changed_is_refused(host, box, failing, own_home_bin):
     with host.socks() as helm.socks, pytest.raises(BadInput) as e:
         Tool(helm).fetch()
     assert "404" in e.value.saw
+
+
+def test_a_tool_that_stalls_is_given_up(host, box, failing, own_home_bin, monkeypatch):
+    monkeypatch.setattr(tools, "_SLOW_FOR", 2)
+    helm = Origin("auto", Target.parse(TARGET)).resolve("helm", host)
+    failing("stalled", helm.url_for("linux", "amd64"))
+    with host.socks() as helm.socks, pytest.raises(RunbookError) as e:
+        Tool(helm).fetch()
+    assert "bytes in the last 2 s" in e.value.saw
 
 
 def test_the_kind_of_a_host_that_is_there_stays(box):

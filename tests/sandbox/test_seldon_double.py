@@ -669,6 +669,54 @@ def test_what_somebody_changes_by_hand_is_put_back_but_for_a_label(cluster):
     assert cluster.objects[DEPLOYMENT]["metadata"]["labels"]["fluentd"] == "false"
 
 
+#: what the API server fills in where the operator says nothing
+FILLED_IN = {
+    "progressDeadlineSeconds": 600,
+    "revisionHistoryLimit": 10,
+    "maxSurge": "25%",
+    "type": "RollingUpdate",
+    "imagePullPolicy": "IfNotPresent",
+    "terminationMessagePath": "/dev/termination-log",
+    "terminationMessagePolicy": "File",
+}
+
+
+def unlike(ours, theirs, at=""):
+    """[where ours differs from theirs, which has been through an API server]."""
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        ours = {**{key: value for key, value in FILLED_IN.items() if key in theirs}, **ours}
+        keys = sorted(set(ours) | set(theirs))
+        return [w for key in keys for w in unlike(ours.get(key), theirs.get(key), f"{at}.{key}")]
+    if isinstance(ours, list) and isinstance(theirs, list) and len(ours) == len(theirs):
+        return [w for n, pair in enumerate(zip(ours, theirs, strict=True)) for w in unlike(*pair, f"{at}[{n}]")]
+    return [] if ours == theirs else [f"{at}: {ours!r}, recorded {theirs!r}"]
+
+
+@pytest.mark.parametrize("name", ["one", "two"])
+def test_a_cluster_gets_the_objects_that_the_real_operator_made_there(cluster, name):
+    path, deployment, recorded = f"{SDEP}/{name}", recording.created(name), recording.made_of(name)
+    asked = {"cpu": "20m", "memory": "64Mi"}  # of resources it was written down only what became of them
+    for predictor in deployment["spec"]["predictors"]:
+        predictor["componentSpecs"][0]["spec"]["containers"][0]["resources"] = {
+            "requests": {**asked, "memory": "128Mi"}
+        }
+        predictor["svcOrchSpec"] = {"resources": {"limits": {"memory": "512Mi"}, "requests": asked}}
+    cluster.store(path, {**sdep(), **deployment})
+    cluster.show(path)
+    told = cluster.next_events()
+    for ready in [p for p in cluster.objects if "/deployments/" in p]:
+        cluster.change(ready, status=pods(all=1, ready=1, available=1))
+    cluster.show(path)
+    told += cluster.next_events()
+    assert name != "one" or set(told) == recording.told_of_creating()
+    made, found = {f"{o['kind']} {o['metadata']['name']}": o for o in cluster.objects.values()}, []
+    for what, theirs in recorded.items():
+        ours = {"labels": made[what]["metadata"].get("labels", {}), "spec": made[what]["spec"]}
+        assert bool(engine_predictor(ours)) == bool(engine_predictor(theirs)), "its value was not written down"
+        found += [what + where for where in unlike(ours, theirs)]
+    assert len(recorded) >= 4 and not found, "\n".join(found)
+
+
 def test_a_pod_takes_its_time_to_end(cluster):
     cluster.store(SDEP + "/name", sdep())
     cluster.kick()

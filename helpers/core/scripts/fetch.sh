@@ -7,9 +7,9 @@ fetch() {
     if command -v curl > /dev/null; then
       curl -fsSL --proto-redir "=$only" --retry 3 --max-time 600 --speed-limit 1024 --speed-time 30 -o "${2:--}" "$1"
     elif [ $only = https ]; then
-      wget -qO "${2:--}" --https-only --tries=3 "$1"
+      wget -qO "${2:--}" --https-only --tries=3 --timeout=30 "$1"
     else
-      wget -qO "${2:--}" --tries=3 "$1"
+      wget -qO "${2:--}" --tries=3 --timeout=30 "$1"
     fi && return
     code=$?
     case $code:${2:+file} in

@@ -3,8 +3,11 @@
 import subprocess
 
 import pytest
+import stand_in
 
 from helpers.components.addons import proofs
+from helpers.core import waiting
+from helpers.core.errors import CommandFailed, RunbookError
 from helpers.core.shell import script
 
 LISTENER = (proofs._HERE / "scripts" / "say_word.py").read_text("utf-8")
@@ -39,10 +42,74 @@ def test_an_address_that_the_host_does_not_have_is_named(reaches):
     assert code == 1 and said.endswith("the host itself cannot listen at 203.0.113.77")
 
 
-def test_an_outside_name_is_no_address_of_an_archive_that_has_none(tmp_path, monkeypatch):
-    uris = ["'http://10.99.197.1:8099/gitlab/InRelease' x 0 ", "'http://deb.invalid/debian/InRelease' y 0 "]
-    (tmp_path / "apt-get").write_text("#!/bin/sh\nprintf '%s\\n' " + " ".join(f'"{uri}"' for uri in uris))
-    (tmp_path / "apt-get").chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    ask = script(proofs._HERE / "scripts" / "outside_name.sh")
-    assert subprocess.run(["bash", "-c", ask], capture_output=True, text=True).stdout == "deb.invalid\n"
+@pytest.fixture
+def archives(tmp_path, monkeypatch):
+    """A host whose apt has these archives, and whose getent ends with this code for each name."""
+
+    def are(*hosts, getent=0, apt=0):
+        uris = "".join(f"'http://{host}/debian/InRelease' x 0 \n" for host in hosts)
+        programs = {"apt-get": f"printf '%s' \"{uris}\"; exit {apt}", "getent": f"[ $1 = ahostsv4 ]; exit {getent}"}
+        for name, text in programs.items():
+            (tmp_path / name).write_text("#!/bin/sh\n" + text)
+            (tmp_path / name).chmod(0o755)
+        monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+
+    return are
+
+
+@pytest.fixture(params=["names_resolve", "pod_resolves"])
+def prove(request, monkeypatch):
+    """(the proof, the names that CoreDNS or a pod was asked for): this machine is the host; `bad` has no address."""
+    names = []
+
+    def answer(text, stdin):
+        if text.startswith("python3 -c"):
+            names.append(text.split()[-1])
+            return "0" if names[-1].startswith("bad.") else "1"
+        done = subprocess.run(["bash", "-euo", "pipefail", "-c", text], capture_output=True, text=True)
+        return done.returncode, done.stdout, done.stderr
+
+    class Proofs:
+        kube, ch = None, stand_in.chapter(monkeypatch, "addons", answer)
+
+        def hello(self, kind):
+            pass
+
+        def in_pod(self, text):
+            names.append(text.split()[1])
+            return "" if names[-1].startswith("bad.") else "Address: 10.0.0.1"
+
+    monkeypatch.setattr(Proofs.ch, "wait", lambda what, ready: waiting.wait(what, ready, timeout=0.1))
+    return getattr(proofs.AddonProofs(Proofs()), request.param), names
+
+
+def test_an_outside_name_is_no_address_of_an_archive_that_has_none(archives, prove):
+    archives("10.99.197.1:8099", "reader:word@deb.invalid")
+    assert prove[0]() is None and prove[1][1:] == ["deb.invalid"]
+
+
+@pytest.mark.parametrize(
+    "hosts, getent, why",
+    [
+        (["deb.invalid"], 2, "the host itself has no address for deb.invalid"),
+        (["10.99.197.1:8099"], 0, "no archive of the host's apt has a name"),
+    ],
+)
+def test_a_name_that_the_host_itself_lacks_is_asked_of_no_pod(archives, prove, hosts, getent, why):
+    archives(*hosts, getent=getent)
+    assert prove[0]() == "an outside name was left out: " + why
+    assert len(prove[1]) == 1 and ".svc.cluster.local" in prove[1][0]
+
+
+def test_a_name_that_the_host_has_and_a_pod_lacks_is_named(archives, prove):
+    archives("bad.invalid")
+    with pytest.raises(RunbookError, match=r"bad\.invalid"):
+        prove[0]()
+
+
+@pytest.mark.parametrize("how, named", [({"getent": 1}, "getent ended with 1"), ({"apt": 100}, "which archives")])
+def test_what_the_host_cannot_tell_is_no_reason_to_leave_a_name_out(archives, prove, how, named):
+    archives("deb.invalid", **how)
+    with pytest.raises(CommandFailed) as e:
+        prove[0]()
+    assert "cannot tell" in e.value.saw and named in e.value.saw

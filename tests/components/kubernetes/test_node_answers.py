@@ -2,8 +2,6 @@
 
 import contextlib
 import json
-import socket
-import socketserver
 import ssl
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -15,6 +13,7 @@ import yaml
 from helpers.components.kubernetes import kubeconfig, proofs
 from helpers.core.errors import Unmet
 from tests.certificates import self_signed
+from tests.socks_proxy import socks_server
 
 MACHINE = "6c1f0b1c5e0a4d0ea2b7"
 
@@ -134,38 +133,12 @@ def test_a_changed_way_is_written_and_taken_back(api, merged):
     assert "proxy-url" not in path.read_text()
 
 
-class _Socks(socketserver.StreamRequestHandler):
-    """SOCKS5 (RFC 1928) that leads everything to 127.0.0.1, as a host reaches itself at each of its addresses."""
-
-    def handle(self):
-        self.request.recv(3)
-        self.request.sendall(b"\x05\x00")
-        asked = self.request.recv(10)
-        self.server.asked.append(socket.inet_ntoa(asked[4:8]))
-        self.request.sendall(b"\x05\x00\x00\x01\x7f\x00\x00\x01\x00\x00")
-        with socket.create_connection(("127.0.0.1", int.from_bytes(asked[8:10], "big"))) as there:
-            back = threading.Thread(target=self._pump, args=(there, self.request), daemon=True)
-            back.start()
-            self._pump(self.request, there)
-            back.join(5)
-
-    @staticmethod
-    def _pump(a, b):
-        with contextlib.suppress(OSError):
-            while data := a.recv(65536):
-                b.sendall(data)
-            b.shutdown(socket.SHUT_WR)
-
-
 @pytest.fixture
 def socks(ch, monkeypatch):
     """A proxy in the place of the one that ssh opens: its server, whose `asked` are addresses."""
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Socks) as server:
-        server.asked, server.daemon_threads = [], True
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    with socks_server() as server:
         monkeypatch.setattr(ch.host, "socks", lambda: contextlib.nullcontext(server.server_address[1]))
         yield server
-        server.shutdown()
 
 
 def test_a_kubeconfig_with_a_proxy_is_proved_through_one(ch, merged, socks):

@@ -6,6 +6,8 @@ import pytest
 
 from helpers.components.seldon import serving
 from helpers.components.seldon.serving import CRD, MODELS, NAME, difference, why_not_rolled_out
+from helpers.core.errors import RunbookError
+from helpers.core.waiting import TimedOut, wait
 
 
 @pytest.mark.parametrize(
@@ -66,6 +68,26 @@ def test_every_package_of_the_model_is_pinned(made):
     assert {"seldon-core", "scikit-learn", "minio"} <= {line.split("==")[0] for line in lines}
 
 
+def pods_of(name):
+    """A Deployment in the namespace with its one pod, whose image is nowhere."""
+
+    def meta(name, *owner):
+        owners = [{"kind": kind, "name": of, "uid": of, "controller": True} for kind, of in owner]
+        return {"name": name, "namespace": MODELS, "uid": name, "generation": 1, "ownerReferences": owners}
+
+    status, revision = {"observedGeneration": 1}, {"deployment.kubernetes.io/revision": "1"}
+    replicas = dict(meta(name + "-1", ("Deployment", name)), annotations=revision)
+    waits = {"reason": "ErrImagePull", "message": "manifest unknown: not found"}
+    container = {"name": "c", "image": "x/y:1"}
+    said = {"phase": "Pending", "containerStatuses": [{**container, "restartCount": 0, "state": {"waiting": waits}}]}
+    about = meta(name + "-1-a", ("ReplicaSet", name + "-1"))
+    return [
+        {"kind": "Deployment", "metadata": meta(name), "status": status},
+        {"kind": "ReplicaSet", "metadata": replicas, "status": status},
+        {"kind": "Pod", "metadata": about, "spec": {"containers": [container]}, "status": said},
+    ]
+
+
 def deployment(uri="s3://models/flowers/1/model.json", replicas=1, updated=1, observed=2):
     env = [{"name": "MODEL_URI", "value": uri}]
     return {
@@ -109,6 +131,27 @@ def test_an_available_model_that_the_gateway_does_not_reach_is_not_served(made):
     live = dict(made().manifest(1), status={"state": "Available"})
     said = {f"get crd {CRD}": {"any": "thing"}, "get seldondeployment": live, "get deployment": {"items": []}}
     assert made(said, port=1).why_not_served(1) == "no answer through the gateway: ConnectError"
+
+
+def test_a_roll_out_is_ended_by_its_own_pods_alone(made, monkeypatch):
+    """A colleague's model whose image is not there ended it."""
+
+    def rolled_out(owner):
+        kubectl = {
+            "apply": {},
+            f"get crd {CRD}": {"any": "thing"},
+            "get seldondeployment": {},
+            "get ": {"items": pods_of(owner)},
+            "events": {},
+        }
+        seldon = made(kubectl)
+        monkeypatch.setattr(seldon.ch, "wait", lambda *a, **how: wait(*a, **{**how, "timeout": 1}))
+        with pytest.raises(RunbookError) as e:
+            seldon.roll_out(1)
+        return e.value
+
+    assert "manifest unknown" in rolled_out(serving.DEPLOYMENT).saw
+    assert isinstance(rolled_out("theirs-default-0-classifier"), TimedOut)
 
 
 def test_what_is_served_is_told_by_the_place_of_its_weights(made):
