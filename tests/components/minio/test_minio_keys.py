@@ -155,6 +155,18 @@ def test_remove_stops_before_anything_goes_while_minio_cannot_tell(key, there, r
     assert (why is not None) is stops and (why or "cannot tell what MinIO has").startswith("cannot tell what MinIO has")
 
 
+def test_remove_with_another_bucket_than_installed_is_refused_and_one_without_a_policy_goes_on(key, seldon):
+    """The weights stayed in the bucket of the install, and the run said removed."""
+    other = key("seldon", "remove")
+    other.made = lambda: Action("", "true", "true", "true", "false")
+    assert other.why_cannot_tell() is None
+    other.bucket = "other"
+    said = other.why_cannot_tell()
+    assert said == "this chapter's user seldon is for the bucket models; your parameters say other"
+    other._admin.policy_remove("runbook-seldon")
+    assert other.why_cannot_tell() is None
+
+
 @pytest.mark.parametrize("chapter", [*OWN, "end_to_end"])
 def test_each_chapter_with_a_key_asks_that_first(chapter):
     text = notebooks.find(chapter).path.read_text().replace("\\", "")
