@@ -3,7 +3,7 @@
 The note is /var/lib/mlops-runbook/<chapter>.json (root's, 0600); copies/<chapter>/ beside it has what was there before
 and was changed. A thing is "kind name": file, folder, place (a folder that a package fills), user, package, unit, snap,
 alias (of a snap), member GROUP/USER, context USER/NAME (in that user's kubeconfig), database PORT/NAME, role PORT/NAME,
-bucket, miniouser, namespace, object NAMESPACE/KIND/NAME.
+bucket, miniouser, namespace, object NAMESPACE/KIND/NAME, port PORT/PROGRAM (where its program listens).
 """
 
 from __future__ import annotations

@@ -86,6 +86,7 @@ state() {
         bucket) state file "$said/$2" ;;
         miniouser) state file "$said/.minio.sys/config/iam/users/$2/identity.json" ;;
       esac ;;
+    port) echo away ;; # PORT/PROGRAM: whose it is, is a precondition's business
     *) cannot "what a $1 is" ;;
   esac
 }
