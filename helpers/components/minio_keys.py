@@ -42,11 +42,25 @@ class Key:
         return self._root.why_key_refused()
 
     def why_cannot_tell(self):
-        """For remove, before anything goes: None when MinIO answers or has no such user; else why nobody can tell."""
+        """For remove, before anything goes: None when MinIO has no such user, or answers and has it for our bucket."""
         if actions.why_not_so(self.ch.host, self.made().absent) is None:
             return None
         why = self._root.why_key_refused()
-        return why and f"cannot tell what MinIO has of this chapter: {why}"
+        return f"cannot tell what MinIO has of this chapter: {why}" if why else self._why_another_bucket()
+
+    def _why_another_bucket(self):
+        """None when the policy that install made is for our bucket, or away; else what bucket it is for."""
+        try:
+            made = json.loads(self._admin.policy_info(self.policy))
+        except MinioAdminException as e:
+            if "Status: 404" not in str(e):
+                raise
+            return None
+        buckets = [where.rpartition(":")[2] for where in made["Statement"][0]["Resource"] if "/" not in where]
+        if buckets == [self.bucket]:
+            return None
+        made_for = ", ".join(buckets)
+        return f"this chapter's user {self.user} is for the bucket {made_for}; your parameters say {self.bucket}"
 
     def made(self):
         """Action: the user has our key, and its policy alone. Remove takes both away; what it wrote stays."""

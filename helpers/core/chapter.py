@@ -65,7 +65,7 @@ class Chapter:
         self.origin = Origin(values["origin"], target, settled=self.settled)
         self._rehearsal: int | None = None
         self._prober = Prober(self.host, self.masker.mask)
-        self.own = Ownership(self.host, self._asked, notebook.id, self.mode)
+        self.own = Ownership(self.host, self._asked, notebook.id, values)
         self._steps = Steps(self.own, self._prober, self.events, self.masker.mask)
         self.installed: Mapping[str, Mapping[str, Any]] = {}  # {chapter: its parameters}; known to ./runbook's commands
         self.artifacts: dict[str, Artifact] = {}  # that were asked for, with all that they need

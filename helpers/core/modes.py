@@ -82,6 +82,7 @@ def plan(steps: Steps, title: str, todo: Sequence[Action], timeout: float) -> No
 
 def remove(steps: Steps, title: str, todo: Sequence[Action], timeout: float) -> None:
     """Note what is to be undone when the verdict is asked for."""
+    steps.own.names(t for a in todo for t in a.makes)
     steps.undo.extend((title, a) for a in todo if a.undo is not None)
     show.display(*show.line("plan", title, "will be undone below"))
 
@@ -95,7 +96,11 @@ MODES: dict[str, Callable[[Steps, str, Sequence[Action], float], None]] = {
 
 
 def undo_all(steps: Steps) -> None:
-    """Undo in reverse order. One that stays does not keep the others; an error does."""
+    """Undo in reverse order. One that stays does not keep the others; an error does.
+
+    BadInput before the first one, when what the chapter made has other names than these parameters have.
+    """
+    steps.own.refuse_other_names()
     steps.prober.something_changes()
     steps.own.settle(thing for _, action in steps.undo for thing in action.makes)
     for title, action in reversed(steps.undo):

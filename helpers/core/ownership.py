@@ -3,18 +3,23 @@
 The note is /var/lib/mlops-runbook/<chapter>.json (root's, 0600); copies/<chapter>/ beside it has what was there before
 and was changed. A thing is "kind name": file, folder, place (a folder that a package fills), user, package, unit, snap,
 alias (of a snap), member GROUP/USER, context USER/NAME (in that user's kubeconfig), database PORT/NAME, role PORT/NAME,
-bucket, miniouser, namespace, object NAMESPACE/KIND/NAME.
+bucket, miniouser, namespace, object NAMESPACE/KIND/NAME, port PORT/PROGRAM (where its program listens).
 """
 
 from __future__ import annotations
 
 import re
-from typing import Callable, Iterable, Mapping, NamedTuple, Sequence
+from typing import Any, Callable, Iterable, Mapping, NamedTuple, Sequence
 
 from helpers.core import notes
 from helpers.core.actions import Action, Probe, Work
-from helpers.core.errors import RunbookError
+from helpers.core.errors import BadInput, RunbookError
 from helpers.core.host import Host
+
+#: kinds whose names come from parameters: remove with others would pass by what install made
+_BY_NAME = ("namespace", "database", "role", "bucket", "miniouser", "folder")
+#: with these, databases go together: PostgreSQL is the chapter's own
+_ALL_DATABASES = "place /var/lib/postgresql"
 
 
 class Undo(NamedTuple):
@@ -28,8 +33,9 @@ class Undo(NamedTuple):
 class Ownership:
     """The note of one chapter on the host, and what was seen there before it. Chapters that never ask keep none."""
 
-    def __init__(self, host: Host, ask: Callable[[str], tuple[bool, str]], chapter: str, mode: str):
-        self.host, self.ask, self.chapter, self.mode = host, ask, chapter, mode
+    def __init__(self, host: Host, ask: Callable[[str], tuple[bool, str]], chapter: str, values: Mapping[str, Any]):
+        self.host, self.ask, self.chapter, self.values = host, ask, chapter, values
+        self.mode = str(values["mode"])
         self.asked = False
         self._noted: dict[str, str] = {}  # thing -> away, empty or there: what it was before us
         self._ours: list[str] = []  # of an older runbook, which kept no note
@@ -37,6 +43,7 @@ class Ownership:
         self._away: list[str] = []
         self._seen: Sequence[str] = ()
         self._passed: list[str] = []
+        self._named: set[str] = set()  # for remove: by the steps of these parameters
         self._has_note = self._adopts = False
         #: an older runbook, which kept no note, made what is here
         self.by_older = False
@@ -155,6 +162,50 @@ class Ownership:
 
     # -- remove ------------------------------------------------------------------------------------
 
+    def names(self, things: Iterable[str]) -> None:
+        """A step of remove is of these."""
+        self._named.update(things)
+
+    def refuse_other_names(self) -> None:
+        """BadInput when the note has something that still stands, and that these parameters do not name."""
+        named = self._named.union(self._seen)
+        ours = [thing for thing, was in self._noted.items() if was == "away"]
+        others = [thing for thing in ours if thing.partition(" ")[0] in _BY_NAME and thing not in named]
+        if self._noted.get(_ALL_DATABASES) == "away" and _ALL_DATABASES in named:
+            others = [thing for thing in others if not thing.startswith(("database ", "role "))]
+        asked = {thing: self.host.ask(notes.gone([thing])) for thing in others}
+        left = {thing: said for thing, (ok, said) in asked.items() if not ok}
+        if left:
+            raise BadInput(
+                f"remove chapter {self.chapter}: what it made has other names than your parameters say",
+                self.host.name,
+                "\n".join(self._told(thing, said) for thing, said in left.items()),
+                f"Nothing was removed. Give the parameters of its install{self._hint(left)}\n"
+                "Where it was installed with one and then with another: save what the first one has, delete that by "
+                "hand, and remove again.",
+            )
+
+    def _told(self, thing: str, said: str) -> str:
+        saw = f"this chapter made {thing}; your parameters say {self._instead(thing) or 'nothing of it'}"
+        return saw if said == thing + " is there" else f"{saw}. {said}"
+
+    def _instead(self, thing: str) -> str:
+        """What the present parameters name of the thing's kind."""
+        kind = thing.partition(" ")[0]
+        return ", ".join(sorted(t for t in self._named.union(self._seen) if t.startswith(kind + " ")))
+
+    def _hint(self, things: Iterable[str]) -> str:
+        """The parameters that have another part of these things' names, as options; empty where that is not sure."""
+        found: dict[str, str] = {}
+        for thing in things:
+            for other in filter(None, self._instead(thing).split(", ")):
+                differ = [pair for pair in zip(_parts(thing), _parts(other)) if pair[0] != pair[1]]
+                names = [name for name, value in self.values.items() if len(differ) == 1 and str(value) == differ[0][1]]
+                kind = thing.partition(" ")[0]
+                if len(names) == 1 or kind in names:
+                    found.setdefault(kind if kind in names else names[0], differ[0][0])
+        return ":" + "".join(f" -p {self.chapter}.{name}={was}" for name, was in found.items()) if found else "."
+
     def undoing(self, action: Action) -> Undo:
         """How to undo the action, by the note."""
         things = [thing for thing in action.makes if thing in self._noted or self._lies_in_ours(thing)]
@@ -184,6 +235,12 @@ class Ownership:
 
     def _script(self, verb: str, *words: str) -> str:
         return notes.script(self.chapter, verb, *words)
+
+
+def _parts(thing: str) -> list[str]:
+    """The parts of a thing's name, of which each may be a parameter's: a port and a name, or a path."""
+    kind, _, name = thing.partition(" ")
+    return name.split("/", 1) if kind in ("database", "role") else [name]
 
 
 def _holds_theirs(theirs: Iterable[str]) -> bool:

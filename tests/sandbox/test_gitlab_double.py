@@ -426,6 +426,26 @@ def test_projects(host):
     assert host.api("GET", place).json() == {"message": "404 Project Not Found"}
 
 
+@row("issues", "merge requests")
+def test_issues_and_no_merge_requests(host):
+    made = host.api("POST", "/projects", json={"name": "talked about"}).json()
+    place = f"/projects/{made['id']}/issues"
+    assert host.api("GET", place).json() == []
+    said = host.api("POST", place, json={})
+    assert (said.status_code, said.json()) == (400, {"error": "title is missing"})
+    said = [host.api("POST", place, json={"title": title}) for title in ("first", "second")]
+    told = said[0].json()
+    assert [each.status_code for each in said] == [201, 201]
+    assert (told["iid"], told["state"], told["author"]["username"]) == (1, "opened", "root")
+    assert [(each["iid"], each["title"]) for each in host.api("GET", place).json()] == [(2, "second"), (1, "first")]
+    assert host.api("GET", place + "?state=closed").json() == []
+    said = host.api("GET", place + "?state=open")
+    assert (said.status_code, said.json()) == (400, {"error": "state does not have a valid value"})
+    assert host.api("GET", f"/projects/{made['id']}/merge_requests").json() == []
+    assert host.api("GET", place, None).json() == {"message": "404 Project Not Found"}
+    host.api("DELETE", f"/projects/{made['id']}")
+
+
 @row("branches", "deleted user")
 def test_branches_and_a_deleted_user(host):
     place = "/projects/root%2Fdemo/repository/branches"

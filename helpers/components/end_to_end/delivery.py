@@ -33,6 +33,11 @@ class Delivery:
         """None when nothing of our names is somebody's in Pachyderm, Label Studio and GitLab; else what is."""
         return self.pictures.why_others() or self.labels.why_others() or self.repo.why_others()
 
+    def why_peoples(self):
+        """For remove: None when people have nothing in what goes; else what. A system that cannot tell is an error."""
+        found = (stage.why_peoples() for stage in (self.pictures, self.labels, self.repo))
+        return "; ".join(filter(None, found)) or None
+
     # -- pipelines -------------------------------------------------------------------------------------
 
     def newest(self, **which):

@@ -8,7 +8,7 @@ import urllib.parse
 from helpers.components.end_to_end import pictures
 from helpers.components.label_studio.config import answer, chosen
 from helpers.components.label_studio.gateway import Gateway
-from helpers.components.label_studio.project import Project
+from helpers.components.label_studio.project import Project, keys_of
 from helpers.components.pachyderm import dataset
 from helpers.components.pachyderm.repositories import BRANCH
 from helpers.core.actions import Action
@@ -49,6 +49,15 @@ class Labels:
         """None when no project of our title is somebody's, else that it is."""
         found = self._found()
         return f"there is a project {TITLE} of somebody's" if found and found["description"] != OURS else None
+
+    def why_peoples(self):
+        """For remove: None when the project's labels are all as install gave them; else how many are people's."""
+        found = self._found()
+        if not found or found["description"] != OURS:
+            return None  # it stays
+        theirs = [task for task in self.project.every_task() if _is_peoples(task)]
+        named = ", ".join((keys_of(task) or [f"task {task['id']}"])[0] for task in theirs[:3])
+        return f"{len(theirs)} pictures of project {TITLE} have labels of people: {named}" if theirs else None
 
     def _found(self):
         """The project of our title; None when there is none."""
@@ -145,6 +154,15 @@ class Labels:
         for each in sorted(self.stored(commit).values(), key=lambda a: a["id"]):
             said[picture_of(each)] = chosen(each["result"])
         return sorted(path for path in wrong_labels() if said.get(path) != [true_label(path)])
+
+
+def _is_peoples(task):
+    """Has somebody labelled it, other than install does, or uploaded it? Install gives one label a picture."""
+    said = [chosen(annotation["result"]) for annotation in task.get("annotations") or []]
+    path = next(iter(keys_of(task)), None)
+    if path not in pictures.learnt():
+        return path is None or bool(said)  # that of somebody's picture: Pictures.why_peoples
+    return len(said) > 1 or any(each not in ([true_label(path)], [wrong_labels().get(path)]) for each in said)
 
 
 def picture_of(annotation):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from helpers.components.kubernetes.probes import gone
+from helpers.components.label_studio import gateway
 from helpers.components.pachyderm import dataset
 from helpers.components.pachyderm.client import SPACE
 from helpers.components.pachyderm.pipelines import Pipeline, Pipelines, code
@@ -52,6 +53,27 @@ class Pictures:
         if REPOSITORY in there and there[REPOSITORY] != OURS:
             return f"there is a repository {REPOSITORY} of somebody's"
         return f"there is a repository {OUTLINES} of somebody's" if OUTLINES in there and not self._ours() else None
+
+    def why_peoples(self):
+        """For remove: None when our repositories have what the runbook put there; else what is people's."""
+        if self.ch.host.ask(gone("namespace " + SPACE)).ok or not self._ours():
+            return None
+        found = [f"branch {name} of {repo}" for repo in (REPOSITORY, LABELS) for name in self._branches_of_others(repo)]
+        why = self.repos.why_unfinished(REPOSITORY)
+        if why or not self.repos.has_head(REPOSITORY):
+            return ", ".join([*found, *filter(None, [why])]) or None
+        names, ours = self.repos.names(REPOSITORY), learnt()
+        theirs = [name for name in names if name not in ours]
+        there = {name: content for name, content in ours.items() if name in names}
+        theirs += self.repos.others(REPOSITORY, there)
+        named = f"{len(theirs)} files of {REPOSITORY} are people's: {', '.join(theirs[:3])}"
+        return ", ".join([*found, *([named] if theirs else [])]) or None
+
+    def _branches_of_others(self, repo):
+        """Those of a repository that remove deletes."""
+        if self._descriptions().get(repo) != {REPOSITORY: OURS, LABELS: gateway.OURS}[repo]:
+            return []
+        return sorted(each.name for each in self.client.list_branch(repo) if each.name != BRANCH)
 
     def repository(self):
         """Action: the repository exists, and says that it is ours. Remove deletes it."""

@@ -54,19 +54,28 @@ class Repository:
         there = self.found()
         return f"there is a project {PATH} of somebody's" if there and not self._is_ours() else None
 
-    def why_pushed_by_others(self):
-        """For remove: None when every commit on master is the runbook's own, else whose one is."""
-        if not self._is_ours() or self.head() is None:
+    def why_peoples(self):
+        """For remove: None when all in the project is the runbook's own; else whose what is. No answer is an error."""
+        if not self._is_ours():
             return None
-        commits = self.api().http_list(self.url("/repository/commits"), ref_name=BRANCH, per_page=100, as_list=True)
-        others = [c for c in commits if c["author_email"] != AUTHOR]
-        return (
-            "{} commits of others, the newest {}'s: {}".format(
-                len(others), others[0]["author_name"], others[0]["title"]
-            )
-            if others
-            else None
-        )
+        branches = {each["name"]: each["commit"] for each in self._all("/repository/branches")}
+        found = [f"branch {name} of {last['author_name']}" for name, last in branches.items() if name != BRANCH]
+        commits = self._all("/repository/commits", ref_name=BRANCH) if BRANCH in branches else []
+        commits = [(each["author_name"], each["title"]) for each in commits if each["author_email"] != AUTHOR]
+        found += _newest(f"commits of others on {BRANCH}", commits)
+        for what in ("issues", "merge_requests"):
+            there = [(each["author"]["name"], each["title"]) for each in self._all("/" + what)]
+            found += _newest(what.replace("_", " "), there)
+        return ", ".join(found) or None
+
+    def _all(self, rest, **which):
+        """All pages of a list below the project."""
+        try:
+            return self.api().http_list(self.url(rest), per_page=100, all=True, **which)
+        except gitlab.GitlabHttpError as e:
+            raise _refused(f"ask for {rest[1:]} of {PATH}", self.ch, e) from e
+        except Unmet as e:
+            raise _away(self.ch, e) from e
 
     def found(self):
         """The project as GitLab's API tells it; None when there is none."""
@@ -183,6 +192,11 @@ class Repository:
                 self.git.git(folder, "fetch", "-q", self.git.remote(PATH), BRANCH)
                 self.git.git(folder, "checkout", "-q", "FETCH_HEAD")
             yield folder
+
+
+def _newest(what, there):
+    """As a list of one text; there: (author, title) of each, the newest first."""
+    return ["{} {}, the newest {}'s: {}".format(len(there), what, *there[0])] if there else []
 
 
 def _variable(value, masked=False, kind="env_var"):

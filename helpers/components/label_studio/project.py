@@ -162,13 +162,13 @@ class Project:
         """{key in the source: its tasks}, the first one the one that was annotated, or made, first."""
         # Not by an export: that leaves a file on the host each time, and 1.0.1's leaves out what was just annotated.
         tasks = {}
-        for task in self._every_task():
-            for value in task["data"].values():
-                if isinstance(value, str) and value.startswith("s3://"):
-                    tasks.setdefault(urllib.parse.urlsplit(value).path.lstrip("/"), []).append(task)
+        for task in self.every_task():
+            for key in keys_of(task):
+                tasks.setdefault(key, []).append(task)
         return {key: sorted(found, key=_annotated_first) for key, found in tasks.items()}
 
-    def _every_task(self):
+    def every_task(self):
+        """All tasks, also those that are no file of the source, each with its annotations."""
         path = f"/api/projects/{self.id}/tasks/?page_size=1000000"
         try:
             return self.ls.api("GET", path, timeout=300)
@@ -183,6 +183,12 @@ class Project:
         if task is None:
             raise Unmet("a task for " + key, "there is none")
         return task
+
+
+def keys_of(task):
+    """The keys of the files of a bucket that a task shows; none for what somebody uploaded."""
+    values = [value for value in task["data"].values() if isinstance(value, str) and value.startswith("s3://")]
+    return [urllib.parse.urlsplit(value).path.lstrip("/") for value in values]
 
 
 def _annotated_first(task):

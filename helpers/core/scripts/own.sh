@@ -86,6 +86,7 @@ state() {
         bucket) state file "$said/$2" ;;
         miniouser) state file "$said/.minio.sys/config/iam/users/$2/identity.json" ;;
       esac ;;
+    port) echo away ;; # PORT/PROGRAM: whose it is, is a precondition's business
     *) cannot "what a $1 is" ;;
   esac
 }
@@ -233,7 +234,8 @@ finish() {
         systemctl daemon-reload
         case $(field enabled <<< "$was") in enabled) systemctl enable -q "$name" ;; disabled) systemctl disable -q "$name" ;; esac
         case $(field active <<< "$was") in active) systemctl restart "$name" ;; *) systemctl stop "$name" ;; esac ;;
-      file.away | folder.away | place.away | user.away | snap.away) gone "$kind" "$name" || left+=" $kind $name," ;;
+      file.away | folder.away | place.away | user.away | snap.away | namespace.away | bucket.away | miniouser.away | \
+        database.away | role.away) gone "$kind" "$name" || left+=" $kind $name," ;;
     esac
   done < <(sed -n 's/^{"kind": "\([^"]*\)", "name": "\([^"]*\)", "before": "\([^"]*\)".*/\1\t\2\t\3/p' "$note")
   [ -z "$left" ] || no "made by this chapter, and still here:${left%,}"

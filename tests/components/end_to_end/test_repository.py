@@ -3,12 +3,14 @@
 import contextlib
 import json
 import threading
+from types import SimpleNamespace
 
 import pytest
 
 from helpers.components.end_to_end import repository
 from helpers.components.end_to_end.delivery import Delivery
 from helpers.components.pachyderm.client import NotFound
+from helpers.core import notebooks
 from helpers.core.errors import RunbookError, Unmet
 
 
@@ -115,13 +117,70 @@ def test_what_is_pushed_is_there_and_a_second_push_keeps_what_it_does_not_name(r
         repo.read("there-is-none")
 
 
-def test_commits_of_others_keep_remove_from_taking_the_project(repo):
-    repo.push({"a": "1\n"}, "First")
-    assert repo.why_pushed_by_others() is None
-    content = {"branch": "master", "commit_message": "By hand", "author_email": "me@example.com", "author_name": "Me"}
+def _by_hand(repo, branch, **more):
+    content = {"branch": branch, "commit_message": "By hand", "author_email": "me@example.com", "author_name": "Me"}
     content["actions"] = [{"action": "create", "file_path": "mine", "content": "x"}]
-    repo.api().http_post(repo.url("/repository/commits"), post_data=content)
-    assert repo.why_pushed_by_others() == "1 commits of others, the newest Me's: By hand"
+    repo.api().http_post(repo.url("/repository/commits"), post_data=dict(content, **more))
+
+
+def test_commits_of_others_keep_remove_from_taking_the_project(repo):
+    assert repo.why_peoples() is None, "nothing was ever pushed"
+    repo.push({"a": "1\n"}, "First")
+    assert repo.why_peoples() is None
+    _by_hand(repo, "master")
+    assert repo.why_peoples() == "1 commits of others on master, the newest Me's: By hand"
+
+
+def test_a_commit_of_others_is_seen_below_a_hundred_of_ours(repo):
+    _by_hand(repo, "master")
+    with repo._clone() as folder:
+        for number in range(100):
+            repo.git.git(folder, "commit", "-q", "--allow-empty", "-m", str(number))
+        repo.git.git(folder, "push", "-q", repo.git.remote(repository.PATH), "HEAD:refs/heads/master")
+    assert repo.why_peoples() == "1 commits of others on master, the newest Me's: By hand"
+
+
+def test_a_branch_of_others_keeps_it_too(repo):
+    repo.push({"a": "1\n"}, "First")
+    _by_hand(repo, "trial", start_branch="master")
+    assert repo.why_peoples() == "branch trial of Me"
+
+
+def test_a_branch_of_others_counts_also_where_there_is_no_master(repo):
+    _by_hand(repo, "trial")
+    assert repo.head() is None and repo.why_peoples() == "branch trial of Me"
+
+
+def test_what_people_wrote_beside_the_repository_keeps_it(repo, monkeypatch):
+    for title in ("It mixes up coats", "Bags as well"):
+        repo.api().http_post(repo.url("/issues"), post_data={"title": title})
+    assert repo.why_peoples() == "2 issues, the newest Administrator's: Bags as well"
+    asked = repo._all
+    of_ann = [{"author": {"name": "Ann"}, "title": "From a fork"}]
+    monkeypatch.setattr(repo, "_all", lambda rest, **w: of_ann if rest == "/merge_requests" else asked(rest, **w))
+    assert repo.why_peoples().endswith(", 1 merge requests, the newest Ann's: From a fork")
+
+
+def test_a_project_of_somebodys_stays_whatever_is_in_it(repo):
+    _by_hand(repo, "trial")
+    repo.api().http_put(repo.url(), post_data={"description": "mine"})
+    assert repo.why_peoples() is None
+    repo.api().http_put(repo.url(), post_data={"description": repository.OURS})
+
+
+def test_a_gitlab_that_refuses_to_tell_is_no_proof_that_nothing_is_there(repo, monkeypatch):
+    monkeypatch.setattr(repo, "url", lambda rest="": "/projects/root%2Fgone" + rest)
+    with pytest.raises(RunbookError) as e:
+        repo.why_peoples()
+    assert e.value.what == "ask for repository/branches of root/clothes" and "404" in e.value.saw
+
+
+@pytest.mark.parametrize("said, told", [((None, None, None), None), (("files", None, "branch x"), "files; branch x")])
+def test_remove_asks_each_system_for_what_is_peoples(said, told):
+    stages = [SimpleNamespace(ch=None, why_peoples=lambda each=each: each) for each in said]
+    pictures, labels, repo = stages
+    assert Delivery(repo, pictures, labels).why_peoples() == told
+    assert notebooks.find("end_to_end").path.read_text().count("delivery.why_peoples") == 1
 
 
 def test_a_push_names_the_commits_that_it_is_trained_on(delivery):

@@ -141,6 +141,11 @@ class ThisHost:
             ["bash", "-euo", "pipefail", "-c", ss + text], capture_output=True, text=True, check=True
         ).stdout
 
+    def installs(self, chapter, *ports):
+        """The chapter has a note here, with these ports (PORT/PROGRAM)."""
+        lines = ",\n".join(f'{{"kind": "port", "name": "{port}", "before": "away"}}' for port in ports)
+        (self.folder / f"state/{chapter}.json").write_text(f'{{"chapter": "{chapter}", "things": [\n{lines}\n]}}\n')
+
     def opens(self, port, program):
         self.said += f'LISTEN 0      5            0.0.0.0:{port}      0.0.0.0:*    users:(("{program}",pid=7,fd=3))\n'
 
@@ -172,6 +177,7 @@ def test_the_note_goes_and_what_others_noted_stays(before):
 
 
 def test_a_port_that_was_opened_by_hand_is_named_with_its_program(before):
+    before.installs("minio", "9000/minio")
     with socket.create_server((before.host.address, 0)) as server:
         port = server.getsockname()[1]
         assert outside.only_meant_answers(before, []) == "the host's own were there before: 22 sshd, 2049 -"
@@ -183,10 +189,48 @@ def test_a_port_that_was_opened_by_hand_is_named_with_its_program(before):
     assert "were there before" in outside.only_meant_answers(before, []), "it answers no more"
 
 
-def test_a_program_of_a_chapter_may_have_the_port_that_it_was_given(before):
+def test_a_program_of_a_chapter_has_the_port_that_it_was_given_and_no_other(before):
     with socket.create_server((before.host.address, 0)) as server:
-        before.opens(server.getsockname()[1], "label-studio")
+        port = server.getsockname()[1]
+        before.opens(port, "label-studio")
+        before.installs("label_studio", f"{port}/label-studio")
         assert "were there before" in outside.only_meant_answers(before, [])
+        for ports in ((f"{port + 1}/label-studio",), (f"{port}/another",)):
+            before.installs("label_studio", *ports)
+            with pytest.raises(Unmet) as e:
+                outside.only_meant_answers(before, [])
+            assert e.value.saw == f"open: {port} label-studio"
+
+
+@pytest.mark.parametrize(
+    "chapter, noted, port, program, meant",
+    [
+        ("minio", "9010/minio", 9010, "minio", True),
+        ("minio", "9010/minio", 9001, "minio", True),  # its console's, in its table
+        ("minio", "9010/minio", 9010, "nc", False),
+        ("minio", "9000/minio", 9000, "nc", False),
+        ("minio", "9000/minio", 9100, "minio", False),
+        ("minio", "", 9100, "minio", True),  # an older runbook noted no port
+        ("minio", "", 9000, "nc", False),
+        ("minio", "9000/minio", 5432, "postgres", False),  # chapter 06 is not on this host
+        ("postgres", "5432/postgres", 5433, "postgres", False),
+        ("kubernetes", "", 80, "python3", False),  # GitLab's, on another host
+        ("kubernetes", "", 443, "nginx", False),
+        ("gitlab", "8929/nginx", 8060, "nginx", True),
+        ("kubernetes", "", 25000, "gunicorn3", True),  # MicroK8s has more programs than the chapter names
+        ("kubernetes", "", 30880, "kube-proxy", True),
+        ("nobodys", "1/x", 1, "x", False),
+    ],
+)
+def test_what_is_meant_is_a_port_with_its_program_of_a_chapter_on_this_host(chapter, noted, port, program, meant):
+    assert outside.OpenByUs(notebooks.load_all(), f"{chapter} {noted}\n").has(port, program) is meant
+
+
+def test_the_chapters_that_open_a_port_of_their_own_note_it():
+    for chapter in ("minio", "postgres", "label_studio", "gitlab"):
+        text = notebooks.find(chapter).path.read_text().replace("\\", "")
+        program = notebooks.find(chapter).processes[0]
+        assert f'port}}/{program}"' in text.replace("port_of(url)}", "port}"), chapter
 
 
 @pytest.mark.parametrize("first, now, was", [(40001, 51234, True), (9100, 9101, False), (9100, 40001, True)])
@@ -204,7 +248,8 @@ def test_a_host_that_is_this_machine_is_not_asked_for_its_listeners(tmp_path):
 
 
 def test_what_chapters_open_is_what_their_pages_say():
-    ports = outside.OpenByUs(notebooks.load_all().values()).ports
+    known = notebooks.load_all()
+    ports = {port for port, _ in outside.OpenByUs(known, "\n".join(known)).pairs if port}
     assert ports == {16443, 10250, 10257, 10259, 19001, 25000, 7472, 7946, 9000, 9001, 5432, 80, 443, 8060}
 
 

@@ -16,7 +16,9 @@ from helpers.core.host import free_port
 from helpers.core.paths import REPO
 from tests.components.minio.conftest import SECRET, USER
 
-OWN = {"pachyderm": "pachyderm", "determined": "detai", "seldon": "models"}
+OWN = {"pachyderm": "pachyderm", "determined": "detai", "seldon": "models", "clothes": "clothes"}
+#: the chapter of a key that has another name
+OF = {"clothes": "end_to_end"}
 ANYTHING = {"Effect": "Allow", "Action": ["s3:*"], "Resource": ["arn:aws:s3:::*"]}
 
 
@@ -27,7 +29,7 @@ def key(server, monkeypatch, tmp_path):
     monkeypatch.setenv("RUNBOOK_SECRET_MINIO_ROOT", SECRET.reveal())
 
     def make(user, mode="verify"):
-        notebook = notebooks.find(user)
+        notebook = notebooks.find(OF.get(user, user))
         ch = Chapter(notebook, notebook.check({"target": "local", "origin": "upstream", "mode": mode}))
         return Key(ch, server, USER, user, OWN[user])
 
@@ -155,10 +157,28 @@ def test_remove_stops_before_anything_goes_while_minio_cannot_tell(key, there, r
     assert (why is not None) is stops and (why or "cannot tell what MinIO has").startswith("cannot tell what MinIO has")
 
 
-@pytest.mark.parametrize("chapter", [*OWN, "end_to_end"])
-def test_each_chapter_with_a_key_asks_that_first(chapter):
-    text = notebooks.find(chapter).path.read_text().replace("\\", "")
+def test_remove_with_another_bucket_than_installed_is_refused_and_one_without_a_policy_goes_on(key, seldon):
+    """The weights stayed in the bucket of the install, and the run said removed."""
+    other = key("seldon", "remove")
+    other.made = lambda: Action("", "true", "true", "true", "false")
+    assert other.why_cannot_tell() is None
+    other.bucket = "other"
+    said = other.why_cannot_tell()
+    assert said == "this chapter's user seldon is for the bucket models; your parameters say other"
+    other._admin.policy_remove("runbook-seldon")
+    assert other.why_cannot_tell() is None
+
+
+def test_the_matrix_has_the_key_of_each_chapter():
+    having = {n.id for n in notebooks.load_all().values() if "minio_keys import Key" in n.path.read_text()}
+    assert having == {OF.get(user, user) for user in OWN}
+
+
+@pytest.mark.parametrize("user", OWN)
+def test_each_chapter_with_a_key_asks_that_first_and_proves_what_it_reaches(user):
+    text = notebooks.find(OF.get(user, user)).path.read_text().replace("\\", "")
     assert 0 < text.index('key.why_cannot_tell, modes=("remove",)') < text.index("ch.step(")
+    assert text.count("key.reaches_its_own_alone, entry=") == 1
 
 
 def test_the_root_key_is_in_no_chapter_but_its_own():

@@ -263,5 +263,6 @@ import ci_api  # noqa: E402, F401 - they register themselves
 import ci_lint  # noqa: E402, F401
 import clusters  # noqa: E402, F401
 import coordinator  # noqa: E402, F401
+import issues  # noqa: E402, F401
 import projects  # noqa: E402, F401
 import runners  # noqa: E402, F401

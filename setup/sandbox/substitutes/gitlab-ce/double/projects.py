@@ -109,6 +109,8 @@ def change(asked: Asked, project: str) -> Answer:
 def delete(asked: Asked, project: str) -> Answer:
     found = find_project(asked, project, write=True)
     asked.kept.drop("project", found)  # its folder stays, under a number that does not come again
+    for issue in asked.kept.all("issue", project_id=found["id"]):
+        asked.kept.drop("issue", issue)
     for variable in asked.kept.all("variable", owner=found["id"]):
         asked.kept.drop("variable", variable)
     for cluster in asked.kept.all("cluster", owner=found["id"]):
