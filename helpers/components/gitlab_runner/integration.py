@@ -16,6 +16,7 @@ import gitlab
 
 from helpers.components.gitlab_runner.layout import CLUSTER_TOKEN, DEPLOYS, HERE, NAME
 from helpers.components.gitlab_runner.runner import applied
+from helpers.core import notes
 from helpers.core.actions import Action
 from helpers.core.advice import aimed
 from helpers.core.errors import NotYet, RunbookError, Unmet
@@ -49,7 +50,9 @@ class Integration:
 
     def _why_not_wanted(self, choice):
         if self.ch.mode == "remove":
-            return None if self.record() else "GitLab has no cluster of ours"
+            # A namespace without a record is of an install, or a remove, that was cut off.
+            left = self.record() or not self.ch.host.ask(notes.gone([f"namespace {DEPLOYS}"])).ok
+            return None if left else "GitLab has no cluster of ours"
         if choice == "no":
             return "integration is no"
         why = self.why_not_offered()

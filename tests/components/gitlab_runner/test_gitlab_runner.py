@@ -15,6 +15,7 @@ from helpers.components.gitlab_runner.layout import CLUSTER_TOKEN, HERE, TOKEN
 from helpers.components.gitlab_runner.registration import Registration
 from helpers.components.gitlab_runner.variables import why_not_maskable
 from helpers.core.errors import Unmet
+from helpers.core.host import Probe
 from helpers.core.secrets import Secret
 from helpers.core.shell import script
 
@@ -206,6 +207,14 @@ def test_a_gitlab_without_clusters_and_a_cluster_without_rights_are_told(made):
     with serving(later) as web:
         joining = Integration(made.ch, GitLab(made.git.ch, web.url), made.kube)
         assert "GitLab 15.2.0 has no clusters by certificate" in joining.why_not_wanted("yes")
+
+
+@pytest.mark.parametrize("stands, left_out", [(True, None), (False, "GitLab has no cluster of ours")])
+def test_remove_takes_the_namespace_of_a_join_that_was_cut_off(made, monkeypatch, stands, left_out):
+    """Without a record in GitLab it stood for ever: no remove came to it, and the note kept it."""
+    monkeypatch.setattr(made.ch, "mode", "remove")
+    monkeypatch.setattr(made.ch.host, "ask", lambda probe: Probe(not stands, "it is there" * stands))
+    assert made.joining.record() is None and made.joining.why_not_wanted("auto") == left_out
 
 
 @pytest.mark.parametrize(
