@@ -3,6 +3,7 @@
 import functools
 import os
 import re
+import signal
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,12 @@ import pytest
 TESTS = Path(__file__).parent
 STORY = "sandbox/test_runbook.py"
 BOOTS = re.compile(r"\bSandbox\(|\bbox\b|microk8s_host")  # what a test that boots a host has in its text
+
+
+def pytest_configure(config):
+    """Ctrl-C reaches what tests start, also where a shell in the background gave them a process that ignores it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
