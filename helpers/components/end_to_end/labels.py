@@ -61,6 +61,8 @@ class Labels:
 
     def _found(self):
         """The project of our title; None when there is none."""
+        if self.ls.away():
+            return None
         said = self.ls.api("GET", "/api/projects/?page_size=1000")
         every = said if isinstance(said, list) else said["results"]
         return next((project for project in every if project["title"] == TITLE), None)

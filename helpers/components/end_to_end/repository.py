@@ -89,7 +89,7 @@ class Repository:
             raise _away(self.ch, e) from e
 
     def _is_ours(self):
-        return (self.found() or {}).get("description") == OURS
+        return not self.git.away() and (self.found() or {}).get("description") == OURS
 
     def _make(self):
         name = PATH.partition("/")[2]

@@ -13,7 +13,7 @@ import gitlab
 import requests
 from requests_toolbelt.adapters.host_header_ssl import HostHeaderSSLAdapter
 
-from helpers.components.gitlab.layout import PASSWORD, TOKEN
+from helpers.components.gitlab.layout import PASSWORD, PROGRAM, TOKEN
 from helpers.components.gitlab.settings import port_of
 from helpers.core import actions
 from helpers.core.errors import RunbookError, Unmet
@@ -106,6 +106,10 @@ class GitLab:
         if said.status_code == 404:
             return "GET /-/readiness answered 404: the host itself is not on GitLab's list of who may ask"
         return None if said.status_code == 200 else f"GET /-/readiness answered {said.status_code}"
+
+    def away(self):
+        """For remove: is it gone from its host, and all that was in it? One that is down is not."""
+        return self.ch.host.ask(f"[ ! -e {PROGRAM} ]").ok
 
     def is_ready(self):
         """A proof: GitLab, on its own host, says that it is ready."""

@@ -79,4 +79,4 @@ class Project:
             project.delete()
 
     def _why_still_there(self):
-        return f"the project {PATH} is there" if self.found() else None
+        return f"the project {PATH} is there" if not self.git.away() and self.found() else None

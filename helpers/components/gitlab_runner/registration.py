@@ -98,7 +98,7 @@ class Registration:
             self.git.api().http_delete("/runners/{}".format(each["id"]))
 
     def _why_still_there(self):
-        return "GitLab has a runner " + NAME if self._records() else None
+        return "GitLab has a runner " + NAME if not self.git.away() and self._records() else None
 
 
 def _number(record):

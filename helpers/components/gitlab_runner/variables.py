@@ -78,5 +78,5 @@ class Variables:
                     raise
 
     def _why_still_there(self):
-        found = sorted(self.there())
+        found = [] if self.git.away() else sorted(self.there())
         return "there: " + ", ".join(found) if found else None

@@ -7,7 +7,7 @@ import json
 
 import httpx
 
-from helpers.components.label_studio.layout import SCRIPTS, UNIT
+from helpers.components.label_studio.layout import SCRIPTS, UNIT, VENV
 from helpers.core.errors import Unmet
 from helpers.core.shell import script
 
@@ -37,6 +37,10 @@ class LabelStudio:
     def why_no_such_token(self):
         """None when the version has this kind of token, else why not."""
         return f"{self.version} has legacy tokens only" if self.old and self.token_kind == "jwt" else None
+
+    def away(self):
+        """For remove: is it gone from the host, and all that was in it? One that is down is not."""
+        return self.ch.host.ask(f"[ ! -e {VENV} ]").ok
 
     def port_is_ours(self):
         """A probe: nothing listens on the port, or Label Studio does."""

@@ -240,6 +240,16 @@ def test_a_repository_that_names_commits_which_pachyderm_lost_is_trained_anew(de
     assert step.probe() is None
 
 
+def test_what_lay_in_a_gitlab_that_is_gone_went_with_it(repo, monkeypatch):
+    """Remove once more, when chapter 11 is away too. One that is only down tells nothing, and that is an error."""
+    with monkeypatch.context() as down:
+        down.setattr(repo.git, "local", "http://127.0.0.1:1")
+        with pytest.raises(Unmet):
+            repo.why_peoples()
+        down.setattr(repo.server, "away", True)
+        assert repo.why_peoples() is None and repo.project().absent() is None
+
+
 @pytest.mark.parametrize("ask", ["found", "head"])
 def test_a_gitlab_that_is_down_is_named_with_its_host_and_a_row_of_this_chapter(repo, ask, monkeypatch):
     with monkeypatch.context() as down, pytest.raises(Unmet) as e:

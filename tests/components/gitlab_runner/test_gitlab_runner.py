@@ -38,6 +38,16 @@ def test_a_runner_is_registered_once_and_taken_away(made):
     assert action.absent() is None and made.registration._records() == []
 
 
+def test_remove_once_more_when_gitlab_is_gone_finds_nothing_of_ours_in_it(made, monkeypatch):
+    actions = [applied(part.made()) for part in (made.registration, made.variables, made.project)]
+    monkeypatch.setattr(made.git, "local", "http://127.0.0.1:1")
+    for action in actions:
+        with pytest.raises(Unmet):
+            action.absent()
+    monkeypatch.setattr(made.cluster.server, "away", True)
+    assert [action.absent() for action in actions] == [None, None, None]
+
+
 def test_the_registration_token_goes_nowhere_and_the_runners_is_masked(made):
     applied(made.registration.made())
     kept = made.cluster.server.run("rails", "runner", "-", stdin=(HERE / "registration.rb").read_text())[1].strip()
