@@ -71,7 +71,8 @@ class Install:
     def why_other_database(self, host):
         """None unless Determined has its database elsewhere. host: of a server, "" for the one in the cluster."""
         ask = f"microk8s kubectl get configmap determined-master-config-{self.det.release} -n {self.space}"
-        config = self.ch.run(ask + " --ignore-not-found -o jsonpath='{.data.master\\.yaml}'")
+        ask += " --ignore-not-found -o jsonpath='{.data.master\\.yaml}'"
+        config = self.ch.run(with_cluster("if not_installed; then exit 0; fi\n" + ask))
         found = re.search('db:\n +host: "(.*)"', config)
         if found is None or found.group(1) == (host or "determined-db-service-" + self.det.release):
             return None
