@@ -557,6 +557,8 @@ def test_remove_leaves_nothing(story, host):
     ] == [], "packages and units"
     assert SecretStore(SLUG).names() == []
     assert story.kubeconfig.read_text() == KUBECONFIG
+    story.up("--mode", "remove", "--no-book")
+    assert set(story.states().values()) == {"removed"}, "once more, with nothing there that could be asked"
 
 
 def test_a_channel_that_does_not_exist_and_a_taken_port_are_refused(story, host):

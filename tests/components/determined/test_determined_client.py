@@ -360,7 +360,7 @@ def test_another_database_would_begin_empty(made):
 def test_where_there_is_no_cluster_there_is_no_other_database(made):
     """Remove once more, when MicroK8s is away too."""
     asked = []
-    det = made(Master(), lambda script, stdin: asked.append(script) or "")
+    det = made(Master(), lambda script: asked.append(script) or "")
     assert Install(det).why_other_database("") is None
     snap = "snap() { echo 'error: no matching snaps installed' >&2; return 1; }\nmicrok8s() { return 127; }\n"
     done = subprocess.run(["bash", "-ec", snap + asked[0]], capture_output=True, text=True)
