@@ -197,7 +197,7 @@ def test_what_runs_in_an_image_that_is_made_has_devices_and_leaves_none(recipes)
 def test_a_host_answers_before_its_mirror_is_full_and_an_up_that_was_cut_off_goes_on(recipes):
     recipes("selfslow", SLOW)
     recipes("selfquick", QUICK)
-    box, said = Sandbox("supplytest"), []
+    box, said, coming = Sandbox("supplytest"), [], None
     try:
         coming = box.begin(said.append, ["selfslow", "selfquick"], quiet=True)
         assert box.status()["state"] == "running" and coming.lacks(["selfslow"])
@@ -212,6 +212,8 @@ def test_a_host_answers_before_its_mirror_is_full_and_an_up_that_was_cut_off_goe
         box.up(said.append, ["selfquick", "selfslow"])
         assert said == [f"sandbox supplytest: running at {box.address}"]
     finally:
+        if coming:
+            coming.stop()  # it holds the host's lock, which down would wait for without end
         box.down(wipe=True)
 
 
