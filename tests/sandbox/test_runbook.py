@@ -612,6 +612,14 @@ def test_it_is_ended_in_the_middle_then_up(story):
     assert story.kubeconfig.stat().st_mode & 0o777 == 0o600
 
 
+def test_what_cannot_be_asked_is_not_removed_though_nothing_stands_on_it(story, host, tmp_path):
+    """On a whole platform most chapters are refused for those that stand on them, before they are asked."""
+    host.run("microk8s stop; systemctl stop postgresql", timeout=180)
+    for name, words in (("addons", "cannot tell what is in the cluster"), ("postgres", "cannot be asked on port")):
+        done, text = story.papermill(name, tmp_path, "remove")
+        assert done.returncode and words in text, (text, done.stderr)
+
+
 def test_plan_shows_what_it_would_run_and_changes_nothing(story):
     story.restore("bare")
     story(
@@ -625,11 +633,3 @@ def test_plan_shows_what_it_would_run_and_changes_nothing(story):
     assert difference(before, state(host)) == [] and story.kubeconfig.read_text() == KUBECONFIG
     assert os.readlink(story.runs / "latest") == latest, "a plan is no run to show"
     host.close()
-
-
-def test_what_cannot_be_asked_is_not_removed_though_nothing_stands_on_it(story, host, tmp_path):
-    """On a whole platform most chapters are refused for those that stand on them, before they are asked."""
-    host.run("microk8s stop; systemctl stop postgresql", timeout=180)
-    for name, words in (("addons", "cannot tell what is in the cluster"), ("postgres", "cannot be asked on port")):
-        done, text = story.papermill(name, tmp_path, "remove")
-        assert done.returncode and words in text, (text, done.stderr)

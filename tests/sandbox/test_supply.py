@@ -201,7 +201,7 @@ def test_a_host_answers_before_its_mirror_is_full_and_an_up_that_was_cut_off_goe
     try:
         coming = box.begin(said.append, ["selfslow", "selfquick"], quiet=True)
         assert box.status()["state"] == "running" and coming.lacks(["selfslow"])
-        until("it", lambda: not coming.lacks(["selfquick"]))
+        until("it", lambda: not coming.lacks(["selfquick"]), timeout=120)
         assert served(box) == ["selfquick"]
         coming.stop()
         assert not any("…" in line for line in said) and served(box) == ["selfquick"]
