@@ -615,9 +615,9 @@ def test_it_is_ended_in_the_middle_then_up(story):
 def test_what_cannot_be_asked_is_not_removed_though_nothing_stands_on_it(story, host, tmp_path):
     """On a whole platform most chapters are refused for those that stand on them, before they are asked."""
     host.run("microk8s stop; systemctl stop postgresql", timeout=180)
-    for name, words in (("addons", "cannot tell what is in the cluster"), ("postgres", "cannot be asked on port")):
+    for name in ("addons", "postgres"):
         done, text = story.papermill(name, tmp_path, "remove")
-        assert done.returncode and words in text, (text, done.stderr)
+        assert done.returncode and re.search(r"saw +.*cannot (tell|be asked)", done.stderr, re.S), (text, done.stderr)
 
 
 def test_plan_shows_what_it_would_run_and_changes_nothing(story):
