@@ -614,8 +614,8 @@ def test_it_is_ended_in_the_middle_then_up(story):
 
 def test_what_cannot_be_asked_is_not_removed_though_nothing_stands_on_it(story, host, tmp_path):
     """On a whole platform most chapters are refused for those that stand on them, before they are asked."""
-    host.run("microk8s stop; systemctl stop postgresql", timeout=180)
-    for name in ("addons", "postgres"):
+    host.run("microk8s stop; systemctl stop minio postgresql", timeout=180)
+    for name in ("addons", "minio", "postgres"):
         done, text = story.papermill(name, tmp_path, "remove")
         assert done.returncode and re.search(r"saw +.*cannot (tell|be asked)", done.stderr, re.S), (text, done.stderr)
 

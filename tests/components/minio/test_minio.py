@@ -185,9 +185,20 @@ def test_data_are_ours_by_their_owner_alone_wherever_they_were_moved(older, tmp_
     assert not older(OURS, noted="yes"), "all else is what the note says"
 
 
-def test_buckets_of_others_are_seen_in_the_data_directory(chapter, tmp_path):
+def _unit(says, probe):
+    """The probe on a host whose systemctl says this of minio.service; None: systemctl fails."""
+    return "systemctl() { " + ("return 1" if says is None else f"echo -n '{says}'") + "; }\n" + probe
+
+
+RUNS = "LoadState=loaded\nActiveState=active\nUnitFileState=enabled"
+STOPPED = "LoadState=loaded\nActiveState=inactive\nUnitFileState=enabled"
+GONE = "LoadState=not-found\nActiveState=inactive\nUnitFileState="
+
+
+@pytest.mark.parametrize("unit", [RUNS, GONE])
+def test_buckets_of_others_are_seen_in_the_data_directory(chapter, tmp_path, unit):
     chapter.host.connect()
-    probe = minio.no_buckets_but(["detai", "models"], tmp_path / "data")
+    probe = _unit(unit, minio.no_buckets_but(["detai", "models"], tmp_path / "data"))
     assert chapter.host.ask(probe).ok, "there is none"
     for name in ("detai/a/1", "runbook-proof/kept.bin", ".minio.sys/config", "lost+found/x"):
         (tmp_path / "data" / name).parent.mkdir(parents=True)
@@ -197,6 +208,23 @@ def test_buckets_of_others_are_seen_in_the_data_directory(chapter, tmp_path):
     (tmp_path / "data" / "backups" / "2021").mkdir(parents=True)
     (tmp_path / "data" / "backups" / "2021" / "all.tar").write_text("")
     assert chapter.host.ask(probe) == (False, "found: bucket backups")
+    assert not chapter.host.ask('find() { [ $# -lt 4 ] || return 1; command find "$@"; }\n' + probe).ok, "unread"
+
+
+def test_where_minio_does_not_run_remove_cannot_tell_unless_remove_took_it_down(chapter, tmp_path):
+    chapter.host.connect()
+    ask, probe = chapter.host.ask, minio.no_buckets_but(["detai"], tmp_path / "data")
+    (tmp_path / "data").mkdir()
+    assert ask(_unit(STOPPED, probe)).ok, "cut off before its first start: nothing to lose"
+    (tmp_path / "data" / ".minio.sys").mkdir()
+    for failing in (STOPPED, STOPPED.replace("inactive", "failed"), STOPPED.replace("inactive", "activating")):
+        ok, said = ask(_unit(failing, probe))
+        assert not ok and said.startswith("cannot tell which buckets there are"), failing
+    assert ask(_unit(None, probe)) == (
+        False,
+        "cannot tell which buckets there are: systemctl does not say whether MinIO runs",
+    )
+    assert ask(_unit(STOPPED.replace("=enabled", "=disabled"), probe)).ok
 
 
 def test_the_unit_is_a_whole_one():
