@@ -379,6 +379,35 @@ def test_stopped(row, host):
     assert "running: True" in host.ok("microk8s status --wait-ready --timeout 60 --format yaml")
 
 
+@row(("command", "`refresh-certs`"))
+def test_another_authority(row, host):
+    done = host("microk8s refresh-certs")
+    assert code(done) == (
+        50,
+        "Elevated permissions is needed for this operation. Please run this command with sudo.\n",
+        "",
+    )
+    keys = f"sudo sha256sum {DATA}/certs/ca.key {DATA}/certs/server.key {DATA}/credentials/known_tokens.csv"
+    config = f"sudo cat {DATA}/credentials/client.config"
+    before, older = host.ok(keys), yaml.safe_load(host.ok(config))
+    done = host("sudo microk8s refresh-certs")
+    assert done.returncode == 0 and all(words in done.stdout for words in re.findall('"([^"]+)"', row)[1:]), done.all
+    host.ok("microk8s status --wait-ready --timeout 60")
+    newer = yaml.safe_load(host.ok(config))
+    assert host.ok(keys) == before and newer["users"] == older["users"]
+    authority = [each["clusters"][0]["cluster"].pop("certificate-authority-data") for each in (older, newer)]
+    assert older == newer and authority[0] != authority[1]
+    for file in ("controller", "kubelet", "proxy", "scheduler"):
+        assert authority[1] in host.ok(f"sudo cat {DATA}/credentials/{file}.config"), file
+    asked = "https://127.0.0.1:16443/version"
+    for data, trusted in zip(authority, (False, True), strict=True):
+        host.ok(f"echo {data} | base64 -d > /tmp/ca.crt")
+        assert (host(f"curl -s --cacert /tmp/ca.crt {asked}").returncode == 0) is trusted
+        kubectl = "microk8s kubectl --certificate-authority=/tmp/ca.crt get --raw /version"
+        assert "v1.20.2" in host.ok(kubectl), "Go goes by the key alone"
+    assert authority[0] in host.ok(f"sudo cat {DATA}/var/log/ca-backup/credentials/client.config")
+
+
 # Add-ons ----------------------------------------------------------------------------------------------------------
 
 

@@ -55,6 +55,19 @@ secured() {  # only root and the group microk8s read tokens, keys and arguments
   done
 }
 
+refreshed() {  # new authorities with the keys that are there, and kubeconfigs that know them
+  local backup=$SNAP_DATA/var/log/ca-backup ca
+  echo "Taking a backup of the current certificates under $backup/"
+  mkdir -p "$backup" && cp -r "$SNAP_DATA/certs" "$SNAP_DATA/credentials" "$backup" || return 10
+  echo "Creating new certificates"
+  rm -f "$SNAP_DATA"/certs/{ca.crt,front-proxy-ca.crt,csr.conf}
+  produce_certs || [ $? = 10 ] || return 20
+  echo "Creating new kubeconfig file"
+  ca=$(base64 -w0 "$SNAP_DATA/certs/ca.crt")
+  sed -i "s@certificate-authority-data: .*@certificate-authority-data: $ca@" "$SNAP_DATA"/credentials/*.config
+  secured
+}
+
 expanded() {  # FILE: its words as an array named `words`, with ${SNAP...} filled in, comments left out
   # The file is shell syntax, as in MicroK8s: only root and the group write it.
   eval "words=($(cat "$1"))"
