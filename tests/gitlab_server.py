@@ -19,18 +19,24 @@ ROOT = "not-a-real-password"
 COMPILED = {"PYTHONPYCACHEPREFIX": str(home("cache", "pyc"))}
 
 
+def double_at(folder, ports):
+    """The environment of a stand-in below a folder. ports: of nginx' status, and of Alertmanager's gossip."""
+    return {"GITLAB_DOUBLE_ROOT": str(folder), "GITLAB_DOUBLE_PORTS": " ".join(map(str, ports)), **COMPILED}
+
+
 class Server:
     """GitLab's commands and its server below a folder of the test."""
 
     def __init__(self, folder):
         self.folder, self.url, self.token = folder, f"http://127.0.0.1:{free_port()}", None
         self.away = False  # is it gone from its host?
+        self.ports = free_port(), free_port()
         (folder / "opt/gitlab/etc").mkdir(parents=True)
         (folder / "opt/gitlab/etc/gitlab.rb.template").write_text((RECIPE / "gitlab.rb.template").read_text())
 
     def run(self, program, *argv, stdin="", **env):
         """(exit code, output, error output) of gitlab-ctl or gitlab-rails."""
-        whole = {**os.environ, "GITLAB_DOUBLE_ROOT": str(self.folder), **COMPILED, **env}
+        whole = {**os.environ, **double_at(self.folder, self.ports), **env}
         command = [sys.executable, RECIPE / f"double/gitlab_{program}.py", *argv]
         done = subprocess.run(command, env=whole, input=stdin, capture_output=True, text=True, timeout=90)
         return done.returncode, done.stdout, done.stderr

@@ -1,6 +1,7 @@
 """What components' tests share."""
 
 import os
+import socket
 import subprocess
 
 import pytest
@@ -35,3 +36,14 @@ def probe(bash, tmp_path):
         return ended == 0, said
 
     return run
+
+
+@pytest.fixture(scope="session")
+def elsewhere():
+    """An address of this machine that is not its loopback's, as another machine sees it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        try:
+            s.connect(("192.0.2.1", 9))  # nothing is sent
+        except OSError:
+            pytest.skip("this machine has the loopback alone")
+        return s.getsockname()[0]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import fcntl
 import functools
+import http.client
 import os
 import re
 import signal
@@ -19,10 +20,11 @@ from pathlib import Path
 import pytest
 import requests
 from facts import Facts
-from gitlab_server import COMPILED
+from gitlab_server import double_at
 from serving import until
 
 from helpers.core.paths import REPO, SETUP, home
+from helpers.core.waiting import wait
 from helpers.sandbox import mirror
 
 RECIPE = SETUP / "sandbox/substitutes/gitlab-ce"
@@ -44,12 +46,13 @@ class Host:
 
     def __init__(self, root):
         self.root, self.url = root, f"http://127.0.0.1:{free_port()}"
+        self.ports = free_port(), free_port()
         (root / "opt/gitlab/etc").mkdir(parents=True)
         (root / "opt/gitlab/etc/gitlab.rb.template").write_text((RECIPE / "gitlab.rb.template").read_text())
         self.rb = root / "etc/gitlab/gitlab.rb"
 
     def run(self, program, *argv, **env):
-        whole = {**os.environ, "GITLAB_DOUBLE_ROOT": str(self.root), **COMPILED, **env}
+        whole = {**os.environ, **double_at(self.root, self.ports), **env}
         command = [sys.executable, RECIPE / f"double/gitlab_{program}.py", *argv]
         return subprocess.run(command, env=whole, capture_output=True, text=True, timeout=90)
 
@@ -257,6 +260,43 @@ def test_health(host):
     assert requests.get(host.url + "/-/health", timeout=30).text == "GitLab OK"
     assert host.api("GET", "/version").status_code == 500
     host.ctl("start", "postgresql")
+
+
+def status_at(host, address, asked_from="127.0.0.1"):
+    """What nginx's status page answers there; None where nothing listens."""
+    client = http.client.HTTPConnection(address, host.ports[0], timeout=30, source_address=(asked_from, 0))
+    try:
+        client.request("GET", "/nginx_status")
+        return client.getresponse().status
+    except ConnectionRefusedError:
+        return None
+    finally:
+        client.close()
+
+
+@row("nginx's own status")
+def test_nginx_shows_its_status_on_every_address_unless_it_is_told(bare):
+    bare.install()
+    assert (status_at(bare, "127.0.0.1"), status_at(bare, "127.0.0.2", "127.0.0.3")) == (200, 403)
+    with open(bare.rb, "a") as file:
+        file.write("""nginx['status'] = { "listen_addresses" => ["127.0.0.1"] }\n""")
+    assert bare.ctl("reconfigure").returncode == 0
+    bare.wait()
+    assert (status_at(bare, "127.0.0.1"), status_at(bare, "127.0.0.2")) == (200, None)
+
+
+@row("Alertmanager's gossip")
+def test_alertmanager_opens_a_port_on_every_address_unless_it_is_told(bare):
+    def open_there():
+        with socket.socket() as asking:
+            return asking.connect_ex(("127.0.0.2", bare.ports[1])) == 0
+
+    bare.install()
+    wait("the port", open_there, timeout=10, every=0.1)
+    with open(bare.rb, "a") as file:
+        file.write("alertmanager['flags'] = { 'cluster.listen-address' => '' }\n")
+    assert bare.ctl("reconfigure").returncode == 0
+    assert "run: alertmanager" in bare.ctl("status").stdout and not open_there()
 
 
 @row("GET /-/health, not on the allow-list")

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import gitlab
 
-from helpers.components.gitlab.layout import PROOF
+from helpers.components.gitlab.layout import PROOF, SCRIPTS
+from helpers.core import listening
 from helpers.core.errors import Unmet
+from helpers.core.shell import script
 
 _NOBODY = "00000000000000000000"
 
@@ -64,6 +66,18 @@ class Proofs:
         status = self.git.get(f"/root/{PROOF}.git/info/refs?service=git-upload-pack").status_code
         if status != 401:
             raise Unmet("401 for git without a password", str(status))
+
+    def nothing_else_answers(self, port):
+        """Of GitLab's programs only the one at its own port answers at the host's address, asked from here."""
+        address = self.ch.host.address
+        if listening.is_loopback(address):
+            return f"left out: {address} is this machine's own way to itself, which is open"
+        others = [p for p in listening.ports_of(self.ch.run(listening.LISTENING)) if p != port]
+        open_here = [p for p, answer in listening.from_here(address, others).items() if answer == "open"]
+        found = [str(p) for p in open_here if self.ch.host.ask(script(SCRIPTS / "port_is_ours.sh", p)).ok]
+        if found:
+            raise Unmet(f"of GitLab only port {port} answers at {address}", "open, too: " + ", ".join(found))
+        return None
 
     def kept(self):
         """The file that install wrote is there."""

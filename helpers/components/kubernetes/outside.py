@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
-import socket
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from helpers.components.kubernetes.microk8s import NODE_PORTS_ARE_OPEN
 from helpers.core import notebooks
 from helpers.core.actions import Action
 from helpers.core.errors import Unmet
+from helpers.core.listening import LISTENING, from_here, is_loopback, ports_of
 from helpers.core.notes import STATE
 from helpers.core.shell import script
 
 #: on the host, what listened before the cluster came: lines of PORT PROGRAM
 NOTE = f"{STATE}/ports"
 _SCRIPTS = Path(__file__).with_name("scripts")
-_LISTENING = script(_SCRIPTS / "listening.sh")
 #: a port that a system gives to who asks for none: another one after each boot
 _ANY = 32768
 #: the kubelet's port that lists all pods to whoever asks
@@ -32,7 +29,7 @@ def nothing_answers(kube):
     NodePorts are left out where chapter 03 was asked to open them: what kube-proxy is started with tells.
     """
     address = kube.ch.host.address
-    if _is_loopback(address):
+    if is_loopback(address):
         return f"left out: {address} is this machine's own way to itself, which is open"
     shut, by_choice = [READ_ONLY], kube.ch.host.ask(NODE_PORTS_ARE_OPEN)[0]
     if not by_choice:
@@ -46,7 +43,7 @@ def before_us():
     return Action(
         f"ss -Hltnp, into {NOTE}",
         f"[ -e {NOTE} ] || {{ echo 'not noted yet'; exit 1; }}",
-        f"listening() {{\n{_LISTENING}\n}}\n{script(_SCRIPTS / 'ports_noted.sh', NOTE)}",
+        f"listening() {{\n{LISTENING}\n}}\n{script(_SCRIPTS / 'ports_noted.sh', NOTE)}",
         f"rm -f {NOTE}; rmdir {STATE} 2>/dev/null || true",
         f"[ ! -e {NOTE} ]",
     )
@@ -55,16 +52,16 @@ def before_us():
 def only_meant_answers(ch, allowed):
     """Of all that listens on the host only this answers here: what its chapters open, what was before, `allowed`."""
     address, said = ch.host.address, ch.run(f"cat {NOTE} 2>/dev/null || echo none")
-    if _is_loopback(address):
+    if is_loopback(address):
         return f"left out: {address} is this machine's own way to itself, which is open"
     if said.strip() == "none":
         return "left out: what listened before is not noted; mode install notes it"
-    before = _ports(said)
+    before = ports_of(said)
     open_by_us = OpenByUs(notebooks.load_all(), ch.run(script(_SCRIPTS / "chapters_ports.sh", STATE)))
-    listening = _ports(ch.run(_LISTENING)).items()
+    listening = ports_of(ch.run(LISTENING)).items()
     strange = {port: who for port, who in listening if port not in allowed and not open_by_us.has(port, who)}
     strange = {port: who for port, who in strange.items() if not _was(before, port, who)}
-    found = [f"{port} {strange[port]}" for port, answer in _asked(address, strange).items() if answer == "open"]
+    found = [f"{port} {strange[port]}" for port, answer in from_here(address, strange).items() if answer == "open"]
     if found:
         raise Unmet(f"no answer at {address} from what no chapter of the host opens", "open: " + ", ".join(found))
     own = ", ".join(f"{port} {who}" for port, who in before.items() if not open_by_us.has(port, who))
@@ -97,44 +94,15 @@ class OpenByUs:
         return not self.pairs.isdisjoint([(port, program), (port, None), (None, program)])
 
 
-def _ports(lines):
-    """{port: program} of lines of listening.sh."""
-    return {int(port): who for port, who in (line.split(" ", 1) for line in lines.splitlines())}
-
-
 def _was(before, port, who):
     return port in before or (port >= _ANY and who in before.values())
 
 
 def _none_answers(address, shut):
-    answers = _asked(address, shut)
+    answers = from_here(address, shut)
     found = [str(port) for port, answer in answers.items() if answer == "open"]
     if found:
         raise Unmet(f"no answer at {address} from the ports {', '.join(map(str, shut))}", "open: " + ", ".join(found))
     if set(answers.values()) == {"silent"}:
         return f"{address} is silent from here: a firewall is between, or SSH goes another way"
     return "none answers at the host's address"
-
-
-def _is_loopback(address):
-    """Does the address, or the first that the name has here, lead back to this machine's loopback?"""
-    try:
-        return ipaddress.ip_address(socket.getaddrinfo(address, None)[0][4][0].partition("%")[0]).is_loopback
-    except OSError:  # a name that only a jump host knows
-        return False
-
-
-def _asked(address, ports):
-    """{port: open, refused or silent}, all asked at once."""
-    with ThreadPoolExecutor(16) as pool:
-        return dict(zip(ports, pool.map(lambda port: _answer(address, port), ports)))
-
-
-def _answer(address, port):
-    try:
-        socket.create_connection((address, port), timeout=2).close()
-    except ConnectionRefusedError:
-        return "refused"
-    except OSError:
-        return "silent"
-    return "open"

@@ -1,7 +1,9 @@
 """GitLab's package: the key, the release, the ports, what its settings say, and what is refused at the door."""
 
 import os
+import socket
 import subprocess
+from types import SimpleNamespace
 
 import pytest
 import stand_in
@@ -10,8 +12,9 @@ from serving import serving
 from helpers.components.gitlab import settings
 from helpers.components.gitlab.layout import KEY, LOGS, PLACES, SCRIPTS, USERS, things
 from helpers.components.gitlab.package import Package, other_is_away, why_bad_release
+from helpers.components.gitlab.proofs import Proofs
 from helpers.core import catalogue
-from helpers.core.errors import RunbookError
+from helpers.core.errors import RunbookError, Unmet
 from helpers.core.host import free_port
 from helpers.core.shell import script
 from tests.certificates import self_signed
@@ -246,10 +249,28 @@ def test_https_needs_a_certificate_that_fits_its_key(tmp_path):
     assert settings.why_bad_certificate("http://h", "", "") is None
 
 
+def test_a_port_of_gitlabs_that_answers_beside_its_own_is_named(elsewhere):
+    """Its status page on 8060, for one, which nginx has on every address unless it is told."""
+    with socket.create_server((elsewhere, 0)) as own, socket.create_server((elsewhere, 0)) as other:
+        port, second = own.getsockname()[1], other.getsockname()[1]
+        host = SimpleNamespace(address=elsewhere, ask=lambda probe: SimpleNamespace(ok=f"set -- {second}\n" in probe))
+        ch = SimpleNamespace(host=host, run=lambda _: f"{port} nginx\n{second} nginx\n")
+        prove = Proofs(SimpleNamespace(git=None, ch=ch))
+        with pytest.raises(Unmet) as e:
+            prove.nothing_else_answers(port)
+        assert e.value.saw == f"open, too: {second}"
+        host.ask = lambda probe: SimpleNamespace(ok=False)
+        assert prove.nothing_else_answers(port) is None, "a port of others is no matter of this chapter"
+        host.address = "127.0.0.1"
+        assert prove.nothing_else_answers(port).startswith("left out")
+
+
 def test_no_port_of_gitlabs_is_one_of_another_chapter():
     text = settings.text("http://10.0.0.5", 8091, 2, 10, False)
     assert "external_url 'http://10.0.0.5'\n" in text and "puma['port'] = 8091\n" in text
     assert "prometheus_monitoring['enable'] = false\n" in text and "grafana['enable'] = false\n" in text
+    assert 'nginx[\'status\'] = { "listen_addresses" => ["127.0.0.1"] }\n' in text, "else 8060 is on every address"
+    assert 'alertmanager[\'flags\'] = { "cluster.listen-address" => "" }\n' in text, "else 9094 is, where it monitors"
     assert "password" not in text
 
 

@@ -8,6 +8,8 @@ import re
 from pathlib import Path
 
 ROOT = Path(os.environ.get("GITLAB_DOUBLE_ROOT", "/"))  # another folder in tests
+#: of nginx' own status, and of Alertmanager's gossip; others in tests
+STATUS_PORT, GOSSIP_PORT = map(int, os.environ.get("GITLAB_DOUBLE_PORTS", "8060 9094").split())
 FILE = ROOT / "etc/gitlab/gitlab.rb"
 TEMPLATE = ROOT / "opt/gitlab/etc/gitlab.rb.template"
 DATA = ROOT / "var/opt/gitlab"

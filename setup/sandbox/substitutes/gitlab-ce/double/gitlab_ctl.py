@@ -70,7 +70,7 @@ def _write_state(said: dict[str, object]) -> list[str]:
     text = json.dumps({name: value for name, value in said.items() if "initial_" not in name})  # no secrets
     changed = running.exists() and running.read_text() != text
     running.write_text(text)
-    return ["nginx"] if changed else []
+    return [name for name in ("alertmanager", "nginx") if changed and name in names]
 
 
 def reconfigure() -> int:

@@ -6,8 +6,12 @@ import base64
 import ipaddress
 import json
 import os
+import signal
+import socket
 import subprocess
+import sys
 import tempfile
+import threading
 import urllib.parse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -212,18 +216,45 @@ def git_refused(kept: store.Store, said: tuple[str, str] | None, path: str, push
     )
 
 
+class Status(BaseHTTPRequestHandler):
+    """nginx's own status, for the host itself."""
+
+    server_version, sys_version = "nginx", ""
+
+    def do_GET(self) -> None:
+        peer = self.client_address[0]
+        known = self.path == "/nginx_status"
+        status = 404 if not known else 200 if peer == "127.0.0.1" else 403
+        self.send_response(status)
+        self.send_header("Content-Type", "text/plain")
+        self.end_headers()
+        self.wfile.write(b"Active connections: 1 \n" if status == 200 else b"")
+
+
 class Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
+
+
+def gossip() -> None:
+    """Alertmanager's port for others of its kind, which it opens unless it is told not to."""
+    Path("/proc/self/comm").write_text("alertmanager")
+    if settings().get("alertmanager.flags", {}).get("cluster.listen-address") != "":
+        listening = socket.create_server(("", config.GOSSIP_PORT))  # noqa: F841 (open while this process is there)
+    signal.pause()
 
 
 def main() -> None:
     url = urllib.parse.urlsplit(settings()["external_url"])
     Path("/proc/self/comm").write_text("nginx")  # as the host's list of listeners names the real one
     port = settings().get("nginx.listen_port") or url.port or 80
+    status = settings().get("nginx.status") or {}
+    for address in status.get("listen_addresses", ["*"]):
+        own = Server((address.strip("*"), status.get("port", config.STATUS_PORT)), Status)
+        threading.Thread(target=own.serve_forever, daemon=True).start()
     worker.start(settings()["external_url"])
     Server(("", int(port)), Handler).serve_forever()
 
 
 if __name__ == "__main__":
-    main()
+    gossip() if sys.argv[1:] == ["gossip"] else main()

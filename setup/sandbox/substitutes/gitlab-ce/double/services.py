@@ -1,6 +1,7 @@
 """GitLab's services: a supervisor in runit's place, and what `sv` says of each.
 
-Only nginx is a program here (it answers everything); the others are processes that can be up or down.
+Only nginx is a program here (it answers everything), and Alertmanager opens its port; the others are processes that can
+be up or down.
 """
 
 from __future__ import annotations
@@ -144,7 +145,8 @@ class Supervisor:
     def begin(self, name: str) -> subprocess.Popen:
         folder = config.LOGS / name
         folder.mkdir(parents=True, exist_ok=True)
-        argv = [sys.executable, str(PROGRAM / "server.py")] if name == "nginx" else ["sleep", "infinity"]
+        server = [sys.executable, str(PROGRAM / "server.py")]
+        argv = {"nginx": server, "alertmanager": [*server, "gossip"]}.get(name, ["sleep", "infinity"])
         with open(folder / "current", "a") as log:
             return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 

@@ -1,0 +1,47 @@
+"""What listens on a host, and which of it answers here: asked straight at the host's address, not through SSH."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Iterable
+
+from helpers.core.shell import script
+
+#: on the host: a line of PORT PROGRAM for each that listens to more than the loopback
+LISTENING = script(Path(__file__).with_name("scripts") / "listening.sh")
+
+
+def ports_of(lines: str) -> dict[int, str]:
+    """{port: program} of what LISTENING prints."""
+    found: dict[int, str] = {}
+    for line in lines.splitlines():
+        port, who = line.split(" ", 1)
+        found[int(port)] = who
+    return found
+
+
+def is_loopback(address: str) -> bool:
+    """Does the address, or the first that the name has here, lead back to this machine's loopback?"""
+    try:
+        return ipaddress.ip_address(socket.getaddrinfo(address, None)[0][4][0].partition("%")[0]).is_loopback
+    except OSError:  # a name that only a jump host knows
+        return False
+
+
+def from_here(address: str, ports: Iterable[int]) -> dict[int, str]:
+    """{port: open, refused or silent}, all asked at once."""
+    with ThreadPoolExecutor(16) as pool:
+        return dict(pool.map(lambda port: (port, _answer(address, port)), ports))
+
+
+def _answer(address: str, port: int) -> str:
+    try:
+        socket.create_connection((address, port), timeout=2).close()
+    except ConnectionRefusedError:
+        return "refused"
+    except OSError:
+        return "silent"
+    return "open"
