@@ -16,17 +16,13 @@ LISTENING = script(Path(__file__).with_name("scripts") / "listening.sh")
 
 def ports_of(lines: str) -> dict[int, str]:
     """{port: program} of what LISTENING prints."""
-    found: dict[int, str] = {}
-    for line in lines.splitlines():
-        port, who = line.split(" ", 1)
-        found[int(port)] = who
-    return found
+    return {int(port): who for port, who in (line.split(" ", 1) for line in lines.splitlines())}
 
 
 def is_loopback(address: str) -> bool:
     """Does the address, or the first that the name has here, lead back to this machine's loopback?"""
     try:
-        return ipaddress.ip_address(socket.getaddrinfo(address, None)[0][4][0].partition("%")[0]).is_loopback
+        return ipaddress.ip_address(str(socket.getaddrinfo(address, None)[0][4][0]).partition("%")[0]).is_loopback
     except OSError:  # a name that only a jump host knows
         return False
 
