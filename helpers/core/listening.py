@@ -22,15 +22,17 @@ def ports_of(lines: str) -> dict[int, str]:
 def is_loopback(address: str) -> bool:
     """Does the address, or the first that the name has here, lead back to this machine's loopback?"""
     try:
-        return ipaddress.ip_address(str(socket.getaddrinfo(address, None)[0][4][0]).partition("%")[0]).is_loopback
+        first = str(socket.getaddrinfo(address, None)[0][4][0])
+        return ipaddress.ip_address(first.partition("%")[0]).is_loopback
     except OSError:  # a name that only a jump host knows
         return False
 
 
 def from_here(address: str, ports: Iterable[int]) -> dict[int, str]:
     """{port: open, refused or silent}, all asked at once."""
+    ports = list(ports)
     with ThreadPoolExecutor(16) as pool:
-        return dict(pool.map(lambda port: (port, _answer(address, port)), ports))
+        return dict(zip(ports, pool.map(_answer, [address] * len(ports), ports)))
 
 
 def _answer(address: str, port: int) -> str:
