@@ -75,7 +75,10 @@ def test_install_verify_and_remove(papermill, host):
         host.run("systemctl stop minio")
         said = papermill("verify", code=1)
         assert "minio is inactive" in said and "✗" in said
+        papermill("remove", code=1)
+        assert host.run("id -un minio-user").out == "minio-user\n", "nobody can tell which buckets there are"
     finally:
+        host.run("systemctl start minio", check=False)
         said = papermill("remove")
     assert "✓ chapter minio ‹removed›" in said
     assert host.run("id minio-user; ls /srv/minio /etc/default/minio", check=False).out == ""
