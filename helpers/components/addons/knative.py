@@ -71,7 +71,7 @@ class Knative:
         there = [line.rpartition("/")[2] for line in there.split()]
         run(script(_SCRIPTS / "scale_up.sh", _SPACE, *there), what="start what was scaled down")
         if not set(_DEPLOYMENTS) <= set(there) or _FAILED in said:
-            finish = script(_SCRIPTS / "knative_finish.sh", _MANIFESTS)
+            finish = istio.finish("knative_finish.sh", _MANIFESTS)
             run(finish, timeout=300, what="finish an install that was cut off")
         self.kube.wait_for("Knative", all_of(*_PODS), timeout=300, space=_SPACE)
 

@@ -6,11 +6,10 @@ import pytest
 import stand_in
 import yaml
 
-from helpers.components.addons import knative
+from helpers.components.addons import istio, knative
 from helpers.components.addons.knative import Knative
 from helpers.components.kubernetes.kube import Kube
 from helpers.components.kubernetes.proofs import Proofs
-from helpers.core import shell
 from helpers.core.paths import SETUP
 
 #: what Eventing 0.13.0 leaves outside its namespace (facts: Knative 0.13.0), one of each kind
@@ -86,7 +85,7 @@ def test_an_install_that_was_cut_off_is_finished_kinds_first(cluster, tmp_path, 
     """Also where an earlier remove left Eventing's webhooks, which refuse what Eventing needs to start."""
     folder = tmp_path / "knative"
     (folder / kinds).mkdir(parents=True)
-    script = shell.script(knative._SCRIPTS / "knative_finish.sh", folder).replace("sleep 3", "")
+    script = istio.finish("knative_finish.sh", folder).replace("sleep 3", "")
     code, said, _ = cluster(script, EVENTING)
     assert code == 0 and said.count("not all of") == 1, said
     applied = [line for line in (tmp_path / "cluster.log").read_text().splitlines() if line.startswith("apply")]
