@@ -15,6 +15,19 @@ from helpers.sandbox.supply import recipes_for
 
 INSTALL = "sudo snap install microk8s --classic --channel=1.20/stable"
 
+#: a webhook behind which nobody is: no object of Istio's kind "instance" can be made
+REFUSES_INSTANCES = """apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingWebhookConfiguration
+metadata: {name: refuses}
+webhooks:
+- name: refuses.example.com
+  clientConfig: {service: {name: nobody, namespace: default}}
+  rules: [{apiGroups: [config.istio.io], apiVersions: ["*"], resources: [instances], operations: [CREATE]}]
+  failurePolicy: Fail
+  sideEffects: None
+  admissionReviewVersions: [v1]
+"""
+
 
 class Host:
     """A sandbox host; called with a command it gives what the command did, stdout and stderr together in `all`."""

@@ -587,6 +587,21 @@ def test_gpu(row, host):
     assert host(f"test -e {DATA}/var/lock/gpu").returncode == 1
 
 
+@row(("Istio", "a fetch that was cut off"))
+def test_a_fetch_of_istio_that_was_cut_off_is_in_the_way_for_ever(row, host):
+    host.ok(f"sudo mkdir -p {DATA}/tmp/istio {DATA}/bin; sudo touch {DATA}/tmp/istio/istio.tar")
+    done = host("microk8s enable istio")
+    assert done.returncode == 0 and "Istio is starting" not in done.stdout
+    assert re.search(r"gzip: .*/tmp/istio/istio.tar already exists;\s+not overwritten", done.stderr)
+    assert host(f"ls {DATA}/bin/istioctl").returncode != 0
+    host.ok(f"sudo rm -r {DATA}/tmp/istio; sudo touch {DATA}/bin/istioctl")
+    for _ in range(2):
+        done = host("microk8s enable istio")
+        assert done.returncode == 0 and "Fetching" not in done.stdout and "Istio is starting" not in done.stdout
+        assert re.search(r'the path "/\S+/actions/istio/crd\*yaml" does not exist', done.stderr)
+    host.ok(f"sudo rm {DATA}/bin/istioctl")
+
+
 @long
 @row(("Add-ons", "istio"), ("command", "istio's mark"), ("Istio", "mounts without which a pod does not start"))
 def test_istio(row, host):
@@ -679,6 +694,26 @@ def test_istio_leaves_what_refuses_it(row, host):
     done = host("microk8s enable istio", timeout=300)
     assert done.returncode == 0 and "Istio is starting" not in done.stdout
     assert "Fetching istioctl" in done.stdout and 'failed calling webhook "pilot.validation.istio.io"' in done.stderr
+    host.ok("microk8s kubectl delete validatingwebhookconfiguration istio-galley")
+    host.ok("microk8s kubectl delete mutatingwebhookconfiguration istio-sidecar-injector")
+    host.ok("microk8s disable istio", timeout=300)
+
+
+@long
+@row(("Istio", "one object that is refused"))
+def test_one_refused_object_ends_enable_istio(row, host):
+    host.ok("microk8s kubectl apply -f -", stdin=microk8s_host.REFUSES_INSTANCES)
+    done = host("microk8s enable istio", timeout=300)
+    assert done.returncode == 0 and "Istio is starting" not in done.stdout
+    assert 'failed calling webhook "refuses.example.com"' in done.stderr
+    assert len(host.ok("microk8s kubectl get deploy -n istio-system -o name").split()) == 12
+    host.until("microk8s kubectl get pods -n istio-system", "istio-", 60)
+    assert host.ok("microk8s enable istio") == "Addon istio is already enabled."
+    assert host.ok("microk8s kubectl get instances.config.istio.io -A -o name") == ""
+    host.ok("microk8s kubectl delete validatingwebhookconfiguration refuses")
+    again = f"microk8s kubectl apply -f {DATA}/actions/istio/istio-demo.yaml > /dev/null"
+    host.until(again + " && echo whole", "whole", 120)
+    assert len(host.ok("microk8s kubectl get instances.config.istio.io -A -o name").split()) == 11
     host.ok("microk8s kubectl delete validatingwebhookconfiguration istio-galley")
     host.ok("microk8s kubectl delete mutatingwebhookconfiguration istio-sidecar-injector")
     host.ok("microk8s disable istio", timeout=300)

@@ -46,11 +46,13 @@ NO_STRANGERS = with_cluster(script(_SCRIPTS / "istio_no_strangers.sh", *DEPLOYME
 
 _NOT_ADMIN = script(_SCRIPTS / "kiali_not_admin.sh")
 
-#: without the pods behind them they refuse Istio's rules, and each pod of a namespace with a label of Istio's
-_NO_WEBHOOKS = (
-    "microk8s kubectl delete mutatingwebhookconfiguration,validatingwebhookconfiguration "
-    "--ignore-not-found istio-sidecar-injector istio-galley"
-)
+#: what `microk8s enable istio` itself applies; there once it was fetched
+_MANIFESTS = "/var/snap/microk8s/current/actions/istio"
+
+
+def finish(name, folder):
+    """A script that applies what an install that was cut off lacks, from the folder of its manifests."""
+    return "{}\n{}".format(script(_SCRIPTS / "applied.sh"), script(_SCRIPTS / name, folder))
 
 
 class Istio:
@@ -73,19 +75,29 @@ class Istio:
         run = self.ch.host.run
         there = set(DEPLOYMENTS).intersection(run(_NAMES, what="list Istio's Deployments", check=False).out.split())
         if not there:
-            run(_NO_WEBHOOKS, what="take away what an earlier Istio left")
+            run(script(_SCRIPTS / "istio_earlier.sh"), what="take away what an earlier Istio left")
         elif len(there) < len(DEPLOYMENTS):
             # An install that was cut off: `enable` would say that it is enabled, and do nothing.
             self._take_away("take a half Istio away")
         try:
             addon.enable(self.kube, "istio", owners=owners_of(READY))
         except Unmet:
-            # Its Deployments may come up all the same, and the next run would take it for whole.
-            with contextlib.suppress(RunbookError):
-                self._take_away("take away what `enable istio` left")
-            raise
+            if not self._finished():
+                # Its Deployments may come up all the same, and the next run would take it for whole.
+                with contextlib.suppress(RunbookError):
+                    self._take_away("take away what `enable istio` left")
+                raise
         run(script(_SCRIPTS / "scale_up.sh", NAMESPACE, *DEPLOYMENTS), what="start what was scaled down")
         self.kube.wait_for("Istio", READY, timeout=600, space=NAMESPACE)
+
+    def _finished(self):
+        """Whether all is applied that `enable` ended at: real ones refuse an object now and then, the first time."""
+        try:
+            what = "apply once more what `enable istio` did not"
+            self.ch.host.run(finish("istio_finish.sh", _MANIFESTS), timeout=600, what=what)
+        except RunbookError:
+            return False
+        return True
 
     def _take_away(self, what):
         # Not by `disable istio`: its webhooks would stay, and refuse the next Istio's rules and Knative's pods.

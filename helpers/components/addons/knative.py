@@ -25,7 +25,7 @@ _PODS = [available(_SPACE, "deployment", name) for name in _DEPLOYMENTS]
 _FAILED = "Knative failed to install"
 _NAME = "starts-on-request"
 _SCRIPTS = Path(__file__).with_name("scripts")
-_SERVICE = Path(__file__).with_name("manifests") / "knative_service.yaml"
+_MADE_OF = Path(__file__).with_name("manifests")
 
 #: a probe: nobody has an object of Eventing's kinds
 EVENTING_UNUSED = with_cluster(script(_SCRIPTS / "eventing_unused.sh"))
@@ -33,7 +33,8 @@ EVENTING_UNUSED = with_cluster(script(_SCRIPTS / "eventing_unused.sh"))
 
 def _service(name, image, *command):
     """A Knative Service of one container."""
-    return yaml.safe_load(filled(_SERVICE, NAME=name, IMAGE=json.dumps(image), COMMAND=json.dumps(command)))
+    words = {"NAME": name, "IMAGE": json.dumps(image), "COMMAND": json.dumps(command)}
+    return yaml.safe_load(filled(_MADE_OF / "knative_service.yaml", **words))
 
 
 _NAMESPACES = ["namespace knative-serving", "namespace knative-eventing"]
@@ -71,7 +72,7 @@ class Knative:
         there = [line.rpartition("/")[2] for line in there.split()]
         run(script(_SCRIPTS / "scale_up.sh", _SPACE, *there), what="start what was scaled down")
         if not set(_DEPLOYMENTS) <= set(there) or _FAILED in said:
-            finish = script(_SCRIPTS / "knative_finish.sh", _MANIFESTS)
+            finish = istio.finish("knative_finish.sh", _MANIFESTS)
             run(finish, timeout=300, what="finish an install that was cut off")
         self.kube.wait_for("Knative", all_of(*_PODS), timeout=300, space=_SPACE)
 
@@ -129,9 +130,11 @@ class Knative:
     def starts_on_request(self):
         """A Knative Service ends when nobody asks for it, and starts again on a request through the gateway."""
         self.proofs.hello()
+        self._sidecar_is_there()
         manifest = json.dumps(self._says_our_word())
         self.ch.wait("Knative to take a Service", lambda: self._applied(manifest), timeout=60)
-        url = self.ch.wait("the Service to be Ready", self._ready, failed=self._hopeless, timeout=180)
+        pods = self.kube.pods(PROOF_NAMESPACE)
+        url = self.ch.wait("the Service to be Ready", self._ready, pods.failed, 180, stands=pods.stands)
         self.ch.wait("the Service to end, with no request", lambda: self._pods() == [], timeout=150)
         with istio.gateway(self.kube, timeout=90) as client:
             got = client.get("/", headers={"Host": url.split("://")[-1]})
@@ -140,8 +143,23 @@ class Knative:
         if not self._pods():
             raise Unmet("a pod started by the request", "none: something else answered")
 
-    def _hopeless(self):
-        return self.kube.hopeless(PROOF_NAMESPACE)
+    def _sidecar_is_there(self):
+        """The node has the image that Knative puts beside each Service's own.
+
+        Knative takes a pod away that is not ready after 130 s, its images pulled or not (0.13.0, kpa/scaler.go).
+        """
+        config = f"configmap config-deployment -n {_SPACE}"
+        image = self.kube.kubectl(f"get {config} -o jsonpath='{{.data.queueSidecarImage}}'")
+        self.proofs.apply(filled(_MADE_OF / "knative_sidecar.yaml", IMAGE=json.dumps(image)))
+        pods = self.kube.pods(PROOF_NAMESPACE, "sidecar")
+        self.ch.wait("the image of Knative's sidecar", self._sidecar_started, pods.failed, 180, stands=pods.stands)
+
+    def _sidecar_started(self):
+        """It ends at once: nobody tells it of a Service."""
+        phase = self.kube.kubectl(f"get pod sidecar -n {PROOF_NAMESPACE} -o jsonpath='{{.status.phase}}'")
+        if phase not in ("Running", "Succeeded", "Failed"):
+            raise NotYet("its pod is " + phase)
+        return True
 
     def _says_our_word(self):
         # By digest: of a tag, Knative's controller would ask the image's registry.

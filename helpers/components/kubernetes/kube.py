@@ -105,10 +105,6 @@ class Kube:
         """
         return PodWait(self, frozenset([(space, kind, name)] if name else []), space)
 
-    def hopeless(self, space):
-        """Why some pod of a namespace will never run: no such image, crashing for minutes, no room. None otherwise."""
-        return next((text for text, final in self.troubles(space) if final), None)
-
     def troubles(self, space):
         """[(what a pod of a namespace waits for, whether that is for ever)]. Empty when the API does not answer."""
         return self._looks.setdefault(space, self.pods(space)).look().told()

@@ -33,10 +33,10 @@ _EVENTS = (
 )
 #: READY that says why the node's own pods, its network's, do not start, which keeps it from being Ready
 READY_OR_WHY = of_pods(
-    f"""( {READY}
+    f"""why=$( {READY}
 ) || {{
   event=$(microk8s kubectl {_EVENTS} 2>/dev/null || true)
-  [ -z "$event" ] || echo "its pods do not start: $event"
+  echo "$why${{event:+; its pods do not start: $event}}" # in one line: a wait tells the first
   exit 1
 }}""",
     owners_of(READY),
@@ -91,7 +91,8 @@ class Registries:
             self.ch.secrets.keep(PASSWORD, self._password())
         self.ch.host.put(self._wanted(text), TEMPLATE, mode, owner)
         self.ch.host.run("systemctl restart snap.microk8s.daemon-containerd", what="restart containerd")
-        self.kube.wait_for("the node to be Ready again", READY, 120, "kube-system")
+        # As long as for a new node: on a first install its network's pods are still to come.
+        self.kube.wait_for("the node to be Ready", READY_OR_WHY)
 
     # -- the image of each pod -----------------------------------------------------------------
 

@@ -307,3 +307,61 @@ def test_a_half_istio_is_taken_away_webhooks_first_and_not_by_disable(monkeypatc
     taken = next(script for script in asked[:enabling] if "delete namespace istio-system" in script)
     assert taken.index("istio-sidecar-injector") < taken.index("delete namespace istio-system")
     assert not any("disable istio" in script for script in asked)
+
+
+#: kubectl as it ends when one of the file's objects is refused, the first time
+REFUSES_ONCE = """
+echo "$*" >> LOG
+case "$*" in *istio-demo.yaml) [ "$(grep -c istio-demo.yaml LOG)" -gt TIMES ] || exit 1 ;; esac
+"""
+
+
+@pytest.fixture
+def fetched(tmp_path):
+    folder = tmp_path / "istio"
+    folder.mkdir()
+    for name in ("crd-10.yaml", "crd-mixer.yaml", "istio-demo.yaml"):
+        (folder / name).touch()
+    return folder
+
+
+def finished(bash, folder, times):
+    """What is applied from the folder of Istio's manifests, when so many first tries are refused; the exit code."""
+    log = folder.parent / "log"
+    log.touch()
+    text = istio.finish("istio_finish.sh", folder).replace("sleep 3", "")
+    code, _ = bash(text, REFUSES_ONCE.replace("LOG", str(log)).replace("TIMES", str(times)))
+    return code, [line.rpartition("/")[2] for line in log.read_text().splitlines()]
+
+
+def test_what_enable_istio_ended_at_is_applied_again_kinds_first(bash, fetched):
+    kinds = ["crd-10.yaml", "crd-mixer.yaml"]
+    assert finished(bash, fetched, 1) == (0, [*kinds, *["istio-demo.yaml"] * 2])
+
+
+def test_what_is_refused_for_ever_is_given_up_and_what_was_not_fetched_is_not_applied(bash, fetched):
+    code, applied = finished(bash, fetched, 99)
+    assert code == 1 and applied.count("istio-demo.yaml") == 10
+    (fetched.parent / "log").unlink()
+    (fetched / "istio-demo.yaml").unlink()
+    assert finished(bash, fetched, 0) == (1, [])
+
+
+@pytest.mark.parametrize("goes", [True, False])
+def test_an_istio_whose_first_try_is_refused_is_finished_and_taken_away_only_when_that_fails(
+    monkeypatch, own_home, goes
+):
+    """Real ones refuse an object now and then; taken away at once, every run is a first try again."""
+    asked, refused = [], "Enabling Istio\nerror when creating: unexpected EOF\n"
+
+    def answer(script, stdin):
+        asked.append(script)
+        if script == "microk8s enable istio":
+            return refused
+        return "" if goes or "kubectl apply" not in script else (1, "", "refused again")
+
+    made = istio.Istio(Kube(stand_in.chapter(monkeypatch, "addons", answer, "install")))
+    with contextlib.nullcontext() if goes else pytest.raises(Unmet, match="add-on istio enabled"):
+        made._enable()
+    assert goes != any("delete namespace istio-system" in script for script in asked)
+    assert goes == (istio.READY in asked)

@@ -6,11 +6,11 @@ import pytest
 import stand_in
 import yaml
 
-from helpers.components.addons import knative
+from helpers.components.addons import istio, knative
 from helpers.components.addons.knative import Knative
 from helpers.components.kubernetes.kube import Kube
 from helpers.components.kubernetes.proofs import Proofs
-from helpers.core import shell
+from helpers.core.errors import Unmet
 from helpers.core.paths import SETUP
 
 #: what Eventing 0.13.0 leaves outside its namespace (facts: Knative 0.13.0), one of each kind
@@ -86,7 +86,7 @@ def test_an_install_that_was_cut_off_is_finished_kinds_first(cluster, tmp_path, 
     """Also where an earlier remove left Eventing's webhooks, which refuse what Eventing needs to start."""
     folder = tmp_path / "knative"
     (folder / kinds).mkdir(parents=True)
-    script = shell.script(knative._SCRIPTS / "knative_finish.sh", folder).replace("sleep 3", "")
+    script = istio.finish("knative_finish.sh", folder).replace("sleep 3", "")
     code, said, _ = cluster(script, EVENTING)
     assert code == 0 and said.count("not all of") == 1, said
     applied = [line for line in (tmp_path / "cluster.log").read_text().splitlines() if line.startswith("apply")]
@@ -144,6 +144,30 @@ def test_eventing_that_somebody_uses_is_not_scaled_down(bash):
     assert bash(knative.EVENTING_UNUSED, USED.format("broker/shop")) == (1, "still there: broker/shop")
     assert bash(knative.EVENTING_UNUSED, "exit 0") == (0, ""), "no kind of it is there"
     assert bash(knative.EVENTING_UNUSED, "exit 1")[0] == 1
+
+
+def test_the_sidecars_image_is_pulled_before_a_service_is_made(monkeypatch, own_home):
+    """Knative takes a pod away that is not ready after 130 s, and its first one had this image to pull as well."""
+    phases, asked = ["Pending", "Failed"], []
+
+    def answer(script, stdin):
+        asked.append(stdin or script)
+        if "get configmap config-deployment" in script:
+            return "gcr.io/queue@sha256:1"
+        if "get pod sidecar" in script:
+            return phases.pop(0)
+        return json.dumps({"items": []}) if "-o json" in script else ""
+
+    def stops():
+        raise Unmet("no more is asked for here", "")
+
+    made = Knative(Proofs(Kube(stand_in.chapter(monkeypatch, "addons", answer, "install"))))
+    monkeypatch.setattr(made.proofs, "hello", lambda: None)
+    monkeypatch.setattr(made, "_says_our_word", stops)
+    with pytest.raises(Unmet, match="no more is asked for here"):
+        made.starts_on_request()
+    pod = next(yaml.safe_load(text) for text in asked if "kind: Pod" in text)
+    assert pod["spec"]["containers"][0]["image"] == "gcr.io/queue@sha256:1" and phases == []
 
 
 def in_a_cluster(text):

@@ -3,7 +3,9 @@
 import pytest
 import stand_in
 
+from helpers.components.addons import istio
 from helpers.components.addons.addons import Addons
+from helpers.core import shell
 
 #: kubectl as the log of this test, and with what `get` lists for an argument
 KUBECTL = """
@@ -71,12 +73,32 @@ def test_the_kinds_of_cert_manager_stay_unless_asked_for(add, here, tmp_path):
     assert "clusterrole istio-reader" in log.read_text() and CERT_MANAGER not in log.read_text()
 
 
-def test_the_release_that_enable_istio_fetched_goes_with_istio(add, here, tmp_path):
-    fetched = tmp_path / "var/snap/microk8s/current/actions/istio"
+@pytest.mark.parametrize("folder", ["actions/istio", "tmp/istio"])
+def test_the_release_that_enable_istio_fetched_goes_with_istio(add, here, tmp_path, folder):
+    fetched = tmp_path / "var/snap/microk8s/current" / folder
     fetched.mkdir(parents=True)
     action = actions(add)["istio"]
     assert here(action.absent, "") == (1, f"still there: {fetched}")
     assert here(action.undo, "")[0] == 0 and here(action.absent, "") == (0, "")
+
+
+@pytest.mark.parametrize(
+    "there, stay",
+    [
+        ("bin/istioctl actions/istio/crd-10.yaml", "actions/istio/crd-10.yaml"),
+        ("tmp/istio/istio.tar", ""),
+        ("bin/istioctl actions/istio/istio-demo.yaml", "bin/istioctl actions/istio/istio-demo.yaml"),
+        ("", ""),
+    ],
+)
+def test_a_fetch_of_istio_that_was_cut_off_is_not_in_the_way_of_the_next(here, tmp_path, there, stay):
+    """Where istioctl is, `enable istio` fetches nothing; and its gzip does not overwrite what an earlier one wrote."""
+    data = tmp_path / "var/snap/microk8s/current"
+    for name in there.split():
+        (data / name).parent.mkdir(parents=True, exist_ok=True)
+        (data / name).touch()
+    assert here(shell.script(istio._SCRIPTS / "istio_earlier.sh"), "") == (0, "")
+    assert {str(path.relative_to(data)) for path in data.rglob("*") if path.is_file()} == set(stay.split())
 
 
 def test_metrics_server_goes_also_where_disable_stops_half_way(add, here, tmp_path):

@@ -98,8 +98,25 @@ def test_a_node_that_is_not_ready_says_why_its_pods_do_not_start(bash):
 END
 ;; esac"""
     code, said = bash(registries.READY_OR_WHY, answers)
-    assert code == 1 and said.splitlines() == ["the node is not Ready: False", "its pods do not start: " + NO_PAUSE]
+    assert (code, said) == (1, "the node is not Ready: False; its pods do not start: " + NO_PAUSE)
     assert bash(registries.READY_OR_WHY, "echo True") == (0, "")
+
+
+def test_a_first_install_with_mirrors_waits_as_for_any_new_node_and_says_what_keeps_it(node, monkeypatch):
+    """Calico's images come meanwhile, by the registries that were just written: they may be the wrong ones."""
+    one, waits = node(mirrors=["k8s.gcr.io=registry.k8s.io"]), {}
+
+    def ask(what, ready, *how, **more):
+        failed, timeout, do = how
+        waits.update(more, timeout=timeout)
+        return registries_wait(ready, do)
+
+    one.answer = lambda script: (1, f"the node is not Ready: False; {NO_PAUSE}", "") if "get node" in script else ""
+    monkeypatch.setattr(one.ch, "wait", ask)
+    with pytest.raises(RunbookError) as e:
+        one.chosen().apply()
+    assert waits["timeout"] == 300 and waits["stands"] is not None and registries.READY_OR_WHY in one.ran
+    assert "no such host" in e.value.saw
 
 
 @pytest.mark.parametrize("text", ["k8s.gcr.io", "=x", "a=", "a b=c"])

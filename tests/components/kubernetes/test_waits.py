@@ -273,9 +273,10 @@ def test_why_no_pod_is_made_is_told(cluster):
 
 
 def test_an_api_that_is_away_tells_of_no_trouble(cluster):
-    assert cluster.kube.troubles("elsewhere") == [] and cluster.kube.hopeless("elsewhere") is None
+    assert cluster.kube.troubles("elsewhere") == []
     cluster.items = [pod(state=NO_IMAGE)]
-    assert "not found" in cluster.kube.hopeless("lab")
+    ((text, final),) = cluster.kube.troubles("lab")
+    assert "not found" in text and final
 
 
 def test_a_wait_asks_the_probe_alone_and_then_the_pods_in_the_same_round_trip(cluster):

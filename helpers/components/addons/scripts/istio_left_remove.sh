@@ -6,4 +6,4 @@ if [ "$1" = yes ]; then
   microk8s kubectl delete crd -l release=istio --ignore-not-found --timeout=180s
 fi
 data=/var/snap/microk8s/current common=/root/snap/microk8s/common
-rm -rf $data/bin/istioctl $data/actions/istio $common/istio.lock $common/istio-auth.lock
+rm -rf $data/bin/istioctl $data/actions/istio $data/tmp/istio $common/istio.lock $common/istio-auth.lock

@@ -5,15 +5,6 @@ kubectl() { microk8s kubectl "$@"; }
 for release in serving.knative.dev/release eventing.knative.dev/release; do
   kubectl delete mutatingwebhookconfiguration,validatingwebhookconfiguration -l $release --ignore-not-found
 done
-applied() {
-  local try
-  for try in 1 2 3 4 5 6 7 8 9 10; do
-    kubectl apply -f "$1" && return
-    echo "not all of $1 was applied, try $try"
-    sleep 3
-  done
-  return 1
-}
 kinds=$1/setup
 [ -d "$kinds" ] || kinds=$1/serving-crds.yaml # there an older stand-in has them
 applied "$kinds"
