@@ -17,6 +17,7 @@ import psycopg
 from helpers.core import actions
 from helpers.core.actions import Action
 from helpers.core.errors import Unmet
+from helpers.core.listening import is_loopback
 from helpers.core.shell import script
 
 LOOPBACK = [ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128")]
@@ -121,6 +122,7 @@ class Postgres:
             password=password or self.ch.secret("postgres-" + name).reveal(),
             connect_timeout=10,
             sslmode="prefer",
+            client_encoding="utf8",  # a cluster made with LANG=C has SQL_ASCII: text would come back as bytes
             **scram,
         )
 
@@ -174,8 +176,9 @@ class Postgres:
   where not exists (select from pg_roles where rolname = '{name}') \\gexec
 set password_encryption = 'scram-sha-256';  -- an error before PostgreSQL 10, which takes a verifier for a password
 alter role "{name}" login password '{verifier(secret.reveal())}';
-select 'create database "{name}" owner "{name}"'
-  where not exists (select from pg_database where datname = '{name}') \\gexec
+select 'create database "{name}" owner "{name}"' || case pg_encoding_to_char(encoding) when 'UTF8' then '' else
+  ' encoding ''UTF8'' lc_collate ''C.UTF-8'' lc_ctype ''C.UTF-8'' template template0' end
+  from pg_database where datname = 'template1' and not exists (select from pg_database where datname = '{name}') \\gexec
 """,
             what="make the role and the database " + name,
         )
@@ -269,6 +272,8 @@ class Proofs:
         Returns what happened.
         """
         address = self.ch.host.address
+        if is_loopback(address):
+            return f"left out: {address} is this machine's own way to itself"
         try:
             with socket.create_connection((address, self.db.port), timeout=5) as s:
                 mine = ipaddress.ip_address(s.getsockname()[0])

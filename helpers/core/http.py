@@ -22,3 +22,8 @@ def through(socks: int | None, **settings: Any) -> httpx.Client:
         return httpx.Client(proxy=address, trust_env=False, **settings)
     except TypeError:  # httpx before 0.26, on Python 3.7
         return httpx.Client(proxies=address, trust_env=False, **settings)  # pyright: ignore[reportCallIssue]
+
+
+def in_url(address: str) -> str:
+    """A host's name or address as a URL has it: IPv6 in brackets."""
+    return f"[{address}]" if ":" in address else address

@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from helpers.components.gitlab.layout import CONFIG
+from helpers.core.http import in_url
 
 _NOTE = "# Written by the runbook, chapter 11. Changes made here are undone by the next install."
 
@@ -15,7 +16,7 @@ _NOTE = "# Written by the runbook, chapter 11. Changes made here are undone by t
 def own_url(ch):
     """http:// and the address at which this machine reaches the host; for this machine itself, its first one."""
     if ch.host.target.kind != "local":
-        return "http://" + ch.host.address
+        return "http://" + in_url(ch.host.address)
     return "http://" + (ch.run("hostname -I", sudo=False).split() or ["127.0.0.1"])[0]
 
 

@@ -13,9 +13,11 @@ from pathlib import Path
 import httpx
 
 from helpers.core.errors import RunbookError, Unmet, words
-from helpers.core.http import through
+from helpers.core.http import in_url, through
+from helpers.core.listening import is_loopback
 
 _SERVER = Path(__file__).with_name("one_answer.py")
+_LEFT_OUT = "left out: the target is this machine"
 _BATCH = ["-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "ClearAllForwardings=yes"]
 
 
@@ -37,17 +39,27 @@ class RouteProofs:
 
     def inside_through_proxy(self):
         """Through the proxy the inner server answers."""
+        if self._is_here():
+            return _LEFT_OUT
         with self._inner_server() as (port, word), self.ch.host.socks() as proxy:
             self._says(word, proxy, f"http://127.0.0.1:{port}/")
+        return None
 
     def names_on_the_host(self):
         """The host's own name, which need not mean anything here, leads to it through the proxy."""
+        if self._is_here():
+            return _LEFT_OUT
         name = self.ch.run("hostname", sudo=False).strip()
         if not self.ch.host.ask(f"getent ahostsv4 {shlex.quote(name)}").ok:
             raise Unmet("a host that knows its own name", f"getent ahostsv4 {name} finds nothing", "net-hostname")
         # Not sshd's greeting: it may listen on one address only, and on another port than the one that leads there.
         with self._inner_server(name) as (port, word), self.ch.host.socks() as proxy:
             self._says(word, proxy, f"http://{name}:{port}/")
+        return None
+
+    def _is_here(self):
+        """A proxy leads to another machine; `local` has none."""
+        return self.ch.host.target.kind == "local"
 
     def _says(self, word, proxy, url):
         with through(proxy, timeout=10) as client:
@@ -60,9 +72,11 @@ class RouteProofs:
 
     def inside_not_directly(self):
         """Without the proxy it does not answer."""
+        if is_loopback(self.ch.host.address):
+            return _LEFT_OUT
         with self._inner_server() as (port, word):
             try:
-                got = httpx.get(f"http://{self.ch.host.address}:{port}/", timeout=5, trust_env=False).text
+                got = httpx.get(f"http://{in_url(self.ch.host.address)}:{port}/", timeout=5, trust_env=False).text
             except httpx.HTTPError:
                 return None
         if got == word:
@@ -89,9 +103,10 @@ class RouteProofs:
         """(port, word): a web server on the host, at this name's address, that answers one request with that word."""
         word, port, told = uuid.uuid4().hex, [], threading.Event()
 
-        def line(_, text):
-            port.append(text)
-            told.set()
+        def line(stream, text):
+            if stream == "out":  # on the other, bash warns of a locale that the host lacks
+                port.append(text)
+                told.set()
 
         script = f"timeout 15 python3 -c {shlex.quote(_SERVER.read_text('utf-8'))} {word} {shlex.quote(name)} || true"
         thread = threading.Thread(

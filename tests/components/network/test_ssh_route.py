@@ -170,6 +170,7 @@ def named(monkeypatch, own_home, tmp_path):
             proxy.names = known
 
             def run(script, **how):
+                how["on_line"]("err", "bash: warning: setlocale: LC_ALL: cannot change locale (de_DE.UTF-8)")
                 how["on_line"]("out", str(server_of(script.split()[-4], known[hostname])))
 
             def answer(script, _):
@@ -180,6 +181,7 @@ def named(monkeypatch, own_home, tmp_path):
             monkeypatch.setattr(
                 ch.host, "run", lambda script, **how: (run if "python3" in script else plain)(script, **how)
             )
+            monkeypatch.setattr(RouteProofs, "_is_here", lambda self: False)
             monkeypatch.setattr(ch.host, "socks", lambda: contextlib.nullcontext(proxy.server_address[1]))
             return RouteProofs(SshRoute(ch, "mlops", 9999)), proxy
 
@@ -191,6 +193,19 @@ def server_of(word, address):
     """The real program of the proof, at that address: its port."""
     argv = [sys.executable, "helpers/components/network/one_answer.py", word, address]
     return int(subprocess.Popen(argv, cwd=str(REPO), stdout=subprocess.PIPE, text=True).stdout.readline())
+
+
+def test_for_this_machine_itself_no_proxy_is_proved(monkeypatch, own_home):
+    proofs = RouteProofs(SshRoute(stand_in.chapter(monkeypatch, "network", lambda script, _: ""), "mlops", 9999))
+    for proof in (proofs.inside_through_proxy, proofs.names_on_the_host, proofs.inside_not_directly):
+        assert proof() == "left out: the target is this machine"
+
+
+def test_an_ipv6_host_is_asked_by_an_address_in_brackets(monkeypatch, named):
+    proofs, _ = named("my_host", {"my_host": "127.0.0.3"})
+    monkeypatch.setattr(type(proofs.ch.host), "address", "2001:db8::1")
+    monkeypatch.setattr(proofs, "_inner_server", lambda: contextlib.nullcontext((9, "word")))
+    assert proofs.inside_not_directly() is None, "no answer, and no fault of ours"
 
 
 def test_a_name_is_looked_up_by_the_proxy_whatever_sshd_listens_on(named):

@@ -32,9 +32,9 @@ needs_a_server = pytest.mark.skipif(
 class Server:
     """A PostgreSQL of the tests' own, run as the user postgres, its socket where psql looks for it."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, encoding=("-E", "UTF8")):
         self.data, self.port = folder / "data", free_port()
-        self._as_postgres("initdb", "-D", self.data, "--auth-local=peer", "--auth-host=scram-sha-256", "-E", "UTF8")
+        self._as_postgres("initdb", "-D", self.data, "--auth-local=peer", "--auth-host=scram-sha-256", *encoding)
         self.log = folder / "log"
         with self.log.open("wb") as log:
             command = ["runuser", "-u", "postgres", "--", PROGRAMS / "postgres", "-D", self.data, "-p", str(self.port)]
@@ -88,6 +88,29 @@ def made(db, server):
     db.kept_row("label_studio").apply()
     yield Proofs(db, "label_studio", "")
     db.ch.host.run(action.undo)
+
+
+@needs_a_server
+def test_a_cluster_made_with_no_language_keeps_text_as_well(own_home):
+    """/etc/default/locale with LANG=C: initdb chooses SQL_ASCII, and text came back as bytes."""
+    folder = Path(tempfile.mkdtemp(prefix="postgres-"))
+    shutil.chown(folder, "postgres")
+    server = Server(folder, ["--locale=C"])
+    try:
+        assert server.sql("show server_encoding") == "SQL_ASCII\n"
+        notebook = notebooks.find("postgres")
+        ch = Chapter(notebook, notebook.check({"target": "local", "origin": "upstream"}))
+        ch.host.connect()
+        ch.host.require_root()
+        db = Postgres(ch, server.port)
+        db.database("runbook").apply()
+        db.kept_row("runbook").apply()
+        assert db.keeps("runbook")
+        with db.connect("runbook") as connection:
+            assert connection.execute("show server_encoding").fetchone() == ("UTF8",)
+    finally:
+        server.stop()
+        shutil.rmtree(folder)
 
 
 @needs_a_server
@@ -297,7 +320,14 @@ class _Impostor(socketserver.StreamRequestHandler):
         self.wfile.write(b"E" + (len(error) + 4).to_bytes(4, "big") + error)
 
 
+def test_a_host_that_is_this_machine_is_not_asked_from_outside(monkeypatch, own_home):
+    """From its own loopback a rule asks for a password."""
+    ch = stand_in.chapter(monkeypatch, "postgres", lambda script, stdin: "", "install")
+    assert Proofs(Postgres(ch, 5432), "runbook", "").outside_is_refused().startswith("left out: 127.0.0.1")
+
+
 def test_whoever_answers_at_the_hosts_address_is_told_no_password(monkeypatch, own_home):
+    monkeypatch.setattr(postgres, "is_loopback", lambda address: False)
     ch = stand_in.chapter(monkeypatch, "postgres", lambda script, stdin: "", "install")
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Impostor) as impostor:
         impostor.heard, impostor.daemon_threads = [], True

@@ -38,6 +38,11 @@ def machine(**changed):
     return judge.judge_machine(dict(GOOD, **changed), 4, 8, 20)
 
 
+def test_a_machine_of_64_gib_is_one_though_the_kernel_keeps_some():
+    assert state(machine(memory_kib="65504044"), "memory")[0] == "ok"
+    assert state(machine(memory_kib=str(60 * 2**20)), "memory")[0] == "warn"
+
+
 def test_the_recommended_host_has_nothing_to_say():
     assert {row.state for row in machine()} == {"ok"} and not [row for row in machine() if row.prove()]
 
