@@ -87,6 +87,15 @@ def no_buckets_but(buckets, path):
     return script(Path(__file__).with_name("minio_others.sh"), path, PROOF_BUCKET, *buckets)
 
 
+def same_root_user(user, path):
+    """A probe: MinIO's other users, if it has some, were made under this root user. Its name and key seal them."""
+    return (
+        f"[ -d {path}/.minio.sys/config/iam/users ] && [ -e /etc/default/minio ] || exit 0\n"
+        f"""grep -qxF 'MINIO_ROOT_USER="{user}"' /etc/default/minio && exit 0\n"""
+        "echo 'MinIO has users that another root user made: under a new one it can read none of them'; exit 1"
+    )
+
+
 def policy_words(policy):
     """A bucket's policy as one line, whatever the order of its parts: a server may sort them."""
     statements = policy.get("Statement") or []

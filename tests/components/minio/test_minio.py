@@ -185,6 +185,21 @@ def test_data_are_ours_by_their_owner_alone_wherever_they_were_moved(older, tmp_
     assert not older(OURS, noted="yes"), "all else is what the note says"
 
 
+def test_another_root_user_is_refused_where_users_are_sealed_with_the_old_one(chapter, tmp_path):
+    chapter.host.connect()
+    settings, data = tmp_path / "settings", tmp_path / "data"
+    settings.write_text('MINIO_VOLUMES="/srv/minio"\nMINIO_ROOT_USER="runbook"\n')
+
+    def asked(user):
+        return chapter.host.ask(minio.same_root_user(user, data).replace("/etc/default/minio", str(settings)))
+
+    assert asked("other").ok, "nobody is sealed yet"
+    (data / ".minio.sys/config/iam/users").mkdir(parents=True)
+    assert asked("runbook").ok and not asked("other").ok and not asked("run.ook").ok
+    settings.unlink()
+    assert asked("other").ok, "an install that was cut off"
+
+
 def _unit(says, probe):
     """The probe on a host whose systemctl says this of minio.service; None: systemctl fails."""
     return "systemctl() { " + ("return 1" if says is None else f"echo -n '{says}'") + "; }\n" + probe
