@@ -19,9 +19,10 @@ _SCRIPTS = Path(__file__).with_name("scripts")
 #: probes: what is asked of a host before MicroK8s comes
 CGROUP_V1 = "[ \"$(stat -fc %T /sys/fs/cgroup)\" != cgroup2fs ] || { echo 'cgroup v2 only'; exit 1; }"
 SNAPD = "command -v snap >/dev/null || { echo 'no snap command'; exit 1; }"
-#: the API server's, kubelet's, the scheduler's two, the controller manager's two, the datastore's, the cluster agent's:
-#: each ends its program when it is taken (Kubernetes 1.20's defaults, MicroK8s' documentation of its ports)
-PORTS_ARE_OURS = script(_SCRIPTS / "ports_are_ours.sh", 16443, 10250, 10251, 10259, 10252, 10257, 19001, 25000)
+#: the API server's, kubelet's, the scheduler's two, the controller manager's two, the datastore's, the cluster agent's,
+#: and that of containerd's metrics: each ends its program when it is taken (Kubernetes 1.20's defaults, MicroK8s'
+#: documentation of its ports and its containerd-template.toml)
+PORTS_ARE_OURS = script(_SCRIPTS / "ports_are_ours.sh", 16443, 10250, 10251, 10259, 10252, 10257, 19001, 25000, 1338)
 NODE_NAME = script(_SCRIPTS / "node_name.sh")
 
 #: a probe: NodePorts answer on every address of the host
