@@ -112,7 +112,7 @@ def test_another_kubernetes_has_the_same_programs_and_is_not_ours(bash, tmp_path
 
 
 def test_the_ports_are_those_of_all_its_programs():
-    """containerd's is that of its metrics: taken, it starts no more (containerd 1.3.7, cmd/containerd/command/main.go)."""
+    """With its metrics' port taken, containerd does not start (1.3.7, cmd/containerd/command/main.go)."""
     programs = (16443, 10250, 10251, 10252, 10257, 10259, 19001, 25000, 1338)
     assert all(re.search(rf" {port}\b", microk8s.PORTS_ARE_OURS) for port in programs)
 
