@@ -29,12 +29,8 @@ NODE_NAME = script(_SCRIPTS / "node_name.sh")
 NODE_PORTS_ARE_OPEN = script(_SCRIPTS / "argument_is.sh", "kube-proxy", "--nodeport-addresses", "")
 
 _UNITS = ("apiserver", "controller-manager", "scheduler", "kubelet", "proxy", "containerd")
-#: what MicroK8s leaves behind when its snap is removed
-_LEFT = (
-    "rm -rf ~root/.kube/cache; "
-    "find ~root/.kube /usr/libexec/kubernetes -depth -type d -empty -delete 2>/dev/null || true\n"
-    + script(_SCRIPTS / "calico_left.sh")
-)
+#: functions, of what MicroK8s leaves behind when its snap is removed
+_LEFT = script(_SCRIPTS / "microk8s_left.sh") + "\n"
 
 
 #: chapter 04 makes it; where that has no note, a runbook that kept none did
@@ -85,7 +81,10 @@ class MicroK8s:
 
     def snap(self, channel):
         """Action: the snap, from this channel ("1.20" or "1.20/stable")."""
-        return self.ch.snap("microk8s", _track(channel), then=_LEFT).but(absent=NOT_INSTALLED)
+        return self.ch.snap("microk8s", _track(channel)).but(
+            undo=_LEFT + "pods_end\nrules_go\nsnap remove --purge microk8s\nfiles_go\nlinks_go",
+            absent=f"{NOT_INSTALLED}\n{_LEFT}nothing_left",
+        )
 
     def version(self):
         """The version that is installed; empty when there is none."""
