@@ -153,8 +153,8 @@ def _but_theirs(note: str, work: Mapping[str, str]) -> str:
     return "\n".join(lines)
 
 
-def snap(name: str, channel: str, then: str = "true") -> Action:
-    """A classic snap from this channel; `then`: a script after its removal.
+def snap(name: str, channel: str) -> Action:
+    """A classic snap from this channel.
 
     A change that is under way (an install that was cut off) is waited for, up to 5 minutes.
     """
@@ -163,7 +163,7 @@ def snap(name: str, channel: str, then: str = "true") -> Action:
         f"snap install {name} --classic --channel={channel}",
         f"{listed} || {{ snap list {name} 2>&1 | tail -1; exit 1; }}",
         _script("snap_install", name, channel),
-        f"snap remove --purge {name}\n{then}",
+        f"snap remove --purge {name}",
         makes=[f"snap {name}"],
     )
 

@@ -269,9 +269,9 @@ class Chapter:
         """Action: Debian packages from the host's apt sources; see actions.packages for what remove takes away."""
         return actions.packages(names, chapter=self.notebook.id, **left)
 
-    def snap(self, name: str, channel: str, then: str = "true") -> actions.Action:
-        """Action: a classic snap from this channel; `then`: a script after its removal."""
-        return actions.snap(name, channel, then)
+    def snap(self, name: str, channel: str) -> actions.Action:
+        """Action: a classic snap from this channel."""
+        return actions.snap(name, channel)
 
     def service(self, name: str, unit: str, after: Iterable[str | actions.File] = ()) -> actions.Action:
         """Action: a systemd service with this unit text, restarted when one of the files `after` is newer than it."""

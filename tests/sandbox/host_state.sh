@@ -1,5 +1,5 @@
 # What there is on a host, as lines: files (mode, owner, size, mtime, path), users, packages, units, main processes, the
-# cluster's objects and the databases.
+# cluster's objects or what is left of one, and the databases.
 
 # Left out is what a running system changes by itself (a pod that ends gives its address back), what cloud-init, apt-daily
 # and snapd write in a fresh host's first minutes, and the package manager's own bookkeeping, at midnight in /var/backups.
@@ -37,3 +37,12 @@ echo "== cluster"
 echo "== databases"
 ! command -v pg_dumpall >/dev/null || ! systemctl is-active -q postgresql@15-main ||
   runuser -u postgres -- pg_dumpall 2>/dev/null | grep -vE '^.(un)?restrict '
+echo "== left of a cluster"
+[ -e /snap/microk8s ] || {
+  set +e
+  ls -d /run/netns/cni-* /var/lib/cni/* /var/lib/kubelet 2>/dev/null
+  grep -lsE ':/kubepods' /proc/[0-9]*/cgroup | cut -d/ -f3 | xargs -r ps -o 'comm=' -p
+  iptables-save 2>/dev/null | grep -E -e '-j (KUBE-[ESNP]|CNI-)' -e 'for MicroK8s pods'
+  ip -o link | grep -oE '(cali[0-9a-f]{11}|vxlan.calico)'
+  true
+} | sed 's/^/kube: /'

@@ -739,3 +739,21 @@ def test_rbac(row, host):
     defaults = "microk8s kubectl get rolebindings,roles,clusterrolebindings,clusterroles -A -o name "
     assert host.ok(defaults + "-l kubernetes.io/bootstrapping=rbac-defaults 2> /dev/null") == ""
     assert host.ok("microk8s status -a rbac") == "disabled"
+
+
+# Removal: the last, it ends the node -------------------------------------------------------------------------------
+
+
+@row(*(("Removal", what) for what in ("containers", "mounts", "rules", "links", "network namespaces", "other files")))
+def test_what_snap_remove_leaves(row, host):
+    host.ok("microk8s kubectl run lives --image=busybox:1.35.0 -- sleep 86399")
+    host.ok("microk8s kubectl wait --for=condition=ready pod/lives --timeout=60s")
+    host.ok("microk8s enable host-access:ip=192.0.2.7")
+    host.ok("sudo snap remove --purge microk8s")
+    assert "sleep 86399" in host.ok("pgrep -ax sleep")
+    assert host.ok("grep -c /var/snap/microk8s /proc/self/mountinfo || true") == "0"
+    rules = host.ok("sudo iptables-save")
+    assert "\n:KUBE-SERVICES " in rules and "generated for MicroK8s pods" not in rules
+    assert "lo:microk8s" in host.ok("ip addr show lo") and "veth" in host.ok("ip -o link")
+    assert host.ok("ls /run/netns").startswith("cni-")
+    host.ok("sudo ls -d /var/lib/cni/results /var/lib/kubelet/device-plugins /var/log/pods/default_lives_*")

@@ -14,9 +14,11 @@ import urllib.request
 import httpx
 import microk8s_host
 import pytest
+import stand_in
 from microk8s_host import INSTALL
 from serving import until
 
+from helpers.components.kubernetes import microk8s
 from helpers.core.paths import REPO
 from helpers.sandbox import needs
 
@@ -385,17 +387,85 @@ def test_everything_is_back_after_a_reboot(addons):
     assert "lo:microk8s" in addons.ok("ip addr show lo")
 
 
-def test_remove_leaves_nothing(addons):
-    assert addons.ok("sudo snap remove microk8s") == "microk8s removed"
-    left = addons.ok("""
+# removal, by chapter 03 -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def chapter03(host, monkeypatch):
+    """chapter03(what): the step of the snap does its `undo` on the host, or asks whether it is `absent`."""
+    cluster = microk8s.MicroK8s(stand_in.chapter(monkeypatch, "kubernetes", lambda script, _: "ubuntu\n"))
+    action = cluster.snap("1.20/stable")
+    as_root = 'script=$(cat); export PATH=$PATH:/usr/sbin:/sbin:/snap/bin; sudo bash -euo pipefail -c "$script"'
+    monkeypatch.undo()
+    return lambda what: host(as_root, getattr(action, what))
+
+
+#: whatever of a cluster still does something on a host: empty chains of rules, groups and logs stay until the next boot
+LEFT = """
 ls /snap /snap/bin /var/snap /run/netns /run/containerd /var/lib/cni /etc/systemd/system 2> /dev/null |
   grep -i -e microk8s -e kube -e cni- -e '^s$'
+ls -d /var/lib/cni /var/lib/kubelet 2> /dev/null
 systemctl list-units --all --no-legend 'snap.*'
 grep -e microk8s -e cni- /proc/self/mountinfo
-find /sys/fs/cgroup -name 'kubepods*'
-sudo iptables-save | grep -e KUBE -e CNI -e MicroK8s
+sudo iptables-save | grep -e '-j KUBE-[ESNP]' -e '-j CNI' -e MicroK8s
 ip -o link | grep -e veth -e cni
-ip addr show lo | grep microk8s
+for group in $(find /sys/fs/cgroup -maxdepth 3 -type d -name kubepods); do
+  find $group -name cgroup.procs -exec cat {} +
+done
 pgrep -a 'kube|etcd|containerd|pause|coredns'
-true""")
-    assert left == ""
+true"""
+
+
+def test_remove_leaves_nothing(addons, chapter03):
+    assert "KUBE-SVC-" in addons.ok("sudo iptables-save") and "/pause" in addons.ok("pgrep -a pause")
+    addons.ok("microk8s disable host-access")  # chapter 04 does, before
+    said = chapter03("absent")
+    assert said.returncode == 1
+    said = chapter03("undo")
+    assert (said.returncode, said.all) == (0, "microk8s removed\n")
+    assert chapter03("absent").all == "" and addons.ok(LEFT) == ""
+
+
+def test_remove_that_was_cut_off_is_finished_where_its_snap_is_gone(host, chapter03):
+    """Shims end with the real one's containerd: then nothing but its root tells whose a container is."""
+    host.ok(f"{INSTALL} && sudo microk8s status --wait-ready --timeout 60")
+    host.ok("sudo microk8s kubectl run lives --image=busybox:1.35.0 -- sleep 86399")
+    host.ok("sudo microk8s kubectl wait --for=condition=ready pod/lives --timeout=60s")
+    host.ok("sudo snap remove --purge microk8s; sudo pkill -KILL -x containerd-shim")
+    said = chapter03("absent")
+    assert said.returncode == 1 and "MicroK8s' pods still run: pause sleep" in said.all
+    assert chapter03("undo").returncode == 0
+    assert chapter03("absent").all == "" and "sleep 86399" not in host("pgrep -ax sleep").all
+    assert host.ok("ls -d /run/netns/cni-* /var/lib/cni /var/lib/kubelet 2> /dev/null || true") == ""
+
+
+def test_remove_leaves_another_kubernetes_what_it_has(host, chapter03):
+    """A stand-in of one: a kubelet, a pod's process in a group of the same name, rules, and libcni's folder."""
+    host.ok(f"{INSTALL} && sudo microk8s status --wait-ready --timeout 60")
+    host.ok("sudo microk8s kubectl run lives --image=busybox:1.35.0 -- sleep 86399")
+    host.ok("sudo microk8s kubectl wait --for=condition=ready pod/lives --timeout=60s")
+    host.ok("""
+sudo systemctl stop snap.microk8s.daemon-kubelet # it kills what is in a group of no pod of its own
+cp /bin/sleep /tmp/kubelet
+sudo systemd-run -q --unit=another-kubelet /tmp/kubelet 4444
+sudo systemd-run -q --unit=another-pod sleep 5555
+sleep .5
+pid=$(systemctl show -p MainPID --value another-pod)
+for group in /sys/fs/cgroup/{pids,systemd,unified,memory,.}; do
+  [ -e $group/cgroup.procs ] || continue
+  group=$group/kubepods/besteffort/pod01234567-89ab-cdef-0123-456789abcdef
+  sudo mkdir -p $group && echo $pid | sudo tee $group/cgroup.procs > /dev/null || true
+done
+grep -q :/kubepods/ /proc/$pid/cgroup""")
+    try:
+        said = chapter03("undo")
+        assert said.returncode == 0 and "left: iptables' KUBE-*" in said.all and "left: /run/netns/cni-*" in said.all
+        running = host.ok("pgrep -ax 'sleep|kubelet'")
+        assert "4444" in running and "5555" in running and "86399" not in running
+        assert "KUBE-SERVICES" in host.ok("sudo iptables-save") and host.ok("sudo ls /var/lib/cni")
+        assert chapter03("absent").all == ""
+    finally:
+        host.ok("sudo systemctl stop another-kubelet another-pod")
+    said = chapter03("absent")
+    assert said.returncode == 1 and "still there: /run/netns/cni-" in said.all and "k8s-pod-network" in said.all
+    assert chapter03("undo").returncode == 0 and chapter03("absent").all == ""

@@ -19,21 +19,18 @@ _SCRIPTS = Path(__file__).with_name("scripts")
 #: probes: what is asked of a host before MicroK8s comes
 CGROUP_V1 = "[ \"$(stat -fc %T /sys/fs/cgroup)\" != cgroup2fs ] || { echo 'cgroup v2 only'; exit 1; }"
 SNAPD = "command -v snap >/dev/null || { echo 'no snap command'; exit 1; }"
-#: the API server's, kubelet's, the scheduler's two, the controller manager's two, the datastore's, the cluster agent's:
-#: each ends its program when it is taken (Kubernetes 1.20's defaults, MicroK8s' documentation of its ports)
-PORTS_ARE_OURS = script(_SCRIPTS / "ports_are_ours.sh", 16443, 10250, 10251, 10259, 10252, 10257, 19001, 25000)
+#: the API server's, kubelet's, the scheduler's two, the controller manager's two, the datastore's, the cluster agent's,
+#: and that of containerd's metrics: each ends its program when it is taken (Kubernetes 1.20's defaults, MicroK8s'
+#: documentation of its ports and its containerd-template.toml)
+PORTS_ARE_OURS = script(_SCRIPTS / "ports_are_ours.sh", 16443, 10250, 10251, 10259, 10252, 10257, 19001, 25000, 1338)
 NODE_NAME = script(_SCRIPTS / "node_name.sh")
 
 #: a probe: NodePorts answer on every address of the host
 NODE_PORTS_ARE_OPEN = script(_SCRIPTS / "argument_is.sh", "kube-proxy", "--nodeport-addresses", "")
 
 _UNITS = ("apiserver", "controller-manager", "scheduler", "kubelet", "proxy", "containerd")
-#: what MicroK8s leaves behind when its snap is removed
-_LEFT = (
-    "rm -rf ~root/.kube/cache; "
-    "find ~root/.kube /usr/libexec/kubernetes -depth -type d -empty -delete 2>/dev/null || true\n"
-    + script(_SCRIPTS / "calico_left.sh")
-)
+#: functions, of what MicroK8s leaves behind when its snap is removed
+_LEFT = script(_SCRIPTS / "microk8s_left.sh") + "\n"
 
 
 #: chapter 04 makes it; where that has no note, a runbook that kept none did
@@ -84,7 +81,10 @@ class MicroK8s:
 
     def snap(self, channel):
         """Action: the snap, from this channel ("1.20" or "1.20/stable")."""
-        return self.ch.snap("microk8s", _track(channel), then=_LEFT).but(absent=NOT_INSTALLED)
+        return self.ch.snap("microk8s", _track(channel)).but(
+            undo=_LEFT + "pods_end\nrules_go\nsnap remove --purge microk8s\nfiles_go\nlinks_go",
+            absent=f"{NOT_INSTALLED}\n{_LEFT}nothing_left",
+        )
 
     def version(self):
         """The version that is installed; empty when there is none."""

@@ -155,8 +155,15 @@ def with_registries(text, mirrors, login=None):
 
 def _mirror(registry, mirror):
     itself = _HUB if registry == "docker.io" else registry
-    there = mirror if "://" in mirror else "https://" + mirror
-    return [f'[{_TABLE}.mirrors."{registry}"]', f'  endpoint = ["{there}", "https://{itself}"]']
+    return [f'[{_TABLE}.mirrors."{registry}"]', f'  endpoint = ["{_endpoint(mirror)}", "https://{itself}"]']
+
+
+def _endpoint(mirror):
+    """containerd puts /v2 before an image's name where the address has no path, and takes a path as it is."""
+    host, _, path = re.sub("^https?://", "", mirror).partition("/")
+    scheme = "http" if mirror.startswith("http://") else "https"
+    path = re.sub("^v2(/|$)", "", path).strip("/")
+    return f"{scheme}://{host}" + (f"/v2/{path}" if path else "")
 
 
 def _set_aside(text, registry):

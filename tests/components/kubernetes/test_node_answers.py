@@ -3,12 +3,16 @@
 import contextlib
 import json
 import ssl
+import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 import stand_in
+import urllib3
 import yaml
+from urllib3.exceptions import MaxRetryError
+from urllib3.util import ssl_
 
 from helpers.components.kubernetes import kubeconfig, proofs
 from helpers.core.errors import Unmet
@@ -51,9 +55,8 @@ def certificate(tmp_path_factory):
     return self_signed(tmp_path_factory.mktemp("tls"), "IP:127.0.0.1", "IP:127.0.0.2")
 
 
-@pytest.fixture
-def api(certificate):
-    """The API on 127.0.0.1 only: its port."""
+@contextlib.contextmanager
+def serving_api(*certificate):
     with HTTPServer(("127.0.0.1", 0), _Api) as server:
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         tls.load_cert_chain(*certificate)
@@ -61,6 +64,13 @@ def api(certificate):
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield server.server_port
         server.shutdown()
+
+
+@pytest.fixture
+def api(certificate):
+    """The API on 127.0.0.1 only: its port."""
+    with serving_api(*certificate) as port:
+        yield port
 
 
 @pytest.fixture
@@ -96,6 +106,46 @@ def test_an_address_that_answers_is_told(ch, merged):
     path = merged("127.0.0.1")
     server = kubeconfig.entry(path, "mlops")["cluster"]["server"]
     assert proofs.node_answers_here(ch, path, "mlops") == server + " answers from here, too"
+
+
+def its_authority(folder):
+    """(ca.crt, server.crt, server.key) as MicroK8s 1.20's produce_certs makes them: ca.crt names no use of its key."""
+    ca, key, request, server = (folder / name for name in ("ca.crt", "ca.key", "server.csr", "server.crt"))
+    new = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes"
+    extensions = folder / "v3_ext"
+    extensions.write_text("authorityKeyIdentifier=keyid,issuer:always\nsubjectAltName=IP:127.0.0.1\n")
+    for words in (
+        f"req -x509 {new} -days 2 -subj /CN=10.152.183.1 -keyout {key} -out {ca}",
+        f"req {new} -subj /CN=127.0.0.1 -keyout {folder}/server.key -out {request}",
+        f"x509 -req -in {request} -CA {ca} -CAkey {key} -CAcreateserial -days 2 -extfile {extensions} -out {server}",
+    ):
+        subprocess.run(["openssl", *words.split()], check=True, capture_output=True)
+    return ca, server, folder / "server.key"
+
+
+def test_its_authority_is_trusted_by_a_python_that_is_strict_and_no_other_is(
+    ch, merged, tmp_path, certificate, monkeypatch
+):
+    """From Python 3.13 on, urllib3 refuses an authority that names no use of its key (canonical/microk8s#4864)."""
+    made = ssl_.create_urllib3_context
+
+    def as_from_3_13_on(**how):
+        context = made(**how)
+        context.verify_flags |= ssl.VERIFY_X509_STRICT
+        return context
+
+    for module in (ssl_, urllib3.connection):
+        monkeypatch.setattr(module, "create_urllib3_context", as_from_3_13_on)
+    ca, *server = its_authority(tmp_path)
+    with serving_api(*server) as port:
+        path = merged("127.0.0.1")
+        text = path.read_text()
+        for trusted, ends in ((ca, contextlib.nullcontext()), (certificate[0], pytest.raises(MaxRetryError))):
+            made_of = yaml.safe_load(text)
+            made_of["clusters"][0]["cluster"]["certificate-authority"] = str(trusted)
+            path.write_text(yaml.safe_dump(made_of))
+            with ends, proofs.outside(path, "mlops", port) as core:
+                assert core.list_node(_request_timeout=5).items
 
 
 @pytest.mark.parametrize("text", ["", "contexts: [{name: mlops, context: {cluster: a, user: b}}]"])

@@ -43,6 +43,24 @@ def test_settings_are_sound_made_once_and_taken_away_to_the_byte(mirrors, login)
     assert with_registries(text, []) == TEMPLATE
 
 
+@pytest.mark.parametrize(
+    "mirror, asked",
+    [
+        ("harbor.corp/hub", "https://harbor.corp/v2/hub"),
+        ("https://harbor.corp/hub/", "https://harbor.corp/v2/hub"),
+        ("http://10.0.0.9:5000/a/b", "http://10.0.0.9:5000/v2/a/b"),
+        ("harbor.corp/v2/hub", "https://harbor.corp/v2/hub"),
+        ("harbor.corp/v2", "https://harbor.corp"),
+        ("harbor.corp/v2hub", "https://harbor.corp/v2/v2hub"),
+        ("harbor.corp/", "https://harbor.corp"),
+    ],
+)
+def test_a_mirror_with_a_path_is_asked_below_v2(mirror, asked):
+    """containerd 1.3.7 adds /v2 where the path is empty alone (vendor/github.com/containerd/cri, image_pull.go)."""
+    found = cri(with_registries(TEMPLATE, [("docker.io", mirror)]))["mirrors"]["docker.io"]["endpoint"]
+    assert found == [asked, "https://registry-1.docker.io"]
+
+
 @pytest.fixture
 def node(monkeypatch, own_home):
     """A function: Registries on a host whose template is .text; .put is what was written, .ran all scripts."""
