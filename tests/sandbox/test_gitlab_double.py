@@ -287,16 +287,22 @@ def test_nginx_shows_its_status_on_every_address_unless_it_is_told(bare):
 
 @row("Alertmanager's gossip")
 def test_alertmanager_opens_a_port_on_every_address_unless_it_is_told(bare):
-    def open_there():
+    def is_open(address):
         with socket.socket() as asking:
-            return asking.connect_ex(("127.0.0.2", bare.ports[1])) == 0
+            return asking.connect_ex((address, bare.ports[1])) == 0
+
+    def told(address):
+        with open(bare.rb, "a") as file:
+            file.write(f"alertmanager['flags'] = {{ 'cluster.listen-address' => '{address}' }}\n")
+        assert bare.ctl("reconfigure").returncode == 0
+        wait("the port", lambda: is_open("127.0.0.1"), timeout=10, every=0.1)
 
     bare.install()
-    wait("the port", open_there, timeout=10, every=0.1)
-    with open(bare.rb, "a") as file:
-        file.write("alertmanager['flags'] = { 'cluster.listen-address' => '' }\n")
-    assert bare.ctl("reconfigure").returncode == 0
-    assert "run: alertmanager" in bare.ctl("status").stdout and not open_there()
+    wait("the port", lambda: is_open("127.0.0.2"), timeout=10, every=0.1)
+    told("")
+    assert is_open("127.0.0.2"), "an empty one is left out of its command line"
+    told(f"127.0.0.1:{bare.ports[1]}")
+    assert not is_open("127.0.0.2")
 
 
 @row("GET /-/health, not on the allow-list")

@@ -81,14 +81,14 @@ def text(url, puma_port, puma_workers, sidekiq_jobs, monitoring):
     """gitlab.rb's text. puma_port: of its Ruby server on loopback; monitoring: with the bundled Prometheus and Grafana.
 
     No password stands in it: root's travels in the environment of the first start. Unasked, its nginx has a status page
-    on port 8060 of every address, and Alertmanager a port for others of its kind, 9094.
+    on port 8060 of every address, and Alertmanager 9094 for others of its kind; an empty address it never sees.
     """
     switch = str(monitoring).lower()
     return f"""{_NOTE}
 external_url '{url}'
 letsencrypt['enable'] = false
 nginx['status'] = {{ "listen_addresses" => ["127.0.0.1"] }}
-alertmanager['flags'] = {{ "cluster.listen-address" => "" }}
+alertmanager['flags'] = {{ "cluster.listen-address" => "127.0.0.1:9094" }}
 puma['port'] = {puma_port}
 puma['worker_processes'] = {puma_workers}
 sidekiq['max_concurrency'] = {sidekiq_jobs}

@@ -270,7 +270,8 @@ def test_no_port_of_gitlabs_is_one_of_another_chapter():
     assert "external_url 'http://10.0.0.5'\n" in text and "puma['port'] = 8091\n" in text
     assert "prometheus_monitoring['enable'] = false\n" in text and "grafana['enable'] = false\n" in text
     assert 'nginx[\'status\'] = { "listen_addresses" => ["127.0.0.1"] }\n' in text, "else 8060 is on every address"
-    assert 'alertmanager[\'flags\'] = { "cluster.listen-address" => "" }\n' in text, "else 9094 is, where it monitors"
+    gossip = '"cluster.listen-address" => "127.0.0.1:9094"'
+    assert f"alertmanager['flags'] = {{ {gossip} }}\n" in text, "else 9094 is, where it monitors"
     assert "password" not in text
 
 

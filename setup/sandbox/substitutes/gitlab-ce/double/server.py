@@ -237,11 +237,12 @@ class Server(ThreadingHTTPServer):
 
 
 def gossip() -> None:
-    """Alertmanager's port for others of its kind, which it opens unless it is told not to."""
+    """Alertmanager's port for others of its kind, on every address unless it is told of one."""
     Path("/proc/self/comm").write_text("alertmanager")
-    if settings().get("alertmanager.flags", {}).get("cluster.listen-address") != "":
-        listening = socket.create_server(("", config.GOSSIP_PORT))  # noqa: F841 (open while this process is there)
-    signal.pause()
+    said = settings().get("alertmanager.flags", {}).get("cluster.listen-address") or f":{config.GOSSIP_PORT}"
+    address, _, port = said.rpartition(":")
+    with socket.create_server((address, int(port))):
+        signal.pause()
 
 
 def main() -> None:
