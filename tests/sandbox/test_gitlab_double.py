@@ -305,6 +305,14 @@ def test_alertmanager_opens_a_port_on_every_address_unless_it_is_told(bare):
     assert not is_open("127.0.0.2")
 
 
+@row("sign-up page")
+@pytest.mark.parametrize("is_open", [True, False])
+def test_the_page_to_sign_up_has_its_form_whether_that_is_open_or_not(host, is_open):
+    assert host.api("PUT", "/application/settings", json={"signup_enabled": is_open}).status_code == 200
+    said = requests.get(host.url + "/users/sign_up", timeout=30)
+    assert said.status_code == 200 and 'name="new_user[username]"' in said.text
+
+
 @row("GET /-/health, not on the allow-list")
 def test_health_for_others(bare):
     bare.rb.parent.mkdir(parents=True)
