@@ -193,6 +193,24 @@ def test_the_roots_password_is_set_once(host, bare):
     assert not (bare.root / "etc/gitlab/initial_root_password").exists()
 
 
+@row("the first project")
+def test_the_first_start_makes_a_project_of_gitlabs_own(host):
+    def found():
+        return host.api("GET", "/projects?search=monitoring").json()
+
+    (project,) = found()
+    assert re.fullmatch(r"gitlab-instance-[0-9a-f]{8}/monitoring", project["path_with_namespace"])
+    assert (project["name_with_namespace"], project["visibility"]) == ("GitLab Instance / Monitoring", "internal")
+    assert project["namespace"]["kind"] == "group" and "owner" not in project
+    place = f"/projects/{project['id']}/repository"
+    assert [c["title"] for c in host.api("GET", place + "/commits").json()] == ["Initial commit"]
+    assert host.api("GET", place + "/files/README.md?ref=master").status_code == 200
+    assert host.api("GET", "/projects?search=monitoring", None).json() == []
+    assert host.ctl("reconfigure").returncode == 0
+    host.wait()
+    assert found() == [project]
+
+
 @row("unknown command", "reconfigure with an argument")
 def test_wrong_commands(bare):
     done = bare.ctl("nonsense")
@@ -474,6 +492,11 @@ def test_projects(host):
     assert commit.status_code == 201 and commit.json()["title"] == "more"
     listed = host.api("GET", f"{place}/repository/commits")
     assert [c["title"] for c in listed.json()] == ["more", "a"] and "X-Total" not in listed.headers
+    aside = {"branch": "aside", "start_branch": "master", "commit_message": "aside", "actions": actions}
+    assert host.api("POST", f"{place}/repository/commits", json=aside).status_code == 201
+    for every, titles in (("false", ["more", "a"]), ("true", ["aside", "more", "a"])):
+        listed = host.api("GET", f"{place}/repository/commits?all={every}").json()
+        assert sorted(c["title"] for c in listed) == sorted(titles)
     assert host.api("GET", f"{place}/repository/commits/nonsense").json() == {"message": "404 Commit Not Found"}
     said = host.api("DELETE", place)
     assert (said.status_code, said.json()) == (202, {"message": "202 Accepted"})

@@ -47,7 +47,7 @@ def test_the_listener_is_named_as_gitlabs_own(server):
 
 def test_a_commit_is_pushed_and_cloned_and_nothing_of_it_stays(account, git):
     assert Proofs(account).pushed_and_cloned().startswith("commit ")
-    there = git.api().http_get("/projects", per_page=100)
+    there = git.api().http_get("/projects", per_page=100, owned=True, search=PROOF)
     assert [p["path_with_namespace"] for p in there] == [f"root/{PROOF}"]
 
 
@@ -162,6 +162,32 @@ def test_remove_names_the_projects_of_others(account, git):
         assert account.why_others_projects() == "there: root/precious"
     finally:
         project.delete()
+
+
+def test_remove_names_gitlabs_own_project_once_somebody_used_it(account, git):
+    (made,) = git.api().projects.list(search="monitoring")
+    aside = {"file_path": "a", "branch": "aside", "start_branch": "master", "content": "a", "commit_message": "a"}
+    git.api().http_post(f"/projects/{made.id}/repository/files/a", post_data=aside)
+    try:
+        assert account.why_others_projects() == f"there: {made.path_with_namespace}"
+    finally:
+        made.branches.delete("aside")
+    assert account.why_others_projects() is None
+
+
+OWN = "gitlab-instance-0123abcd/monitoring"
+
+
+@pytest.mark.parametrize("path", [OWN, OWN + "-2", OWN.replace("0123abcd", "platform"), "root/monitoring"])
+@pytest.mark.parametrize("used", [None, "repository/commits", "issues", "merge_requests"])
+def test_a_project_is_gitlabs_own_by_its_name_and_by_having_nothing_of_anybodys(git, path, used):
+    project = {"id": 1, "path_with_namespace": path}
+    there = {f"/api/v4/projects/1/{used}": [{}, {}], "/api/v4/projects": [project], "/api/v4/user": {"is_admin": True}}
+    there["/api/v4/personal_access_tokens"] = [{"name": TOKEN, "active": True, "expires_at": "2999-01-01"}]
+    with serving(lambda request: (200, there.get(request.path.partition("?")[0], []))) as web:
+        git.ch.secrets.keep(TOKEN, "0123456789abcdef0123")
+        said = Account(GitLab(git.ch, web.url)).why_others_projects()
+    assert said == (None if path == OWN and not used else f"there: {path}")
 
 
 def cannot_tell(account):

@@ -10,6 +10,7 @@ import sys
 import time
 
 import config
+import repository
 import services
 import store
 
@@ -38,7 +39,7 @@ def _seed(said: dict[str, object]) -> str:
         if given and len(given) < 8:
             raise Failed("Could not create the default administrator account: Password is too short (minimum is 8)")
         mail = os.environ.get("GITLAB_ROOT_EMAIL", "admin@example.com")
-        kept.add_user("root", given, name="Administrator", email=mail, is_admin=True)
+        _seed_project(kept, kept.add_user("root", given, name="Administrator", email=mail, is_admin=True))
         token = said.get("gitlab_rails.initial_shared_runners_registration_token") or store.token20()
         kept.set({"runners_registration_token": str(token)})
     log = config.LOGS / time.strftime("gitlab-rails/gitlab-rails-db-migrate-%Y-%m-%d-%H-%M-%S.log")
@@ -49,6 +50,16 @@ def _seed(said: dict[str, object]) -> str:
     if given:
         return "The admin account is configured: username root, the password from gitlab.rb or GITLAB_ROOT_PASSWORD."
     return "The first visit in a browser shows a page that sets root's password."
+
+
+def _seed_project(kept: store.Store, root: dict) -> None:
+    """GitLab's own, whether Prometheus is on or not."""
+    group = {"id": 2, "name": "GitLab Instance", "path": f"gitlab-instance-{secrets.token_hex(4)}", "kind": "group"}
+    path = f"{group['path']}/monitoring"
+    text = "This project is automatically generated and will be used to help monitor this GitLab instance."
+    said = {"name": "Monitoring", "path": "monitoring", "path_with_namespace": path, "visibility": "internal"}
+    author, readme = (root["name"], root["email"]), f"# Monitoring\n\n{text}"
+    repository.added(kept, author, readme, owner_id=root["id"], group=group, description=text, **said)
 
 
 def _write_state(said: dict[str, object]) -> list[str]:
