@@ -211,6 +211,18 @@ def test_the_first_start_makes_a_project_of_gitlabs_own(host):
     assert found() == [project]
 
 
+@row("uninstall")
+def test_uninstall_leaves_a_copy_of_the_settings_and_takes_a_folder_of_others(bare):
+    assert bare.install().returncode == 0
+    (bare.root / "tmp/opt/theirs").mkdir(parents=True)
+    done = bare.ctl("uninstall")
+    (copy,) = (bare.root / "root").iterdir()
+    assert done.returncode == 0 and re.fullmatch(r"gitlab-cleanse-\d{4}-\d\d-\d\dT\d\d:\d\d", copy.name)
+    assert done.stdout.endswith(f"Your config files have been backed up to {copy}.\n")
+    assert {p.name for p in copy.iterdir()} == {"gitlab.rb", "gitlab-secrets.json"}
+    assert not (bare.root / "tmp/opt").exists() and "run: puma" not in bare.ctl("status").stdout
+
+
 @row("unknown command", "reconfigure with an argument")
 def test_wrong_commands(bare):
     done = bare.ctl("nonsense")
@@ -633,8 +645,9 @@ def test_python_gitlab_gets_the_answers_of_the_table(host, client):
 # -- the package -----------------------------------------------------------------------------------------
 
 
-def test_the_package_unpacks(tmp_path):
-    out, work = tmp_path / "out", tmp_path / "work"
+@row("links in /usr/bin")
+def test_the_package_unpacks_and_makes_links(tmp_path):
+    out, work, root = tmp_path / "out", tmp_path / "work", tmp_path / "root"
     subprocess.run(["cp", "-r", RECIPE, work], check=True)
     done = subprocess.run(
         ["bash", "package.sh"], cwd=work, env={**os.environ, "OUT": str(out)}, capture_output=True, text=True
@@ -642,9 +655,24 @@ def test_the_package_unpacks(tmp_path):
     assert done.returncode == 0, done.stderr
     (deb,) = [p for p in out.rglob("*") if p.is_file()]
     assert deb.parent.name == "gitlab-ce_13.12.15-ce.0_amd64.deb"
-    subprocess.run(["dpkg-deb", "-x", deb, tmp_path / "root"], check=True)
-    assert (tmp_path / "root/usr/bin/gitlab-ctl").readlink() == Path("/opt/gitlab/bin/gitlab-ctl")
-    assert (tmp_path / "root/opt/gitlab/embedded/double/server.py").is_file()
+    subprocess.run(["dpkg-deb", "-R", deb, root], check=True)
+    assert (root / "opt/gitlab/embedded/double/server.py").is_file() and not (root / "usr/bin").exists()
+
+    def maintained(name, word):
+        text = (root / "DEBIAN" / name).read_text().replace("/opt/gitlab", f"{root}/opt/gitlab")
+        text = text.replace("/usr/bin", f"{root}/usr/bin")
+        subprocess.run(["sh", "-s", word], input=text, text=True, env=env, check=True)
+        return {link.name: str(link.readlink()).replace(str(root), "") for link in (root / "usr/bin").iterdir()}
+
+    env = {"PATH": f"{tmp_path}/bin:/usr/bin:/bin"}
+    for program in (root / "opt/gitlab/bin/gitlab-ctl", tmp_path / "bin/systemctl"):  # neither works on this machine
+        program.parent.mkdir(exist_ok=True)
+        program.write_text("#!/bin/sh\n")
+        program.chmod(0o755)
+    (root / "usr/bin").mkdir(parents=True)
+    links = {f"gitlab-{name}": f"/opt/gitlab/bin/gitlab-{name}" for name in ("ctl", "rails", "redis-cli")}
+    assert maintained("postinst", "configure") == links
+    assert list(maintained("postrm", "remove")) == ["gitlab-redis-cli"]
 
 
 def test_it_says_what_it_is():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
 import subprocess
 import sys
 import time
@@ -19,6 +20,8 @@ Usage: gitlab-ctl command (subcommand)
 General Commands:
   reconfigure
     Reconfigure the application.
+  uninstall
+    Kill all processes and uninstall the process supervisor.
   help
     Print this help message.
 Service Management Commands:
@@ -136,6 +139,19 @@ def configure_package() -> int:
     return upgrade()
 
 
+def uninstall() -> int:
+    """Ends what runs. It keeps a copy of the settings, with their keys, and takes a folder that is not its own."""
+    for name in services.listed():
+        services.command("stop", name)
+    copy = config.ROOT / time.strftime("root/gitlab-cleanse-%Y-%m-%dT%H:%M")
+    shutil.rmtree(copy, ignore_errors=True)
+    if config.FILE.parent.exists():
+        shutil.copytree(config.FILE.parent, copy)
+    shutil.rmtree(config.ROOT / "tmp/opt", ignore_errors=True)
+    print(f"Your config files have been backed up to {copy}.")
+    return 0
+
+
 def service_list() -> int:
     known = sorted({*services.ALWAYS, *services.MONITORING})
     print("\n".join(name + ("*" if name in services.listed() else "") for name in known))
@@ -150,7 +166,8 @@ def tail(names: list[str]) -> int:
 
 def main(argv: list[str]) -> int:
     word, names = (argv or ["help"])[0], argv[1:]
-    alone = {"reconfigure": reconfigure, "upgrade": upgrade, "service-list": service_list, "package": configure_package}
+    alone = {"reconfigure": reconfigure, "upgrade": upgrade, "service-list": service_list, "package": configure_package,
+             "uninstall": uninstall}  # fmt: skip
     if word in alone:
         if names:
             print(f"The command {word} does not accept any arguments", file=sys.stderr)
