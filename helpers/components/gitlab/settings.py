@@ -41,6 +41,15 @@ def port_of(url):
     return parts.port or {"http": 80, "https": 443}[parts.scheme]
 
 
+def ports(url, puma_port, monitoring):
+    """The ports that GitLab takes on its host: of its address, its parts' on loopback, and those of what monitors it.
+
+    The latter are Prometheus, Alertmanager's two, the exporters of the host, Redis, GitLab and PostgreSQL, and Grafana.
+    """
+    found = [port_of(url), puma_port, 8060, 8082, 9229, 9236]
+    return found + ([9090, 9093, 9094, 9100, 9121, 9168, 9187, 3000] if monitoring else [])
+
+
 def why_bad_certificate(url, certificate, key):
     """None when the address needs no certificate, or these two files on this machine are one with its key."""
     if urlsplit(url).scheme == "http":
