@@ -193,6 +193,36 @@ def test_the_roots_password_is_set_once(host, bare):
     assert not (bare.root / "etc/gitlab/initial_root_password").exists()
 
 
+@row("the first project")
+def test_the_first_start_makes_a_project_of_gitlabs_own(host):
+    def found():
+        return host.api("GET", "/projects?search=monitoring").json()
+
+    (project,) = found()
+    assert re.fullmatch(r"gitlab-instance-[0-9a-f]{8}/monitoring", project["path_with_namespace"])
+    assert (project["name_with_namespace"], project["visibility"]) == ("GitLab Instance / Monitoring", "internal")
+    assert project["namespace"]["kind"] == "group" and "owner" not in project
+    place = f"/projects/{project['id']}/repository"
+    assert [c["title"] for c in host.api("GET", place + "/commits").json()] == ["Initial commit"]
+    assert host.api("GET", place + "/files/README.md?ref=master").status_code == 200
+    assert host.api("GET", "/projects?search=monitoring", None).json() == []
+    assert host.ctl("reconfigure").returncode == 0
+    host.wait()
+    assert found() == [project]
+
+
+@row("uninstall")
+def test_uninstall_leaves_a_copy_of_the_settings_and_takes_a_folder_of_others(bare):
+    assert bare.install().returncode == 0
+    (bare.root / "tmp/opt/theirs").mkdir(parents=True)
+    done = bare.ctl("uninstall")
+    (copy,) = (bare.root / "root").iterdir()
+    assert done.returncode == 0 and re.fullmatch(r"gitlab-cleanse-\d{4}-\d\d-\d\dT\d\d:\d\d", copy.name)
+    assert done.stdout.endswith(f"Your config files have been backed up to {copy}.\n")
+    assert {p.name for p in copy.iterdir()} == {"gitlab.rb", "gitlab-secrets.json"}
+    assert not (bare.root / "tmp/opt").exists() and "run: puma" not in bare.ctl("status").stdout
+
+
 @row("unknown command", "reconfigure with an argument")
 def test_wrong_commands(bare):
     done = bare.ctl("nonsense")
@@ -287,16 +317,30 @@ def test_nginx_shows_its_status_on_every_address_unless_it_is_told(bare):
 
 @row("Alertmanager's gossip")
 def test_alertmanager_opens_a_port_on_every_address_unless_it_is_told(bare):
-    def open_there():
+    def is_open(address):
         with socket.socket() as asking:
-            return asking.connect_ex(("127.0.0.2", bare.ports[1])) == 0
+            return asking.connect_ex((address, bare.ports[1])) == 0
+
+    def told(address):
+        with open(bare.rb, "a") as file:
+            file.write(f"alertmanager['flags'] = {{ 'cluster.listen-address' => '{address}' }}\n")
+        assert bare.ctl("reconfigure").returncode == 0
+        wait("the port", lambda: is_open("127.0.0.1"), timeout=10, every=0.1)
 
     bare.install()
-    wait("the port", open_there, timeout=10, every=0.1)
-    with open(bare.rb, "a") as file:
-        file.write("alertmanager['flags'] = { 'cluster.listen-address' => '' }\n")
-    assert bare.ctl("reconfigure").returncode == 0
-    assert "run: alertmanager" in bare.ctl("status").stdout and not open_there()
+    wait("the port", lambda: is_open("127.0.0.2"), timeout=10, every=0.1)
+    told("")
+    assert is_open("127.0.0.2"), "an empty one is left out of its command line"
+    told(f"127.0.0.1:{bare.ports[1]}")
+    assert not is_open("127.0.0.2")
+
+
+@row("sign-up page")
+@pytest.mark.parametrize("is_open", [True, False])
+def test_the_page_to_sign_up_has_its_form_whether_that_is_open_or_not(host, is_open):
+    assert host.api("PUT", "/application/settings", json={"signup_enabled": is_open}).status_code == 200
+    said = requests.get(host.url + "/users/sign_up", timeout=30)
+    assert said.status_code == 200 and 'name="new_user[username]"' in said.text
 
 
 @row("GET /-/health, not on the allow-list")
@@ -460,6 +504,11 @@ def test_projects(host):
     assert commit.status_code == 201 and commit.json()["title"] == "more"
     listed = host.api("GET", f"{place}/repository/commits")
     assert [c["title"] for c in listed.json()] == ["more", "a"] and "X-Total" not in listed.headers
+    aside = {"branch": "aside", "start_branch": "master", "commit_message": "aside", "actions": actions}
+    assert host.api("POST", f"{place}/repository/commits", json=aside).status_code == 201
+    for every, titles in (("false", ["more", "a"]), ("true", ["aside", "more", "a"])):
+        listed = host.api("GET", f"{place}/repository/commits?all={every}").json()
+        assert sorted(c["title"] for c in listed) == sorted(titles)
     assert host.api("GET", f"{place}/repository/commits/nonsense").json() == {"message": "404 Commit Not Found"}
     said = host.api("DELETE", place)
     assert (said.status_code, said.json()) == (202, {"message": "202 Accepted"})
@@ -596,8 +645,9 @@ def test_python_gitlab_gets_the_answers_of_the_table(host, client):
 # -- the package -----------------------------------------------------------------------------------------
 
 
-def test_the_package_unpacks(tmp_path):
-    out, work = tmp_path / "out", tmp_path / "work"
+@row("links in /usr/bin")
+def test_the_package_unpacks_and_makes_links(tmp_path):
+    out, work, root = tmp_path / "out", tmp_path / "work", tmp_path / "root"
     subprocess.run(["cp", "-r", RECIPE, work], check=True)
     done = subprocess.run(
         ["bash", "package.sh"], cwd=work, env={**os.environ, "OUT": str(out)}, capture_output=True, text=True
@@ -605,9 +655,24 @@ def test_the_package_unpacks(tmp_path):
     assert done.returncode == 0, done.stderr
     (deb,) = [p for p in out.rglob("*") if p.is_file()]
     assert deb.parent.name == "gitlab-ce_13.12.15-ce.0_amd64.deb"
-    subprocess.run(["dpkg-deb", "-x", deb, tmp_path / "root"], check=True)
-    assert (tmp_path / "root/usr/bin/gitlab-ctl").readlink() == Path("/opt/gitlab/bin/gitlab-ctl")
-    assert (tmp_path / "root/opt/gitlab/embedded/double/server.py").is_file()
+    subprocess.run(["dpkg-deb", "-R", deb, root], check=True)
+    assert (root / "opt/gitlab/embedded/double/server.py").is_file() and not (root / "usr/bin").exists()
+
+    def maintained(name, word):
+        text = (root / "DEBIAN" / name).read_text().replace("/opt/gitlab", f"{root}/opt/gitlab")
+        text = text.replace("/usr/bin", f"{root}/usr/bin")
+        subprocess.run(["sh", "-s", word], input=text, text=True, env=env, check=True)
+        return {link.name: str(link.readlink()).replace(str(root), "") for link in (root / "usr/bin").iterdir()}
+
+    env = {"PATH": f"{tmp_path}/bin:/usr/bin:/bin"}
+    for program in (root / "opt/gitlab/bin/gitlab-ctl", tmp_path / "bin/systemctl"):  # neither works on this machine
+        program.parent.mkdir(exist_ok=True)
+        program.write_text("#!/bin/sh\n")
+        program.chmod(0o755)
+    (root / "usr/bin").mkdir(parents=True)
+    links = {f"gitlab-{name}": f"/opt/gitlab/bin/gitlab-{name}" for name in ("ctl", "rails", "redis-cli")}
+    assert maintained("postinst", "configure") == links
+    assert list(maintained("postrm", "remove")) == ["gitlab-redis-cli"]
 
 
 def test_it_says_what_it_is():

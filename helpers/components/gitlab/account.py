@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 import secrets
 from string import Template
 
@@ -23,6 +24,10 @@ WANTED = {
 }
 KEPT = "What the runbook's install wrote; each later verification reads it.\n"
 _TEXT = "README.md"
+#: the project that GitLab 13.4 to 15.11 makes for itself at its first start
+_ITS_OWN = re.compile("gitlab-instance-[0-9a-f]{8}/monitoring")
+#: how much it has of each as it was made; its README is missing where the first start could not write it
+_AS_MADE = {"repository/commits?all=true&": 1, "issues?": 0, "merge_requests?": 0}
 
 
 class Account:
@@ -114,18 +119,25 @@ class Account:
     # -- before remove -----------------------------------------------------------------------------
 
     def why_others_projects(self):
-        """None when no project but our proof's is there; else their names. A GitLab that cannot be asked is a no."""
+        """None when no project but our proof's and GitLab's own is there; else their names. No answer is an error."""
         if not self.ch.run(f"[ ! -e {DATA}/bootstrapped ] || echo there").strip():
             return None
         try:
             why = self.git.why_token_refused()  # without an administrator's it shows the public ones, and says no word
             found = [] if why else self.git.api().http_get("/projects", per_page=100, simple=True)
+            names = [p["path_with_namespace"] for p in found if not self._is_nobodys(p)]
         except Exception as e:  # of either library: whatever keeps it from answering, it cannot be told
             raise self._cannot_tell(getattr(e, "saw", None) or e) from e
         if why:
             raise self._cannot_tell(why)
-        names = [p["path_with_namespace"] for p in found if p["path_with_namespace"] != f"root/{PROOF}"]
         return "there: " + ", ".join(names[:10]) if names else None
+
+    def _is_nobodys(self, project):
+        """Is it our proof's, or GitLab's own as it was made?"""
+        if not _ITS_OWN.fullmatch(project["path_with_namespace"]):
+            return project["path_with_namespace"] == f"root/{PROOF}"
+        api, place = self.git.api(), f"/projects/{project['id']}/"
+        return all(len(api.http_get(f"{place}{what}per_page=2")) <= most for what, most in _AS_MADE.items())
 
     def _cannot_tell(self, why):
         return RunbookError("ask GitLab for its projects", self.ch.host.name, f"cannot tell: {why}")

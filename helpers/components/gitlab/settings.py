@@ -42,6 +42,15 @@ def port_of(url):
     return parts.port or {"http": 80, "https": 443}[parts.scheme]
 
 
+def ports(url, puma_port, monitoring):
+    """The ports that GitLab takes on its host: of its address, its parts' on loopback, and those of what monitors it.
+
+    The latter are Prometheus, Alertmanager's two, the exporters of the host, Redis, GitLab and PostgreSQL, and Grafana.
+    """
+    found = [port_of(url), puma_port, 8060, 8082, 9229, 9236]
+    return found + ([9090, 9093, 9094, 9100, 9121, 9168, 9187, 3000] if monitoring else [])
+
+
 def why_bad_certificate(url, certificate, key):
     """None when the address needs no certificate, or these two files on this machine are one with its key."""
     if urlsplit(url).scheme == "http":
@@ -82,14 +91,14 @@ def text(url, puma_port, puma_workers, sidekiq_jobs, monitoring):
     """gitlab.rb's text. puma_port: of its Ruby server on loopback; monitoring: with the bundled Prometheus and Grafana.
 
     No password stands in it: root's travels in the environment of the first start. Unasked, its nginx has a status page
-    on port 8060 of every address, and Alertmanager a port for others of its kind, 9094.
+    on port 8060 of every address, and Alertmanager 9094 for others of its kind; an empty address it never sees.
     """
     switch = str(monitoring).lower()
     return f"""{_NOTE}
 external_url '{url}'
 letsencrypt['enable'] = false
 nginx['status'] = {{ "listen_addresses" => ["127.0.0.1"] }}
-alertmanager['flags'] = {{ "cluster.listen-address" => "" }}
+alertmanager['flags'] = {{ "cluster.listen-address" => "127.0.0.1:9094" }}
 puma['port'] = {puma_port}
 puma['worker_processes'] = {puma_workers}
 sidekiq['max_concurrency'] = {sidekiq_jobs}

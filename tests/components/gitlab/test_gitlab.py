@@ -2,7 +2,6 @@
 
 import contextlib
 import datetime
-import json
 import socket
 import ssl
 import subprocess
@@ -12,7 +11,6 @@ import gitlab as python_gitlab
 import pytest
 from serving import serving
 
-from helpers.components.gitlab import account as accounts
 from helpers.components.gitlab.account import Account
 from helpers.components.gitlab.client import GitLab
 from helpers.components.gitlab.layout import PASSWORD, PROOF, TOKEN
@@ -49,7 +47,7 @@ def test_the_listener_is_named_as_gitlabs_own(server):
 
 def test_a_commit_is_pushed_and_cloned_and_nothing_of_it_stays(account, git):
     assert Proofs(account).pushed_and_cloned().startswith("commit ")
-    there = git.api().http_get("/projects", per_page=100)
+    there = git.api().http_get("/projects", per_page=100, owned=True, search=PROOF)
     assert [p["path_with_namespace"] for p in there] == [f"root/{PROOF}"]
 
 
@@ -166,6 +164,32 @@ def test_remove_names_the_projects_of_others(account, git):
         project.delete()
 
 
+def test_remove_names_gitlabs_own_project_once_somebody_used_it(account, git):
+    (made,) = git.api().projects.list(search="monitoring")
+    aside = {"file_path": "a", "branch": "aside", "start_branch": "master", "content": "a", "commit_message": "a"}
+    git.api().http_post(f"/projects/{made.id}/repository/files/a", post_data=aside)
+    try:
+        assert account.why_others_projects() == f"there: {made.path_with_namespace}"
+    finally:
+        made.branches.delete("aside")
+    assert account.why_others_projects() is None
+
+
+OWN = "gitlab-instance-0123abcd/monitoring"
+
+
+@pytest.mark.parametrize("path", [OWN, OWN + "-2", OWN.replace("0123abcd", "platform"), "root/monitoring"])
+@pytest.mark.parametrize("used", [None, "repository/commits", "issues", "merge_requests"])
+def test_a_project_is_gitlabs_own_by_its_name_and_by_having_nothing_of_anybodys(git, path, used):
+    project = {"id": 1, "path_with_namespace": path}
+    there = {f"/api/v4/projects/1/{used}": [{}, {}], "/api/v4/projects": [project], "/api/v4/user": {"is_admin": True}}
+    there["/api/v4/personal_access_tokens"] = [{"name": TOKEN, "active": True, "expires_at": "2999-01-01"}]
+    with serving(lambda request: (200, there.get(request.path.partition("?")[0], []))) as web:
+        git.ch.secrets.keep(TOKEN, "0123456789abcdef0123")
+        said = Account(GitLab(git.ch, web.url)).why_others_projects()
+    assert said == (None if path == OWN and not used else f"there: {path}")
+
+
 def cannot_tell(account):
     """Why remove cannot tell whether there are projects of others."""
     with pytest.raises(RunbookError, match="ask GitLab for its projects") as e:
@@ -212,14 +236,11 @@ def test_one_that_is_not_ready_is_told_in_words(git, said, why):
         ("password_is_ours", "/root/", (401, "HTTP Basic: Access denied"), "root with our password"),
         ("wrong_token_is_refused", "/api/v4/user", (200, {"id": 1}), "401 without our token"),
         ("strangers_see_nothing", "/api/v4/projects", (200, [{"id": 1}]), "no public project"),
-        ("strangers_cannot_sign_up", "/users/sign_up", (200, '<input name="new_user[username]">'), "no form"),
     ],
 )
 def test_a_server_that_lets_strangers_in_is_told(git, proof, path, said, expected):
-    closed = json.loads(json.dumps(accounts.WANTED))
-
     def answer(request):
-        return said if request.path.startswith(path) else (200, closed)
+        return said if request.path.startswith(path) else (200, {})
 
     with serving(answer) as other:
         open_one = GitLab(git.ch, other.url)

@@ -13,7 +13,7 @@ from helpers.components.gitlab import settings
 from helpers.components.gitlab.layout import KEY, LOGS, PLACES, SCRIPTS, USERS, things
 from helpers.components.gitlab.package import Package, other_is_away, why_bad_release
 from helpers.components.gitlab.proofs import Proofs
-from helpers.core import catalogue
+from helpers.core import catalogue, notebooks
 from helpers.core.errors import RunbookError, Unmet
 from helpers.core.host import free_port
 from helpers.core.shell import script
@@ -265,12 +265,23 @@ def test_a_port_of_gitlabs_that_answers_beside_its_own_is_named(elsewhere):
         assert prove.nothing_else_answers(port).startswith("left out")
 
 
+@pytest.mark.parametrize("monitoring, more", [(False, []), (True, [3000, 9090, 9093, 9094, 9100, 9121, 9168, 9187])])
+def test_each_port_that_gitlab_will_take_is_asked_for(monitoring, more):
+    found = settings.ports("http://h:8929", 8091, monitoring)
+    assert sorted(found) == sorted([8929, 8091, 8060, 8082, 9229, 9236, *more])
+    text = notebooks.find("gitlab").path.read_text()
+    assert "for port in settings.ports(url, puma_port, monitoring):" in text
+    table = " ".join(row[0] for row in notebooks.find("gitlab").tables["ports"])
+    assert [port for port in found if str(port) not in table and port != 8929] == []
+
+
 def test_no_port_of_gitlabs_is_one_of_another_chapter():
     text = settings.text("http://10.0.0.5", 8091, 2, 10, False)
     assert "external_url 'http://10.0.0.5'\n" in text and "puma['port'] = 8091\n" in text
     assert "prometheus_monitoring['enable'] = false\n" in text and "grafana['enable'] = false\n" in text
     assert 'nginx[\'status\'] = { "listen_addresses" => ["127.0.0.1"] }\n' in text, "else 8060 is on every address"
-    assert 'alertmanager[\'flags\'] = { "cluster.listen-address" => "" }\n' in text, "else 9094 is, where it monitors"
+    gossip = '"cluster.listen-address" => "127.0.0.1:9094"'
+    assert f"alertmanager['flags'] = {{ {gossip} }}\n" in text, "else 9094 is, where it monitors"
     assert "password" not in text
 
 

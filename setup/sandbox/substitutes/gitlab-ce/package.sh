@@ -4,15 +4,15 @@
 set -euo pipefail
 version=13.12.15-ce.0
 root=$PWD/root
-mkdir -p "$root"/{DEBIAN,opt/gitlab/{bin,etc,embedded},usr/{bin,lib/systemd/system}}
+mkdir -p "$root"/{DEBIAN,opt/gitlab/{bin,etc,embedded},usr/lib/systemd/system}
 cp -r double "$root/opt/gitlab/embedded/"
 cp gitlab.rb.template "$root/opt/gitlab/etc/"
 cp gitlab-runsvdir.service "$root/usr/lib/systemd/system/"
 for name in ctl rails; do
   printf '#!/bin/sh\nexec /usr/bin/python3 /opt/gitlab/embedded/double/gitlab_%s.py "$@"\n' "$name" > "$root/opt/gitlab/bin/gitlab-$name"
-  ln -s "/opt/gitlab/bin/gitlab-$name" "$root/usr/bin/gitlab-$name"
 done
-cp control postinst prerm "$root/DEBIAN/"
+printf '#!/bin/sh\necho "this stand-in has no Redis" >&2\nexit 1\n' > "$root/opt/gitlab/bin/gitlab-redis-cli"
+cp control postinst postrm prerm "$root/DEBIAN/"
 chmod 755 "$root"/DEBIAN/p* "$root"/opt/gitlab/bin/*
 chmod -R go=u-w "$root"
 folder=$OUT/packages.gitlab.com/gitlab/gitlab-ce/packages/ubuntu/focal/gitlab-ce_${version}_amd64.deb

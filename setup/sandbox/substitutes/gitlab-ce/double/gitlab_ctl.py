@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
 import subprocess
 import sys
 import time
 
 import config
+import repository
 import services
 import store
 
@@ -18,6 +20,8 @@ Usage: gitlab-ctl command (subcommand)
 General Commands:
   reconfigure
     Reconfigure the application.
+  uninstall
+    Kill all processes and uninstall the process supervisor.
   help
     Print this help message.
 Service Management Commands:
@@ -38,7 +42,7 @@ def _seed(said: dict[str, object]) -> str:
         if given and len(given) < 8:
             raise Failed("Could not create the default administrator account: Password is too short (minimum is 8)")
         mail = os.environ.get("GITLAB_ROOT_EMAIL", "admin@example.com")
-        kept.add_user("root", given, name="Administrator", email=mail, is_admin=True)
+        _seed_project(kept, kept.add_user("root", given, name="Administrator", email=mail, is_admin=True))
         token = said.get("gitlab_rails.initial_shared_runners_registration_token") or store.token20()
         kept.set({"runners_registration_token": str(token)})
     log = config.LOGS / time.strftime("gitlab-rails/gitlab-rails-db-migrate-%Y-%m-%d-%H-%M-%S.log")
@@ -49,6 +53,16 @@ def _seed(said: dict[str, object]) -> str:
     if given:
         return "The admin account is configured: username root, the password from gitlab.rb or GITLAB_ROOT_PASSWORD."
     return "The first visit in a browser shows a page that sets root's password."
+
+
+def _seed_project(kept: store.Store, root: dict) -> None:
+    """GitLab's own, whether Prometheus is on or not."""
+    group = {"id": 2, "name": "GitLab Instance", "path": f"gitlab-instance-{secrets.token_hex(4)}", "kind": "group"}
+    path = f"{group['path']}/monitoring"
+    text = "This project is automatically generated and will be used to help monitor this GitLab instance."
+    said = {"name": "Monitoring", "path": "monitoring", "path_with_namespace": path, "visibility": "internal"}
+    author, readme = (root["name"], root["email"]), f"# Monitoring\n\n{text}"
+    repository.added(kept, author, readme, owner_id=root["id"], group=group, description=text, **said)
 
 
 def _write_state(said: dict[str, object]) -> list[str]:
@@ -125,6 +139,19 @@ def configure_package() -> int:
     return upgrade()
 
 
+def uninstall() -> int:
+    """Ends what runs. It keeps a copy of the settings, with their keys, and takes a folder that is not its own."""
+    for name in services.listed():
+        services.command("stop", name)
+    copy = config.ROOT / time.strftime("root/gitlab-cleanse-%Y-%m-%dT%H:%M")
+    shutil.rmtree(copy, ignore_errors=True)
+    if config.FILE.parent.exists():
+        shutil.copytree(config.FILE.parent, copy)
+    shutil.rmtree(config.ROOT / "tmp/opt", ignore_errors=True)
+    print(f"Your config files have been backed up to {copy}.")
+    return 0
+
+
 def service_list() -> int:
     known = sorted({*services.ALWAYS, *services.MONITORING})
     print("\n".join(name + ("*" if name in services.listed() else "") for name in known))
@@ -139,7 +166,8 @@ def tail(names: list[str]) -> int:
 
 def main(argv: list[str]) -> int:
     word, names = (argv or ["help"])[0], argv[1:]
-    alone = {"reconfigure": reconfigure, "upgrade": upgrade, "service-list": service_list, "package": configure_package}
+    alone = {"reconfigure": reconfigure, "upgrade": upgrade, "service-list": service_list, "package": configure_package,
+             "uninstall": uninstall}  # fmt: skip
     if word in alone:
         if names:
             print(f"The command {word} does not accept any arguments", file=sys.stderr)

@@ -7,11 +7,10 @@ import hashlib
 import re
 
 import pipelines
-import store
 import worker
 from api import Answer, Asked, Refused, find_project, may_read, message, paged, route
 from endpoints import basic
-from repository import GitError, Repository
+from repository import GitError, Repository, added
 
 ORDERS = ("id", "name", "path", "created_at", "updated_at", "last_activity_at")
 VISIBILITY = ("private", "internal", "public")
@@ -24,18 +23,19 @@ def shown(asked: Asked, project: dict) -> dict:
     owner = asked.kept.one("user", id=project["owner_id"])
     url = f"{asked.url}/{project['path_with_namespace']}"
     repository = Repository(project)
-    space = {"id": owner["id"], "name": owner["name"], "path": owner["username"], "kind": "user",
-             "full_path": owner["username"], "parent_id": None, "avatar_url": None,
-             "web_url": f"{asked.url}/{owner['username']}"}  # fmt: skip
-    return {
+    group = project.get("group")
+    space = group or {"id": owner["id"], "name": owner["name"], "path": owner["username"], "kind": "user"}
+    place = f"{asked.url}/groups/{space['path']}" if group else f"{asked.url}/{space['path']}"
+    space = {**space, "full_path": space["path"], "parent_id": None, "avatar_url": None, "web_url": place}
+    said = {
         "id": project["id"], "description": project.get("description"), "name": project["name"],
-        "name_with_namespace": f"{owner['name']} / {project['name']}", "path": project["path"],
+        "name_with_namespace": f"{space['name']} / {project['name']}", "path": project["path"],
         "path_with_namespace": project["path_with_namespace"], "created_at": project["created_at"],
         "default_branch": repository.default(), "tag_list": [],
         "ssh_url_to_repo": f"git@{asked.url.split('/')[2].split(':')[0]}:{project['path_with_namespace']}.git",
         "http_url_to_repo": url + ".git", "web_url": url, "forks_count": 0, "star_count": 0, "namespace": space,
         "empty_repo": not repository.branches(), "archived": False, "visibility": project["visibility"],
-        "owner": basic(asked, owner), "creator_id": owner["id"], "import_status": "none", "jobs_enabled": True,
+        "creator_id": owner["id"], "import_status": "none", "jobs_enabled": True,
         "shared_runners_enabled": project.get("shared_runners_enabled", True), "ci_default_git_depth": 50,
         "public_jobs": True, "build_timeout": project.get("build_timeout", 3600), "merge_method": "merge",
         "ci_config_path": project.get("ci_config_path"),
@@ -43,6 +43,7 @@ def shown(asked: Asked, project: dict) -> dict:
         "permissions": {"project_access": {"access_level": 40, "notification_level": 3}
                         if asked.user and asked.user["id"] == owner["id"] else None, "group_access": None},
     }  # fmt: skip
+    return said if group else {**said, "owner": basic(asked, owner)}
 
 
 @route("GET", "/projects", "open")
@@ -75,14 +76,9 @@ def add(asked: Asked) -> Answer:
     preset = asked.kept.settings()["default_project_visibility"]
     visibility = asked.chosen("visibility", VISIBILITY, preset)
     said = {n: asked.given[n] for n in TEXTS if n in asked.given and n != "default_branch"}
-    said.update(name=name, path=path, path_with_namespace=full, visibility=visibility, created_at=store.now())
-    made = asked.kept.add("project", owner_id=asked.user["id"], **said)
-    made["disk_path"] = hashlib.sha256(str(made["id"]).encode()).hexdigest()
-    asked.kept.put("project", made)
-    Repository(made).make()
-    if asked.flag("initialize_with_readme"):
-        readme = [{"action": "create", "file_path": "README.md", "content": f"# {name}\n".encode()}]
-        Repository(made).commit("master", "Initial commit", readme, author(asked))
+    said.update(name=name, path=path, path_with_namespace=full, visibility=visibility, owner_id=asked.user["id"])
+    readme = f"# {name}\n" if asked.flag("initialize_with_readme") else ""
+    made = added(asked.kept, author(asked), readme, **said)
     return Answer(201, shown(asked, made))
 
 
@@ -151,7 +147,8 @@ def commits(asked: Asked, project: str) -> Answer:
     ref = asked.given.get("ref_name") or repository.default()
     if not ref:
         return paged(asked, [], totals=False)
-    lines = repository.git("rev-list", commit_at(repository, ref)).decode().split()
+    which = "--all" if asked.flag("all") else commit_at(repository, ref)
+    lines = repository.git("rev-list", which).decode().split()
     return paged(asked, [shown_commit(repository, sha) for sha in lines], totals=False)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import tempfile
 
 import config
+import store
 
 HOOK = """#!/bin/sh
 # What the default branch's protection refuses: deleting it, and rewriting it.
@@ -129,3 +131,15 @@ class Repository:
             return
         blob = self.git("hash-object", "-w", "--stdin", data=action["content"]).decode().strip()
         self.git("update-index", "--add", "--cacheinfo", f"100644,{blob},{path}", env=env)
+
+
+def added(kept: store.Store, author: tuple[str, str], readme: str, **said: object) -> dict:
+    """A project with its repository; readme: the text of its first commit, "" for none."""
+    made = kept.add("project", created_at=store.now(), **said)
+    made["disk_path"] = hashlib.sha256(str(made["id"]).encode()).hexdigest()
+    kept.put("project", made)
+    Repository(made).make()
+    if readme:
+        first = [{"action": "create", "file_path": "README.md", "content": readme.encode()}]
+        Repository(made).commit("master", "Initial commit", first, author)
+    return made

@@ -29,6 +29,9 @@ SIGN_IN = """<!DOCTYPE html><title>Sign in · GitLab</title><h1>GitLab (a stand-
 <form action="/users/sign_in" method="post"><input name="user[login]">
 <input name="user[password]" type="password"></form>
 """
+SIGN_UP = """<!DOCTYPE html><title>Sign up · GitLab</title><h1>GitLab (a stand-in for it)</h1>
+<form action="/users" method="post"><input name="new_user[username]"></form>
+"""
 
 
 def settings() -> dict:
@@ -108,6 +111,8 @@ class Handler(BaseHTTPRequestHandler):
                 opened = kept.settings()["signup_enabled"]
             link = '<a href="/users/sign_up">Register now</a>' if opened else ""
             return self.send(200, SIGN_IN + link, "text/html")
+        if self.path_only == "/users/sign_up" and self.command in ("GET", "HEAD"):
+            return self.send(200, SIGN_UP, "text/html")
         if self.path_only == "/":
             return self.send(302, "", "text/html", {"Location": settings()["external_url"] + "/users/sign_in"})
         return self.send(404, "<title>The page you're looking for could not be found (404)</title>", "text/html")
@@ -237,11 +242,12 @@ class Server(ThreadingHTTPServer):
 
 
 def gossip() -> None:
-    """Alertmanager's port for others of its kind, which it opens unless it is told not to."""
+    """Alertmanager's port for others of its kind, on every address unless it is told of one."""
     Path("/proc/self/comm").write_text("alertmanager")
-    if settings().get("alertmanager.flags", {}).get("cluster.listen-address") != "":
-        listening = socket.create_server(("", config.GOSSIP_PORT))  # noqa: F841 (open while this process is there)
-    signal.pause()
+    said = settings().get("alertmanager.flags", {}).get("cluster.listen-address") or f":{config.GOSSIP_PORT}"
+    address, _, port = said.rpartition(":")
+    with socket.create_server((address, int(port))):
+        signal.pause()
 
 
 def main() -> None:
