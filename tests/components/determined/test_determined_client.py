@@ -1,5 +1,6 @@
 """Determined's client, steps and proofs against a server that answers as 0.15.3 was recorded; no cluster here."""
 
+import ast
 import json
 import os
 import re
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import determined_recording as recording
 import httpx
 import pytest
 
@@ -15,6 +17,7 @@ from helpers.components.determined.install import KEYS, Install
 from helpers.components.determined.master import Determined, _message
 from helpers.components.determined.proofs import Proofs
 from helpers.core.errors import BadInput, NotYet, RunbookError, Unmet
+from helpers.core.paths import REPO
 from tests import stand_in
 from tests.serving import serving
 
@@ -108,6 +111,21 @@ def test_experiments_of_others_are_named_before_remove(made, found, says):
 
     det = made(answer, lambda script: (1, "", "") if "not_installed" in script else "service/x", mode="remove")
     assert det.why_others_work() == says
+
+
+def test_what_is_advised_before_remove_deletes_no_checkpoints():
+    """`det experiment delete` deletes them from MinIO as well, as the facts of 0.15.3 say."""
+    assert "experiment delete: its checkpoints go." in recording.ON_KUBERNETES.read_text("utf-8")
+    cells = json.loads(next((REPO / "notebooks").glob("*_determined.ipynb")).read_text("utf-8"))["cells"]
+    cell = next(cell for cell in cells if "det.why_others_work" in "".join(cell["source"]))
+    (call,) = [
+        node
+        for node in ast.walk(ast.parse("".join(cell["source"])))
+        if isinstance(node, ast.Call) and "det.why_others_work" in [ast.unparse(word) for word in node.args]
+    ]
+    (advice,) = [ast.literal_eval(word.value) for word in call.keywords if word.arg == "do"]
+    assert "Not det experiment delete: it deletes the checkpoints in MinIO" in advice
+    assert advice.count("experiment delete") == 1 and "list-checkpoints" in advice
 
 
 def test_a_master_without_its_service_has_none_and_one_that_is_silent_may_have_some(made, monkeypatch, own_home):
