@@ -24,7 +24,11 @@ HOOK = "startup-hook.sh"
 #: names of files and folders that are never sent
 _RUBBISH = ("__pycache__", "*.pyc", ".git", ".venv", ".ipynb_checkpoints", ".DS_Store")
 #: what a chapter stands on, without what only ./runbook and the sandbox read: {folder: what of it stays here}
-_RUNBOOK = {"helpers": ("command/", "sandbox/"), "notebooks": (), "setup": ("sandbox/",)}
+_RUNBOOK = {
+    "helpers": ("command/", "sandbox/"),
+    "notebooks": (),
+    "setup": ("sandbox/", "label-studio-setup/sha256.txt"),  # the last: 180 KiB, which installing reads alone
+}
 
 
 def files(folder):
