@@ -168,6 +168,11 @@ def refusals() -> dict[str, list[str]]:
     return {title: sorted(line[2:] for line in errors.splitlines()) for title, errors in cases}
 
 
+def most_of_a_request() -> int:
+    """The bytes that /api/v1 takes."""
+    return int(re.search(r"^/api/v1 takes ([\d,]+) bytes", ON_KUBERNETES.read_text(), re.M)[1].replace(",", ""))
+
+
 def without_its_database() -> list[tuple[str, int, dict]]:
     """[(what was asked with a good token while the database was down, the status, the answer)], in their order."""
     text = RECORDING.read_text().split("valid token with the database down:\n")[1].split("database back, try 1")[0]

@@ -482,6 +482,23 @@ def test_experiments_are_refused_as_a_double_must(master):
     )
 
 
+def test_a_request_to_the_api_of_more_than_4_mib_is_refused_and_one_to_an_older_route_is_not(master):
+    token, most = master.login(), recording.most_of_a_request()
+
+    def start(path, name, size):
+        file = {"path": "zeros", "type": 48, "content": base64.b64encode(bytes(size)).decode()}
+        config = {"entrypoint": ["true"], "resources": {"slots": 0}}
+        return master.ask("POST", path, token, json={"config": config, name: [file]})
+
+    assert start("/api/v1/commands", "files", most - 4096).status_code == 200
+    refused = start("/api/v1/commands", "files", most)
+    assert refused.status_code == 429
+    said = refused.json()["error"]
+    assert (said["code"], said["reason"]) == (8, "ResourceExhausted")
+    assert re.fullmatch(rf"grpc: received message larger than max \(\d+ vs\. {most}\)", said["error"])
+    assert start("/commands", "user_files", most).status_code == 200
+
+
 @pytest.mark.parametrize("path", ["/etc/passwd", "../outside", "a/../../outside", ""])
 def test_a_context_reaches_nothing_outside_itself(master, path):
     file = {"path": path, "type": 48, "content": base64.b64encode(b"x").decode()}
