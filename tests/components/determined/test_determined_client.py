@@ -694,3 +694,30 @@ def test_a_parameter_of_another_form_is_refused_in_every_mode(monkeypatch, own_h
     assert (
         saw.startswith(says) if "bucket" in given else saw == "it is " + says
     ) and f"-p determined.{list(given)[-1]}=" in e.value.do
+
+
+MAY, MAY_NOT = recording.signs_of_a_password()
+
+
+@pytest.mark.parametrize("sign", MAY_NOT)
+@pytest.mark.parametrize("name", ["determined-db", "postgres-determined"])
+def test_a_password_that_the_masters_url_would_break_is_refused_and_not_told(monkeypatch, own_home, sign, name):
+    monkeypatch.setenv("RUNBOOK_SECRET_" + name.upper().replace("-", "_"), f"word{sign}ordw")
+    ch = stand_in.chapter(monkeypatch, "determined", lambda *a: "", "install")
+    with pytest.raises(BadInput) as e:
+        forms.require_password(ch, ch.secrets.get(name))
+    assert f"RUNBOOK_SECRET_{name.upper().replace('-', '_')}=" in e.value.do
+    assert f"word{sign}ordw" not in str(e.value)
+
+
+@pytest.mark.parametrize("password", ["ab12" + "".join(MAY), "Zz-_09abc"])
+def test_a_password_of_what_a_url_takes_is_not_refused(monkeypatch, own_home, password):
+    monkeypatch.setenv("RUNBOOK_SECRET_DETERMINED_DB", password)
+    ch = stand_in.chapter(monkeypatch, "determined", lambda *a: "", "install")
+    forms.require_password(ch, ch.secrets.get("determined-db"))
+
+
+def test_the_chapter_asks_for_the_passwords_form_before_its_first_step():
+    cells = json.loads(next((REPO / "notebooks").glob("*_determined.ipynb")).read_text("utf-8"))["cells"]
+    text = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    assert 0 < text.index("forms.require_password(ch, db_password)") < text.index("ch.step(")
