@@ -168,6 +168,18 @@ def refusals() -> dict[str, list[str]]:
     return {title: sorted(line[2:] for line in errors.splitlines()) for title, errors in cases}
 
 
+def most_of_a_request() -> int:
+    """The bytes that /api/v1 takes."""
+    return int(re.search(r"^/api/v1 takes ([\d,]+) bytes", ON_KUBERNETES.read_text(), re.M)[1].replace(",", ""))
+
+
+def signs_of_a_password() -> tuple[list[str], list[str]]:
+    """(those that a password of the database may have beside letters and digits, those that it may not)."""
+    text = ON_KUBERNETES.read_text()
+    may = re.search(r"letters, digits and (.*) alone", text)[1].split()
+    return may, [*re.search(r"^With one of (.*) or a % the URL", text, re.M)[1].split(), "%"]
+
+
 def without_its_database() -> list[tuple[str, int, dict]]:
     """[(what was asked with a good token while the database was down, the status, the answer)], in their order."""
     text = RECORDING.read_text().split("valid token with the database down:\n")[1].split("database back, try 1")[0]

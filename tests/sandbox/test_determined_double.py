@@ -410,6 +410,36 @@ def test_waits_for_the_database_and_survives_its_loss(binary, database, tmp_path
             database.start()
 
 
+def odd(binary, database, folder, password) -> Master:
+    """A master that logs in to its database as another user, with this password."""
+    database.query(
+        "drop owned by odd" if database.query("select 1 from pg_roles where rolname = 'odd'") else "select 1"
+    )
+    database.query("drop role if exists odd")
+    database.query(f"create role odd superuser login password '{password}'")
+    given = {"user": "odd", "password": password, "host": "127.0.0.1", "port": database.port, "name": "determined"}
+    return Master(binary, database, folder, db=given)
+
+
+MAY, MAY_NOT = recording.signs_of_a_password()
+
+
+def test_a_password_of_what_a_url_takes_is_the_databases(binary, database, tmp_path):
+    with odd(binary, database, tmp_path, "a" + "".join(MAY) + "9") as master:
+        assert master.login()
+
+
+@pytest.mark.parametrize("password", [*(f"not{sign}a-word" for sign in MAY_NOT), "a/b#cdefgh", "not-%41-word"])
+def test_a_password_that_a_url_takes_for_something_else_opens_no_database(binary, database, tmp_path, password):
+    master = odd(binary, database, tmp_path, password)
+    master.start([binary, "--config-file", master.file], {"PATH": "/usr/bin:/bin"})
+    try:
+        until("it to try again", lambda: "trying again in 4s" in master.log.read_text())
+        assert not re.search("accepting incoming connections", master.log.read_text())
+    finally:
+        master.__exit__()
+
+
 def test_a_master_on_anothers_port_ends_as_the_real_one(master, binary):
     said, code = recording.busy_port()
     done = subprocess.run([binary, "--config-file", master.file], capture_output=True, text=True, timeout=30)
@@ -480,6 +510,23 @@ def test_experiments_are_refused_as_a_double_must(master):
         and "double" in answer.json()["error"]["error"]
         and "no experiments" in answer.json()["error"]["error"]
     )
+
+
+def test_a_request_to_the_api_of_more_than_4_mib_is_refused_and_one_to_an_older_route_is_not(master):
+    token, most = master.login(), recording.most_of_a_request()
+
+    def start(path, name, size):
+        file = {"path": "zeros", "type": 48, "content": base64.b64encode(bytes(size)).decode()}
+        config = {"entrypoint": ["true"], "resources": {"slots": 0}}
+        return master.ask("POST", path, token, json={"config": config, name: [file]})
+
+    assert start("/api/v1/commands", "files", most - 4096).status_code == 200
+    refused = start("/api/v1/commands", "files", most)
+    assert refused.status_code == 429
+    said = refused.json()["error"]
+    assert (said["code"], said["reason"]) == (8, "ResourceExhausted")
+    assert re.fullmatch(rf"grpc: received message larger than max \(\d+ vs\. {most}\)", said["error"])
+    assert start("/commands", "user_files", most).status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "../outside", "a/../../outside", ""])

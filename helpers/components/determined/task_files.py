@@ -12,8 +12,11 @@ from pathlib import Path
 from helpers.core.errors import BadInput
 from helpers.core.paths import REPO
 
-#: Determined's own limit: 95 MiB after base64 (harness/determined/common/constants.py)
-LIMIT = 128 * 1024 * 1024 // 8 * 6 - 1024 * 1024
+#: a request to /api/v1 has 4 MiB, gRPC's default (master/internal/grpcutil/api.go): files as they are, not in base64,
+#: and the task's configuration. The 95 MiB of Determined's own client are those of the older routes.
+LIMIT = 4 * 1024 * 1024 - 64 * 1024
+#: of it, what a file takes beside its path and what is in it, at most
+_ABOUT_A_FILE = 32
 #: on Kubernetes the files travel packed, in a ConfigMap, which takes 1 MiB (master/internal/kubernetes/spec.go)
 CONFIGMAP = 1024 * 1024
 #: of it, what 0.15.3's master adds: its harness as a wheel of 358,616 bytes, scripts, an archive each
@@ -24,7 +27,11 @@ HOOK = "startup-hook.sh"
 #: names of files and folders that are never sent
 _RUBBISH = ("__pycache__", "*.pyc", ".git", ".venv", ".ipynb_checkpoints", ".DS_Store")
 #: what a chapter stands on, without what only ./runbook and the sandbox read: {folder: what of it stays here}
-_RUNBOOK = {"helpers": ("command/", "sandbox/"), "notebooks": (), "setup": ("sandbox/",)}
+_RUNBOOK = {
+    "helpers": ("command/", "sandbox/"),
+    "notebooks": (),
+    "setup": ("sandbox/", "label-studio-setup/sha256.txt"),  # the last: 180 KiB, which installing reads alone
+}
 
 
 def files(folder):
@@ -80,7 +87,7 @@ def packed(found):
     ]
     size = _sent_size(sent)
     if size > LIMIT:
-        raise _too_much(found, f"{_mib(size)} MiB in base64; Determined takes {LIMIT / 2**20:.0f} MiB")
+        raise _too_much(found, f"{_mib(size)} MiB; Determined's API takes {_mib(LIMIT)} MiB in a request")
     size = _packed_size(found)
     if size > PACKED:
         why = f"{_mib(size)} MiB when packed; on Kubernetes a ConfigMap has room for {_mib(PACKED)} MiB of them"
@@ -90,12 +97,12 @@ def packed(found):
 
 def size(found, sent):
     """How large the files of a request are, beside what is taken, in words. sent: what packed() made of them."""
-    asked = f"{_mib(_sent_size(sent))} of {LIMIT / 2**20:.0f} MiB in Determined's request"
+    asked = f"{_mib(_sent_size(sent))} of {_mib(LIMIT)} MiB in Determined's request"
     return f"{len(found)}: {asked}, {_mib(_packed_size(found))} of {_mib(PACKED)} MiB packed in a ConfigMap"
 
 
 def _sent_size(sent):
-    return sum(len(entry["content"]) for entry in sent)
+    return sum(_ABOUT_A_FILE + len(entry["path"].encode()) + len(entry["content"]) * 3 // 4 for entry in sent)
 
 
 def _entry(path, kind, content, mode):

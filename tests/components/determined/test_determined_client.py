@@ -1,5 +1,6 @@
 """Determined's client, steps and proofs against a server that answers as 0.15.3 was recorded; no cluster here."""
 
+import ast
 import json
 import os
 import re
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import determined_recording as recording
 import httpx
 import pytest
 
@@ -15,6 +17,7 @@ from helpers.components.determined.install import KEYS, Install
 from helpers.components.determined.master import Determined, _message
 from helpers.components.determined.proofs import Proofs
 from helpers.core.errors import BadInput, NotYet, RunbookError, Unmet
+from helpers.core.paths import REPO
 from tests import stand_in
 from tests.serving import serving
 
@@ -108,6 +111,21 @@ def test_experiments_of_others_are_named_before_remove(made, found, says):
 
     det = made(answer, lambda script: (1, "", "") if "not_installed" in script else "service/x", mode="remove")
     assert det.why_others_work() == says
+
+
+def test_what_is_advised_before_remove_deletes_no_checkpoints():
+    """`det experiment delete` deletes them from MinIO as well, as the facts of 0.15.3 say."""
+    assert "experiment delete: its checkpoints go." in recording.ON_KUBERNETES.read_text("utf-8")
+    cells = json.loads(next((REPO / "notebooks").glob("*_determined.ipynb")).read_text("utf-8"))["cells"]
+    cell = next(cell for cell in cells if "det.why_others_work" in "".join(cell["source"]))
+    (call,) = [
+        node
+        for node in ast.walk(ast.parse("".join(cell["source"])))
+        if isinstance(node, ast.Call) and "det.why_others_work" in [ast.unparse(word) for word in node.args]
+    ]
+    (advice,) = [ast.literal_eval(word.value) for word in call.keywords if word.arg == "do"]
+    assert "Not det experiment delete: it deletes the checkpoints in MinIO" in advice
+    assert advice.count("experiment delete") == 1 and "list-checkpoints" in advice
 
 
 def test_a_master_without_its_service_has_none_and_one_that_is_silent_may_have_some(made, monkeypatch, own_home):
@@ -676,3 +694,30 @@ def test_a_parameter_of_another_form_is_refused_in_every_mode(monkeypatch, own_h
     assert (
         saw.startswith(says) if "bucket" in given else saw == "it is " + says
     ) and f"-p determined.{list(given)[-1]}=" in e.value.do
+
+
+MAY, MAY_NOT = recording.signs_of_a_password()
+
+
+@pytest.mark.parametrize("sign", MAY_NOT)
+@pytest.mark.parametrize("name", ["determined-db", "postgres-determined"])
+def test_a_password_that_the_masters_url_would_break_is_refused_and_not_told(monkeypatch, own_home, sign, name):
+    monkeypatch.setenv("RUNBOOK_SECRET_" + name.upper().replace("-", "_"), f"word{sign}ordw")
+    ch = stand_in.chapter(monkeypatch, "determined", lambda *a: "", "install")
+    with pytest.raises(BadInput) as e:
+        forms.require_password(ch, ch.secrets.get(name))
+    assert f"RUNBOOK_SECRET_{name.upper().replace('-', '_')}=" in e.value.do
+    assert f"word{sign}ordw" not in str(e.value)
+
+
+@pytest.mark.parametrize("password", ["ab12" + "".join(MAY), "Zz-_09abc"])
+def test_a_password_of_what_a_url_takes_is_not_refused(monkeypatch, own_home, password):
+    monkeypatch.setenv("RUNBOOK_SECRET_DETERMINED_DB", password)
+    ch = stand_in.chapter(monkeypatch, "determined", lambda *a: "", "install")
+    forms.require_password(ch, ch.secrets.get("determined-db"))
+
+
+def test_the_chapter_asks_for_the_passwords_form_before_its_first_step():
+    cells = json.loads(next((REPO / "notebooks").glob("*_determined.ipynb")).read_text("utf-8"))["cells"]
+    text = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    assert 0 < text.index("forms.require_password(ch, db_password)") < text.index("ch.step(")

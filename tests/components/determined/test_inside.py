@@ -120,7 +120,7 @@ def test_a_pod_that_verifies_has_parameters_address_and_the_secrets_of_its_servi
     assert not [script for script, _ in scripts if "the-value-of" in script]
     assert any("papermill notebooks/05_minio.ipynb" in line for line in said)
     (size,) = [line for line in said if line.startswith("files")]
-    assert "of 95 MiB in Determined's request" in size and "of 0.64 MiB packed" in size
+    assert "of 3.94 MiB in Determined's request" in size and "of 0.64 MiB packed" in size
     (outcome,) = came
     assert (outcome.id, outcome.error, outcome.events, outcome.seconds) == ("minio", "", [EVENT], 2.5)
     assert outcome.parameters["target"] == "incluster" and outcome.parameters["port"] == 9010

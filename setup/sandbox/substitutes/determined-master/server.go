@@ -63,14 +63,15 @@ const (
 	invalid       = 3
 	missing       = 5
 	denied        = 7
+	exhausted     = 8
 	unimplemented = 12
 	internal      = 13
 	unknownUser   = 16
 )
 
 var (
-	reasons  = map[int]string{3: "InvalidArgument", 5: "NotFound", 7: "PermissionDenied", 12: "Unimplemented", 13: "Internal", 16: "Unauthenticated"}
-	statuses = map[int]int{3: 400, 5: 404, 7: 403, 12: 501, 13: 500, 16: 401}
+	reasons  = map[int]string{3: "InvalidArgument", 5: "NotFound", 7: "PermissionDenied", 8: "ResourceExhausted", 12: "Unimplemented", 13: "Internal", 16: "Unauthenticated"}
+	statuses = map[int]int{3: 400, 5: 404, 7: 403, 8: 429, 12: 501, 13: 500, 16: 401}
 
 	errUnauthorized = &legacyProblem{http.StatusUnauthorized, "Unauthorized"}
 	errNotThere     = &legacyProblem{http.StatusNotFound, "Not Found"}

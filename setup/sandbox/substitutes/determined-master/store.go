@@ -9,13 +9,11 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgconn"
-	"github.com/jackc/pgx/v4"
-	"github.com/jackc/pgx/v4/stdlib"
+	_ "github.com/jackc/pgx/v4/stdlib"
 	"golang.org/x/crypto/bcrypt"
 )
 
@@ -57,20 +55,18 @@ type User struct {
 // Store is the master's part of PostgreSQL.
 type Store struct{ db *sql.DB }
 
+// url has the password as it is, as the real master's: one that a URL takes for something else opens nothing.
+func (db DB) url() string {
+	return fmt.Sprintf("postgres://%s:%s@%s:%s/%s?application_name=determined-master&sslmode=%s&sslrootcert=%s&connect_timeout=5",
+		db.User, db.Password, db.Host, db.Port, db.Name, db.SSLMode, db.SSLRoot)
+}
+
 func openStore(db DB) (*Store, error) {
-	quote := strings.NewReplacer(`\`, `\\`, `'`, `\'`)
-	var text strings.Builder
-	for _, pair := range [][2]string{{"host", db.Host}, {"port", db.Port}, {"user", db.User}, {"password", db.Password}, {"dbname", db.Name},
-		{"sslmode", db.SSLMode}, {"sslrootcert", db.SSLRoot}, {"connect_timeout", "5"}} {
-		if pair[1] != "" {
-			fmt.Fprintf(&text, "%s='%s' ", pair[0], quote.Replace(pair[1]))
-		}
-	}
-	config, err := pgx.ParseConfig(strings.TrimSpace(text.String()))
+	opened, err := sql.Open("pgx", db.url())
 	if err != nil {
 		return nil, err
 	}
-	store := &Store{stdlib.OpenDB(*config)}
+	store := &Store{opened}
 	store.db.SetMaxIdleConns(1) // after the database was gone one answer is 500, as with the real master
 	for try := 1; ; try++ {
 		if err = store.db.Ping(); err == nil {

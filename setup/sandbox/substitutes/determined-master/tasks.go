@@ -353,6 +353,9 @@ func (s *Server) launched(r *Request, kind string) (*Task, error) {
 	if err := r.read(&given); err != nil {
 		return nil, err
 	}
+	if size := given.size(); r.api && size > mostOfACall {
+		return nil, problem(exhausted, "grpc: received message larger than max (%d vs. %d)", size, mostOfACall)
+	}
 	if s.config.kubernetes() && s.cluster == nil {
 		if r.api {
 			return nil, problem(missing, "%s not found", r.URL.Path)
