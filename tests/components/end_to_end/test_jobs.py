@@ -98,7 +98,9 @@ def test_what_the_master_kept_no_more_is_said(job):
     lines = [f"epoch {n}\n" for n in range(230)]
     with serving(master("command exited successfully", lines, pace=230)) as web:
         _, said = job("ci/train_in_determined.py", DETERMINED_URL=web.url, **ADDRESSES)
-    assert said.splitlines()[1:3] == ["  (30 events were gone)", "  epoch 30"] and said.splitlines()[-1] == "  epoch 229"
+    assert (
+        said.splitlines()[1:3] == ["  (30 events were gone)", "  epoch 30"] and said.splitlines()[-1] == "  epoch 229"
+    )
 
 
 def test_no_key_stands_in_the_tasks_configuration_and_no_value_has_a_second_equals_sign(job):
