@@ -55,7 +55,7 @@ class Task:
     def _why_over(self):
         """Why it will not come to that any more; None while it may. The master keeps an ended task for a day."""
         if self._found is None:
-            return "the master has forgotten it: was it restarted?"
+            return "the master has forgotten it: was it restarted, or did it end more than a day ago?"
         if self._state() == "TERMINATED":
             return self.end(self._found)
         return self._pod.failed() if self._pod else None

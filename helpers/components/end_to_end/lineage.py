@@ -14,6 +14,8 @@ from helpers.core import show
 from helpers.core.errors import Unmet
 
 _SHORT = 8
+#: 0.15.3's terminatedDuration (master/internal/command/command.go) is 24 hours; it writes no command down
+FORGOTTEN = "forgotten: the master keeps an ended command for a day, and none over its restart"
 
 
 class Link(NamedTuple):
@@ -87,13 +89,11 @@ class Lineage:
         return data
 
     def _task(self, task, commit):
-        """Determined's master keeps commands in memory: after its restart the checkpoint alone tells of them."""
+        """Determined's master keeps an ended command for a day, in memory: then the checkpoint alone tells of it."""
         who = labelled.TITLE
         found = self.det.ask("GET", f"/commands/{task}", token=self.det.token(who))
         if found is None:
-            return Link(
-                "task", task, "Determined", "forgotten: its master was restarted since, and kept commands in memory"
-            )
+            return Link("task", task, "Determined", FORGOTTEN)
         if commit not in found["config"]["description"]:
             raise Unmet(f"a task of commit {commit[:_SHORT]}", found["config"]["description"], "e2e-lineage")
         return Link("task", task, "Determined", "{}: {}".format(found["state"].lower(), found.get("exit_status", "")))

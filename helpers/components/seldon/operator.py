@@ -15,6 +15,8 @@ CRD = "seldondeployments.machinelearning.seldon.io"
 
 #: a probe: the operator is available
 OPERATOR = available(SYSTEM, "deployment", MANAGER)
+#: a probe: what reports the use is available; the chart makes it with usageMetrics.enabled
+REPORTER = available("kube-system", "deployment", "seldon-spartakus-volunteer")
 
 
 def why_no_days(days):

@@ -5,10 +5,11 @@ from __future__ import annotations
 from helpers.components.seldon import flowers
 from helpers.components.seldon.gateway import told
 from helpers.components.seldon.load import PredictionLoad
-from helpers.components.seldon.operator import OPERATOR
+from helpers.components.seldon.operator import OPERATOR, REPORTER
 from helpers.components.seldon.serving import MODELS, NAME
 from helpers.core.actions import why_not_so
 from helpers.core.errors import Unmet
+from helpers.core.waiting import NotYet, TimedOut
 
 #: what is wrong with a question: (what is sent, words of the answer)
 BAD = {
@@ -42,15 +43,27 @@ class Proofs:
         _must_not(self.operator.why_certificate_ends(days), f"a certificate for {days} more days", "seldon-cert")
         return f"until {self.operator.certificate()[1]:%Y-%m-%d}"
 
-    def use_is_reported(self, wanted):
-        """Nobody reports this installation's use to Seldon's makers, or somebody does, as asked."""
-        found = self.operator.reports_use()
-        if found != wanted:
-            raise Unmet(
-                "usage metrics {}".format("on" if wanted else "off"),
-                "seldon-spartakus-volunteer {}".format("runs" if found else "is missing"),
-                "seldon-usage",
-            )
+    def use_is_reported(self, wanted, patience=60):
+        """Nobody reports this installation's use to Seldon's makers, or a program that runs does, as asked.
+
+        patience: seconds for its pod to start.
+        """
+        if wanted:
+            self._reporter_runs(patience)
+        elif self.operator.reports_use():
+            raise Unmet("usage metrics off", "seldon-spartakus-volunteer is there", "seldon-usage")
+
+    def _reporter_runs(self, patience):
+        def so():
+            why = why_not_so(self.ch.host, REPORTER)
+            if why:
+                raise NotYet(why)
+            return True
+
+        try:
+            self.ch.wait("the program that reports use", so, timeout=patience)
+        except TimedOut as e:
+            raise Unmet("usage metrics on", e.saw, "seldon-usage") from e
 
     def over_rest(self, version):
         """A prediction over REST is what the weights give."""

@@ -58,24 +58,26 @@ def config():
     }
 
 
-def log(task, token, shown):
-    """Print the lines that are new; how many there are now."""
-    events = ask("GET", f"/commands/{task}/events", token=token) or []
-    lines = [e["log_event"].split(" || ", 1)[-1].rstrip() for e in events if e.get("log_event")]
-    for line in lines[shown:]:
-        print("  " + line, flush=True)
-    return len(lines)
+def log(task, token, seen):
+    """Print what came after the event of this number; the last one's number. The master keeps 200 of a task."""
+    events = ask("GET", f"/commands/{task}/events?greater_than_id={seen}", token=token) or []
+    if events and events[0]["seq"] > seen + 1:
+        print("  ({} events were gone)".format(events[0]["seq"] - seen - 1), flush=True)
+    for event in events:
+        for line in (event.get("log_event") or "").split(" || ", 1)[-1].splitlines():
+            print("  " + line.rstrip(), flush=True)
+    return events[-1]["seq"] if events else seen
 
 
 def main():
     who = {"username": os.environ["DETERMINED_USER"], "password": os.environ["DETERMINED_PASSWORD"]}
     token = ask("POST", "/api/v1/auth/login", who)["token"]
     made = ask("POST", "/api/v1/commands", {"config": config(), "files": [entry(name) for name in FILES]}, token)
-    task, shown, until = made["command"]["id"], 0, time.time() + 900
+    task, seen, until = made["command"]["id"], -1, time.time() + 900
     print("Determined's task", task, flush=True)
     while time.time() < until:
         found = ask("GET", "/commands/" + task, token=token)
-        shown = log(task, token, shown)
+        seen = log(task, token, seen)
         if found["state"] == "TERMINATED":
             ask("POST", "/api/v1/auth/logout", {}, token)
             sys.exit(0 if "success" in str(found.get("exit_status")) else "it ended: {}".format(found["exit_status"]))

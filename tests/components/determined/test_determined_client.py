@@ -511,7 +511,8 @@ def test_a_notebook_that_ends_early_ends_the_wait_with_its_last_lines(made):
 
 
 def test_a_notebook_that_the_master_forgot_ends_the_wait(made):
-    assert "was it restarted?" in why_not_started(made, Notebook(None))
+    why = why_not_started(made, Notebook(None))
+    assert "was it restarted, or did it end more than a day ago?" in why
 
 
 def cluster(own, *names):

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tarfile
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from serving import serving
@@ -36,20 +37,29 @@ def job(tmp_path):
     return run
 
 
-def master(ends):
-    """A master of Determined's whose only command ends so. answer.made: what was asked for."""
+def master(ends, log=("trained on 40 pictures\n",), pace=200):
+    """A master of Determined's whose only command ends so. answer.made: what was asked for.
+
+    log: the text of each of its events; of these `pace` more are there at each asking, and the last 200 are kept, as
+    0.15.3 does (master/internal/command/events.go).
+    """
+    events = [{"seq": n, "log_event": "[id] || " + text} for n, text in enumerate(log)]
+    told = 0
 
     def answer(asked):
+        nonlocal told
         if asked.path == "/api/v1/auth/login":
             good = asked.json() == {"username": "clothes", "password": "not-a-password"}
             return (200, {"token": "a-token"}) if good else (401, {"error": {"error": "wrong"}})
         if asked.path == "/api/v1/commands":
             answer.made = asked.json()
             return 200, {"command": {"id": "t-1"}}
-        if asked.path == "/commands/t-1/events":
-            return 200, [{"log_event": "[id] || trained on 40 pictures\n"}]
+        if asked.path.startswith("/commands/t-1/events"):
+            after = int(dict(parse_qsl(urlsplit(asked.path).query)).get("greater_than_id", -1))
+            return 200, [e for e in events[max(0, told - 200) : told] if e["seq"] > after]
         if asked.path == "/commands/t-1":
-            return 200, {"state": "TERMINATED", "exit_status": ends}
+            told = min(told + pace, len(events))
+            return 200, {"state": "TERMINATED" if told == len(events) else "RUNNING", "exit_status": ends}
         return 200, {}
 
     return answer
@@ -73,6 +83,24 @@ def test_training_ends_as_the_task_does_and_shows_its_log(job):
     assert "Determined's task t-1" in said and "  trained on 40 pictures" in said and "not-a-password" not in said
     assert answer.made["config"]["description"] == f"clothes {COMMIT}"
     assert sorted(f["path"] for f in answer.made["files"]) == ["data.json", "model.py", "settings.json", "train.py"]
+
+
+def test_each_line_of_a_long_task_is_shown_once_and_each_line_of_an_event_by_itself(job):
+    lines = [f"epoch {n}\nof 500\n" for n in range(500)]
+    with serving(master("command exited successfully", lines, pace=180)) as web:
+        code, said = job("ci/train_in_determined.py", DETERMINED_URL=web.url, **ADDRESSES)
+    assert code == 0, said
+    shown = said.splitlines()[1:]
+    assert shown == [line for n in range(500) for line in (f"  epoch {n}", "  of 500")]
+
+
+def test_what_the_master_kept_no_more_is_said(job):
+    lines = [f"epoch {n}\n" for n in range(230)]
+    with serving(master("command exited successfully", lines, pace=230)) as web:
+        _, said = job("ci/train_in_determined.py", DETERMINED_URL=web.url, **ADDRESSES)
+    assert (
+        said.splitlines()[1:3] == ["  (30 events were gone)", "  epoch 30"] and said.splitlines()[-1] == "  epoch 229"
+    )
 
 
 def test_no_key_stands_in_the_tasks_configuration_and_no_value_has_a_second_equals_sign(job):

@@ -82,6 +82,23 @@ def test_a_checkpoint_of_other_commits_than_data_json_names_breaks_the_chain():
         it._data(COMMIT, dict(note, labels="another"))
 
 
+def test_a_task_that_the_master_forgot_is_said_to_be_a_day_old_or_from_before_its_restart():
+    class Master:
+        @staticmethod
+        def token(who):
+            return "a-token"
+
+        @staticmethod
+        def ask(method, path, token):
+            assert (method, path) == ("GET", "/commands/t-1")
+
+    it = found(None)
+    it.det = Master
+    link = it._task("t-1", COMMIT)
+    assert (link.what, link.name, link.asked) == ("task", "t-1", "Determined")
+    assert "for a day" in link.found and "none over its restart" in link.found
+
+
 def test_an_images_commit_and_checkpoint_are_read_from_the_registry(monkeypatch, own_home):
     layer = io.BytesIO()
     with tarfile.open(fileobj=layer, mode="w") as tar:

@@ -1,6 +1,7 @@
 """The proofs through the gateway: against a model of the right answers, and against one that is wrong."""
 
 import json
+import os
 
 import pytest
 
@@ -72,3 +73,37 @@ def test_what_seldon_says_is_read_from_its_status():
     said = '{"status":{"code":-1,"info":"a flower is 4 numbers","status":1}}'
     assert told(said) == "a flower is 4 numbers"
     assert told("404 page not found") == "404 page not found" and told("[1]") == "[1]"
+
+
+THERE = {"get deployment seldon-spartakus-volunteer": {"kind": "Deployment"}}
+GONE = {"get deployment seldon-spartakus-volunteer": None}
+
+
+@pytest.fixture
+def pods_of_the_reporter(tmp_path, monkeypatch):
+    """pods_of_the_reporter(text): what kubectl shows of its Deployment. Nothing: it is not there."""
+
+    def are(text=""):
+        says = f"echo '{text}'" if text else "echo 'Error from server (NotFound): not found' >&2; exit 1"
+        (tmp_path / "microk8s").write_text("#!/bin/sh\n" + says + "\n")
+        (tmp_path / "microk8s").chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+
+    return are
+
+
+def test_use_is_reported_by_a_program_that_runs_and_by_no_other(made, pods_of_the_reporter):
+    pods_of_the_reporter("1|1|1|1|1|1|")
+    Proofs(made(THERE)).use_is_reported(True)
+    for text, words in (("1|1|1|1|1|0|", "0 of 1 pods available"), ("", "not found")):
+        pods_of_the_reporter(text)
+        with pytest.raises(Unmet) as e:
+            Proofs(made(THERE)).use_is_reported(True, patience=0.2)
+        assert words in e.value.saw and e.value.entry == "seldon-usage"
+
+
+def test_what_reports_use_unasked_is_told_even_while_it_does_not_run(made):
+    Proofs(made(GONE)).use_is_reported(False)
+    with pytest.raises(Unmet) as e:
+        Proofs(made(THERE)).use_is_reported(False)
+    assert e.value.entry == "seldon-usage" and "seldon-spartakus-volunteer" in e.value.saw

@@ -1,6 +1,8 @@
 """The SeldonDeployment: what is written, and what it still lacks."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +10,8 @@ from helpers.components.seldon import serving
 from helpers.components.seldon.serving import CRD, MODELS, NAME, difference, why_not_rolled_out
 from helpers.core.errors import RunbookError
 from helpers.core.waiting import TimedOut, wait
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize(
@@ -59,13 +63,23 @@ def test_another_key_in_the_secret_is_another_pod(made):
 def test_the_tag_is_the_one_that_hosts_have(made):
     """Flowers.py, requirements-model.txt and build_image.py to the byte. Who changes one on purpose changes this."""
     seldon = made()
-    assert seldon.images.name(*seldon.image()) == "localhost:32000/flowers:6fa74240bd4a"
+    assert seldon.images.name(*seldon.image()) == "localhost:32000/flowers:c64f4e33a020"
 
 
 def test_every_package_of_the_model_is_pinned(made):
     lines = [line for line in made().image()[2].splitlines() if line and not line.startswith("#")]
     assert all(line.count("==") == 1 for line in lines)
     assert {"seldon-core", "scikit-learn", "minio"} <= {line.split("==")[0] for line in lines}
+
+
+def test_no_list_of_packages_has_a_seldon_core_that_is_not_open_source():
+    """1.17.1 is the last under Apache 2.0: from 1.18.0 use in production is paid, by the Business Source License."""
+    lists = [file for file in ROOT.glob("setup/**/*.txt") if "seldon-core==" in file.read_text("utf-8")]
+    notebooks = [file for file in ROOT.glob("notebooks/*.ipynb") if "seldon-core==" in file.read_text("utf-8")]
+    found = {f.name: re.findall(r"seldon-core==([\d.]+\d)", f.read_text("utf-8")) for f in [*lists, *notebooks]}
+    assert len(lists) == 3 and len(notebooks) == 1
+    late = {name: v for name, many in found.items() for v in many if tuple(map(int, v.split("."))) >= (1, 18)}
+    assert not late
 
 
 def pods_of(name):
