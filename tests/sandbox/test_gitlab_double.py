@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import fcntl
 import functools
+import gzip
 import http.client
 import os
 import re
@@ -23,6 +24,7 @@ from facts import Facts
 from gitlab_server import double_at
 from serving import until
 
+from helpers.core import catalogue
 from helpers.core.paths import REPO, SETUP, home
 from helpers.core.waiting import wait
 from helpers.sandbox import mirror
@@ -645,15 +647,25 @@ def test_python_gitlab_gets_the_answers_of_the_table(host, client):
 # -- the package -----------------------------------------------------------------------------------------
 
 
-@row("links in /usr/bin")
-def test_the_package_unpacks_and_makes_links(tmp_path):
-    out, work, root = tmp_path / "out", tmp_path / "work", tmp_path / "root"
-    subprocess.run(["cp", "-r", RECIPE, work], check=True)
-    done = subprocess.run(
-        ["bash", "package.sh"], cwd=work, env={**os.environ, "OUT": str(out)}, capture_output=True, text=True
-    )
+def recipe(script, work, *argv):
+    """Run a script of a copy of the recipe; the files it makes, by their addresses."""
+    out = work / "out"
+    subprocess.run(["cp", "-r", f"{RECIPE}/.", work], check=True)
+    env = {**os.environ, "OUT": str(out)}
+    done = subprocess.run(["bash", script, *argv], cwd=work, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    (deb,) = [p for p in out.rglob("*") if p.is_file()]
+    return {str(p.relative_to(out)): p for p in out.rglob("*") if p.is_file()}
+
+
+@pytest.fixture
+def deb(tmp_path):
+    (found,) = recipe("package.sh", tmp_path).values()
+    return found
+
+
+@row("links in /usr/bin")
+def test_the_package_unpacks_and_makes_links(tmp_path, deb):
+    root = tmp_path / "root"
     assert deb.parent.name == "gitlab-ce_13.12.15-ce.0_amd64.deb"
     subprocess.run(["dpkg-deb", "-R", deb, root], check=True)
     assert (root / "opt/gitlab/embedded/double/server.py").is_file() and not (root / "usr/bin").exists()
@@ -673,6 +685,22 @@ def test_the_package_unpacks_and_makes_links(tmp_path):
     links = {f"gitlab-{name}": f"/opt/gitlab/bin/gitlab-{name}" for name in ("ctl", "rails", "redis-cli")}
     assert maintained("postinst", "configure") == links
     assert list(maintained("postrm", "remove")) == ["gitlab-redis-cli"]
+
+
+@row("the repository", "the repository's key")
+def test_each_release_has_a_repository_and_no_older_address_is_there(tmp_path, deb):
+    files, top = recipe("repository.sh", tmp_path / "made", deb), "packages.gitlab.com"
+    for release in ("ubuntu/focal", "debian/bookworm"):
+        base, name = f"{top}/gitlab/gitlab-ce/{release}", release.partition("/")[2]
+        assert f"Codename: {name}\n" in files[f"{base}/dists/{name}/InRelease"].read_text()
+        index = gzip.decompress(files[f"{base}/dists/{name}/main/binary-amd64/Packages.gz"].read_bytes()).decode()
+        package = re.search("^Filename: (pool/main/g/gitlab-ce/.*)$", index, re.M).group(1)
+        assert files[f"{base}/{package}"].read_bytes() == deb.read_bytes()
+    assert "PUBLIC KEY" in files[f"{top}/gpgkey/gpg.key"].read_text()
+    asked = {catalogue.load()[name].key_url for name in ("gitlab-ce", "gitlab-ee")}
+    assert asked == {f"https://{top}/gpgkey/gpg.key"}
+    older = [name for name in files if re.search(r"gitlab\.com/gpg\.key|gitlab-ce/[^/]+/(dists|pool)/", name)]
+    assert older == []
 
 
 def test_it_says_what_it_is():

@@ -50,12 +50,17 @@ class Package:
         own = "" if release else ch.run(". /etc/os-release; echo $ID/${VERSION_CODENAME:-}", sudo=False).strip()
         self.distribution, _, self.codename = (release or own).partition("/")
 
+    @property
+    def base(self):
+        """The repository's address: each release has its own."""
+        return f"{self.artifact.url}/{self.distribution}/{self.codename}"
+
     # -- before ------------------------------------------------------------------------------------
 
     def is_offered(self):
         """A probe: the repository has the pinned version for this release."""
         return FETCH + script(
-            SCRIPTS / "offered.sh", self.artifact.url, self.name, self.version, self.distribution, self.codename
+            SCRIPTS / "offered.sh", self.base, self.name, self.version, self.distribution, self.codename
         )
 
     def can_follow(self):
@@ -66,8 +71,7 @@ class Package:
 
     def repository(self):
         """Actions: apt knows the repository, trusts its key for that alone, and takes the pinned version from it."""
-        base = f"{self.artifact.url}/{self.distribution}/"
-        source = f"deb [signed-by={KEY}] {base} {self.codename} main\n"
+        source = f"deb [signed-by={KEY}] {self.base} {self.codename} main\n"
         pin = f"Package: {self.name}\nPin: version {self.version}\nPin-Priority: 999\n"
         return [self.key(), self.ch.file(SOURCE, source), self.ch.file(PIN, pin)]
 

@@ -99,8 +99,12 @@ def test_the_catalogue_has_the_publishers_fingerprint():
 
 
 def test_apt_takes_the_pinned_version_from_that_repository_alone(monkeypatch, own_home):
-    _, source, pin = package(monkeypatch, Fetching(), url="http://mirror/gitlab-ce").repository()
+    made, written = package(monkeypatch, Fetching(), url="http://mirror/gitlab-ce"), []
+    made.ch.host.put = lambda content, *_: written.append(content.decode())
+    _, source, pin = made.repository()
     assert source.shown and pin.shown
+    source.apply()
+    assert written == [f"deb [signed-by={KEY}] http://mirror/gitlab-ce/ubuntu/focal focal main\n"]
     assert "/etc/apt/sources.list.d/" in source.path and "/etc/apt/preferences.d/" in pin.path
 
 
@@ -123,7 +127,8 @@ def test_the_repository_is_asked_for_the_version(monkeypatch, own_home, version,
     import gzip
 
     content = gzip.compress(INDEX.format(version).encode())
-    with serving(lambda request: (200, content) if "/dists/focal/main/" in request.path else (404, "")) as web:
+    index = "/ubuntu/focal/dists/focal/main/binary-amd64/Packages.gz"
+    with serving(lambda request: (200, content) if request.path == index else (404, "")) as web:
         code, said = run(package(monkeypatch, Fetching(), url=web.url).is_offered())
         assert (code, said) == ((0, "") if says is None else (1, says))
         other = package(monkeypatch, Fetching(), url=web.url)

@@ -1,7 +1,7 @@
-# The repository $1 has version $3 of the package $2 for the distribution $4 and its release $5, or it is here already.
+# The repository $1, of the distribution $4 and its release $5, has version $3 of the package $2, or it is here already.
 said=$(dpkg-query -W -f '${db:Status-Abbrev} ${Version}' "$2" 2>/dev/null || true)
 [ "$said" != "ii  $3" ] || exit 0
-index=$1/$4/dists/$5/main/binary-$(dpkg --print-architecture)/Packages.gz
+index=$1/dists/$5/main/binary-$(dpkg --print-architecture)/Packages.gz
 file=$(mktemp)
 trap 'rm -f "$file"' EXIT
 fetch "$index" "$file" 2>/dev/null || { echo "nothing for $4 $5: $index does not answer"; exit 1; }
