@@ -665,7 +665,7 @@ def deb(tmp_path):
 
 @row("links in /usr/bin")
 def test_the_package_unpacks_and_makes_links(tmp_path, deb):
-    root = tmp_path / "root"
+    root = tmp_path / "unpacked"
     assert deb.parent.name == "gitlab-ce_13.12.15-ce.0_amd64.deb"
     subprocess.run(["dpkg-deb", "-R", deb, root], check=True)
     assert (root / "opt/gitlab/embedded/double/server.py").is_file() and not (root / "usr/bin").exists()
