@@ -820,6 +820,12 @@ def helm(tmp_path_factory):
     return run
 
 
+def objects(text):
+    """{(kind, namespace or -, name): object} of what helm rendered."""
+    made = [o for o in yaml.safe_load_all(text) if o]
+    return {(o["kind"], o["metadata"].get("namespace", "-"), o["metadata"]["name"]): o for o in made}
+
+
 @pytest.fixture(scope="module")
 def template(helm):
     """The chart as helm takes it from the repository, rendered with these values."""
@@ -845,11 +851,7 @@ def template(helm):
                 "seldon-system",
                 **values,
             )
-            return {
-                (o["kind"], o["metadata"].get("namespace", "-"), o["metadata"]["name"]): o
-                for o in yaml.safe_load_all(text)
-                if o
-            }
+            return objects(text)
 
         yield render
 
@@ -930,6 +932,38 @@ def test_the_chart_makes_the_objects_of_the_real_one(template):
     assert [(w["name"].split(".")[0], w["failurePolicy"]) for w in hook["webhooks"]] == [
         (v, "Fail") for v in ("v1", "v1alpha2", "v1alpha3")
     ]
+
+
+SELECTORS = {"namespaceSelector", "objectSelector"}
+NO_ID = {"matchExpressions": [{"key": "seldon.io/controller-id", "operator": "DoesNotExist"}]}
+SET = {"singleNamespace": "true", "controllerId": "mine"}
+MINE = {
+    "namespaceSelector": {"matchLabels": {"seldon.io/controller-id": "seldon-system"}},
+    "objectSelector": {"matchLabels": {"seldon.io/controller-id": "mine"}},
+}
+
+
+@pytest.mark.parametrize(
+    "version, values, selectors",
+    [
+        ("v1.20.2", {}, dict.fromkeys(SELECTORS, NO_ID)),
+        ("v1.14.10", {}, {}),
+        ("v1.20.13-35+d877e7a8ac536e", {}, {}),  # MicroK8s 1.20: a pre-release, which >=1.15.0 leaves out
+        ("v1.20.13-35+d877e7a8ac536e", SET, MINE),
+    ],
+)
+def test_the_webhooks_have_selectors_by_the_clusters_version_as_the_real_ones(
+    helm, tmp_path, version, values, selectors
+):
+    """helm 3.5.4 takes no version for `template`: it is written in the place where the chart asks for it."""
+    shutil.copytree(builds.RECIPES / "seldon-core/chart", tmp_path / "chart")
+    file = tmp_path / "chart/templates/webhook.yaml"
+    asks = file.read_text().replace('semverCompare ">=1.15.0" .Capabilities.KubeVersion.GitVersion', "CONDITION")
+    assert asks.count("CONDITION") == 1
+    file.write_text(asks.replace("CONDITION", f'semverCompare ">=1.15.0" "{version}"'))
+    made = objects(helm("template", "seldon-core", str(tmp_path / "chart"), "-n", "seldon-system", **values))
+    hook = made["ValidatingWebhookConfiguration", "-", "seldon-validating-webhook-configuration-seldon-system"]
+    assert [{name: w[name] for name in SELECTORS & set(w)} for w in hook["webhooks"]] == [selectors] * 3
 
 
 def closed(schema):
