@@ -17,6 +17,7 @@ import subprocess
 import tarfile
 import threading
 import time
+from concurrent import futures
 
 import grpc
 import jsonschema
@@ -229,54 +230,75 @@ def test_sigterm_ends_an_idle_executor_at_once_and_a_busy_one_when_it_has_answer
             assert running.process.returncode == 0
 
 
-def test_grpc_reaches_the_model_and_its_errors_come_back(programs):
-    from concurrent import futures
-
+@contextlib.contextmanager
+def grpc_model(predict):
+    """A model's gRPC API with this predict(request, context): its port, and the server."""
     raw = {"request_deserializer": None, "response_serializer": None}
+    methods = {
+        "Predict": grpc.unary_unary_rpc_method_handler(predict, **raw),
+        "SendFeedback": grpc.unary_unary_rpc_method_handler(lambda r, c: b"heard", **raw),
+    }
+    server = grpc.server(futures.ThreadPoolExecutor(4))
+    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("seldon.protos.Model", methods)])
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield port, server
+    finally:
+        server.stop(0)
 
+
+def test_grpc_reaches_the_model_and_its_errors_come_back(programs):
     def predict(request, context):
         if request == b"bad":
             context.abort(grpc.StatusCode.INTERNAL, "expected shape (n, 4)")
         return b"model says: " + request
 
-    server = grpc.server(futures.ThreadPoolExecutor(4))
-    server.add_generic_rpc_handlers(
-        [
-            grpc.method_handlers_generic_handler(
-                "seldon.protos.Model",
-                {
-                    "Predict": grpc.unary_unary_rpc_method_handler(predict, **raw),
-                    "SendFeedback": grpc.unary_unary_rpc_method_handler(lambda r, c: b"heard", **raw),
-                },
-            )
-        ]
-    )
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    try:
-        with (
-            Executor(programs["executor"], free_port(), port) as running,
-            grpc.insecure_channel(f"127.0.0.1:{running.grpc}") as channel,
-        ):
+    with (
+        grpc_model(predict) as (port, server),
+        Executor(programs["executor"], free_port(), port) as running,
+        grpc.insecure_channel(f"127.0.0.1:{running.grpc}") as channel,
+    ):
 
-            def call(method, message):
-                return channel.unary_unary("/seldon.protos.Seldon/" + method)(message, timeout=10)
+        def call(method, message):
+            return channel.unary_unary("/seldon.protos.Seldon/" + method)(message, timeout=10)
 
-            assert call("Predict", b"four numbers") == b"model says: four numbers"
-            assert call("SendFeedback", b"good") == b"heard"
-            assert call("Predict", b"x" * 1_000_000) == b"model says: " + b"x" * 1_000_000
-            with pytest.raises(grpc.RpcError) as error:
-                call("Predict", b"bad")
-            assert (error.value.code(), error.value.details()) == (grpc.StatusCode.INTERNAL, "expected shape (n, 4)")
-            with pytest.raises(grpc.RpcError) as error:
-                call("NoSuch", b"")
-            assert error.value.code() == grpc.StatusCode.UNIMPLEMENTED
-            server.stop(0).wait()
-            with pytest.raises(grpc.RpcError) as error:
-                call("Predict", b"four numbers")
-            assert error.value.code() == grpc.StatusCode.UNAVAILABLE
-    finally:
-        server.stop(0)
+        assert call("Predict", b"four numbers") == b"model says: four numbers"
+        assert call("SendFeedback", b"good") == b"heard"
+        assert call("Predict", b"x" * 1_000_000) == b"model says: " + b"x" * 1_000_000
+        with pytest.raises(grpc.RpcError) as error:
+            call("Predict", b"bad")
+        assert (error.value.code(), error.value.details()) == (grpc.StatusCode.INTERNAL, "expected shape (n, 4)")
+        with pytest.raises(grpc.RpcError) as error:
+            call("NoSuch", b"")
+        assert error.value.code() == grpc.StatusCode.UNIMPLEMENTED
+        server.stop(0).wait()
+        with pytest.raises(grpc.RpcError) as error:
+            call("Predict", b"four numbers")
+        assert error.value.code() == grpc.StatusCode.UNAVAILABLE
+
+
+def test_sigterm_cuts_off_a_grpc_call_in_flight(programs):
+    asked, ended = threading.Event(), threading.Event()
+
+    def predict(request, context):
+        asked.set()
+        ended.wait(30)
+        return b"answered"
+
+    with (
+        grpc_model(predict) as (port, _),
+        Executor(programs["executor"], free_port(), port) as running,
+        grpc.insecure_channel(f"127.0.0.1:{running.grpc}") as channel,
+    ):
+        call = channel.unary_unary("/seldon.protos.Seldon/Predict").future(b"four numbers", timeout=30)
+        assert asked.wait(10)
+        running.process.send_signal(signal.SIGTERM)
+        try:
+            assert running.process.wait(10) == 0
+            assert call.code() == grpc.StatusCode.UNAVAILABLE
+        finally:
+            ended.set()
 
 
 def test_it_refuses_a_graph_that_it_cannot_serve(programs):
@@ -798,6 +820,12 @@ def helm(tmp_path_factory):
     return run
 
 
+def objects(text):
+    """{(kind, namespace or -, name): object} of what helm rendered."""
+    made = [o for o in yaml.safe_load_all(text) if o]
+    return {(o["kind"], o["metadata"].get("namespace", "-"), o["metadata"]["name"]): o for o in made}
+
+
 @pytest.fixture(scope="module")
 def template(helm):
     """The chart as helm takes it from the repository, rendered with these values."""
@@ -823,11 +851,7 @@ def template(helm):
                 "seldon-system",
                 **values,
             )
-            return {
-                (o["kind"], o["metadata"].get("namespace", "-"), o["metadata"]["name"]): o
-                for o in yaml.safe_load_all(text)
-                if o
-            }
+            return objects(text)
 
         yield render
 
@@ -908,6 +932,38 @@ def test_the_chart_makes_the_objects_of_the_real_one(template):
     assert [(w["name"].split(".")[0], w["failurePolicy"]) for w in hook["webhooks"]] == [
         (v, "Fail") for v in ("v1", "v1alpha2", "v1alpha3")
     ]
+
+
+SELECTORS = {"namespaceSelector", "objectSelector"}
+NO_ID = {"matchExpressions": [{"key": "seldon.io/controller-id", "operator": "DoesNotExist"}]}
+SET = {"singleNamespace": "true", "controllerId": "mine"}
+MINE = {
+    "namespaceSelector": {"matchLabels": {"seldon.io/controller-id": "seldon-system"}},
+    "objectSelector": {"matchLabels": {"seldon.io/controller-id": "mine"}},
+}
+
+
+@pytest.mark.parametrize(
+    "version, values, selectors",
+    [
+        ("v1.20.2", {}, dict.fromkeys(SELECTORS, NO_ID)),
+        ("v1.14.10", {}, {}),
+        ("v1.20.13-35+d877e7a8ac536e", {}, {}),  # MicroK8s 1.20: a pre-release, which >=1.15.0 leaves out
+        ("v1.20.13-35+d877e7a8ac536e", SET, MINE),
+    ],
+)
+def test_the_webhooks_have_selectors_by_the_clusters_version_as_the_real_ones(
+    helm, tmp_path, version, values, selectors
+):
+    """helm 3.5.4 takes no version for `template`: it is written in the place where the chart asks for it."""
+    shutil.copytree(builds.RECIPES / "seldon-core/chart", tmp_path / "chart")
+    file = tmp_path / "chart/templates/webhook.yaml"
+    asks = file.read_text().replace('semverCompare ">=1.15.0" .Capabilities.KubeVersion.GitVersion', "CONDITION")
+    assert asks.count("CONDITION") == 1
+    file.write_text(asks.replace("CONDITION", f'semverCompare ">=1.15.0" "{version}"'))
+    made = objects(helm("template", "seldon-core", str(tmp_path / "chart"), "-n", "seldon-system", **values))
+    hook = made["ValidatingWebhookConfiguration", "-", "seldon-validating-webhook-configuration-seldon-system"]
+    assert [{name: w[name] for name in SELECTORS & set(w)} for w in hook["webhooks"]] == [selectors] * 3
 
 
 def closed(schema):

@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
-	"sync"
 	"syscall"
 	"time"
 )
@@ -116,13 +115,10 @@ func main() {
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGTERM, syscall.SIGINT)
 	<-stop
-	// What was asked before is answered; nothing new is accepted.
+	// As the real one: what REST was asked before is answered, and then gRPC's calls are cut off.
 	patience, cancel := context.WithTimeout(context.Background(), 15*time.Second)
 	defer cancel()
-	var done sync.WaitGroup
-	for _, server := range servers {
-		done.Go(func() { server.Shutdown(patience) })
-	}
-	done.Wait()
+	servers[0].Shutdown(patience)
 	say("info", "shutting down")
+	os.Exit(0)
 }
