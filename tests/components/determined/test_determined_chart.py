@@ -74,9 +74,7 @@ def test_a_master_that_lost_its_pods_is_started_anew_and_one_that_starts_slowly_
     assert [p["httpGet"]["path"] for p in (starts, ready, lives)] == ["/api/v1/master", "/agents", "/agents"]
     assert {p["httpGet"]["port"] for p in (starts, ready, lives)} == {master["ports"][0]["name"]}
     assert starts["periodSeconds"] <= 2, "it is not ready before that"
-    assert starts["periodSeconds"] * starts["failureThreshold"] >= 1800, (
-        "migrations, fifteen tries for its database"
-    )
+    assert starts["periodSeconds"] * starts["failureThreshold"] >= 1800, "migrations, fifteen tries for its database"
     assert lives["periodSeconds"] * lives["failureThreshold"] == 30, "an install waits that long for a lost one"
     assert lives["timeoutSeconds"] * lives["failureThreshold"] >= 60, "a busy node answers late"
     assert ready["timeoutSeconds"] < 5 and "initialDelaySeconds" not in lives
