@@ -20,7 +20,7 @@ FAULTS = {
     "F": [*range(1, 31)],
     "M": [1, 3, 4, 5, 7, 9, 11, 12, 13, 15],
     "R": [1, *range(3, 11)],
-    "P": [*range(1, 18)],
+    "P": [*range(1, 19)],
 }
 BROKEN = [name for name, row in ROWS.items() if "was" in row]
 

@@ -75,6 +75,7 @@ class Api(ThreadingHTTPServer):
         self.lock, self.objects = threading.RLock(), {}
         self.version, self.oldest, self.lists = 100, 0, 0
         self.watches: list[tuple[str, queue.Queue[str | None]]] = []
+        self.refuses: set[str] = set()  # the kinds of which no watch may be opened
         self._events: list[tuple[int, str, str]] = []
 
     def __enter__(self) -> Api:
@@ -141,10 +142,17 @@ class Api(ThreadingHTTPServer):
                 pending.put(None)
             self.watches.clear()
 
-    def watch(self, path: str, version: int) -> queue.Queue[str | None]:
-        """What a watch of this list hears, from a version on: events, and None at its end."""
+    def watch(self, path: str, version: int | None) -> queue.Queue[str | None]:
+        """What a watch of this list hears, from a version on: events, and None at its end.
+
+        Without a version it hears first of what is there.
+        """
         pending: queue.Queue[str | None] = queue.Queue()
         with self.lock:
+            if version is None:
+                for one in self.below(path):
+                    pending.put(json.dumps({"type": "ADDED", "object": one}))
+                version = self.version
             if version < self.oldest:
                 gone = {"kind": "Status", "code": 410, "reason": "Expired"}
                 pending.put(json.dumps({"type": "ERROR", "object": gone}))
@@ -216,7 +224,9 @@ class _Handler(BaseHTTPRequestHandler):
         elif asked.place.name is None and self.server.kinds is not None and url.path not in self.server.kinds:
             self.say(404, {"message": "not found"})
         elif "watch" in query:
-            pending = self.server.watch(url.path, int(query.get("resourceVersion", 0)))
+            if asked.place.kind in self.server.refuses:
+                return self.say(503, {"message": "the server is shutting down"})
+            pending = self.server.watch(url.path, int(query["resourceVersion"]) if "resourceVersion" in query else None)
             self.stream(event.encode() + b"\n" for event in iter(pending.get, None) if event)
         else:
             self.say(*self.server.answer(asked))
@@ -260,7 +270,7 @@ class Pods(Api):
         self.made, self.deleted, self.refusal = [], [], ""
         self.logs: dict[str, list[str]] = {}
         node = {"name": "cpu-only", "creationTimestamp": "2026-01-01T00:00:00Z"}
-        self.nodes = [{"metadata": node, "status": {"capacity": {"cpu": "2"}}}]
+        self.nodes: list[dict[str, Any]] | None = [{"metadata": node, "status": {"capacity": {"cpu": "2"}}}]
 
     def named(self, kind: str) -> dict[str, Any]:
         """{name: object} of pods or configmaps."""
@@ -300,7 +310,7 @@ class Pods(Api):
     def answer(self, asked: Asked) -> tuple[int, Any]:
         kind, name = asked.place.kind, asked.place.name
         if kind == "nodes":
-            return 200, {"items": self.nodes}
+            return (503, {"message": "away"}) if self.nodes is None else (200, {"items": self.nodes})
         if kind == "services":
             return 200, {"spec": {"clusterIP": "10.1.2.3", "ports": [{"port": 8080}]}}
         if kind == "pods" and asked.method == "POST" and self.refusal:

@@ -412,9 +412,8 @@ def test_waits_for_the_database_and_survives_its_loss(binary, database, tmp_path
 
 def odd(binary, database, folder, password) -> Master:
     """A master that logs in to its database as another user, with this password."""
-    database.query(
-        "drop owned by odd" if database.query("select 1 from pg_roles where rolname = 'odd'") else "select 1"
-    )
+    if database.query("select 1 from pg_roles where rolname = 'odd'"):
+        database.query("drop owned by odd")
     database.query("drop role if exists odd")
     database.query(f"create role odd superuser login password '{password}'")
     given = {"user": "odd", "password": password, "host": "127.0.0.1", "port": database.port, "name": "determined"}

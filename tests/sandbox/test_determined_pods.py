@@ -7,6 +7,7 @@ import gzip
 import io
 import os
 import re
+import shutil
 import socket
 import subprocess
 import tarfile
@@ -28,6 +29,8 @@ AGENT_FAILED = "task failed without an associated exit code: agent failed while 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory):
     root, config = unpacked("determined-master", "determined-master", tmp_path_factory.mktemp("image") / "root")
+    if os.environ.get("RUNBOOK_DETERMINED_BIN"):
+        shutil.copy(os.environ["RUNBOOK_DETERMINED_BIN"], root / "usr/bin/determined-master")
     (root / "var").mkdir(exist_ok=True)
     (root / "var/run").symlink_to("../run")
     return root, config["Entrypoint"]
@@ -456,6 +459,47 @@ def test_agents_are_the_nodes_with_gpus(master, api):
     assert agent["id"] == "gpu-1" and set(agent["slots"]) == {"0", "1"}
     (pool,) = master.ask("GET", "/api/v1/resource-pools", master.token).json()["resourcePools"]
     assert (pool["name"], pool["numAgents"], pool["slotsAvailable"]) == ("kubernetes", 1, 2)
+
+
+@pytest.mark.parametrize("kind", ["pods", "events"])
+def test_a_watch_that_cannot_be_opened_again_is_the_end_of_the_masters_cluster(master, api, kind):
+    """After the API server was away: determined-kubernetes.md."""
+    task = master.launch("command", config=COMMAND)
+    api.become(api.only_pod(), "Running", running=True)
+    master.state("command", task, "RUNNING")
+    api.refuses = {kind}
+    api.end_watches()
+    until("the cluster to be lost", lambda: master.ask("GET", "/agents").status_code == 404)
+    api.refuses = set()
+    assert master.ask("GET", "/agents").json() == {"message": "Not Found"}
+    answer = master.ask("GET", "/api/v1/agents", master.token)
+    said = "cannot find agents or pods actor"
+    assert (answer.status_code, answer.json()["error"]["error"]) == (404, said)
+    for path in ("/api/v1/notebooks", "/api/v1/commands"):
+        assert master.ask("POST", path, master.token, json={"config": COMMAND}).status_code == 404
+    assert master.ask("GET", "/api/v1/master").status_code == 200
+    assert master.summary("command", task)["exit_status"] == AGENT_FAILED
+    assert f"error initializing {kind.rstrip('s')} watch" in master.log.read_text()
+
+
+def test_a_watch_that_ends_is_opened_again_and_nothing_is_missed(master, api):
+    task = master.launch("command", config=COMMAND)
+    name = api.only_pod()
+    api.end_watches()
+    api.become(name, "Running", running=True)
+    master.state("command", task, "RUNNING")
+    api.become(name, "Succeeded", code=0)
+    assert master.state("command", task, "TERMINATED")["exit_status"] == "command exited successfully"
+    assert master.ask("GET", "/agents").status_code == 200
+
+
+def test_nodes_that_cannot_be_asked_for_are_those_that_were_seen(master, api):
+    capacity = {"nvidia.com/gpu": "1"}
+    node = {"name": "gpu-1", "creationTimestamp": "2026-01-01T00:00:00Z"}
+    api.nodes.append({"metadata": node, "status": {"capacity": capacity}})
+    seen = master.ask("GET", "/agents").json()
+    api.nodes = None
+    assert "gpu-1" in seen and master.ask("GET", "/agents").json() == seen
 
 
 def test_shells_are_refused(master):

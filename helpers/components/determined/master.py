@@ -28,6 +28,7 @@ class Determined:
         self.ch, self.kube = ch, Kube(ch)
         self.release, self.space, self.port = release, namespace, port
         self.service = "determined-master-service-" + release
+        self._deployment = "deploy/determined-master-deployment-" + release
         self._address, self._http, self._tokens, self._open = None, None, {}, []
 
     # -- the API -----------------------------------------------------------------------------------
@@ -78,6 +79,19 @@ class Determined:
         except ValueError:
             return answer.text
 
+    def ask_cluster(self, method, path, body=None, token=None):
+        """As ask, for what the master has of its cluster. RunbookError, det-pods, where it has lost that.
+
+        0.15.3 ends its part for pods for good when it cannot open a watch again, as while the API server restarts. It
+        serves on, and answers 404 for what it has no part for (master/internal/kubernetes/pods.go).
+        """
+        found = self.ask(method, path, body, token)
+        if found is None:
+            do = f"On the host: microk8s kubectl rollout restart -n {self.space} " + self._deployment
+            saw = "the master has lost the cluster's API, and finds it again when it starts anew only"
+            raise RunbookError(f"ask Determined's master: {method} {path}", self.ch.host.name, saw, do, "det-pods")
+        return found
+
     def _send(self, method, path, body, token, timeout):
         content = None if body is None else json.dumps(body)
         try:
@@ -88,7 +102,7 @@ class Determined:
     def _error(self, what, saw, entry):
         do = (
             f"On the host: microk8s kubectl get pods -n {self.space}; "
-            f"microk8s kubectl logs -n {self.space} deploy/determined-master-deployment-{self.release} --tail=30"
+            f"microk8s kubectl logs -n {self.space} {self._deployment} --tail=30"
         )
         return RunbookError("ask Determined's master: " + what, self.ch.host.name, saw, do, entry)
 
@@ -182,7 +196,7 @@ class Determined:
 
     def _start(self, kind, config, files, user):
         request = {"config": config, "files": list(files)}
-        return self.ask("POST", f"/api/v1/{kind}s", request, self.token(user))[kind]
+        return self.ask_cluster("POST", f"/api/v1/{kind}s", request, self.token(user))[kind]
 
     def task(self, kind, id, user):
         """A task that was started: task.Task. kind: "commands" or "notebooks"."""
@@ -216,7 +230,7 @@ class Determined:
 
     def notebooks(self, user, description=NOTEBOOK):
         """The user's running notebooks of that description."""
-        found = self.ask("GET", "/api/v1/notebooks", token=self.token(user))["notebooks"]
+        found = self.ask_cluster("GET", "/api/v1/notebooks", token=self.token(user))["notebooks"]
         wanted = (description, user, "STATE_RUNNING")
         return [task for task in found if (task["description"], task["username"], task["state"]) == wanted]
 

@@ -56,7 +56,7 @@ class Proofs:
 
     def agents_with_gpus(self):
         """On Kubernetes each node with GPUs is an agent, each GPU a slot; a node without is none."""
-        agents = self.det.ask("GET", "/api/v1/agents", token=self.det.token())["agents"]
+        agents = self.det.ask_cluster("GET", "/api/v1/agents", token=self.det.token())["agents"]
         rows = [_gpus(agent) for agent in agents]
         return "; ".join(sorted(row for row in rows if row)) or "none: no node offers a GPU"
 

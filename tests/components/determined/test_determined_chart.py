@@ -59,11 +59,25 @@ def test_names_are_those_of_determineds_own_chart_and_no_key_is_in_it(helm):
     assert not any(kind == "Secret" for kind, _ in found)
     master = found["Deployment", "determined-master-deployment-determined"]["spec"]["template"]
     assert master["spec"]["containers"][0]["image"] == "determinedai/determined-master:0.15.3"
-    assert master["spec"]["containers"][0]["readinessProbe"]["httpGet"]["path"] == "/api/v1/master"
     assert all("determined" not in (d["metadata"].get("labels") or {}) for d in found.values()), (
         "the master deletes pods and ConfigMaps with that label"
     )
     assert "determined" not in master["metadata"]["labels"]
+
+
+def test_a_master_that_lost_its_pods_is_started_anew_and_one_that_starts_slowly_is_not(helm):
+    """By what answers without a login and without a database, as recorded: /api/v1/master, and /agents, 404 then."""
+    found = objects(helm)
+    spec = found["Deployment", "determined-master-deployment-determined"]["spec"]["template"]["spec"]
+    (master,) = spec["containers"]
+    starts, ready, lives = (master[name + "Probe"] for name in ("startup", "readiness", "liveness"))
+    assert [p["httpGet"]["path"] for p in (starts, ready, lives)] == ["/api/v1/master", "/agents", "/agents"]
+    assert {p["httpGet"]["port"] for p in (starts, ready, lives)} == {master["ports"][0]["name"]}
+    assert starts["periodSeconds"] <= 2, "it is not ready before that"
+    assert starts["periodSeconds"] * starts["failureThreshold"] >= 1800, "migrations, fifteen tries for its database"
+    assert lives["periodSeconds"] * lives["failureThreshold"] == 30, "an install waits that long for a lost one"
+    assert lives["timeoutSeconds"] * lives["failureThreshold"] >= 60, "a busy node answers late"
+    assert ready["timeoutSeconds"] < 5 and "initialDelaySeconds" not in lives
 
 
 def test_another_database_another_service(helm):

@@ -668,6 +668,39 @@ def test_gpus_are_counted_per_agent_and_a_node_without_is_none(made):
     assert Proofs(made(answer)).agents_with_gpus() == "none: no node offers a GPU"
 
 
+class Lost(Master):
+    """0.15.3 after the API server was away: "kubernetes resource manager without a cluster" in the recordings."""
+
+    def __init__(self):
+        super().__init__()
+        self.users.update(admin=OURS, operator=OURS)
+
+    def __call__(self, method, path, body):
+        if path == "/api/v1/agents":
+            return error(404, "cannot find agents or pods actor", 5)
+        if path in ("/api/v1/notebooks", "/api/v1/commands"):
+            return error(404, path + " not found", 5)
+        return super().__call__(method, path, body)
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda det: Proofs(det).agents_with_gpus(),
+        lambda det: Proofs(det).runs_command("operator"),
+        lambda det: Proofs(det).runs_notebook("operator"),
+        lambda det: det.start_notebook("operator"),
+        lambda det: det.notebooks("operator"),
+    ],
+    ids=["agents", "command", "notebook", "start", "list"],
+)
+def test_a_master_that_lost_the_cluster_is_told_as_such(made, ask):
+    with pytest.raises(RunbookError) as e:
+        ask(made(Lost()))
+    assert e.value.entry == "det-pods" and "lost the cluster's API" in e.value.saw
+    assert "rollout restart -n determined deploy/determined-master-deployment-determined" in e.value.do
+
+
 # -- parameters --------------------------------------------------------------------------------------
 
 

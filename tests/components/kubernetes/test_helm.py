@@ -70,8 +70,8 @@ def made(monkeypatch, own_home):
 def test_a_chart_of_ours_that_was_changed_is_applied(made, of, says):
     form = "# Source: {}\nkind: ConfigMap\nmetadata: {{name: config}}\ndata:\n  {}\n"
     rendered, there = form.format("a", "a: 1"), form.format("b", of)
-    helm = made(Tool({**STATUS, "manifest": there}, rendered=rendered))
-    action = helm.installed("determined", Chart.folder(SETUP / "detai-setup"), "space", VALUES)
+    helm = made(Tool({**STATUS, "manifest": there}, f"determined-{OURS.version}", rendered))
+    action = helm.installed("determined", OURS, "space", VALUES)
     said = action.probe()
     assert said is None if says is None else said == "release determined " + says
     how = helm.tool.given[-1][1]
@@ -83,6 +83,7 @@ def test_another_ones_chart_may_make_up_keys_as_it_renders(made):
     assert installed(helm).probe() is None
 
 
+OURS = Chart.folder(SETUP / "detai-setup")
 CHART, VALUES = Chart("determined", "1.0.0", ["/x"]), {"db": {"storageSize": "1Gi"}, "maxSlotsPerPod": 1}
 
 

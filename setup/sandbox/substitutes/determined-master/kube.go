@@ -21,6 +21,10 @@ type Cluster struct {
 
 	lock  sync.Mutex
 	tasks map[string]chan any // who follows which pod: *Pod and *Event
+	nodes []gpuNode           // as they were seen last
+
+	lost  chan struct{} // closed when a watch cannot be opened: the real master has no cluster from then on
+	loses sync.Once
 }
 
 func openCluster(config *Config) (*Cluster, error) {
@@ -28,7 +32,7 @@ func openCluster(config *Config) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Cluster{api: api, namespace: config.ResourceManager["namespace"].(string), tasks: map[string]chan any{}}
+	c := &Cluster{api: api, namespace: config.ResourceManager["namespace"].(string), tasks: map[string]chan any{}, lost: make(chan struct{})}
 	name, _ := config.ResourceManager["master_service_name"].(string)
 	var service struct {
 		Spec struct {
@@ -51,19 +55,52 @@ func openCluster(config *Config) (*Cluster, error) {
 
 // listen tells the tasks what becomes of their pods.
 func (c *Cluster) listen() {
-	failed := func(err error) { master.Line("WARN", "a watch stopped unexpectedly: "+err.Error()) }
-	go c.api.Follow(context.Background(), c.path("pods")+"?labelSelector=determined", func(e incluster.Event) {
+	go c.heed("pod", c.path("pods")+"?labelSelector=determined&", func(object json.RawMessage) {
 		pod := &Pod{}
-		if json.Unmarshal(e.Object, pod) == nil {
+		if json.Unmarshal(object, pod) == nil {
 			c.tell(pod.Metadata.Name, pod)
 		}
-	}, failed)
-	go c.api.Follow(context.Background(), c.path("events"), func(e incluster.Event) {
+	})
+	go c.heed("event", c.path("events")+"?", func(object json.RawMessage) {
 		event := &Event{}
-		if json.Unmarshal(e.Object, event) == nil {
+		if json.Unmarshal(object, event) == nil {
 			c.tell(event.InvolvedObject.Name, event)
 		}
-	}, failed)
+	})
+}
+
+// heed tells what is there and each change. A watch that ends is opened again; one that cannot be opened is the end of it all, as in 0.15.3.
+func (c *Cluster) heed(what, path string, changed func(json.RawMessage)) {
+	for {
+		answer, err := c.api.Stream(context.Background(), http.MethodGet, path+"watch=true", nil)
+		if err != nil {
+			master.Line("ERRO", "error while actor was running  error=\"error initializing "+what+" watch: "+err.Error()+"\"")
+			c.loses.Do(func() { close(c.lost) })
+			return
+		}
+		for events := json.NewDecoder(answer); ; {
+			var event incluster.Event
+			if events.Decode(&event) != nil {
+				break
+			}
+			changed(event.Object)
+		}
+		answer.Close()
+		master.Line("WARN", what+" listener stopped unexpectedly")
+	}
+}
+
+// holds tells whether there is a cluster, and its watches could be opened.
+func (c *Cluster) holds() bool {
+	if c == nil {
+		return false
+	}
+	select {
+	case <-c.lost:
+		return false
+	default:
+		return true
+	}
 }
 
 func (c *Cluster) register(pod string) <-chan any {
@@ -230,8 +267,8 @@ type gpuNode struct {
 	born time.Time
 }
 
-// gpuNodes: the real master shows no nodes without GPUs either.
-func (c *Cluster) gpuNodes() ([]gpuNode, error) {
+// gpuNodes: the real master shows no nodes without GPUs either. While they cannot be asked for they are those that were seen.
+func (c *Cluster) gpuNodes() []gpuNode {
 	var list struct {
 		Items []struct {
 			Metadata struct {
@@ -241,8 +278,11 @@ func (c *Cluster) gpuNodes() ([]gpuNode, error) {
 			Status struct{ Capacity map[string]string }
 		}
 	}
-	if err := c.ask("GET", "/api/v1/nodes", nil, &list); err != nil {
-		return nil, err
+	err := c.ask("GET", "/api/v1/nodes", nil, &list)
+	c.lock.Lock()
+	defer c.lock.Unlock()
+	if err != nil {
+		return c.nodes
 	}
 	found := []gpuNode{}
 	for _, item := range list.Items {
@@ -251,7 +291,8 @@ func (c *Cluster) gpuNodes() ([]gpuNode, error) {
 			found = append(found, node)
 		}
 	}
-	return found, nil
+	c.nodes = found
+	return found
 }
 
 func (n gpuNode) slots() map[string]any {

@@ -174,6 +174,10 @@ func (c *Cluster) follow(t *Task, name string, news <-chan any) {
 	}()
 	for {
 		select {
+		case <-c.lost:
+			killed = nil // its pod stays until the next master clears up
+			t.end(agentFailed)
+			return
 		case <-killed:
 			killed = nil
 			c.clear(name)

@@ -277,7 +277,7 @@ func (s *Server) allocation(r *Request) (any, error) {
 // --- agents and pools ---
 
 func (s *Server) withCluster() error {
-	if s.config.kubernetes() && s.cluster == nil {
+	if s.config.kubernetes() && !s.cluster.holds() {
 		return problem(missing, "cannot find agents or pods actor")
 	}
 	return nil
@@ -288,7 +288,7 @@ func (s *Server) gpuAgents() ([]gpuNode, error) {
 	if err := s.withCluster(); err != nil || s.cluster == nil {
 		return nil, err
 	}
-	return s.cluster.gpuNodes()
+	return s.cluster.gpuNodes(), nil
 }
 
 func (s *Server) agents(r *Request) (any, error) {
@@ -319,7 +319,7 @@ func (s *Server) agent(r *Request) (any, error) {
 func (s *Server) legacyAgents(*Request) (any, error) {
 	nodes, err := s.gpuAgents()
 	if err != nil {
-		return nil, err
+		return nil, errNotThere
 	}
 	found := map[string]any{}
 	for _, node := range nodes {
@@ -362,16 +362,13 @@ type pool struct {
 }
 
 func (s *Server) resourcePools(r *Request) (any, error) {
-	if s.config.kubernetes() && s.cluster == nil {
+	if s.config.kubernetes() && !s.cluster.holds() {
 		return nil, problem(missing, "cannot find appropriate resource manager")
 	}
 	one := pool{Name: "default", Type: "RESOURCE_POOL_TYPE_STATIC", DefaultGPU: true, DefaultCPU: true, CapacityPerAgent: 100,
 		Scheduler: "SCHEDULER_TYPE_FAIR_SHARE", Fitting: "FITTING_POLICY_BEST", Location: "on-prem"}
 	if s.cluster != nil {
-		nodes, err := s.cluster.gpuNodes()
-		if err != nil {
-			return nil, err
-		}
+		nodes := s.cluster.gpuNodes()
 		one.Name, one.Description, one.Type = s.config.pool(), "Kubernetes-managed pool of resources", "RESOURCE_POOL_TYPE_K8S"
 		one.Scheduler, one.Fitting, one.Location, one.Instance = "SCHEDULER_TYPE_KUBERNETES", "FITTING_POLICY_KUBERNETES", "kubernetes", "kubernetes"
 		one.CapacityPerAgent, one.Agents = 0, len(nodes)

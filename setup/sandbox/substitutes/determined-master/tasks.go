@@ -356,7 +356,7 @@ func (s *Server) launched(r *Request, kind string) (*Task, error) {
 	if size := given.size(); r.api && size > mostOfACall {
 		return nil, problem(exhausted, "grpc: received message larger than max (%d vs. %d)", size, mostOfACall)
 	}
-	if s.config.kubernetes() && s.cluster == nil {
+	if s.config.kubernetes() && !s.cluster.holds() {
 		if r.api {
 			return nil, problem(missing, "%s not found", r.URL.Path)
 		}
