@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import threading
+import tomllib
 
 import pytest
 from gitlab_server import run_a_job
@@ -376,6 +378,7 @@ def log_of(variables, password="[MASKED]", secrets="401"):
     return "\n".join([*lines, "token none", f"secrets {secrets}", "\x1b[32;1mJob succeeded\x1b[0;m", ""])
 
 
+_SLOW = "ERROR: Job failed (system failure): prepare environment: timed out waiting for pod to start. Check https://x"
 _PULL = 'ERROR: Job failed (system failure): prepare environment: pulling image "x:1": image pull failed: not found'
 
 
@@ -388,6 +391,7 @@ _PULL = 'ERROR: Job failed (system failure): prepare environment: pulling image 
         (lambda v: log_of(dict(v, CI_REGISTRY_PASSWORD="")), "success", "glr-variable"),
         (lambda v: "nothing of a pod\n", "success", "glr-log"),
         (lambda v: f"WARNING: Failed to pull image\n{_PULL}\n", "failed", "glr-image"),
+        (lambda v: f"{_SLOW} for more information\n", "failed", "glr-image"),
         (lambda v: 'ERROR: Job failed (system failure): pods is forbidden: User "x"\n', "failed", "glr-rights"),
         (lambda v: "ERROR: Job failed: command terminated with exit code 1\n", "failed", "glr-job"),
     ],
@@ -410,8 +414,15 @@ def test_a_job_that_no_runner_takes_is_told(made):
     for action in (made.registration.made(), made.project.made()):
         applied(action)
     with pytest.raises(Unmet, match="takes the job") as e:
-        made.prove.job_runs(timeout=2)
+        made.prove.job_runs(taken=2)
     assert e.value.entry == "glr-offline"
+
+
+def test_a_first_pull_of_a_large_image_may_take_its_time(made):
+    """A runner gives a pod three minutes, pulls and all, unless it is told otherwise."""
+    (runner,) = tomllib.loads(made.runner.values()["runners"]["config"])["runners"]
+    given = runner["kubernetes"]["poll_timeout"]
+    assert given == 600 and inspect.signature(made.prove.job_runs).parameters["timeout"].default > given
 
 
 def test_the_proof_project_is_mended_and_taken_away(made):
