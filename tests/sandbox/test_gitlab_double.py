@@ -463,7 +463,7 @@ def test_variables(host):
     assert host.api("GET", f"{own}/B").json() == {"message": "404 Variable Not Found"}
 
 
-@row("users", "personal access tokens")
+@row("users", "personal access tokens", "tokens of others")
 def test_users(host):
     person = {"email": "u@example.org", "name": "U", "username": "user", "password": "long-enough"}
     made = host.api("POST", "/users", json=person)
@@ -482,6 +482,8 @@ def test_users(host):
     listed = host.api("GET", f"/personal_access_tokens?user_id={made.json()['id']}").json()
     assert len(token["token"]) == 20 and "token" not in listed[0] and listed[0]["id"] == token["id"]
     assert host.api("DELETE", f"/personal_access_tokens/{token['id']}").status_code == 204
+    every = {t["id"]: t for t in host.api("GET", "/personal_access_tokens?per_page=100").json()}
+    assert every[token["id"]]["revoked"] is True and 1 in {t["user_id"] for t in every.values()}
 
 
 @row("project", "files", "commits")

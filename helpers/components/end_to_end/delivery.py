@@ -52,7 +52,7 @@ class Delivery:
 
     def jobs(self, pipeline):
         """Its jobs as GitLab tells them, in their order."""
-        found = self.repo.api().http_list(self.repo.url(f"/pipelines/{pipeline}/jobs"), per_page=100, as_list=True)
+        found = self.repo.git.all_of(self.repo.url(f"/pipelines/{pipeline}/jobs"))
         return sorted(found, key=lambda job: job["id"])
 
     def trace(self, job):

@@ -71,7 +71,7 @@ class Repository:
     def _all(self, rest, **which):
         """All pages of a list below the project."""
         try:
-            return self.api().http_list(self.url(rest), per_page=100, all=True, **which)
+            return self.git.all_of(self.url(rest), **which)
         except gitlab.GitlabHttpError as e:
             raise _refused(f"ask for {rest[1:]} of {PATH}", self.ch, e) from e
         except Unmet as e:
@@ -129,7 +129,7 @@ class Repository:
         )
 
     def _variables(self):
-        return {v["key"]: v for v in self.api().http_list(self.url("/variables"), per_page=100, as_list=True)}
+        return {v["key"]: v for v in self.git.all_of(self.url("/variables"))}
 
     def _why_other_variables(self, wanted):
         there = self._variables()

@@ -19,6 +19,8 @@ from helpers.core import actions
 from helpers.core.errors import RunbookError, Unmet
 
 TIMEOUT = 30
+#: of a list, in one answer: the most that GitLab gives
+_PAGE = 100
 _ROOM = "; is its disk full? On the host: df -h /var/opt/gitlab"
 #: git asks this program for a password; it has it from its environment
 _ASKED = "#!/bin/sh\nprintf '%s\\n' \"$RUNBOOK_GIT_PASSWORD\"\n"
@@ -84,6 +86,14 @@ class GitLab:
             ssl_verify=self.verify,
         )
 
+    def all_of(self, path, **which):
+        """All of a list of the API, by number of its page: the link to the next one leads past the tunnel."""
+        found, page = [], 1
+        while len(found) == (page - 1) * _PAGE:
+            found += self.api().http_get(path, per_page=_PAGE, page=page, **which)
+            page += 1
+        return found
+
     # -- does it answer ----------------------------------------------------------------------------
 
     def answering(self):
@@ -145,8 +155,8 @@ class GitLab:
         return self._why_ends_soon(max(ends, default=""), days)
 
     def tokens(self):
-        """The active tokens of our name, as the API tells them."""
-        found = self.api().http_get("/personal_access_tokens", per_page=100)
+        """Our user's active tokens of our name, as the API tells them: an administrator is told everybody's."""
+        found = self.all_of("/personal_access_tokens", user_id=self.api().http_get("/user")["id"])
         return [t for t in found if t["name"] == TOKEN and t["active"]]
 
     def _why_ends_soon(self, ends, days):

@@ -149,7 +149,7 @@ class Integration:
     def record(self):
         """GitLab's cluster of our name; None when there is none, or no such list."""
         try:
-            found = self.git.api().http_get(_CLUSTERS, per_page=100)
+            found = self.git.all_of(_CLUSTERS)
         except gitlab.GitlabHttpError as e:
             if e.response_code != 404:
                 raise

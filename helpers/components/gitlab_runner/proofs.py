@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
 import gitlab
@@ -11,10 +12,10 @@ from helpers.components.gitlab_runner.project import PATH
 from helpers.components.gitlab_runner.runner import CONFIG
 from helpers.core.errors import NotYet, RunbookError, Unmet
 
-_ENDED = ("success", "failed", "canceled", "skipped")
+_WAITING = ("created", "pending")
 #: what a job's log, or the runner, says, and the row that tells of it
 _KNOWN = [
-    (r"image pull failed|pulling image", "glr-image"),
+    (r"image pull failed|pulling image|timed out waiting for pod to start", "glr-image"),
     (r"no such host|Could not resolve host", "glr-name"),
     (r"x509|certificate", "glr-ca"),
     (r"connection refused|i/o timeout|no route to host|deadline exceeded", "glr-reach"),
@@ -59,9 +60,12 @@ class Proofs:
         if why:
             raise Unmet("three variables, masked and not protected", why, "glr-variable")
 
-    def job_runs(self, timeout=300):
-        """A pipeline's job runs in a pod, its log comes back; it has the variables, hides them, reads no Secrets."""
-        log = self._log_of_new_pipeline(timeout)
+    def job_runs(self, timeout=900, taken=300):
+        """A pipeline's job runs in a pod, its log comes back; it has the variables, hides them, reads no Secrets.
+
+        timeout: seconds for it to end, the pull of its image among them; taken: for a runner to take it.
+        """
+        log = self._log_of_new_pipeline(timeout, taken)
         pod = re.search(r"^pod (\S+)", log, re.M)
         if not pod or not pod.group(1).startswith("runner-"):
             raise Unmet("the log of a job in a pod", log.strip()[-200:] or "an empty log", "glr-log")
@@ -69,12 +73,13 @@ class Proofs:
         self._check_secrets(log)
         return f"pod {pod.group(1)} in {JOBS}"
 
-    def _log_of_new_pipeline(self, timeout):
+    def _log_of_new_pipeline(self, timeout, taken):
         project = self.project.found()
         if project is None:
             raise Unmet(f"the project {PATH}", "there is none", "glr-project")
         branch = project.default_branch or "master"
         made = self.git.api().http_post(f"/projects/{project.id}/pipeline", post_data={"ref": branch})
+        self._is_begun(project, made["id"], taken)
         job = self._ended(project, made["id"], timeout)
         log = plain(self._log(project, job["id"]))
         if job["status"] != "success":
@@ -84,24 +89,27 @@ class Proofs:
     def _log(self, project, number):
         return project.jobs.get(number).trace().decode("utf-8", "replace")
 
-    def _ended(self, project, number, timeout):
-        """The pipeline's one job, when it has ended."""
+    def _job(self, project, number, *not_yet):
+        """The pipeline's one job. NotYet while it is in one of these states."""
+        (job,) = self.git.api().http_get(f"/projects/{project.id}/pipelines/{number}/jobs")
+        if job["status"] in not_yet:
+            raise NotYet("the job is {}".format(job["status"]))
+        return job
 
-        def ended():
-            (job,) = self.git.api().http_get(f"/projects/{project.id}/pipelines/{number}/jobs")
-            if job["status"] not in _ENDED:
-                raise NotYet("the job is {}".format(job["status"]))
-            return job
-
-        do = f"On the host: microk8s kubectl logs -n {RUNNER} deploy/{FULL}; microk8s kubectl get pods -n {JOBS}"
+    def _is_begun(self, project, number, timeout):
         try:
-            return self.ch.wait("the proof's job to end", ended, None, timeout, do)
+            asked = functools.partial(self._job, project, number, *_WAITING)
+            self.ch.wait("a runner to take the proof's job", asked, timeout=timeout)
         except RunbookError as e:
             if "pending" in (e.saw or ""):
-                raise Unmet(
-                    "a runner that takes the job", f"it waits: no runner took it in {timeout} s", "glr-offline"
-                ) from e
+                saw = f"it waits: no runner took it in {timeout} s"
+                raise Unmet("a runner that takes the job", saw, "glr-offline") from e
             raise
+
+    def _ended(self, project, number, timeout):
+        do = f"On the host: microk8s kubectl logs -n {RUNNER} deploy/{FULL}; microk8s kubectl get pods -n {JOBS}"
+        asked = functools.partial(self._job, project, number, *_WAITING, "running")
+        return self.ch.wait("the proof's job to end", asked, None, timeout, do)
 
     def _raise(self, log, job):
         lines = [line for line in log.split("\n") if re.search("WARNING: Failed|ERROR", line)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import gitlab
 
 from helpers.components.gitlab_runner.layout import HERE, NAME, TOKEN
@@ -56,34 +58,42 @@ class Registration:
             raise
         return True
 
-    def _records(self):
-        """Ours, as GitLab lists them, the newest last."""
-        found = self.git.api().http_get("/runners/all", per_page=100)
-        return sorted((r for r in found if r["description"] == NAME), key=_number)
+    def _name(self):
+        """What GitLab calls our runner, and no other: one that was given no name has its host's, which may be NAME."""
+        return f"{NAME} {hashlib.sha256(self.reveal().encode()).hexdigest()[:12]}"
+
+    def _called(self, name):
+        """The numbers of GitLab's runners of this name."""
+        return [each["id"] for each in self.git.all_of("/runners/all") if each["description"] == name]
+
+    def _record(self):
+        """Ours as GitLab tells it; None when it cannot be told which it is: an older runbook called it NAME alone."""
+        ours = self._called(self._name()) or self._called(NAME)
+        return self.git.api().http_get(f"/runners/{ours[0]}") if len(ours) == 1 else None
 
     def _why_resting(self):
-        for each in self._records()[-1:]:
-            about = self.git.api().http_get("/runners/{}".format(each["id"]))
-            if not about["active"]:
-                return "it is paused"
-            if not about["run_untagged"] or NAME not in about["tag_list"]:
-                return "it takes other jobs than those without a tag and those of tag " + NAME
+        about = self._record()
+        if about is None:
+            return f"it cannot be told which of the runners called {NAME} is ours"
+        if not about["active"]:
+            return "it is paused"
+        if not about["run_untagged"] or NAME not in about["tag_list"]:
+            return "it takes other jobs than those without a tag and those of tag " + NAME
         return None
 
     def _make(self):
-        if self.reveal() and self._is_known():
-            number = self._records()[-1]["id"]
-            self.git.api().http_put(f"/runners/{number}", post_data=dict(_ABOUT, active=True))
-            return
-        for old in self._records():  # of tokens that nobody has any more
-            self.git.api().http_delete("/runners/{}".format(old["id"]))
-        value = self._made_new() if self.release() >= _NEW_WAY else self._registered()
-        self.ch.secrets.keep(TOKEN, value)
-        self.ch.masker.add(value)
+        record = self._record() if self.reveal() and self._is_known() else None
+        if record is None:
+            self._take_away()
+            record = self._made_new() if self.release() >= _NEW_WAY else self._registered()
+            self.ch.secrets.keep(TOKEN, record["token"])
+            self.ch.masker.add(record["token"])
+        about = dict(_ABOUT, description=self._name(), active=True)
+        self.git.api().http_put("/runners/{}".format(record["id"]), post_data=about)
 
     def _made_new(self):
         about = dict(_ABOUT, runner_type="instance_type")
-        return self.git.api().http_post("/user/runners", post_data=about)["token"]
+        return self.git.api().http_post("/user/runners", post_data=about)
 
     def _registered(self):
         ask = (HERE / "registration.rb").read_text("utf-8")
@@ -91,15 +101,14 @@ class Registration:
         said = self.git.ch.host.run("gitlab-rails runner -", stdin=ask, timeout=600, what=what, raw=True)
         value = said.out.strip().split("\n")[-1]
         self.ch.masker.add(value)
-        return self.git.api().http_post("/runners", post_data=dict(_ABOUT, token=value))["token"]
+        return self.git.api().http_post("/runners", post_data=dict(_ABOUT, token=value))
 
     def _take_away(self):
-        for each in self._records():
-            self.git.api().http_delete("/runners/{}".format(each["id"]))
+        if self.reveal() and self._is_known():
+            self.git.api().http_delete("/runners", post_data={"token": self.reveal()})
+        for number in self._called(self._name()) if self.reveal() else []:  # its token was reset
+            self.git.api().http_delete(f"/runners/{number}")
 
     def _why_still_there(self):
-        return "GitLab has a runner " + NAME if not self.git.away() and self._records() else None
-
-
-def _number(record):
-    return record["id"]
+        there = not self.git.away() and self.reveal() and (self._is_known() or self._called(self._name()))
+        return "GitLab has our runner" if there else None

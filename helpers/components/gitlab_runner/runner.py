@@ -22,6 +22,13 @@ RIGHTS = [
 ]
 READY = available(RUNNER, "deployment", FULL)
 CONFIG = "/home/gitlab-runner/.gitlab-runner/config.toml"
+#: a pod has ten minutes to start, pulls and all: of themselves they are three
+_CONFIG = """[[runners]]
+  [runners.kubernetes]
+    image = "{}"
+    poll_interval = 1
+    poll_timeout = 600
+"""
 
 
 def applied(kube, name):
@@ -80,7 +87,7 @@ class Runner:
 
     def values(self):
         """The chart's values, without a secret."""
-        config = f'[[runners]]\n  [runners.kubernetes]\n    image = "{self.image}"\n    poll_interval = 1\n'
+        config = _CONFIG.format(self.image)
         noted = hashlib.sha256(self.token.reveal().encode()).hexdigest()[:12]
         found = {
             "gitlabUrl": self.git.url,

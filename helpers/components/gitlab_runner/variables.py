@@ -37,8 +37,7 @@ class Variables:
 
     def there(self):
         """{key: what GitLab has of it}, of ours."""
-        found = self.git.api().http_get(_WHERE, per_page=100)
-        return {v["key"]: v for v in found if v["key"] in self.values}
+        return {v["key"]: v for v in self.git.all_of(_WHERE) if v["key"] in self.values}
 
     def _wanted(self, key):
         value = self.values[key]

@@ -6,6 +6,7 @@ import threading
 from types import SimpleNamespace
 
 import pytest
+from serving import until
 
 from helpers.components.end_to_end import repository
 from helpers.components.end_to_end.delivery import Delivery
@@ -138,6 +139,27 @@ def test_a_commit_of_others_is_seen_below_a_hundred_of_ours(repo):
             repo.git.git(folder, "commit", "-q", "--allow-empty", "-m", str(number))
         repo.git.git(folder, "push", "-q", repo.git.remote(repository.PATH), "HEAD:refs/heads/master")
     assert repo.why_peoples() == "1 commits of others on master, the newest Me's: By hand"
+
+
+@pytest.fixture
+def behind(repo):
+    """GitLab's own address leads nowhere from this machine, as behind a bastion."""
+    server, rb = repo.server, repo.server.folder / "etc/gitlab/gitlab.rb"
+    was, port = rb.read_text(), server.url.rpartition(":")[2]
+    rb.write_text(was.replace(server.url, "http://gitlab.invalid") + f"\nnginx['listen_port'] = {port}\n")
+    for text in (None, was):
+        if text:
+            rb.write_text(text)
+        code, out, err = server.run("ctl", "reconfigure")
+        assert code == 0, out + err
+        until("the stand-in", lambda: repo.git.why_not_ready() is None)
+        if not text:
+            yield repo
+
+
+def test_a_list_of_many_pages_is_asked_through_the_tunnel_alone(behind):
+    assert behind.git.get("/api/v4/version", headers={"PRIVATE-TOKEN": behind.git.token()}).status_code == 200
+    test_a_commit_of_others_is_seen_below_a_hundred_of_ours(behind)
 
 
 def test_a_branch_of_others_keeps_it_too(repo):

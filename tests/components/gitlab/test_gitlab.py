@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime
+import re
 import socket
 import ssl
 import subprocess
@@ -16,6 +17,7 @@ from helpers.components.gitlab.client import GitLab
 from helpers.components.gitlab.layout import PASSWORD, PROOF, TOKEN
 from helpers.components.gitlab.proofs import Proofs
 from helpers.core.errors import RunbookError, Unmet
+from helpers.core.paths import REPO
 from helpers.core.secrets import Secret, SecretStore
 from tests.certificates import self_signed
 
@@ -87,6 +89,38 @@ def test_a_token_that_was_revoked_is_told_and_mended(account, git):
     assert account.token().probe() == "the API refuses our token: 401"
     account.token().apply()
     assert account.token().probe() is None
+
+
+def test_a_token_of_this_name_of_somebody_elses_is_neither_ours_nor_revoked(account, git):
+    person = {"email": "ann@example.org", "name": "Ann", "username": "ann", "password": "long-enough", "admin": True}
+    number = git.api().http_post("/users", post_data=person)["id"]
+    theirs = git.api().http_post(
+        f"/users/{number}/personal_access_tokens", post_data={"name": TOKEN, "scopes": ["api"]}
+    )
+    try:
+        assert account.token().probe() is None, "hers never ends, and that is no matter of ours"
+        account.token().apply()
+        assert git.api(theirs["token"]).http_get("/user")["username"] == "ann"
+    finally:
+        git.api().http_delete(f"/users/{number}")
+
+
+def test_our_token_is_found_behind_a_hundred_others(account, git):
+    me, api = git.api().http_get("/user")["id"], git.api()
+    before = len(api.http_get("/personal_access_tokens", per_page=100))
+    for number in range(101 - before):
+        api.http_post(f"/users/{me}/personal_access_tokens", post_data={"name": f"n{number}", "scopes": ["api"]})
+    old = git.token()
+    account.token().apply()
+    assert account.token().probe() is None and len(git.tokens()) == 1
+    with pytest.raises(python_gitlab.GitlabAuthenticationError):
+        git.api(old).http_get("/user")
+
+
+def test_no_list_is_asked_by_the_links_to_its_next_page():
+    """They have GitLab's own address, which only its host and the cluster need to reach."""
+    texts = {path.name: path.read_text() for path in (REPO / "helpers").rglob("*.py")}
+    assert [name for name, text in texts.items() if re.search(r"http_list\(|\ball=True", text)] == []
 
 
 def test_the_token_goes_on_standard_input_and_into_the_secrets_alone(git, server, monkeypatch):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import threading
+import tomllib
 
 import pytest
 from gitlab_server import run_a_job
@@ -31,11 +33,57 @@ def applied(action):
 
 def test_a_runner_is_registered_once_and_taken_away(made):
     action = applied(made.registration.made())
-    (record,) = made.registration._records()
+    (record,) = runners(made)
     about = made.git.api().http_get("/runners/{}".format(record["id"]))
     assert (about["tag_list"], about["run_untagged"]) == (["runbook"], True)
     action.undo()
-    assert action.absent() is None and made.registration._records() == []
+    assert action.absent() is None and runners(made) == []
+
+
+def runners(made):
+    """All that GitLab has, the newest last."""
+    found = made.git.api().http_get("/runners/all", per_page=100)
+    return sorted(found, key=lambda each: each["id"])
+
+
+@pytest.fixture
+def theirs(made):
+    """The number of somebody's runner on a host that is called runbook: its name is a runner's description."""
+    ask = (HERE / "registration.rb").read_text()
+    token = made.cluster.server.run("rails", "runner", "-", stdin=ask)[1].strip()
+    found = made.git.api().http_post("/runners", post_data={"token": token, "description": "runbook"})["id"]
+    yield found
+    made.git.api().http_delete(f"/runners/{found}")
+
+
+def test_a_runner_of_somebodys_that_is_called_like_ours_is_left_alone(made, theirs):
+    action = applied(made.registration.made())
+    made.git.api().http_put(f"/runners/{theirs}", post_data={"active": False})
+    assert action.probe() is None, "it is not ours that is paused"
+    action.undo()
+    assert action.absent() is None and [each["id"] for each in runners(made)] == [theirs]
+
+
+def test_a_runner_that_an_older_runbook_made_is_ours_unless_another_is_called_like_it(made, request):
+    action = applied(made.registration.made())
+    (ours,) = runners(made)
+    made.git.api().http_put("/runners/{}".format(ours["id"]), post_data={"description": "runbook", "active": False})
+    assert action.probe() == "it is paused"
+    theirs = request.getfixturevalue("theirs")
+    assert "which of the runners called runbook is ours" in action.probe()
+    applied(action)
+    assert theirs in (left := [each["id"] for each in runners(made)]) and ours["id"] not in left and len(left) == 2
+
+
+def test_a_runner_whose_token_was_reset_is_replaced(made):
+    action = applied(made.registration.made())
+    (old,) = runners(made)
+    made.registration._is_known = bool  # as GitLab says of a token that was reset
+    assert "GitLab does not know the runner's token" in action.probe()
+    action.apply()
+    del made.registration._is_known
+    (new,) = runners(made)
+    assert action.probe() is None and new["id"] != old["id"]
 
 
 def test_remove_once_more_when_gitlab_is_gone_finds_nothing_of_ours_in_it(made, monkeypatch):
@@ -63,17 +111,17 @@ def test_a_runner_that_was_deleted_in_gitlab_is_told_and_made_anew(made):
     made.registration._take_away()
     assert "GitLab does not know the runner's token" in action.probe()
     applied(action)
-    assert made.registration.reveal() != old and len(made.registration._records()) == 1
+    assert made.registration.reveal() != old and len(runners(made)) == 1
 
 
 def test_a_runner_that_was_paused_or_narrowed_is_told_and_mended(made):
     action = applied(made.registration.made())
-    where = "/runners/{}".format(made.registration._records()[0]["id"])
+    where = "/runners/{}".format(runners(made)[0]["id"])
     for change, why in (({"active": False}, "it is paused"), ({"run_untagged": False}, "it takes other jobs")):
         made.git.api().http_put(where, post_data=change)
         assert why in action.probe()
         applied(action)
-    assert len(made.registration._records()) == 1
+    assert len(runners(made)) == 1
 
 
 def test_from_16_on_an_administrator_makes_the_runner(made):
@@ -330,6 +378,7 @@ def log_of(variables, password="[MASKED]", secrets="401"):
     return "\n".join([*lines, "token none", f"secrets {secrets}", "\x1b[32;1mJob succeeded\x1b[0;m", ""])
 
 
+_SLOW = "ERROR: Job failed (system failure): prepare environment: timed out waiting for pod to start. Check https://x"
 _PULL = 'ERROR: Job failed (system failure): prepare environment: pulling image "x:1": image pull failed: not found'
 
 
@@ -342,6 +391,7 @@ _PULL = 'ERROR: Job failed (system failure): prepare environment: pulling image 
         (lambda v: log_of(dict(v, CI_REGISTRY_PASSWORD="")), "success", "glr-variable"),
         (lambda v: "nothing of a pod\n", "success", "glr-log"),
         (lambda v: f"WARNING: Failed to pull image\n{_PULL}\n", "failed", "glr-image"),
+        (lambda v: f"{_SLOW} for more information\n", "failed", "glr-image"),
         (lambda v: 'ERROR: Job failed (system failure): pods is forbidden: User "x"\n', "failed", "glr-rights"),
         (lambda v: "ERROR: Job failed: command terminated with exit code 1\n", "failed", "glr-job"),
     ],
@@ -364,8 +414,15 @@ def test_a_job_that_no_runner_takes_is_told(made):
     for action in (made.registration.made(), made.project.made()):
         applied(action)
     with pytest.raises(Unmet, match="takes the job") as e:
-        made.prove.job_runs(timeout=2)
+        made.prove.job_runs(taken=2)
     assert e.value.entry == "glr-offline"
+
+
+def test_a_first_pull_of_a_large_image_may_take_its_time(made):
+    """A runner gives a pod three minutes, pulls and all, unless it is told otherwise."""
+    (runner,) = tomllib.loads(made.runner.values()["runners"]["config"])["runners"]
+    given = runner["kubernetes"]["poll_timeout"]
+    assert given == 600 and inspect.signature(made.prove.job_runs).parameters["timeout"].default > given
 
 
 def test_the_proof_project_is_mended_and_taken_away(made):
