@@ -216,7 +216,8 @@ OWN = "gitlab-instance-0123abcd/monitoring"
 @pytest.mark.parametrize("used", [None, "repository/commits", "issues", "merge_requests"])
 def test_a_project_is_gitlabs_own_by_its_name_and_by_having_nothing_of_anybodys(git, path, used):
     project = {"id": 1, "path_with_namespace": path}
-    there = {f"/api/v4/projects/1/{used}": [{}, {}], "/api/v4/projects": [project], "/api/v4/user": {"is_admin": True}}
+    there = {f"/api/v4/projects/1/{used}": [{}, {}], "/api/v4/projects": [project]}
+    there["/api/v4/user"] = {"id": 1, "is_admin": True}
     there["/api/v4/personal_access_tokens"] = [{"name": TOKEN, "active": True, "expires_at": "2999-01-01"}]
     with serving(lambda request: (200, there.get(request.path.partition("?")[0], []))) as web:
         git.ch.secrets.keep(TOKEN, "0123456789abcdef0123")
