@@ -16,6 +16,8 @@ from helpers.components.gitlab_runner.integration import Integration
 from helpers.components.gitlab_runner.layout import CLUSTER_TOKEN, HERE, TOKEN
 from helpers.components.gitlab_runner.registration import Registration
 from helpers.components.gitlab_runner.variables import why_not_maskable
+from helpers.components.kubernetes.image_build import IN_CLUSTER
+from helpers.core import notebooks
 from helpers.core.errors import Unmet
 from helpers.core.host import Probe
 from helpers.core.secrets import Secret
@@ -450,3 +452,8 @@ def test_a_token_that_was_revoked_and_a_gitlab_that_is_down_are_told(made):
     with pytest.raises(Unmet, match="GitLab on local .* is ready") as e:
         made.git.is_ready()
     assert "--target gitlab=local --only gitlab" in e.value.saw
+
+
+def test_the_registry_that_jobs_are_told_is_one_that_a_pod_reaches():
+    """localhost:32000 is the node's port: in a job it would be the job's own pod."""
+    assert notebooks.find("gitlab_runner").check({})["registry"] == IN_CLUSTER
