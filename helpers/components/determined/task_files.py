@@ -24,13 +24,15 @@ MASTERS_OWN = 364 * 1024
 PACKED = CONFIGMAP - MASTERS_OWN
 #: Determined sources a file of this name before JupyterLab starts (master/static/srv/notebook-entrypoint.sh)
 HOOK = "startup-hook.sh"
+#: checksums of packages: 180 KiB, and installing alone reads them. By their name: a folder that is named counts as used
+_CHECKSUMS = "/sha256.txt"
 #: names of files and folders that are never sent
 _RUBBISH = ("__pycache__", "*.pyc", ".git", ".venv", ".ipynb_checkpoints", ".DS_Store")
 #: what a chapter stands on, without what only ./runbook and the sandbox read: {folder: what of it stays here}
 _RUNBOOK = {
     "helpers": ("command/", "sandbox/"),
     "notebooks": (),
-    "setup": ("sandbox/", "label-studio-setup/sha256.txt"),  # the last: 180 KiB, which installing reads alone
+    "setup": ("sandbox/",),
 }
 
 
@@ -54,7 +56,7 @@ def runbooks():
         (f"{top}/{path}", file)
         for top, stays in _RUNBOOK.items()
         for path, file in _all(REPO / top)
-        if not path.startswith(stays)
+        if not path.startswith(stays) and not path.endswith(_CHECKSUMS)
     ]
     return [*sent, (HOOK, Path(__file__).with_name(HOOK))]
 
