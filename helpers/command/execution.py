@@ -46,6 +46,8 @@ def _papermill() -> Any:
     # papermill's own engine, with an environment for the kernel and a hold on it for Ctrl-C
     engine = type("Engine", (engines.NBClientEngine,), {"execute_managed_notebook": classmethod(execute)})
     logging.getLogger("papermill").setLevel(logging.ERROR)
+    # A message of a kernel that has just ended: its chapter's verdict is there, and a traceback would hide it.
+    logging.getLogger("tornado.general").setLevel(logging.CRITICAL)
     engines.papermill_engines.register("runbook", engine)
     return papermill
 
