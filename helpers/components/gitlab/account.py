@@ -124,7 +124,7 @@ class Account:
             return None
         try:
             why = self.git.why_token_refused()  # without an administrator's it shows the public ones, and says no word
-            found = [] if why else self.git.api().http_get("/projects", per_page=100, simple=True)
+            found = [] if why else self.git.all_of("/projects", simple=True)
             names = [p["path_with_namespace"] for p in found if not self._is_nobodys(p)]
         except Exception as e:  # of either library: whatever keeps it from answering, it cannot be told
             raise self._cannot_tell(getattr(e, "saw", None) or e) from e
