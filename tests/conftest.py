@@ -62,9 +62,9 @@ def pytest_xdist_make_scheduler(config, log):
 
 
 def pytest_collection_modifyitems(config, items):
-    """By two processes: the story first, it is the longest; then what boots no host, which tells most in a minute."""
+    """By two processes: the story first, it is the longest; then what boots hosts; then all else, which fills up both."""
     if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: {STORY: 0, "host": 2}.get(_lane(item.nodeid.partition("::")[0]), 1))
+        items.sort(key=lambda item: {STORY: 0, "host": 1}.get(_lane(item.nodeid.partition("::")[0]), 2))
 
 
 @functools.cache  # asked for every test, and the answer is the file's

@@ -307,6 +307,7 @@ def test(faults: bool, kinds: bool, pytest_arguments: tuple[str, ...]) -> None:
     if kinds:
         os.environ["RUNBOOK_KINDS"] = "all"
     chosen = any((REPO / a.split("::")[0]).exists() for a in pytest_arguments if not a.startswith("-"))
-    by_two = [] if pytest_arguments else ["-n", "2", "--dist", "loadfile"]  # see tests/conftest.py
+    # in the order that tests/conftest.py gives, not by the number of tests in a file
+    by_two = [] if pytest_arguments else ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
     argv = [sys.executable, "-m", "pytest", *([] if chosen else ["tests"]), *by_two, *pytest_arguments]
     sys.exit(subprocess.call(argv, cwd=REPO))
