@@ -201,7 +201,7 @@ def test_config_works_from_outside(node):
         urllib.request.HTTPSHandler(context=ssl.create_default_context(cadata=authority)),
     )
     nodes = json.load(opener.open(request, timeout=10))["items"]
-    assert [n["status"]["nodeInfo"]["kubeletVersion"] for n in nodes] == ["v1.20.2"]
+    assert [n["status"]["nodeInfo"]["kubeletVersion"] for n in nodes] == ["v1.20.2-34+00000000000000"]
 
 
 def test_a_new_name_in_the_certificate_template_is_served_soon(node):
