@@ -9,6 +9,16 @@ import pytest
 
 from helpers.core.paths import REPO
 
+#: what Python does from 3.13 on
+STRICT = """
+import ssl
+made = ssl.create_default_context
+def strict(*a, **k):
+    context = made(*a, **k)
+    context.verify_flags |= ssl.VERIFY_X509_STRICT
+    return context
+ssl.create_default_context = strict
+"""
 SERVE_AND_FETCH = """
 import http.server, ssl, sys, threading
 from helpers.core.catalogue import Artifact
@@ -31,14 +41,19 @@ except Exception as e:
 @pytest.fixture
 def fetched(tmp_path):
     """Fetch a program with these mounts before, and these variables: what is printed."""
-    argv = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    argv += ["-subj", "/CN=company", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", "key", "-out", "crt"]
-    subprocess.run(argv, cwd=tmp_path, check=True, capture_output=True)
+    new = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes"
+    (tmp_path / "names").write_text("subjectAltName=IP:127.0.0.1\nauthorityKeyIdentifier=keyid\n")
+    for words in (
+        f"req -x509 {new} -subj /CN=company -keyout its -out company",
+        f"req {new} -subj /CN=server -keyout key -out request",
+        "x509 -req -in request -CA company -CAkey its -CAcreateserial -extfile names -out crt",
+    ):
+        subprocess.run(["openssl", *words.split()], cwd=tmp_path, check=True, capture_output=True)
     (tmp_path / "program").write_text("it came")
 
-    def fetch(before, **variables):
+    def fetch(before, python="", **variables):
         env = dict(os.environ, PYTHONPATH=str(REPO), RUNBOOK_HOME=str(tmp_path / "home"), **variables)
-        script = f"{before}exec {sys.executable} -c '{SERVE_AND_FETCH}'"
+        script = f"{before}exec {sys.executable} -c '{python}{SERVE_AND_FETCH}'"
         argv = ["unshare", "--mount", "bash", "-c", script] if before else ["bash", "-c", script]
         return subprocess.run(argv, cwd=tmp_path, env=env, capture_output=True, text=True, check=True).stdout
 
@@ -51,9 +66,15 @@ def test_an_unknown_authority_is_told_with_what_to_do(fetched):
 
 
 def test_a_file_that_a_person_names_is_trusted(fetched):
-    assert "it came" in fetched("", SSL_CERT_FILE="crt")
+    assert "it came" in fetched("", SSL_CERT_FILE="company")
+
+
+def test_it_is_trusted_by_a_python_that_is_strict_though_it_names_no_use_of_its_key(fetched):
+    """As many companies' do: curl, apt and every Python before 3.13 take them."""
+    assert "it came" in fetched("", STRICT, SSL_CERT_FILE="company")
+    assert "CERTIFICATE_VERIFY_FAILED" in fetched("", STRICT)
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or not ssl.get_default_verify_paths().cafile, reason="root mounts the store")
 def test_the_systems_store_is_trusted(fetched):
-    assert "it came" in fetched(f"mount --bind crt {ssl.get_default_verify_paths().cafile} && ")
+    assert "it came" in fetched(f"mount --bind company {ssl.get_default_verify_paths().cafile} && ")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import shlex
-import ssl
 import uuid
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -13,6 +12,7 @@ from helpers.components.kubernetes import kubeconfig
 from helpers.components.kubernetes.probes import available, pod_runs
 from helpers.core import catalogue
 from helpers.core.errors import Unmet, words
+from helpers.core.http import not_strict
 from helpers.core.shell import filled
 
 PROOF_NAMESPACE = "runbook-proof"
@@ -170,7 +170,8 @@ def outside(path, context, port=None, proxy=None):
 
     port: a local one that leads to it (the API's certificate names 127.0.0.1).  proxy: a URL. Neither: its address.
     """
-    from kubernetes import client, config  # a large package, and only this proof needs it
+    from kubernetes import client, config  # large packages, and only this proof needs them
+    from urllib3.util.ssl_ import create_urllib3_context
 
     settings = client.Configuration()
     config.load_kube_config(config_file=str(path), context=context, client_configuration=settings)
@@ -178,15 +179,7 @@ def outside(path, context, port=None, proxy=None):
     settings.refresh_api_key_hook = None  # it would put the file's address back
     if port:
         settings.host = f"https://127.0.0.1:{port}"
+    tls = not_strict(create_urllib3_context())  # MicroK8s' authority names no use of its key
     with client.ApiClient(settings) as api:
-        api.rest_client.pool_manager.connection_pool_kw["ssl_context"] = _not_strict()
+        api.rest_client.pool_manager.connection_pool_kw["ssl_context"] = tls
         yield client.CoreV1Api(api)
-
-
-def _not_strict():
-    """TLS that takes MicroK8s' authority, whose certificate names no use of its key: Python is strict from 3.13 on."""
-    from urllib3.util.ssl_ import create_urllib3_context
-
-    context = create_urllib3_context()
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    return context
