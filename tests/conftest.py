@@ -62,7 +62,7 @@ def pytest_xdist_make_scheduler(config, log):
 
 
 def pytest_collection_modifyitems(config, items):
-    """By two processes: the story first, it is the longest; then what boots hosts; then all else, which fills up both."""
+    """By two processes: the story first, it is the longest; then what boots hosts; then all else, for both."""
     if hasattr(config, "workerinput"):
         items.sort(key=lambda item: {STORY: 0, "host": 1}.get(_lane(item.nodeid.partition("::")[0]), 2))
 
