@@ -99,7 +99,7 @@ class Proofs:
         elif place == IN_CLUSTER and not self.kube.kubectl(_REGISTRY):
             why = f"the cluster has no registry {place}: the add-on registry is not enabled"
         if why:
-            do = "Where jobs push images: ./runbook up --only addons with its registry, or -p gitlab_runner.registry=..."
+            do = "./runbook up --only addons with its registry, or -p gitlab_runner.registry=..."
             raise OutOfReach("ask the registry in a job", self.ch.host.name, why, do)
 
     def _log_of_new_pipeline(self, timeout, taken):
