@@ -81,7 +81,7 @@ assert here.probe({1: 'true', 2: 'echo no; exit 3'}) == {1: (True, ''), 2: (Fals
 try: here.run('sleep 9', timeout=0.3, sudo=False)
 except Exception as e: print(type(e).__name__, e)
 """)
-    assert said.startswith("RunbookError") and "not finished after 0.3 s" in said
+    assert said.startswith("TimedOut") and "not finished after 0.3 s" in said
 
 
 _SECRETS = """

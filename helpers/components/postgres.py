@@ -17,7 +17,7 @@ import psycopg
 from helpers.core import actions
 from helpers.core.actions import Action
 from helpers.core.errors import Unmet
-from helpers.core.listening import is_loopback
+from helpers.core.listening import why_left_out
 from helpers.core.shell import script
 
 LOOPBACK = [ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128")]
@@ -272,8 +272,9 @@ class Proofs:
         Returns what happened.
         """
         address = self.ch.host.address
-        if is_loopback(address):
-            return f"left out: {address} is this machine's own way to itself"
+        left_out = why_left_out(address)
+        if left_out:
+            return left_out
         try:
             with socket.create_connection((address, self.db.port), timeout=5) as s:
                 mine = ipaddress.ip_address(s.getsockname()[0])

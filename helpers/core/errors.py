@@ -81,6 +81,10 @@ class ConnectionLost(RunbookError):
     """The host went away while a command ran: whether it finished is unknown."""
 
 
+class TimedOut(RunbookError):
+    """A command was not finished in its time, and was ended; `saw` tells when that could not be done."""
+
+
 class CommandFailed(RunbookError):
     """A command ended with an exit code that was not expected. `.code`, `.out`, `.err`: what it left."""
 

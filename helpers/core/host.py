@@ -14,7 +14,7 @@ from typing import Any, Callable, Generator, Mapping
 
 from helpers.core import batch, shell
 from helpers.core.batch import Probe
-from helpers.core.errors import BadInput, CommandFailed, ConnectionLost, RunbookError
+from helpers.core.errors import BadInput, CommandFailed, ConnectionLost, RunbookError, TimedOut
 from helpers.core.process import Result, execute
 from helpers.core.secrets import Masker
 from helpers.core.ssh import Connection, tail
@@ -204,7 +204,7 @@ class Host:
         except TimeoutError:
             ended = "ended" if self._end(mark) else "it may go on there: the host does not answer"
             do = "See on the host why (journalctl -e), then run again: finished steps are kept."
-            raise RunbookError(what, self.name, f"not finished after {timeout} s; {ended}", do) from None
+            raise TimedOut(what, self.name, f"not finished after {timeout} s; {ended}", do) from None
         except CommandFailed:
             raise
         except BaseException:  # Ctrl-C, a lost connection: it would go on by itself, since ssh ends here alone

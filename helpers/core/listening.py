@@ -28,6 +28,11 @@ def is_loopback(address: str) -> bool:
         return False
 
 
+def why_left_out(address: str) -> str | None:
+    """None when what is open to others can be asked at this address from here, else "left out: " and why not."""
+    return f"left out: {address} is this machine's own way to itself, which is open" if is_loopback(address) else None
+
+
 def from_here(address: str, ports: Iterable[int]) -> dict[int, str]:
     """{port: open, refused or silent}, all asked at once."""
     ports = list(ports)

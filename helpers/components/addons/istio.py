@@ -10,7 +10,7 @@ from helpers.components.kubernetes import addon
 from helpers.components.kubernetes.objects import put_secret
 from helpers.components.kubernetes.probes import of_pods, owners_of, rollout, when_it_answers, with_cluster
 from helpers.core.actions import Action
-from helpers.core.errors import NotYet, RunbookError, Unmet
+from helpers.core.errors import NotYet, RunbookError, TimedOut, Unmet
 from helpers.core.http import through
 from helpers.core.shell import script
 
@@ -81,14 +81,22 @@ class Istio:
             self._take_away("take a half Istio away")
         try:
             addon.enable(self.kube, "istio", owners=owners_of(READY))
-        except Unmet:
+        except (Unmet, TimedOut) as e:
             if not self._finished():
-                # Its Deployments may come up all the same, and the next run would take it for whole.
-                with contextlib.suppress(RunbookError):
-                    self._take_away("take away what `enable istio` left")
+                e.saw = f"{e.saw}\n{self._became_of_it()}"
                 raise
         run(script(_SCRIPTS / "scale_up.sh", NAMESPACE, *DEPLOYMENTS), what="start what was scaled down")
         self.kube.wait_for("Istio", READY, timeout=600, space=NAMESPACE)
+
+    def _became_of_it(self):
+        # Its Deployments may come up all the same, and the next run would take it for whole.
+        try:
+            self._take_away("take away what `enable istio` left")
+        except RunbookError as e:
+            return (
+                f"what it left is there still ({e.what}: {e.saw}): run remove of this chapter before the next install"
+            )
+        return "what it left was taken away: the next run enables it anew"
 
     def _finished(self):
         """Whether all is applied that `enable` ended at: real ones refuse an object now and then, the first time."""

@@ -13,7 +13,7 @@ from helpers.components.kubernetes.objects import why_not_as_written
 from helpers.components.kubernetes.probes import when_it_answers, with_cluster
 from helpers.components.kubernetes.proofs import PROOF_NAMESPACE
 from helpers.core.actions import Action, why_not_so
-from helpers.core.errors import CommandFailed, NotYet, RunbookError, Unmet
+from helpers.core.errors import CommandFailed, NotYet, RunbookError, TimedOut, Unmet
 from helpers.core.paths import SETUP
 from helpers.core.shell import filled, script
 
@@ -66,15 +66,29 @@ class Knative:
                 "The command would wait for ever: it counts exactly Istio's 12 Deployments there. "
                 "Move or delete what is not Istio's, then run again.",
             )
+        late = None
+        try:
+            said = self.ch.host.run("microk8s enable knative", stdin="", timeout=300, what="enable knative").out
+        except TimedOut as e:
+            # Its Deployments may come up without the rest, and the next run would take it for whole.
+            said, late = _FAILED, e
+        try:
+            self._finish(said)
+        except RunbookError as e:
+            if late is None:
+                raise
+            late.saw = f"{late.saw}\n{e.what}: {e.saw}"
+            raise late from e
+        self.kube.wait_for("Knative", all_of(*_PODS), timeout=300, space=_SPACE)
+
+    def _finish(self, said):
         run = self.ch.host.run
-        said = run("microk8s enable knative", stdin="", timeout=300, what="enable knative").out
         there = run(f"microk8s kubectl get deployment -n {_SPACE} -o name", check=False, quiet=True).out
         there = [line.rpartition("/")[2] for line in there.split()]
         run(script(_SCRIPTS / "scale_up.sh", _SPACE, *there), what="start what was scaled down")
         if not set(_DEPLOYMENTS) <= set(there) or _FAILED in said:
             finish = istio.finish("knative_finish.sh", _MANIFESTS)
             run(finish, timeout=300, what="finish an install that was cut off")
-        self.kube.wait_for("Knative", all_of(*_PODS), timeout=300, space=_SPACE)
 
     def eventing(self, wanted):
         """Action: Knative's Eventing has its pods, or none but its webhook. It goes with Knative's namespaces.

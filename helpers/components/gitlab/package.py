@@ -115,7 +115,15 @@ class Package:
             f"(root's password: secret {PASSWORD}, on standard input)",
             probe=script(SCRIPTS / "installed.sh", self.name, self.version),
             apply=self._install,
-            undo="\n".join([script(SCRIPTS / "stop.sh", *self._our_users()), ours.undo, self._groups_go()]),
+            undo="\n".join(
+                [script(SCRIPTS / "stop.sh", *self._our_users()), *self._cut_off(), ours.undo, self._groups_go()]
+            ),
+            absent=f"{ours.absent}\n{script(SCRIPTS / 'supervisor_gone.sh')}",
+        )
+
+    def _cut_off(self):
+        return (
+            [] if self.ch.own.was_before(f"package {self.name}") else [script(SCRIPTS / "cut_off_goes.sh", self.name)]
         )
 
     def _our_users(self):

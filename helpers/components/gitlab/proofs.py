@@ -66,8 +66,9 @@ class Proofs:
     def nothing_else_answers(self, port):
         """Of GitLab's programs only the one at its own port answers at the host's address, asked from here."""
         address = self.ch.host.address
-        if listening.is_loopback(address):
-            return f"left out: {address} is this machine's own way to itself, which is open"
+        left_out = listening.why_left_out(address)
+        if left_out:
+            return left_out
         others = [p for p in listening.ports_of(self.ch.run(listening.LISTENING)) if p != port]
         open_here = [p for p, answer in listening.from_here(address, others).items() if answer == "open"]
         found = [str(p) for p in open_here if self.ch.host.ask(script(SCRIPTS / "port_is_ours.sh", p)).ok]

@@ -1,4 +1,4 @@
-"""What chapter 12 proves: GitLab takes the runner's pod; a job runs in a pod, hides what it must, reads no Secrets."""
+"""What chapter 12 proves: GitLab takes the runner; a job runs in a pod, reaches the registry, reads no Secrets."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ import gitlab
 from helpers.components.gitlab_runner.layout import FULL, JOBS, RUNNER
 from helpers.components.gitlab_runner.project import PATH
 from helpers.components.gitlab_runner.runner import CONFIG
-from helpers.core.errors import NotYet, RunbookError, Unmet
+from helpers.components.kubernetes.image_build import IN_CLUSTER
+from helpers.core.errors import NotYet, OutOfReach, RunbookError, Unmet
 
+_REGISTRY = "get service registry -n container-registry --ignore-not-found -o name"
 _WAITING = ("created", "pending")
 #: what a job's log, or the runner, says, and the row that tells of it
 _KNOWN = [
@@ -40,6 +42,7 @@ class Proofs:
     def __init__(self, runner, project, variables):
         self.runner, self.project, self.variables = runner, project, variables
         self.ch, self.git, self.kube = runner.ch, runner.git, runner.kube
+        self._pod = self._log_of_pod = None
 
     def is_taken(self):
         """The runner's pod reaches GitLab by its address, and GitLab takes its token."""
@@ -69,9 +72,35 @@ class Proofs:
         pod = re.search(r"^pod (\S+)", log, re.M)
         if not pod or not pod.group(1).startswith("runner-"):
             raise Unmet("the log of a job in a pod", log.strip()[-200:] or "an empty log", "glr-log")
+        self._pod, self._log_of_pod = f"pod {pod.group(1)} in {JOBS}", log
         self._check_variables(log)
         self._check_secrets(log)
-        return f"pod {pod.group(1)} in {JOBS}"
+        return self._pod
+
+    def registry_answers(self):
+        """The registry that jobs are told of has answered the job of job_runs, in its pod. Returns what it said."""
+        place = self.variables.values["CI_REGISTRY"]
+        self._has_registry(place)
+        if not self._pod:
+            raise Unmet(f"a job asks the registry {place}", "the job of the check before left no log", "glr-job")
+        said = re.search(r"^registry (.+)$", self._log_of_pod, re.M)
+        saw = said.group(1) if said else "no word of it in the job's log"
+        if saw.split()[-1] not in ("200", "401"):  # 401: it wants a login
+            raise Unmet(
+                f"the registry {place} answers a job with 200 or 401", f"{saw}, from {self._pod}", "glr-registry"
+            )
+        return f"GET /v2/ of {place} by {saw.split()[0]}, from {self._pod}: {saw.split()[-1]}"
+
+    def _has_registry(self, place):
+        """OutOfReach when there is none to ask."""
+        why = None
+        if not place:
+            why = "jobs are told of no registry: gitlab_runner.registry is empty"
+        elif place == IN_CLUSTER and not self.kube.kubectl(_REGISTRY):
+            why = f"the cluster has no registry {place}: the add-on registry is not enabled"
+        if why:
+            do = "./runbook up --only addons with its registry, or -p gitlab_runner.registry=..."
+            raise OutOfReach("ask the registry in a job", self.ch.host.name, why, do)
 
     def _log_of_new_pipeline(self, timeout, taken):
         project = self.project.found()

@@ -9,7 +9,7 @@ from helpers.components.kubernetes.microk8s import NODE_PORTS_ARE_OPEN
 from helpers.core import notebooks
 from helpers.core.actions import Action
 from helpers.core.errors import Unmet
-from helpers.core.listening import LISTENING, from_here, is_loopback, ports_of
+from helpers.core.listening import LISTENING, from_here, ports_of, why_left_out
 from helpers.core.notes import STATE
 from helpers.core.shell import script
 
@@ -29,8 +29,9 @@ def nothing_answers(kube):
     NodePorts are left out where chapter 03 was asked to open them: what kube-proxy is started with tells.
     """
     address = kube.ch.host.address
-    if is_loopback(address):
-        return f"left out: {address} is this machine's own way to itself, which is open"
+    left_out = why_left_out(address)
+    if left_out:
+        return left_out
     shut, by_choice = [READ_ONLY], kube.ch.host.ask(NODE_PORTS_ARE_OPEN)[0]
     if not by_choice:
         shut += sorted({int(port) for port in kube.kubectl(_NODE_PORTS).split() if port != "0"})
@@ -52,8 +53,9 @@ def before_us():
 def only_meant_answers(ch, allowed):
     """Of all that listens on the host only this answers here: what its chapters open, what was before, `allowed`."""
     address, said = ch.host.address, ch.run(f"cat {NOTE} 2>/dev/null || echo none")
-    if is_loopback(address):
-        return f"left out: {address} is this machine's own way to itself, which is open"
+    left_out = why_left_out(address)
+    if left_out:
+        return left_out
     if said.strip() == "none":
         return "left out: what listened before is not noted; mode install notes it"
     before = ports_of(said)

@@ -11,7 +11,7 @@ import yaml
 from helpers.components.addons import addons, istio, knative
 from helpers.components.kubernetes.kube import Kube
 from helpers.components.kubernetes.proofs import Proofs
-from helpers.core.errors import RunbookError, Unmet
+from helpers.core.errors import RunbookError, TimedOut, Unmet
 from helpers.core.paths import SETUP
 
 
@@ -365,3 +365,29 @@ def test_an_istio_whose_first_try_is_refused_is_finished_and_taken_away_only_whe
         made._enable()
     assert goes != any("delete namespace istio-system" in script for script in asked)
     assert goes == (istio.READY in asked)
+
+
+@pytest.mark.parametrize("applied, taken", [(True, True), (False, True), (False, False)])
+def test_an_enable_istio_that_is_not_done_in_its_time_is_finished_or_taken_away(monkeypatch, own_home, applied, taken):
+    """All its Deployments may be there by then without the rest: the next run would take it for whole."""
+    asked = []
+
+    def answer(script, stdin):
+        asked.append(script)
+        if script == "microk8s enable istio":
+            raise TimeoutError
+        good = applied if "kubectl apply" in script else taken or "delete namespace istio-system" not in script
+        return "" if good else (1, "", "no answer")
+
+    made = istio.Istio(Kube(stand_in.chapter(monkeypatch, "addons", answer, "install")))
+    if applied:
+        made._enable()
+        assert istio.READY in asked and not any("delete namespace istio-system" in script for script in asked)
+        return
+    with pytest.raises(TimedOut, match="enable istio") as e:
+        made._enable()
+    assert e.value.saw.startswith("not finished after 600 s; ended\n")
+    assert ("the next run enables it anew" if taken else "what it left is there still") in e.value.saw
+    assert any("delete namespace istio-system" in script for script in asked)
+    ended = position(asked, "microk8s enable istio") + 1
+    assert "tell KILL" in asked[ended], "before anything else what runs there is ended"

@@ -1,5 +1,6 @@
 """Knative in a cluster of this test's own: objects in a file, kubectl's refusals as the real webhooks make them."""
 
+import contextlib
 import json
 
 import pytest
@@ -8,9 +9,9 @@ import yaml
 
 from helpers.components.addons import istio, knative
 from helpers.components.addons.knative import Knative
-from helpers.components.kubernetes.kube import Kube
+from helpers.components.kubernetes.kube import Kube, all_of
 from helpers.components.kubernetes.proofs import Proofs
-from helpers.core.errors import Unmet
+from helpers.core.errors import TimedOut, Unmet
 from helpers.core.paths import SETUP
 
 #: what Eventing 0.13.0 leaves outside its namespace (facts: Knative 0.13.0), one of each kind
@@ -91,6 +92,26 @@ def test_an_install_that_was_cut_off_is_finished_kinds_first(cluster, tmp_path, 
     assert code == 0 and said.count("not all of") == 1, said
     applied = [line for line in (tmp_path / "cluster.log").read_text().splitlines() if line.startswith("apply")]
     assert applied == [f"apply -f {folder / kinds}", f"apply -f {folder}", f"apply -f {folder}"]
+
+
+@pytest.mark.parametrize("goes", [True, False])
+def test_an_enable_that_is_not_done_in_its_time_is_finished_or_told(monkeypatch, own_home, goes):
+    """All of Serving's Deployments may be there by then without the rest: the next run would take it for whole."""
+    asked = []
+
+    def answer(script, stdin):
+        asked.append(script)
+        if script == "microk8s enable knative":
+            raise TimeoutError
+        if script.startswith("microk8s kubectl get deployment -n knative-serving"):
+            return "".join(f"deployment.apps/{name}\n" for name in knative._DEPLOYMENTS)
+        return "" if goes or "kubectl apply" not in script else (1, "", "refused")
+
+    made = Knative(Proofs(Kube(stand_in.chapter(monkeypatch, "addons", answer, "install"))))
+    with contextlib.nullcontext() if goes else pytest.raises(TimedOut, match="not finished after 300 s; ended"):
+        made._enable()
+    assert any("kubectl apply" in script for script in asked)
+    assert goes == (asked[-1] == all_of(*knative._PODS))
 
 
 def deployments(**replicas):

@@ -154,6 +154,15 @@ def test_what_installs_and_removes_it_is_whole_and_has_the_password_on_standard_
     )
     assert first.index("apt-get -s") < first.index("install gitlab-ce=13.12.15-ce.0"), "noted before it comes"
     assert "userdel git" in action.undo and "purge" in action.undo
+    assert action.undo.index("--purge") < action.undo.index("dpkg --configure"), "remove, too"
+    assert "[r]unsvdir -P /opt/gitlab" in action.absent
+
+
+def test_remove_purges_no_package_that_was_there_before(monkeypatch, own_home):
+    made = package(monkeypatch, Fetching())
+    assert "dpkg --force-remove-reinstreq --purge" in made.installed().undo
+    made.ch.own.was_before = lambda thing: thing == "package gitlab-ce"
+    assert "dpkg --force-remove-reinstreq --purge" not in made.installed().undo
 
 
 def fake(tmp_path, name, text):

@@ -4,11 +4,13 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from gitlab_server import RECIPE, Server, double_at
 
 from helpers.components.gitlab.layout import SCRIPTS
+from helpers.core import actions
 from helpers.core.shell import script
 
 OURS, THEIRS = ("gitlab-redis-cli", "gitlab-pg-ctl"), "gitlab-geo-psql"
@@ -91,3 +93,88 @@ def test_the_supervisor_is_ended_and_not_the_script_that_ends_it(host):
     assert host.stop() == 0
     (pattern,) = re.findall(r"pkill -KILL -f (.+)", host.called.read_text())
     assert re.search(pattern, SUPERVISOR) and not re.search(pattern, (SCRIPTS / "stop.sh").read_text())
+
+
+# -- an install that was cut off -----------------------------------------------------------------------------
+
+
+class Dpkg:
+    """The real dpkg on a folder of its own, and a package whose configure fails once, and then starts something."""
+
+    def __init__(self, folder):
+        self.folder, self.started = folder, folder / "started"
+        control = folder / "gitlab-ce/DEBIAN"
+        control.mkdir(parents=True)
+        about = "Package: gitlab-ce\nVersion: 13.12.15-ce.0\nArchitecture: all\nMaintainer: x\nDescription: x\n"
+        (control / "control").write_text(about)
+        starts = f'[ "$1" = configure ] || exit 0\n[ -e {folder}/again ] || {{ touch {folder}/again; exit 1; }}\n'
+        (control / "postinst").write_text(f"#!/bin/sh\n{starts}touch {self.started}\n")
+        (control / "postinst").chmod(0o755)
+        (folder / "admin/updates").mkdir(parents=True)
+        (folder / "admin/info").mkdir()
+        (folder / "admin/status").touch()
+        self.where = f"--admindir={folder}/admin"
+        (folder / "bin").mkdir()
+        mine = f"{self.where} --instdir={folder}/host --force-script-chrootless --force-not-root --log=/dev/null"
+        for name, options in {"dpkg": mine, "dpkg-query": self.where}.items():
+            (folder / "bin" / name).write_text(f'#!/bin/sh\nexec /usr/bin/{name} {options} "$@"\n')
+            (folder / "bin" / name).chmod(0o755)
+        (folder / "host").mkdir()
+        subprocess.run(["dpkg-deb", "--build", folder / "gitlab-ce", folder / "x.deb"], check=True, capture_output=True)
+
+    def run(self, text):
+        env = {**os.environ, "PATH": f"{self.folder}/bin:{os.environ['PATH']}"}
+        command = ["bash", "-euo", "pipefail", "-c", text]
+        return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+
+    def state(self):
+        return self.run("dpkg-query -W -f '${db:Status-Status}' gitlab-ce").stdout
+
+
+@pytest.fixture
+def dpkg(tmp_path):
+    return Dpkg(tmp_path)
+
+
+def _as_remove_begins():
+    """What stands in remove between the end of GitLab's services and the purge of what the note lists."""
+    return "\n".join([script(SCRIPTS / "cut_off_goes.sh", "gitlab-ce"), script(actions.SCRIPTS / "apt.sh")])
+
+
+@pytest.mark.parametrize("how, left", [("-i", "half-configured"), ("--unpack", "unpacked")])
+def test_one_that_was_cut_off_is_not_started_by_remove(dpkg, how, left):
+    dpkg.run(f"dpkg {how} {dpkg.folder}/x.deb")
+    (dpkg.folder / "again").touch()
+    assert dpkg.state() == left
+    done = dpkg.run(_as_remove_begins())
+    assert (done.returncode, done.stderr) == (0, "")
+    assert dpkg.state() in ("", "not-installed") and not dpkg.started.exists()
+
+
+def test_one_that_is_whole_or_away_is_left_to_apt(dpkg):
+    assert dpkg.run(_as_remove_begins()).returncode == 0
+    (dpkg.folder / "again").touch()
+    dpkg.run(f"dpkg -i {dpkg.folder}/x.deb")
+    assert dpkg.run(_as_remove_begins()).returncode == 0 and dpkg.state() == "installed"
+
+
+def test_a_package_that_does_not_go_is_told(dpkg):
+    dpkg.run(f"dpkg -i {dpkg.folder}/x.deb")
+    prerm = dpkg.folder / "admin/info/gitlab-ce.prerm"
+    prerm.write_text("#!/bin/sh\necho no room >&2\nexit 1\n")
+    prerm.chmod(0o755)
+    done = dpkg.run(_as_remove_begins())
+    assert done.returncode == 1 and "no room" in done.stderr and not dpkg.started.exists()
+
+
+def test_a_supervisor_that_runs_is_named_by_remove():
+    ask = script(SCRIPTS / "supervisor_gone.sh")
+    assert subprocess.run(["bash", "-euo", "pipefail", "-c", ask], check=False).returncode == 0
+    with subprocess.Popen(["bash", "-c", f"exec -a '{SUPERVISOR}' sleep 60"]) as running:
+        try:
+            while b"runsvdir -P" not in Path(f"/proc/{running.pid}/cmdline").read_bytes().split(b"\0")[0]:
+                pass
+            done = subprocess.run(["bash", "-euo", "pipefail", "-c", ask], capture_output=True, text=True, check=False)
+        finally:
+            running.kill()
+    assert done.returncode == 1 and str(running.pid) in done.stdout

@@ -21,6 +21,7 @@ from helpers.components.gitlab_runner.proofs import Proofs
 from helpers.components.gitlab_runner.registration import Registration
 from helpers.components.gitlab_runner.runner import Runner
 from helpers.components.gitlab_runner.variables import Variables
+from helpers.components.kubernetes.image_build import IN_CLUSTER
 from helpers.components.kubernetes.kube import Kube
 from helpers.core.secrets import Secret, SecretStore
 from helpers.core.waiting import wait
@@ -75,7 +76,7 @@ def made(server, authority, monkeypatch, own_home):
         Account(git).token().apply()
         server.token = git.token()
     kube, local = Kube(ch), git.local
-    values = {"CI_REGISTRY": "localhost:32000", "CI_REGISTRY_USER": "short"}
+    values = {"CI_REGISTRY": IN_CLUSTER, "CI_REGISTRY_USER": "short"}
     variables = Variables(git, dict(values, CI_REGISTRY_PASSWORD=Secret("ci-registry", SECRET)))
     registration, project = Registration(ch, git), Project(git, "python:3")
     runner = Runner(SimpleNamespace(ch=ch, kube=kube), None, git, registration, "python:3", 4)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import inspect
+import os
+import re
+import socket
+import ssl
 import subprocess
+import sys
 import threading
 import tomllib
 
 import pytest
 from gitlab_server import run_a_job
-from serving import serving
+from serving import free_port, serving
 
 from helpers.components.gitlab.client import GitLab
 from helpers.components.gitlab_runner.integration import Integration
@@ -18,10 +23,11 @@ from helpers.components.gitlab_runner.registration import Registration
 from helpers.components.gitlab_runner.variables import why_not_maskable
 from helpers.components.kubernetes.image_build import IN_CLUSTER
 from helpers.core import notebooks
-from helpers.core.errors import Unmet
+from helpers.core.errors import OutOfReach, Unmet
 from helpers.core.host import Probe
 from helpers.core.secrets import Secret
 from helpers.core.shell import script
+from tests.certificates import self_signed
 
 
 def applied(action):
@@ -370,13 +376,14 @@ def _bash(url, name, port):
 # -- the proof -----------------------------------------------------------------------------------------------
 
 
-def log_of(variables, password="[MASKED]", secrets="401"):
+def log_of(variables, password="[MASKED]", secrets="401", registry="http 200"):
     """What the proof's job prints in a pod, as its runner masks it."""
     lines = ["Running with gitlab-runner 13.12.0", "pod runner-abc-project-2-concurrent-0"]
     shown = {"CI_REGISTRY": "[MASKED]", "CI_REGISTRY_PASSWORD": password}
     for key in ("CI_REGISTRY", "CI_REGISTRY_USER", "CI_REGISTRY_PASSWORD"):
         value = variables.get(key, "")
         lines.append(f"variable {key} {len(value)} {shown.get(key, value) if value else ''}")
+    lines.append(f"registry {registry}")
     return "\n".join([*lines, "token none", f"secrets {secrets}", "\x1b[32;1mJob succeeded\x1b[0;m", ""])
 
 
@@ -410,6 +417,95 @@ def test_what_the_proofs_job_shows(made, log, state, entry):
     except Unmet as e:
         assert e.entry == entry and made.secret not in str(e)
     running.join()
+
+
+@pytest.mark.parametrize(
+    "saw, told",
+    [
+        ("http 200", "by http, from pod runner-abc-project-2-concurrent-0 in gitlab-jobs: 200"),
+        ("https 401", "by https, from pod runner-abc-project-2-concurrent-0 in gitlab-jobs: 401"),
+        ("http 404", None),
+        ("no answer by https: refused, by http: <urlopen error [Errno 111] Connection refused>", None),
+    ],
+)
+def test_what_the_registry_answered_the_proofs_job(made, saw, told):
+    _with_registry(made)
+    _run_the_proof(made, lambda v: log_of(v, registry=saw))
+    try:
+        assert made.prove.registry_answers() == f"GET /v2/ of {IN_CLUSTER} {told}"
+    except Unmet as e:
+        assert told is None and e.entry == "glr-registry"
+        assert e.saw == f"{saw}, from pod runner-abc-project-2-concurrent-0 in gitlab-jobs" and IN_CLUSTER in e.what
+
+
+def _run_the_proof(made, log):
+    for action in (made.registration.made(), made.variables.made(), made.project.made()):
+        applied(action)
+    running = threading.Thread(target=run_a_job, args=(made.git, made.registration.reveal(), log))
+    running.start()
+    made.prove.job_runs(timeout=30)
+    running.join()
+
+
+def _with_registry(made, there="service/registry"):
+    made.cluster.said["microk8s kubectl get service registry -n container-registry"] = there
+
+
+def test_a_job_that_asked_no_registry_or_did_not_run_is_no_proof(made):
+    _with_registry(made)
+    with pytest.raises(Unmet) as e:
+        made.prove.registry_answers()
+    assert e.value.entry == "glr-job"
+    _run_the_proof(made, lambda v: log_of(v).replace("registry http", "nothing of it"))
+    with pytest.raises(Unmet, match="registry") as e:
+        made.prove.registry_answers()
+    assert e.value.entry == "glr-registry" and "no word of it" in e.value.saw
+
+
+@pytest.mark.parametrize("place, why", [("", "registry is empty"), (IN_CLUSTER, "the add-on registry is not enabled")])
+def test_where_there_is_no_registry_it_is_left_out_and_said_why(made, place, why):
+    _with_registry(made, there="")
+    made.variables.values["CI_REGISTRY"] = place
+    with pytest.raises(OutOfReach) as e:
+        made.prove.registry_answers()
+    assert why in e.value.saw
+
+
+def registry_of_a_job(place):
+    """What the proof's job says of the registry CI_REGISTRY."""
+    env = {"CI_REGISTRY": place, "PATH": os.environ["PATH"]}
+    done = subprocess.run([sys.executable, HERE / "proof.py"], env=env, capture_output=True, text=True, timeout=60)
+    return re.search("^registry (.*)$", done.stdout, re.M).group(1)
+
+
+@pytest.mark.parametrize("status", [200, 401, 404])
+def test_the_proofs_job_asks_the_registry_where_it_runs(status):
+    with serving(lambda request: (status if request.path == "/v2/" else 500, "")) as web:
+        for place in (f"127.0.0.1:{web.port}", f"127.0.0.1:{web.port}/mine", f"http://127.0.0.1:{web.port}/v1/"):
+            assert registry_of_a_job(place) == f"http {status}", "by plain HTTP, as the platform's own"
+
+
+def test_the_proofs_job_asks_by_https_first(tmp_path):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*self_signed(tmp_path))
+    asked = []
+    with context.wrap_socket(socket.create_server(("127.0.0.1", 0)), server_side=True) as secured:
+        threading.Thread(target=_answer_once, args=(secured, asked), daemon=True).start()
+        assert registry_of_a_job(f"127.0.0.1:{secured.getsockname()[1]}") == "https 401"
+    assert asked[0].startswith(b"GET /v2/ ")
+
+
+def _answer_once(secured, asked):
+    client = secured.accept()[0]
+    with client:
+        asked.append(client.recv(65536))
+        client.sendall(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+
+@pytest.mark.parametrize("place", [f"localhost:{free_port()}", "", "no such:name"])
+def test_an_address_that_is_no_registry_in_the_jobs_pod_is_told(place):
+    said = registry_of_a_job(place)
+    assert said.startswith("no answer by https: ") and ", by http: " in said
 
 
 def test_a_job_that_no_runner_takes_is_told(made):

@@ -327,7 +327,7 @@ def test_a_host_that_is_this_machine_is_not_asked_from_outside(monkeypatch, own_
 
 
 def test_whoever_answers_at_the_hosts_address_is_told_no_password(monkeypatch, own_home):
-    monkeypatch.setattr(postgres, "is_loopback", lambda address: False)
+    monkeypatch.setattr(postgres, "why_left_out", lambda address: None)
     ch = stand_in.chapter(monkeypatch, "postgres", lambda script, stdin: "", "install")
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Impostor) as impostor:
         impostor.heard, impostor.daemon_threads = [], True
