@@ -82,7 +82,7 @@ class ConnectionLost(RunbookError):
 
 
 class TimedOut(RunbookError):
-    """A command was not finished in its time, and was ended; `saw` tells when that could not be done."""
+    """The deadline passed. `.saw`: the last thing seen; of a command, that it was ended, or may go on."""
 
 
 class CommandFailed(RunbookError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Callable, TypeVar
 
-from helpers.core.errors import NotYet, RunbookError
+from helpers.core.errors import NotYet, RunbookError, TimedOut
 
 __all__ = ["STANDS", "NotYet", "TimedOut", "wait"]
 
@@ -15,10 +15,6 @@ T = TypeVar("T")
 STANDS = 1800
 #: seconds between two questions, at most: a tenth of what was waited already. Each takes time of a host that is busy.
 SELDOM = 2
-
-
-class TimedOut(RunbookError):
-    """The deadline passed; `.saw` is the last thing seen."""
 
 
 def wait(  # noqa: PLR0913 - its keywords are its interface
