@@ -10,7 +10,7 @@ from helpers.components.kubernetes.kube import Kube
 from helpers.core.errors import RunbookError
 
 SPACE = "pachyderm"
-#: ports of the service at its cluster address, and on the host where it is exposed there
+#: ports of the service pachd at its cluster address, and of pachd-open on the host where `expose` asks for them
 GRPC, S3 = 30650, 30600
 
 
@@ -96,10 +96,6 @@ class Pachyderm:
         if self._address is None:
             self._address = self.kube.service_address("pachd", SPACE)
         return self._address
-
-    def forget_address(self):
-        """Its service is made anew: ask for its address again."""
-        self._address = None
 
     def s3_url(self):
         """The S3 gateway for programs on the host and in pods."""

@@ -11,14 +11,17 @@ from helpers.components.kubernetes import probes
 from helpers.components.kubernetes.kube import all_of, available
 from helpers.components.kubernetes.objects import APPLIED, put_secret
 from helpers.components.pachyderm.client import S3, SPACE
-from helpers.components.pachyderm.manifest import BUCKET, HOST_PATH, REVISION, Manifest, as_list, essence, name
+from helpers.components.pachyderm.manifest import BUCKET, HOST_PATH, OPEN, REVISION, Manifest, as_list, essence, name
 from helpers.core import actions, catalogue, shell
 from helpers.core.actions import Action
 from helpers.core.errors import RunbookError, words
 
 HERE = Path(__file__).parent
 CLAIM = "etcd-storage-etcd-0"
-_SERVICE_TYPE = f"microk8s kubectl get service pachd -n {SPACE} -o jsonpath='{{.spec.type}}' 2>/dev/null || true"
+_SERVICE_TYPES = (
+    f"microk8s kubectl get services pachd {OPEN} -n {SPACE} --ignore-not-found -o jsonpath="
+    "'{range .items[*]}{.metadata.name} {.spec.type}{\"\\n\"}{end}' 2>/dev/null || true"
+)
 _IMAGES = (
     "microk8s kubectl get deployment -A -l app=pachd,suite=pachyderm -o jsonpath="
     "'{range .items[*]}{.metadata.namespace} {.spec.template.spec.containers[0].image}{\"\\n\"}{end}'"
@@ -133,6 +136,9 @@ class Deployment:
     def _why_not_deployed(self):
         if self.pachctl.missing():
             return self.pachctl.missing()
+        why = self._why_too_open()
+        if why:  # the server would refuse a second Service with the node ports of the first
+            return why
         # The server says what each object would be after an apply; that is compared with what it is.
         compare = shell.script(HERE / "compare.sh")
         said = self.ch.host.run(compare, stdin=self.manifest.text(), raw=True, check=False, timeout=60)
@@ -149,16 +155,28 @@ class Deployment:
 
     def _deploy(self):
         self.manifest.forget()
-        self._replace_service()
+        self._close()
         self._apply()
         self._ready()
 
-    def _replace_service(self):
-        """apply cannot take a node port away from a service that becomes a cluster's own: such a one is made anew."""
-        found = self.ch.run(_SERVICE_TYPE).strip()
-        if found and found != self.manifest.service_type:
-            self.kube.kubectl(f"delete service pachd -n {SPACE}")
-            self.pach.forget_address()
+    def _why_too_open(self):
+        """None unless a Service opens what `expose` does not name, as pachd's own does by an older runbook."""
+        types = self._service_types()
+        if types.get("pachd", "ClusterIP") != "ClusterIP":
+            return f"service pachd is of type {types['pachd']}: all its ports are the host's as well"
+        return f"service {OPEN} opens ports of the host" if OPEN in types and not self.manifest.open_type else None
+
+    def _close(self):
+        """What apply would leave: node ports of pachd's own Service, whose address stays; another type of the other."""
+        types = self._service_types()
+        if types.get("pachd", "ClusterIP") != "ClusterIP":
+            shut = {"type": "ClusterIP", "externalTrafficPolicy": None, "ports": self.manifest.ports_of_pachd()}
+            self._patch(f"service pachd -n {SPACE}", {"spec": shut})
+        if OPEN in types and types[OPEN] != self.manifest.open_type:
+            self.kube.kubectl(f"delete service {OPEN} -n {SPACE} --ignore-not-found")
+
+    def _service_types(self):
+        return dict(line.split() for line in self.ch.run(_SERVICE_TYPES).splitlines())
 
     def _apply(self):
         """Secrets for themselves: apply keeps what it is given in an annotation, in clear; etcd does for a while."""

@@ -11,6 +11,8 @@ from helpers.components.pachyderm.client import GRPC, S3, SPACE
 from helpers.core.paths import home
 
 HOST_PATH, BUCKET = "/var/pachyderm", "pachyderm"
+#: the Service with the ports that `expose` asks for; pachd's own has others, which it would open with them
+OPEN = "pachd-open"
 #: the Secret with MinIO's key, and where pachd's pods say which version of it they began with
 STORAGE, REVISION = "pachyderm-storage-secret", "storageSecret"
 _SECRET = (
@@ -41,7 +43,7 @@ class Manifest:
 
     def __init__(self, ch, pachctl, store, minio, expose):
         self.ch, self.pachctl, self.store, self.minio = ch, pachctl, store, minio
-        self.expose, self.service_type = expose, SERVICE_TYPES[expose]
+        self.open_type = None if expose == "cluster" else SERVICE_TYPES[expose]
         self._documents = None
 
     def arguments(self):
@@ -55,7 +57,8 @@ class Manifest:
             deploy, kind, *rest = self.arguments()
             given = [deploy, kind, "--cluster-deployment-id", machine, *rest]
             printed = self.pachctl.run(*given, env={"PACH_CONFIG": str(self._settings())})
-            self._documents = [_namespace(), *map(self._ours, parse(printed))]
+            ours = [_namespace(), *map(self._ours, parse(printed))]
+            self._documents = ours + (self._opened(ours) if self.open_type else [])
         return self._documents
 
     def forget(self):
@@ -65,6 +68,11 @@ class Manifest:
     def text(self):
         """All of it for kubectl's standard input."""
         return as_list(self.documents())
+
+    def ports_of_pachd(self):
+        """Those of pachd's own Service: none is one of the host."""
+        (pachd,) = (d for d in self.documents() if name(d) == "service/pachd")
+        return pachd["spec"]["ports"]
 
     def claim(self):
         """etcd's volume claim, as the StatefulSet asks for it."""
@@ -86,7 +94,7 @@ class Manifest:
     def _ours(self, doc):
         doc.pop("status", None)
         changes = {
-            "Service": self._shut,
+            "Service": _shut,
             "StatefulSet": _name_the_class,
             "Secret": self._fill,
             "Deployment": self._mark,
@@ -96,20 +104,13 @@ class Manifest:
             change(doc)
         return doc
 
-    def _shut(self, service):
-        """A Service without ports of the host; pachd's gets, at its cluster address, the numbers of those on a host."""
-        spec, is_pachd = service["spec"], service["metadata"]["name"] == "pachd"
-        for port in spec["ports"]:
-            port.pop("nodePort", None)
-            port["targetPort"] = port.get("targetPort") or port["port"]
-        if is_pachd:
-            spec["ports"] += [self._port("grpc", GRPC, 650), self._port("s3", S3, 600)]
-        if spec.get("type") == "NodePort":  # etcd's as well: it has no password
-            spec["type"] = self.service_type if is_pachd else "ClusterIP"
-
-    def _port(self, name, number, target):
-        port = {"name": name, "port": number, "targetPort": target}
-        return port if self.expose == "cluster" else dict(port, nodePort=number)
+    def _opened(self, documents):
+        """A second Service with gRPC and S3 alone: one of type NodePort opens all of its ports."""
+        (pachd,) = (d for d in documents if name(d) == "service/pachd")
+        about = {"name": OPEN, "namespace": SPACE, "labels": pachd["metadata"]["labels"]}
+        ports = [dict(port, nodePort=port["port"]) for port in pachd["spec"]["ports"] if port["port"] in (GRPC, S3)]
+        spec = {"type": self.open_type, "selector": pachd["spec"]["selector"], "ports": ports}
+        return [{"apiVersion": "v1", "kind": "Service", "metadata": about, "spec": spec}]
 
     def _mark(self, deployment):
         """pachd reads its key at its start only: another Secret is another pod."""
@@ -153,6 +154,21 @@ def essence(o):
 
 def _namespace():
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SPACE, "labels": {"suite": "pachyderm"}}}
+
+
+def _shut(service):
+    """A Service without ports of the host; pachd's gets, at its cluster address, the numbers of those on a host."""
+    spec = service["spec"]
+    for port in spec["ports"]:
+        port.pop("nodePort", None)
+        port["targetPort"] = port.get("targetPort") or port["port"]
+    if name(service) == "service/pachd":
+        spec["ports"] += [
+            {"name": "grpc", "port": GRPC, "targetPort": 650},
+            {"name": "s3", "port": S3, "targetPort": 600},
+        ]
+    if spec.get("type") == "NodePort":  # etcd's as well: it has no password
+        spec["type"] = "ClusterIP"
 
 
 def _name_the_class(stateful_set):

@@ -11,7 +11,7 @@ from minio.error import S3Error
 
 from helpers.components import minio
 from helpers.components.pachyderm import dataset
-from helpers.components.pachyderm.client import GRPC, S3
+from helpers.components.pachyderm.client import GRPC, S3, SPACE
 from helpers.components.pachyderm.pipelines import Pipeline
 from helpers.components.pachyderm.repositories import BRANCH
 from helpers.core import actions, probes
@@ -58,12 +58,23 @@ class Proofs:
             path.unlink()
 
     def is_shut(self):
-        """From this machine straight to the host's address: no way in, unless it was asked for."""
-        opened = ", ".join(str(port) for port in (GRPC, S3, _ETCD) if self._is_open(port))
-        if self.deployment.expose == "cluster" and opened:
-            saw = f"port {opened} of the host answers: Pachyderm asks nobody for a password"
+        """No port of the host leads to pachd or etcd but those asked for; from this machine no other answers."""
+        wanted = {GRPC, S3} if self.deployment.manifest.open_type else set()
+        found = self._node_ports()
+        if found != wanted:
+            raise Unmet("ports of the host: " + _listed(wanted), "services lead there from " + _listed(found))
+        opened = {port for port in (GRPC, S3, _ETCD) if self._is_open(port)}
+        if opened - wanted:
+            saw = f"port {_listed(opened - wanted)} of the host answers: Pachyderm asks nobody for a password"
             raise Unmet("no way in from the network", saw)
-        return f"{opened} answers from the network" if opened else "neither gRPC, S3 nor etcd answers from the network"
+        said = f"{_listed(opened)} answers from the network, " if opened else ""
+        return said + f"ports of the host: {_listed(found)}"
+
+    def _node_ports(self):
+        """Those of all Services that lead to pachd or etcd, whoever made them."""
+        services = (o["spec"] for o in self.kube.get(f"service -n {SPACE}")["items"])
+        ours = (spec["ports"] for spec in services if (spec.get("selector") or {}).get("app") in ("pachd", "etcd"))
+        return {port["nodePort"] for ports in ours for port in ports if port.get("nodePort")}
 
     def _is_open(self, port):
         try:
@@ -183,6 +194,10 @@ class Proofs:
         found = self.pipes.why_untidy()
         if found:
             raise Unmet("nothing", found)
+
+
+def _listed(ports):
+    return ", ".join(map(str, sorted(ports))) or "none"
 
 
 def _why_not_ready(rc):

@@ -14,7 +14,11 @@ FAULTS = {
         (
             "microk8s kubectl delete pvc etcd-storage-etcd-0 -n pachyderm --wait=false",
             "etcd's claim etcd-storage-etcd-0 is being deleted",
-        )
+        ),
+        (
+            """microk8s kubectl patch service pachd -n pachyderm -p '{"spec":{"type":"NodePort"}}'""",
+            "service pachd is of type NodePort",
+        ),
     ],
     "away": [(delete_repository, "there is no repository fmnist")],
 }

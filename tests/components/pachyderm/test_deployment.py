@@ -12,7 +12,12 @@ from helpers.components.pachyderm.deployment import Deployment
 from helpers.core import shell
 from helpers.core.host import Host
 
-SERVICE = {"kind": "Service", "apiVersion": "v1", "metadata": {"name": "pachd"}, "spec": {"ports": []}}
+SERVICE = {
+    "kind": "Service",
+    "apiVersion": "v1",
+    "metadata": {"name": "pachd", "labels": {"app": "pachd"}},
+    "spec": {"ports": [], "selector": {"app": "pachd"}},
+}
 AWAY = "echo The connection to the server was refused >&2; exit 1"
 
 
@@ -30,9 +35,10 @@ class Pachctl:
 
 @pytest.fixture
 def made(monkeypatch, own_home):
-    def make(answer, store="local"):
+    def make(answer, store="local", expose="cluster"):
         ch = stand_in.chapter(monkeypatch, "pachyderm", answer)
-        return Deployment(Pachyderm(ch), Pachctl(), store, ("10.0.1.1:9000", "runbook", ch.secret("minio-root")))
+        minio = ("10.0.1.1:9000", "runbook", ch.secret("minio-root"))
+        return Deployment(Pachyderm(ch), Pachctl(), store, minio, expose)
 
     return make
 
@@ -73,6 +79,8 @@ def cluster(after, now, available="1 1"):
     def answer(script, stdin):
         if "machine-id" in script:
             return "0123"
+        if "get services pachd" in script:
+            return "pachd ClusterIP\n" if now else ""
         if "dry-run=server" in script:
             return json.dumps({"items": after}) + "\n@@@\n" + (json.dumps({"items": now}) if now else "")
         return "" if available == "1 1" else (1, "deployment pachyderm/pachd: 0 of 1 pods available", "")
@@ -81,7 +89,7 @@ def cluster(after, now, available="1 1"):
 
 
 def test_what_differs_in_the_cluster_is_told(made):
-    noted = dict(SERVICE, metadata={"name": "pachd", "uid": "1"}, status={"x": 1})
+    noted = dict(SERVICE, metadata=dict(SERVICE["metadata"], uid="1"), status={"x": 1})
     other = dict(SERVICE, spec={"ports": [{"port": 1}]})
     etcd = dict(SERVICE, metadata={"name": "etcd"})
     assert made(cluster([SERVICE], [noted])).deployed().probe() is None
@@ -89,6 +97,58 @@ def test_what_differs_in_the_cluster_is_told(made):
     assert made(cluster([SERVICE], None)).deployed().probe() == "missing: service/pachd"
     away = made(cluster([SERVICE], [SERVICE], "0 1")).deployed().probe()
     assert away == "deployment pachyderm/pachd: 0 of 1 pods available"
+
+
+CASES = {
+    "nothing is there": ("", "node", None, []),
+    "shut stays shut": ("pachd ClusterIP\n", "cluster", None, []),
+    "open stays open": ("pachd ClusterIP\npachd-open NodePort\n", "node", None, []),
+    "shut again": (
+        "pachd ClusterIP\npachd-open NodePort\n",
+        "cluster",
+        "service pachd-open opens ports of the host",
+        ["delete pachd-open"],
+    ),
+    "of another type": ("pachd ClusterIP\npachd-open NodePort\n", "loadbalancer", None, ["delete pachd-open"]),
+    "of an older runbook": (
+        "pachd NodePort\n",
+        "node",
+        "service pachd is of type NodePort: all its ports are the host's as well",
+        ["patch pachd"],
+    ),
+    "of an older one, shut by this": (
+        "pachd LoadBalancer\n",
+        "cluster",
+        "service pachd is of type LoadBalancer: all its ports are the host's as well",
+        ["patch pachd"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_ports_that_are_open_and_not_asked_for_are_told_and_shut(made, monkeypatch, case):
+    """apply would leave them: it takes no node port away, and deletes nothing. pachd's own keeps its address."""
+    (types, expose, why, did), asked = case, []
+
+    def answer(script, stdin):
+        asked.append(script)
+        if "get services pachd pachd-open" in script:
+            return types
+        return json.dumps({"items": []}) + "\n@@@\n" if "dry-run=server" in script else ""
+
+    action = made(answer, expose=expose).deployed()
+    assert action.probe() == why and not any(" delete " in script or " patch " in script for script in asked)
+    monkeypatch.setattr(Deployment, "_ready", lambda self: None)
+    action.apply()
+    changed = [n for n, script in enumerate(asked) if " delete service" in script or " patch service" in script]
+    assert [" ".join(asked[n].split()[2:5:2]) for n in changed] == did
+    (applied,) = [n for n, script in enumerate(asked) if "apply -f -" in script and "dry-run" not in script][1:]
+    assert all(n < applied for n in changed), "the second Service gets the node ports that the first had"
+    for n in changed:
+        if " patch " in asked[n]:
+            shut = json.loads(asked[n].partition(" -p '")[2].rpartition("'")[0])["spec"]
+            assert shut["type"] == "ClusterIP" and [p["port"] for p in shut["ports"]] == [30650, 30600]
+            assert not any("nodePort" in p for p in shut["ports"]) and shut["externalTrafficPolicy"] is None
 
 
 def test_keys_in_kubectls_annotation_are_told(made):
@@ -146,7 +206,7 @@ def test_workers_are_ended_before_pachd_is_told_of_another_secret(made, noted, e
 
 def test_what_the_server_refuses_is_told_and_a_missing_namespace_means_not_deployed(made):
     def answer(said):
-        return lambda script, stdin: (1, "", said) if "dry-run" in script else "0123"
+        return lambda script, stdin: (1, "", said) if "dry-run" in script else ""
 
     missing = 'Error from server (NotFound): namespaces "pachyderm" not found\n'
     assert made(answer(missing)).deployed().probe() == "not deployed"

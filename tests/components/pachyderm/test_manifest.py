@@ -14,14 +14,22 @@ from helpers.core.secrets import Secret
 SERVICE = {
     "kind": "Service",
     "apiVersion": "v1",
-    "metadata": {"name": "pachd", "namespace": "pachyderm", "creationTimestamp": None},
+    "metadata": {
+        "name": "pachd",
+        "namespace": "pachyderm",
+        "creationTimestamp": None,
+        "labels": {"app": "pachd", "suite": "pachyderm"},
+        "annotations": {"prometheus.io/port": "656", "prometheus.io/scrape": "true"},
+    },
     "status": {"loadBalancer": {}},
     "spec": {
         "type": "NodePort",
         "selector": {"app": "pachd"},
         "ports": [
             {"name": "api-grpc-port", "port": 650, "targetPort": 0, "nodePort": 30650},
+            {"name": "trace-port", "port": 651, "targetPort": 0, "nodePort": 30651},
             {"name": "s3gateway-port", "port": 600, "targetPort": 0, "nodePort": 30600},
+            {"name": "prom-metrics", "protocol": "TCP", "port": 656, "targetPort": 656, "nodePort": 30656},
         ],
     },
 }
@@ -120,25 +128,31 @@ def test_local_needs_no_object_store(made):
     )
 
 
-def test_by_default_no_port_of_the_host_is_opened(made):
-    docs = by_name(made().documents())
+@pytest.mark.parametrize("expose", ["cluster", "node", "loadbalancer"])
+def test_pachds_own_service_and_etcds_never_open_a_port_of_the_host(made, expose):
+    """A Service of another type opens all of its ports: pachd's traces, metrics and logins with gRPC and S3."""
+    docs = by_name(made(expose).documents())
     for name in ("pachd", "etcd"):
         spec = docs["Service", name]["spec"]
         assert spec["type"] == "ClusterIP" and not any("nodePort" in p for p in spec["ports"])
     ports = {p["port"]: p["targetPort"] for p in docs["Service", "pachd"]["spec"]["ports"]}
-    assert ports == {650: 650, 600: 600, 30650: 650, 30600: 600}, "pachd's own port stays the first"
-    assert docs["Service", "pachd"]["spec"]["ports"][0]["port"] == 650
+    assert ports == {650: 650, 651: 651, 600: 600, 656: 656, 30650: 650, 30600: 600}
+    assert docs["Service", "pachd"]["spec"]["ports"][0]["port"] == 650, "pachd's own port stays the first"
+    assert (("Service", "pachd-open") in docs) == (expose != "cluster")
 
 
 @pytest.mark.parametrize("expose, kind", [("node", "NodePort"), ("loadbalancer", "LoadBalancer")])
-def test_exposed_on_request_but_never_etcd(made, expose, kind):
-    docs = by_name(made(expose).documents())
-    assert docs["Service", "pachd"]["spec"]["type"] == kind and docs["Service", "etcd"]["spec"]["type"] == "ClusterIP"
-    assert {p["port"]: p.get("nodePort") for p in docs["Service", "pachd"]["spec"]["ports"]} == {
-        650: None,
-        600: None,
-        30650: 30650,
-        30600: 30600,
+def test_what_is_asked_for_is_opened_by_a_service_of_its_own(made, expose, kind):
+    opened = by_name(made(expose).documents())["Service", "pachd-open"]
+    labels = {"app": "pachd", "suite": "pachyderm"}
+    assert opened["metadata"] == {"name": "pachd-open", "namespace": "pachyderm", "labels": labels}
+    assert opened["spec"] == {
+        "type": kind,
+        "selector": {"app": "pachd"},
+        "ports": [
+            {"name": "grpc", "port": 30650, "targetPort": 650, "nodePort": 30650},
+            {"name": "s3", "port": 30600, "targetPort": 600, "nodePort": 30600},
+        ],
     }
 
 

@@ -1,6 +1,8 @@
 """Chapter 07's proofs of data and pipelines, on a pachd that holds these files."""
 
 import contextlib
+import json
+from types import SimpleNamespace
 
 import pachd
 import pytest
@@ -56,6 +58,62 @@ def test_the_census_counts_each_class(prove):
     assert prove(outline=OUTLINES, census=CENSUS).census("outline", "census") == "2 classes, 4 pictures"
     with pytest.raises(Unmet):
         prove(outline=OUTLINES, census={"census.csv": b"0_T-shirt_top,4\n"}).census("outline", "census")
+
+
+def _services(*node_ports, **others):
+    """What kubectl tells: pachd's Services with these ports of the host, and others by what they lead to."""
+    named = {"pachd": node_ports, **others}
+    items = [
+        {"spec": {"selector": {"app": app}, "ports": [{"port": 650}, *({"port": 1, "nodePort": p} for p in ports)]}}
+        for app, ports in named.items()
+    ]
+    return json.dumps({"items": [*items, {"spec": {"ports": [{"port": 1, "nodePort": 30001}]}}]})
+
+
+@pytest.fixture
+def shut(prove, monkeypatch):
+    """shut(type of pachd-open, Services, ports that answer from here): the check of ports."""
+
+    def asked(kind, services, answer):
+        there = prove(services)
+        there.deployment = SimpleNamespace(manifest=SimpleNamespace(open_type=kind))
+        monkeypatch.setattr(there, "_is_open", lambda port: port in answer)
+        return there.is_shut()
+
+    return asked
+
+
+@pytest.mark.parametrize(
+    "cluster, said",
+    [
+        ((None, _services(), []), "ports of the host: none"),
+        ((None, _services(pipeline=[30007]), []), "ports of the host: none"),
+        (
+            ("NodePort", _services(30650, 30600), [30650]),
+            "30650 answers from the network, ports of the host: 30600, 30650",
+        ),
+        (("LoadBalancer", _services(30650, 30600), []), "ports of the host: 30600, 30650"),
+    ],
+)
+def test_no_port_of_the_host_leads_there_but_those_asked_for(shut, cluster, said):
+    assert shut(*cluster) == said
+
+
+@pytest.mark.parametrize(
+    "cluster, saw",
+    [
+        ((None, _services(30650, 30600), []), "services lead there from 30600, 30650"),
+        ((None, _services(etcd=[32379]), []), "services lead there from 32379"),
+        (("NodePort", _services(30650, 30600, 30656), [30650]), "services lead there from 30600, 30650, 30656"),
+        (("NodePort", _services(), []), "services lead there from none"),
+        (("NodePort", _services(30650, 30600), [30650, 32379]), "port 32379 of the host answers"),
+        ((None, _services(), [30600]), "port 30600 of the host answers"),
+    ],
+)
+def test_another_port_of_the_host_that_leads_there_is_named(shut, cluster, saw):
+    with pytest.raises(Unmet) as e:
+        shut(*cluster)
+    assert e.value.saw.startswith(saw)
 
 
 def test_room_on_the_disk_is_told(prove):
