@@ -371,7 +371,7 @@ FLAGS = ("--address", "--certs-dir", "--quiet", "--anonymous", "--json", "--help
 class Start:
     """The program started in one of the recorded ways: it ends by itself, or is stopped after some seconds."""
 
-    def __init__(self, *args, env=None, uid=None, stop=signal.SIGINT, seconds=1):  # noqa: PLR0913 - a start
+    def __init__(self, *args, env=None, uid=None, stop=signal.SIGINT, seconds=1):
         self.args, self.env, self.uid, self.stop, self.seconds = args, env, uid, stop, seconds
 
     def run(self, binary, home: Path) -> tuple[int, str]:

@@ -179,7 +179,7 @@ def test_users_are_sealed_by_the_root_pair_and_the_former_pair_opens_them(binary
     assert (data / ".minio.sys/backend-encrypted").read_text() == "encrypted"
     iam = data / ".minio.sys/config/iam"
     names = ("format.json", "users/determined/identity.json", "policies/own/policy.json")
-    assert [name for name in names if b"{" == (iam / name).read_bytes()[:1]] == []
+    assert [name for name in names if (iam / name).read_bytes()[:1] == b"{"] == []
     with Server(binary, data, env=pair(*second)) as another:
         quick = urllib3.PoolManager(timeout=1, retries=False)
         hurried, admin = another.admin(*second, http_client=quick), another.admin(*second)
