@@ -10,7 +10,8 @@ import re
 from pathlib import Path
 
 import urllib3
-from minio import Minio
+from minio import Minio, MinioAdmin
+from minio.credentials import StaticProvider
 from minio.error import S3Error
 from minio.helpers import check_bucket_name
 
@@ -38,6 +39,12 @@ def connect(endpoint, user=None, secret=None, timeout=10):
     return Minio(
         endpoint, access_key=user, secret_key=secret, secure=False, region="us-east-1", http_client=http(timeout)
     )
+
+
+def administrator(endpoint, user, secret, timeout=10):
+    """A client of MinIO's admin API. secret: a Secret; timeout: seconds."""
+    key = StaticProvider(user, secret.reveal())
+    return MinioAdmin(endpoint=endpoint, credentials=key, region="us-east-1", secure=False, http_client=http(timeout))
 
 
 def read(client, bucket, key):
@@ -87,15 +94,6 @@ def no_buckets_but(buckets, path):
     return script(Path(__file__).with_name("minio_others.sh"), path, PROOF_BUCKET, *buckets)
 
 
-def same_root_user(user, path):
-    """A probe: MinIO's other users, if it has some, were made under this root user. Its name and key seal them."""
-    return (
-        f"[ -d {path}/.minio.sys/config/iam/users ] && [ -e /etc/default/minio ] || exit 0\n"
-        f"""grep -qxF 'MINIO_ROOT_USER="{user}"' /etc/default/minio && exit 0\n"""
-        "echo 'MinIO has users that another root user made: under a new one it can read none of them'; exit 1"
-    )
-
-
 def policy_words(policy):
     """A bucket's policy as one line, whatever the order of its parts: a server may sort them."""
     statements = policy.get("Statement") or []
@@ -132,7 +130,7 @@ class S3:
     """One S3 endpoint on the target. ch: the chapter; port: on the host; user: access key; secret: a Secret."""
 
     def __init__(self, ch, port, user, secret):
-        self.ch, self.user = ch, user
+        self.ch, self.user, self.secret = ch, user, secret
         self.endpoint = "{}:{}".format(*ch.until_the_verdict(ch.host.way(port)))
         self.http = http(10)
         self.client = connect(self.endpoint, user, secret.reveal())

@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import tempfile
 
-from minio import MinioAdmin
-from minio.credentials import StaticProvider
 from minio.error import MinioAdminException, S3Error
 
-from helpers.components.minio import S3, connect, http
+from helpers.components.minio import S3, administrator, connect
 from helpers.core import actions
 from helpers.core.actions import Action
 from helpers.core.errors import Unmet
@@ -77,9 +75,7 @@ class Key:
         )
 
     def _administrator(self, user, secret):
-        key = StaticProvider(user, secret.reveal())
-        where = self._root.endpoint
-        return MinioAdmin(endpoint=where, credentials=key, region="us-east-1", secure=False, http_client=http(30))
+        return administrator(self._root.endpoint, user, secret, timeout=30)
 
     def _why_not(self):
         found = json.loads(self._admin.user_list() or "{}").get(self.user)

@@ -104,7 +104,7 @@ class File(Action):
             f"[ ! -e {q} ]",
             makes=[f"file {path}"],
         )
-        self.path = path
+        self.path, self.data = path, data
 
 
 def packages(  # noqa: PLR0913 - what a purge leaves, each kind by its name

@@ -11,6 +11,7 @@ import minio_recording
 import pytest
 import urllib3
 from minio.error import MinioAdminException, S3Error
+from serving import until
 from test_minio_substitute import PASSWORD, QUIET, USER, Server, binary  # noqa: F401 - a fixture
 
 KEY, OLD = "not-a-real-key-2", "not-a-real-key-1"
@@ -150,6 +151,59 @@ def test_a_user_outlives_a_restart_and_a_short_secret_does_not(binary, tmp_path)
         assert [b.name for b in second.client("determined", KEY).list_buckets()] == ["own"]
     recorded = minio_recording.admin_answers()["users now"][1]  # "... (as read after a restart)"
     assert listed == json.loads(recorded.partition(" (")[0].replace("detai", "own"))
+
+
+def former(user, password):
+    return {"MINIO_ROOT_USER_OLD": user, "MINIO_ROOT_PASSWORD_OLD": password}
+
+
+def pair(user, password):
+    return {"MINIO_ROOT_USER": user, "MINIO_ROOT_PASSWORD": password}
+
+
+def refused(call, *arguments):
+    with pytest.raises((MinioAdminException, S3Error)) as e:
+        call(*arguments)
+    return str(e.value)
+
+
+def test_users_are_sealed_by_the_root_pair_and_the_former_pair_opens_them(binary, tmp_path):  # noqa: F811
+    """tests/recordings/minio.md, "Another root pair"; RUNBOOK_MINIO_BIN with the real server holds it as well."""
+    data, second = tmp_path / "data", (USER, PASSWORD + "-2")
+    with Server(binary, data) as at_first:
+        at_first.client().make_bucket("own")
+        admin = at_first.admin()
+        admin.policy_add("own", policy=policy("own"))
+        admin.user_add("determined", KEY)
+        admin.policy_set("own", "determined")
+    assert (data / ".minio.sys/backend-encrypted").read_text() == "encrypted"
+    iam = data / ".minio.sys/config/iam"
+    names = ("format.json", "users/determined/identity.json", "policies/own/policy.json")
+    assert [name for name in names if (iam / name).read_bytes()[:1] == b"{"] == []
+    with Server(binary, data, env=pair(*second)) as another:
+        quick = urllib3.PoolManager(timeout=1, retries=False)
+        hurried, admin = another.admin(*second, http_client=quick), another.admin(*second)
+        assert [b.name for b in another.client(*second).list_buckets()] == ["own"]
+        assert "InvalidAccessKeyId" in refused(another.client("determined", KEY).list_buckets)
+        assert "XMinioAdminNoSuchUser" in refused(admin.user_info, "determined")
+        assert "XMinioAdminNoSuchPolicy" in refused(admin.policy_info, "own")
+        for never in (hurried.user_list, hurried.policy_list):
+            with pytest.raises(urllib3.exceptions.ReadTimeoutError):
+                never()
+        admin.user_add("later", KEY)
+        admin.policy_add("later", policy=policy("own"))
+        admin.policy_set("later", "later")
+        assert [b.name for b in another.client("later", KEY).list_buckets()] == ["own"]
+    with Server(binary, data) as back:
+        until("the user's key", lambda: asked(back.client("determined", KEY).list_buckets)[1].startswith("["))
+        with pytest.raises(urllib3.exceptions.ReadTimeoutError):
+            back.admin(http_client=quick).user_list()
+    for env in (pair(*second) | former(USER, PASSWORD), pair(*second)):
+        with Server(binary, data, env=env) as both:
+            users = json.loads(both.admin(*second).user_list())
+            assert {name: said["policyName"] for name, said in users.items()} == {"determined": "own", "later": "later"}
+            for name in users:
+                assert [b.name for b in both.client(name, KEY).list_buckets()] == ["own"]
 
 
 def test_nobody_but_its_owner_reads_the_keys_on_the_disk(served, tmp_path_factory):

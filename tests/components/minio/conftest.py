@@ -15,15 +15,20 @@ from helpers.sandbox import builds, needs
 USER, SECRET = "runbook", Secret("minio-root", "not-a-real-password")
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    """The port of a server; RUNBOOK_MINIO_BIN, or the one that the sandbox's mirror serves."""
+@pytest.fixture(scope="session")
+def program():
+    """RUNBOOK_MINIO_BIN, or the server that the sandbox's mirror serves."""
     given = os.environ.get("RUNBOOK_MINIO_BIN")
     if not given and needs.sandbox_lacks():
         pytest.skip("this machine cannot build the server: " + needs.sandbox_lacks()[0].what)
-    program = given or builds.build("minio", print) / "out" / catalogue.load()["minio"].path
+    return str(given or builds.build("minio", print) / "out" / catalogue.load()["minio"].path)
+
+
+@pytest.fixture(scope="module")
+def server(program, tmp_path_factory):
+    """The port of a server."""
     port, data = free_port(), tmp_path_factory.mktemp("minio")
-    command = [str(program), "server", "--address", f"127.0.0.1:{port}", str(data)]
+    command = [program, "server", "--address", f"127.0.0.1:{port}", str(data)]
     env = {"PATH": "/usr/bin:/bin", "HOME": str(data)}
     env.update(MINIO_ROOT_USER=USER, MINIO_ROOT_PASSWORD=SECRET.reveal())
     process = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -185,21 +185,6 @@ def test_data_are_ours_by_their_owner_alone_wherever_they_were_moved(older, tmp_
     assert not older(OURS, noted="yes"), "all else is what the note says"
 
 
-def test_another_root_user_is_refused_where_users_are_sealed_with_the_old_one(chapter, tmp_path):
-    chapter.host.connect()
-    settings, data = tmp_path / "settings", tmp_path / "data"
-    settings.write_text('MINIO_VOLUMES="/srv/minio"\nMINIO_ROOT_USER="runbook"\n')
-
-    def asked(user):
-        return chapter.host.ask(minio.same_root_user(user, data).replace("/etc/default/minio", str(settings)))
-
-    assert asked("other").ok, "nobody is sealed yet"
-    (data / ".minio.sys/config/iam/users").mkdir(parents=True)
-    assert asked("runbook").ok and not asked("other").ok and not asked("run.ook").ok
-    settings.unlink()
-    assert asked("other").ok, "an install that was cut off"
-
-
 def _unit(says, probe):
     """The probe on a host whose systemctl says this of minio.service; None: systemctl fails."""
     return "systemctl() { " + ("return 1" if says is None else f"echo -n '{says}'") + "; }\n" + probe
@@ -291,8 +276,8 @@ def test_the_chapter_is_verified_under_python_3_7_from_inside_the_cluster(pod, s
     assert code == 0, shown
     assert "‹-› the user minio-user exists ‹needs the host›" in shown
     assert "✓ the object that install left is unchanged" in shown and "✓ bucket detai exists" in shown
-    # Of steps: the health check, two buckets, the object. Of checks: the object, links, a wrong key, strangers.
-    assert "8 steps and checks verified; 5 left out" in shown
+    # Of steps: health, users, two buckets, the object. Of checks: the object, links, a wrong key, strangers.
+    assert "9 steps and checks verified; 6 left out" in shown
     s3.put(PROOF_BUCKET, KEPT, b"another")
     code, shown = pod()
     assert code != 0 and "do not hold in chapter minio" in shown and "the object that install left" in shown

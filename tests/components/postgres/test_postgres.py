@@ -17,6 +17,7 @@ import stand_in
 from helpers.components import postgres, postgres_state
 from helpers.components.label_studio.service import no_projects_but
 from helpers.components.postgres import Postgres, Proofs
+from helpers.components.postgres_cluster import main_cluster, newest
 from helpers.core import notebooks, notes
 from helpers.core.chapter import Chapter
 from helpers.core.errors import Unmet
@@ -509,3 +510,64 @@ def test_our_port_is_not_written_into_one_cluster_while_another_has_it(tmp_path,
         (tmp_path / line.split()[0]).mkdir(exist_ok=True)
     done = Host("local").ask(_with(clusters, postgres.no_other_cluster_on(port, tmp_path)))
     assert done == (not says, says and says + "the chapter sets up 15/main")
+
+
+#: PostgreSQL's folders as a host has them where its package made no cluster; in a mount namespace of its own
+_NO_CLUSTER = """for folder in /etc/postgresql /var/lib/postgresql /var/log/postgresql /run/postgresql; do
+  mkdir -p $folder; mount -t tmpfs -o mode=1777 none $folder
+done
+"""
+
+
+def _on_such_a_host(script):
+    """(exit code, what it printed)."""
+    command = ["unshare", "--mount", "bash", "-euo", "pipefail", "-c", _NO_CLUSTER + script]
+    env = dict(os.environ, LC_ALL="C.UTF-8", PG_CLUSTER_CONF_ROOT="/etc/postgresql")  # which keeps systemctl out of it
+    done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=120)
+    return done.returncode, done.stdout + done.stderr
+
+
+class _Asked:
+    """A chapter whose host is such a one, after some more was done to it."""
+
+    def __init__(self, more):
+        self.more = more
+
+    def run(self, script):
+        return _on_such_a_host(self.more + script)[1]
+
+
+@needs_a_server
+def test_the_version_is_the_servers_where_there_is_no_cluster():
+    """The package made none: the settings went to /etc/postgresql/VERSION/main, and nothing read them."""
+    ours = PROGRAMS.parent.name
+    assert newest(_Asked("mkdir -p /etc/postgresql/VERSION/main\n")) == ours
+    assert newest(_Asked("mkdir -p /etc/postgresql/{9.6,11}/main\n")) == "11"
+
+
+@needs_a_server
+@pytest.mark.parametrize("left", ["VERSION", PROGRAMS.parent.name])
+def test_a_cluster_is_made_where_the_package_made_none_and_goes_with_remove(left):
+    version = PROGRAMS.parent.name
+    action = main_cluster(version)
+    rest = f"""mkdir -p /etc/postgresql/{left}/main/conf.d
+cd /etc/postgresql/{left}/main
+echo '{FIRST_LINE.strip()}' | tee pg_hba.conf > conf.d/runbook.conf
+cd /
+"""
+    made = f"""({action.probe}) && exit 9
+{action.apply}
+({action.probe})
+grep -q "^lc_messages = 'C.UTF-8'" /etc/postgresql/{version}/main/postgresql.conf
+[ -e /var/lib/postgresql/{version}/main/PG_VERSION ] && [ ! -e /etc/postgresql/VERSION ]
+pg_ctlcluster {version} main start
+"""
+    gone = f"""{action.undo}
+! pg_lsclusters -h | grep .
+[ ! -e /etc/postgresql/{version}/main ] && [ ! -e /var/lib/postgresql/{version}/main ]
+{action.undo}
+echo all of it
+"""
+    code, said = _on_such_a_host(rest + made + gone)
+    assert code == 0 and said.endswith("all of it\n"), said
+    assert action.makes == [f"place /etc/postgresql/{version}/main", f"place /var/lib/postgresql/{version}/main"]

@@ -146,15 +146,32 @@ func credentials() (name, password string, isDefault bool) {
 		if !uSet && !pSet {
 			continue
 		}
-		if len(u) < 3 || len(p) < 8 {
-			fatal("Unable to validate credentials inherited from the shell environment: Invalid credentials",
-				"> Please provide correct credentials",
-				"HINT:",
-				"  Access key length should be at least 3, and secret key length at least 8 characters")
-		}
+		requireLengths(u, p, "")
 		name, password, isDefault = u, p, false
 	}
 	return name, password, isDefault
+}
+
+// former is the pair that the root user had before, USER:PASSWORD; empty where none, or half a one, is given.
+func former() (pair string) {
+	for _, names := range [][2]string{{"MINIO_ACCESS_KEY_OLD", "MINIO_SECRET_KEY_OLD"}, {"MINIO_ROOT_USER_OLD", "MINIO_ROOT_PASSWORD_OLD"}} {
+		u, uSet := os.LookupEnv(names[0])
+		p, pSet := os.LookupEnv(names[1])
+		if uSet && pSet {
+			requireLengths(u, p, "the old ")
+			pair = u + ":" + p
+		}
+	}
+	return pair
+}
+
+func requireLengths(user, password, which string) {
+	if len(user) < 3 || len(password) < 8 {
+		fatal("Unable to validate "+which+"credentials inherited from the shell environment: Invalid credentials",
+			"> Please provide correct credentials",
+			"HINT:",
+			"  Access key length should be at least 3, and secret key length at least 8 characters")
+	}
 }
 
 // openDirectory makes dir when it is missing and refuses one that could not hold objects.
@@ -229,11 +246,13 @@ func serve(opts options) {
 	}
 	host, port := checkAddress(opts.address)
 	name, password, isDefault := credentials()
+	before := former()
 	backend := openDirectory(opts.dir)
-	people, err := loadUsers(".", name) // the backend has made it the working directory
-	if err != nil {
-		fatal("Unable to initialize IAM: " + err.Error())
+	kept := store{folder: metaFolder} // the backend has made the directory the working directory
+	if !isDefault {
+		kept.pair = name + ":" + password
 	}
+	people := loadUsers(kept, name, kept.begin(before))
 
 	scheme := "http"
 	config := embedgw.Config{
@@ -252,10 +271,10 @@ func serve(opts options) {
 	if region == "" {
 		region = "us-east-1"
 	}
-	before := middleware{admin{users: people, user: name, secret: password, region: region}}
+	first := middleware{admin{users: people, user: name, secret: password, region: region}}
 	listening := make(chan struct{})
 	config.S3Options = []s3api.Option{
-		s3api.WithMiddleware("/", before.answerLikeMinio),
+		s3api.WithMiddleware("/", first.answerLikeMinio),
 		s3api.WithOnListen(func() { close(listening) }),
 	}
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -29,7 +30,7 @@ var canned = map[string]string{
 	"writeonly":    `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["s3:PutObject"],"Resource":["arn:aws:s3:::*"]}]}`,
 }
 
-// person is a user as its file has it, where MinIO has it too: users/NAME/identity.json, in clear here.
+// person is a user as its file has it, where MinIO has it too: users/NAME/identity.json.
 type person struct {
 	Secret string `json:"secretKey"`
 	Status string `json:"status"`
@@ -39,6 +40,8 @@ type person struct {
 type users struct {
 	auth.IAMService
 	root     string // the root user's name
+	store    store
+	unread   bool   // some are sealed by another root pair: MinIO then lists none, and answers who asks for all never
 	folder   string // config/iam below the reserved folder
 	lock     sync.RWMutex
 	people   map[string]person
@@ -46,14 +49,11 @@ type users struct {
 	given    map[string]string // user: names of policies, with commas
 }
 
-func loadUsers(dir, root string) (*users, error) {
+func loadUsers(kept store, root string, readable bool) *users {
 	u := &users{
 		IAMService: auth.NewIAMServiceSingle(auth.Account{}), root: root,
-		folder: filepath.Join(dir, metaFolder, "config", "iam"),
+		store: kept, folder: filepath.Join(kept.folder, "config", "iam"),
 		people: map[string]person{}, policies: map[string]string{}, given: map[string]string{},
-	}
-	for name, document := range canned {
-		u.policies[name] = document
 	}
 	err := u.each("users/*/identity.json", func(name string, content []byte) error {
 		var found person
@@ -69,24 +69,41 @@ func loadUsers(dir, root string) (*users, error) {
 		u.policies[name] = string(content)
 		return nil
 	}))
-	return u, errors.Join(err, u.each("policydb/users/*.json", func(name string, content []byte) error {
+	err = errors.Join(err, u.each("policydb/users/*.json", func(name string, content []byte) error {
 		var found struct{ Policy string }
 		err := json.Unmarshal(content, &found)
 		u.given[strings.TrimSuffix(name, ".json")] = found.Policy
 		return err
 	}))
+	if u.unread = !readable || err != nil; !u.unread {
+		for name, document := range canned {
+			if _, changed := u.policies[name]; !changed {
+				u.policies[name] = document
+			}
+		}
+	}
+	if readable && err != nil {
+		fmt.Printf("Error: Unable to initialize IAM sub-system, some users may not be available %v (*fmt.wrapError)\n", err)
+	}
+	if readable {
+		fmt.Println("IAM initialization complete")
+	}
+	return u
 }
 
-// each reads the files that the pattern finds; a name is the part that its star stands for.
+// each reads the files that the pattern finds and the root pair opens; a name is the part that its star stands for.
 func (u *users) each(pattern string, take func(name string, content []byte) error) error {
 	paths, err := filepath.Glob(filepath.Join(u.folder, pattern))
 	for _, path := range paths {
-		content, readErr := os.ReadFile(path)
+		content, readErr := u.store.read(path)
 		name := filepath.Base(path)
 		if !strings.HasSuffix(pattern, "*.json") {
 			name = filepath.Base(filepath.Dir(path))
 		}
-		err = errors.Join(err, readErr, take(name, content))
+		if readErr == nil {
+			readErr = take(name, content)
+		}
+		err = errors.Join(err, readErr)
 	}
 	return err
 }
@@ -117,7 +134,7 @@ func remove(path string) error {
 
 func (u *users) setPerson(name string, p person) error {
 	content, _ := json.Marshal(p)
-	err := write(u.path("users", name, "identity.json"), content)
+	err := u.store.save(u.path("users", name, "identity.json"), content)
 	if err == nil {
 		u.people[name] = p
 	}
@@ -126,7 +143,7 @@ func (u *users) setPerson(name string, p person) error {
 
 func (u *users) give(name, policies string) error {
 	content, _ := json.Marshal(map[string]any{"version": 1, "policy": policies})
-	err := write(u.path("policydb", "users", name+".json"), content)
+	err := u.store.save(u.path("policydb", "users", name+".json"), content)
 	if err == nil {
 		u.given[name] = policies
 	}

@@ -1,0 +1,33 @@
+"""The cluster that chapter 06 sets up: which one, and made where PostgreSQL's packages made none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from helpers.core import actions
+from helpers.core.actions import Action
+from helpers.core.shell import script
+
+
+def newest(ch):
+    """The version whose cluster main the chapter sets up: the newest with a cluster, else the newest server's."""
+    found = ch.run("ls /etc/postgresql 2>/dev/null | grep '^[0-9]' | sort -n | tail -1 || true").strip()
+    servers = "ls -d /usr/lib/postgresql/*/bin/postgres 2>/dev/null | cut -d/ -f5 | sort -n | tail -1 || true"
+    return found or ch.run(servers).strip() or "VERSION"
+
+
+def main_cluster(version):
+    """Action: this version's cluster main is there. Its package makes none where the host's locale is not generated.
+
+    Nor where create_main_cluster is false in /etc/postgresql-common/createcluster.conf.
+    """
+    listed = f"pg_lsclusters -h | grep -E '^{version} +main ' >/dev/null"
+    places = [f"{folder}/{version}/main" for folder in ("/etc/postgresql", "/var/lib/postgresql")]
+    drop = f"! {{ {listed}; }} || pg_dropcluster --stop {version} main"
+    return Action(
+        f"pg_createcluster --locale C.UTF-8 {version} main   (where its package made none)",
+        f"{listed} || {{ echo 'there is no cluster {version}/main'; exit 1; }}",
+        script(Path(__file__).with_name("postgres_main.sh"), version),
+        "\n".join([drop, *map(actions.remove_directory, places)]),
+        makes=[f"place {path}" for path in places],
+    )
