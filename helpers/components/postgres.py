@@ -84,6 +84,19 @@ def made_by_older(folder="/etc/postgresql"):
     return script(Path(__file__).with_name("postgres_is_ours.sh"), folder)
 
 
+def why_leftovers(ch):
+    """None, or what an uninstalled PostgreSQL left on the host before this chapter: it is never taken over."""
+    if not any(ch.own.is_theirs(f"place {path}") for path in PLACES):
+        return None
+    said = ch.host.ask(no_leftovers())
+    return None if said.ok else said.out
+
+
+def no_leftovers(root=""):
+    """A probe: no packages of PostgreSQL that are not installed left anything below `root`."""
+    return script(Path(__file__).with_name("postgres_leftovers.sh"), root)
+
+
 def psql(port, query, database="postgres"):
     """A command of the host: the query's rows as the superuser sees them, one a line, with a space between fields."""
     return f"runuser -u postgres -- psql -p {port} -d {shlex.quote(database)} -AtXqF ' ' -c {shlex.quote(query)}"

@@ -127,11 +127,14 @@ class Ownership:
         """made: by an older runbook, or by what we made; adopt: whatever it is; new: it must not be there."""
         if self.by_older or self._lies_in_ours(thing):
             return "made"
-        if self._adopts:
-            return "adopt"
         # A unit that was not looked for is one that a package brought; packages are noted when apt is asked.
         known = thing in self._seen or not thing.startswith(("unit ", "package "))
+        if self._adopts and (known or not thing.startswith("unit ") or self._has_packages_of_theirs()):
+            return "adopt"
         return "new" if known else ""
+
+    def _has_packages_of_theirs(self) -> bool:
+        return any(was == "there" for thing, was in self._noted.items() if thing.startswith(("package ", "snap ")))
 
     def _lies_in_ours(self, thing: str) -> bool:
         made = [other.split(" ") for other, was in self._noted.items() if was != "there"]

@@ -497,6 +497,28 @@ def test_a_unit_that_was_here_runs_again_with_its_own_settings_at_last(host, pro
     assert (host.parent / "restarted-with").read_text() == "theirs"
 
 
+def test_a_unit_that_our_package_brought_is_not_somebodys_where_adopt_is_set(host, debian, program):
+    """It was noted as here before, and remove could neither start nor stop it: its package was gone."""
+    there = host / "installed"
+    program(
+        "systemctl",
+        f"grep -qx wanted {there} || {{ [ $1 = show ] && echo LoadState=not-found && exit; exit 5; }}\n"
+        "case $1 in show) echo LoadState=loaded ;; is-*) echo active ;; esac",
+    )
+
+    def run(mode):
+        run = Run(host, mode, adopt=True, more=["package wanted"])
+        run.look()
+        run.ch.step("wanted is installed", run.ch.packages("wanted", purge=["^wanted$"]))
+        starts = actions.commands(f"touch {host.parent}/ran", f"[ -e {host.parent}/ran ]", "", ["unit x.service"])
+        run.ch.step("x runs", starts)
+        run.ch.verdict()
+
+    run("install")
+    run("remove")
+    assert there.read_text() == "libold\nwanted-by-nobody\n" and not (host.parent / "state").exists()
+
+
 def test_what_is_left_of_ours_keeps_the_note_and_is_named(host):
     Run(host, "install")(
         ("more", actions.commands(f"touch {host}/more", f"[ -e {host}/more ]", makes=[f"file {host}/more"]))

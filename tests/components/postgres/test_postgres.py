@@ -197,6 +197,32 @@ def test_a_role_that_was_here_has_its_own_password_again_and_its_database_stays(
         server.sql("drop role theirs")
 
 
+@pytest.mark.parametrize(
+    "there, installed, left",
+    [
+        ([], [], None),
+        (["etc/postgresql/13/main/pg_hba.conf", "var/lib/postgresql/13/main/PG_VERSION"], ["13", "common"], None),
+        (["var/lib/postgresql/13/main/PG_VERSION"], ["15", "common"], "/var/lib/postgresql/13/main"),
+        (["etc/postgresql/13/main/pg_hba.conf"], [], "/etc/postgresql/13/main"),
+        (["etc/postgresql-common/createcluster.conf"], [], "/etc/postgresql-common/createcluster.conf"),
+        (["etc/postgresql-common/createcluster.conf"], ["common"], None),
+        (["var/lib/postgresql/.psql_history"], [], None),
+    ],
+)
+def test_what_an_uninstalled_postgresql_left_is_told(tmp_path, monkeypatch, there, installed, left):
+    """Adopted, it was the new server's, and went when remove purged that."""
+    for file in (*there, *(f"usr/lib/postgresql/{v}/bin/postgres" for v in installed if v != "common")):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).touch(0o755)
+    (tmp_path / "dpkg-query").write_text(f"#!/bin/sh\n{'echo ii' if 'common' in installed else 'exit 1'}\n")
+    (tmp_path / "dpkg-query").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    said = Host("local").ask(postgres.no_leftovers(tmp_path))
+    assert (said.out, said.ok) == (
+        ("", True) if left is None else (f"no such PostgreSQL is installed, and there is {tmp_path}{left}", False)
+    )
+
+
 def _chapter(mode):
     notebook = notebooks.find("postgres")
     ch = Chapter(notebook, notebook.check({"target": "local", "origin": "upstream", "mode": mode}))
