@@ -502,9 +502,9 @@ def _answer_once(secured, asked):
         client.sendall(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 
 
-@pytest.mark.parametrize("place", [f"localhost:{free_port()}", "", "no such:name"])
+@pytest.mark.parametrize("place", ["localhost:{}", "", "no such:name"])
 def test_an_address_that_is_no_registry_in_the_jobs_pod_is_told(place):
-    said = registry_of_a_job(place)
+    said = registry_of_a_job(place.format(free_port()))
     assert said.startswith("no answer by https: ") and ", by http: " in said
 
 
