@@ -140,10 +140,13 @@ class Repository:
         there = self._variables()
         for name, what in wanted.items():
             content = dict(what, key=name, protected=False)
-            if name not in there:
-                self.api().http_post(self.url("/variables"), post_data=content)
-            elif _differs(there[name], what):
-                self.api().http_put(self.url("/variables/" + name), post_data=content)
+            try:
+                if name not in there:
+                    self.api().http_post(self.url("/variables"), post_data=content)
+                elif _differs(there[name], what):
+                    self.api().http_put(self.url("/variables/" + name), post_data=content)
+            except gitlab.GitlabHttpError as e:
+                raise _refused(f"set the variable {name} of {PATH}", self.ch, e) from e
 
     # -- what is in it -------------------------------------------------------------------------------
 

@@ -13,9 +13,9 @@ _WHERE = "/admin/ci/variables"
 _MASKABLE = r"[A-Za-z0-9_+=/@:.~-]{8,}"
 
 
-def why_not_maskable(secret):
-    """None when GitLab can hide a password in a job's log, else why not, without it."""
-    good = re.fullmatch(_MASKABLE, secret.reveal())
+def why_not_maskable(*secrets):
+    """None when GitLab can hide these in a job's log, else why not, without them."""
+    good = all(re.fullmatch(_MASKABLE, secret.reveal()) for secret in secrets)
     return None if good else "GitLab can hide 8 characters or more, of letters, digits and _+=/@:.~- only"
 
 

@@ -109,6 +109,14 @@ def test_keys_are_masked_and_addresses_are_not_and_a_second_install_changes_noth
     assert wanted.probe() == "missing, or others: KEY"
 
 
+def test_a_value_that_gitlab_does_not_hide_is_refused_by_name_and_without_it(repo):
+    """The bare 400 named neither the variable nor what to do."""
+    with pytest.raises(RunbookError) as e:
+        repo.variables({}, {"KEY": lambda: "a!b#cdefgh"}, {}).apply()
+    assert "variable KEY" in e.value.what and "400" in e.value.saw and "a!b#cdefgh" not in str(vars(e.value))
+    assert e.value.do
+
+
 def test_what_is_pushed_is_there_and_a_second_push_keeps_what_it_does_not_name(repo):
     first = repo.push({"a": "1\n", "b/c": "2\n"}, "First")
     second = repo.push({"a": "3\n"}, "Second")

@@ -1,13 +1,17 @@
 """Chapter 07's proofs of data and pipelines, on a pachd that holds these files."""
 
 import contextlib
+import http.server
 import json
+import threading
 from types import SimpleNamespace
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 import pachd
 import pytest
 import stand_in
 
+from helpers.components import minio
 from helpers.components.pachyderm import dataset
 from helpers.components.pachyderm.pipelines import Pipelines
 from helpers.components.pachyderm.proofs import Proofs, _why_not_ready
@@ -36,6 +40,44 @@ def test_files_are_read_back_whole(prove):
     with pytest.raises(Unmet) as e:
         prove(fmnist=dict(PICTURES, **{path: b"other"})).reads_back("fmnist", PICTURES)
     assert e.value.saw == f"1 missing or other, like {path}"
+
+
+class Gateway(http.server.BaseHTTPRequestHandler):
+    """A bucket as pachd 1.13.2's S3 gateway lists it: 1000 keys at most, `marker` heeded and no other word of a page.
+
+    pachyderm/s2 d52f35094520, bucket.go 15 and 192 to 198.
+    """
+
+    def do_GET(self):
+        url = urlsplit(self.path)
+        marker = parse_qs(url.query).get("marker", [""])[0]
+        keys = sorted(key for key in self.server.files if key > marker)
+        text = self.server.files.get(unquote(url.path).split("/", 2)[-1]) or (
+            "<ListBucketResult><Name>master.fmnist</Name>{}</ListBucketResult>".format(
+                "".join(f"<Contents><Key>{quote(key)}</Key><Size>1</Size></Contents>" for key in keys[:1000])
+                + (f"<IsTruncated>true</IsTruncated><NextMarker>{keys[999]}</NextMarker>" if keys[1000:] else "")
+            ).encode()
+        )
+        self.server.asked += 1
+        self.send_response(200 if self.server.asked < 9 else 503)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def log_message(self, *said):
+        pass
+
+
+def test_a_repository_of_more_than_a_page_is_read_through_s3_to_its_end():
+    """minio's newer list sends no marker, and had the first page again and again."""
+    files = {f"{n:04}.png": b"%d" % n for n in range(1001)}
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Gateway) as server:
+        server.files, server.asked = files, 0
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        pach = SimpleNamespace(s3=minio.connect(f"127.0.0.1:{server.server_port}"))
+        prove = Proofs(None, SimpleNamespace(pach=pach, ch=None, kube=None, repos=None, jobs=None))
+        assert prove.through_s3("fmnist", files) == "bucket master.fmnist, 1001 objects"
+        server.shutdown()
 
 
 def test_a_step_says_what_is_missing_in_a_repository(prove):
