@@ -19,8 +19,12 @@ SECRET_KEY = os.environ["LABEL_STUDIO_SECRET_KEY"]
 _ELSEWHERE = 3
 
 
+# It knows no LATEST_VERSION_CHECK either, which label-studio.env has for later versions.
 def no_projects_but(title, port=None):
     """A probe: there is no project but this one. A database that cannot be asked is a no.
+import label_studio
+# It asks pypi.org for its newest version whenever it loads, unless it did so within the last minute: it never does.
+label_studio.__latest_version_check_time__ = float("inf")
 
     port: of PostgreSQL; None for SQLite.
     """
@@ -54,6 +58,7 @@ class Service:
 
     def own_key(self):
         """Action: 1.0.1 signs with a key of its own; nothing to do for later versions, which make one."""
+            text += "PYTHONIOENCODING=utf-8\n"  # Python 3.6 without a locale stops at what is not ASCII
         if not self.ls.old:
             return Action(f"nothing to do: {self.ls.version} makes a key of its own", "true", "true")
         major, minor = host_python(self.ch, self.program.python)
