@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import re
+import secrets
 
 from helpers.components.label_studio.client import PASSWORD, TOKEN
-from helpers.components.label_studio.layout import DATA, SCRIPTS, SETTINGS, USER, VENV
+from helpers.components.label_studio.layout import DATA, FIRST_PROJECT, SCRIPTS, SETTINGS, USER, VENV
 from helpers.core.actions import Action
 from helpers.core.shell import script
 
@@ -29,10 +31,19 @@ class Account:
         )
 
     def _make_user(self):
-        first_project = "runbook" if self.ls.old else ""
+        # A title that is there already makes no user. What it makes goes at once: remove would find somebody's project.
+        first_project = f"{FIRST_PROJECT} {secrets.token_hex(4)}" if self.ls.old else ""
         make = script(SCRIPTS / "make_user.sh", self.ls.admin, VENV, SETTINGS, DATA, USER, first_project)
         password = self.ls.password.reveal() + "\n"
         self.ls.ch.host.run(make, stdin=password, timeout=300, what="make the user " + self.ls.admin)
+        if self.ls.old:
+            self._delete_first_projects()
+
+    def _delete_first_projects(self):
+        with contextlib.closing(self.ls.session()) as client:
+            for project in client.get("/api/projects/").raise_for_status().json():
+                if _is_first(project):
+                    client.delete(f"/api/projects/{project['id']}/").raise_for_status()
 
     def token(self):
         """Action: the API takes our token, the secret label-studio-token. A new one is made when it does not."""
@@ -51,6 +62,12 @@ class Account:
                 _allow_legacy(client, True)
                 value = _legacy(client)
         self.ls.keep_token(value)
+
+
+def _is_first(project):
+    """Is this one that 1.0.1 made beside a user, untouched since? scripts/other_projects.sh asks the same."""
+    title = re.fullmatch(FIRST_PROJECT + "( .{8})?", project["title"] or "")
+    return title and project["label_config"] == "<View></View>" and not project["task_number"]
 
 
 def _personal(client):

@@ -8,6 +8,8 @@ UNIT, USER = "label-studio", "label-studio"
 VENV, DATA, SETTINGS = "/opt/label-studio", "/var/lib/label-studio", "/etc/default/label-studio"
 #: on PostgreSQL: the database and its role
 DATABASE = "labelstudio"
+#: 1.0.1 makes a user only together with a project: the first word of its title
+FIRST_PROJECT = "runbook"
 #: shell scripts, the unit and the settings, beside this module
 HERE = Path(__file__).parent
 SCRIPTS = HERE / "scripts"

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-from helpers.components.label_studio.layout import DATA, DATABASE, HERE, SCRIPTS, SETTINGS, UNIT, USER, VENV
+from helpers.components.label_studio.layout import (
+    DATA,
+    DATABASE,
+    FIRST_PROJECT,
+    HERE,
+    SCRIPTS,
+    SETTINGS,
+    UNIT,
+    USER,
+    VENV,
+)
 from helpers.components.label_studio.program import host_python
 from helpers.core import actions
 from helpers.core.actions import Action
 from helpers.core.shell import filled, script
 
 # 1.0.1 signs its sessions with a key that is the same in every installation: whoever knows it is any user.
+# It knows no LATEST_VERSION_CHECK either, which label-studio.env has for later versions.
 _OWN_KEY = """# Written by the runbook, chapter 10. Changes made here are undone by the next install.
 import os
+import label_studio
+# It asks pypi.org for its newest version whenever it loads, unless it did so within the last minute: it never does.
+label_studio.__latest_version_check_time__ = float("inf")
 from label_studio.core.settings.label_studio import *
 SECRET_KEY = os.environ["LABEL_STUDIO_SECRET_KEY"]
 """
@@ -19,13 +33,13 @@ SECRET_KEY = os.environ["LABEL_STUDIO_SECRET_KEY"]
 _ELSEWHERE = 3
 
 
-def no_projects_but(title, port=None):
+def no_projects_but(title, port=None, old=False):
     """A probe: there is no project but this one. A database that cannot be asked is a no.
 
-    port: of PostgreSQL; None for SQLite.
+    port: of PostgreSQL; None for SQLite.  old: it is 1.0.1's, where an install may have left projects without a task.
     """
     where = (port, DATABASE) if port else ("", DATA + "/label_studio.sqlite3")
-    return script(SCRIPTS / "other_projects.sh", title, *where)
+    return script(SCRIPTS / "other_projects.sh", title, *where, FIRST_PROJECT if old else "")
 
 
 class Service:
@@ -44,6 +58,7 @@ class Service:
         text = filled(HERE / "label-studio.env", DATA=DATA, GATEWAY=self.gateway.url())
         if self.ls.old:
             text += f"DJANGO_SETTINGS_MODULE=runbook_settings\nLABEL_STUDIO_SECRET_KEY='{self._key}'\n"
+            text += "PYTHONIOENCODING=utf-8\n"  # Python 3.6 without a locale stops at what is not ASCII
         if self.postgres:
             password = self.ch.secret("postgres-" + DATABASE)
             text += (

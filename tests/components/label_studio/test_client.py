@@ -1,5 +1,7 @@
 """Tokens, passwords and a busy port, against a small server on a real chapter."""
 
+import re
+
 import pytest
 
 from helpers.components.label_studio.account import Account
@@ -102,6 +104,32 @@ def test_a_new_personal_token_takes_the_place_of_the_old_one(make, enabled, swit
     sent = [content for path, content in ls.server.sent("POST") if path == "/api/jwt/settings"]
     assert [content["legacy_api_tokens_enabled"] for content in sent] == switched
     assert all(content["api_token_ttl_days"] == 30 for content in sent), "its other settings stay"
+
+
+@pytest.mark.parametrize("name, deleted", [("label-studio-2021", [2, 3]), ("label-studio", [])])
+def test_a_user_is_made_and_what_1_0_1_makes_beside_goes(make, name, deleted):
+    """tests/recordings/label-studio-1.0.md: a title that is there makes no user."""
+    scripts = []
+
+    def host(script, stdin):
+        if "reset_password" in script:
+            scripts.append(script.splitlines()[0])
+            ls.server.password = stdin.strip()
+        return ""
+
+    ls = make(name, answer=host)
+    empty = {"label_config": "<View></View>", "task_number": 0}
+    rows = [("fmnist", {}), ("runbook", {}), ("runbook 0123abcd", {}), ("runbook", {"task_number": 1})]
+    rows += [("runbook", {"label_config": "<View>a</View>"}), ("runbook of Ann", {}), (None, {})]
+    listed = [{**empty, "id": i, "title": title, **other} for i, (title, other) in enumerate(rows, 1)]
+    ls.server.routes["GET", "/api/projects/"] = listed
+    for _ in range(2):
+        ls.server.password = ""
+        Account(ls).user().apply()
+    assert ls.server.sent("DELETE") == [(f"/api/projects/{i}/", None) for i in deleted * 2]
+    titles = [re.fullmatch(".* (.*)", re.sub("'runbook (.{8})'$", r"\1", script))[1] for script in scripts]
+    assert len(set(titles)) == (2 if deleted else 1), "a title of its own each time"
+    assert all(re.fullmatch("[0-9a-f]{8}" if deleted else "''", title) for title in titles)
 
 
 def test_a_sign_up_that_is_open_is_told_and_no_account_is_made(make):

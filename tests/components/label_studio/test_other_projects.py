@@ -21,8 +21,8 @@ def database(tmp_path, monkeypatch):
     return make
 
 
-def ask(bash, title="fmnist"):
-    return bash(service.no_projects_but(title), "")
+def ask(bash, title="fmnist", **of):
+    return bash(service.no_projects_but(title, **of), "")
 
 
 def test_none_but_ours(bash, database):
@@ -36,6 +36,25 @@ def test_others_are_named_and_the_file_stays_as_it_is(bash, database):
     before = path.read_bytes()
     assert ask(bash) == (1, "found: projects Ann's birds, fmnist 2")
     assert path.read_bytes() == before
+
+
+def test_what_1_0_1_made_beside_its_user_is_nobodys_while_it_is_empty(bash, database):
+    """tests/recordings/label-studio-1.0.md: `init` makes the user with a project, and earlier installs left it."""
+    path, empty = database("fmnist"), "<View></View>"
+    rows = [(2, "runbook", empty), (3, "runbook 0123abcd", empty), (4, "runbook", "<View>a</View>")]
+    rows += [(5, "runbook", empty), (6, "runbook of Ann", empty)]
+    with sqlite3.connect(path) as db:
+        db.execute("alter table project add column label_config text")
+        db.execute("create table task (id integer primary key, project_id integer)")
+        db.executemany("insert into project values (?, ?, ?)", rows[:2])
+    assert ask(bash, old=True) == (0, "")
+    assert ask(bash) == (1, "found: projects runbook, runbook 0123abcd"), "later versions make none"
+    for row, named in [(rows[2], "runbook"), (rows[3], "runbook"), (rows[4], "runbook of Ann")]:
+        with sqlite3.connect(path) as db:
+            db.execute("delete from project where id > 3")
+            db.execute("insert into project values (?, ?, ?)", row)
+            db.execute("insert into task (project_id) values (5)")
+        assert ask(bash, old=True) == (1, "found: projects " + named), row
 
 
 def test_a_database_without_tables_has_none(bash, tmp_path, monkeypatch):

@@ -1,6 +1,8 @@
 """The service's settings and unit, and a host where its process listens, or another's does."""
 
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -58,6 +60,32 @@ def test_the_key_of_1_0_1_lies_beside_its_python(make):
     assert service(make).own_key().probe == "true", "later versions make one"
 
 
+def test_1_0_1_asks_nobody_for_its_newest_version(make, tmp_path):
+    """tests/recordings/label-studio-1.0.md: it thinks that it has done so already, before its own settings load."""
+    settings = tmp_path / "label_studio" / "core" / "settings"
+    settings.mkdir(parents=True)
+    (tmp_path / "label_studio" / "__init__.py").write_text("__latest_version_check_time__ = None\n")
+    checked = "label_studio.__latest_version_check_time__"
+    asks = f"not ({checked} and time.time() - {checked} < 60)"
+    (settings / "label_studio.py").write_text(f"import time\nimport label_studio\nASKS = {asks}\n")
+    own_key = service(make, "label-studio-2021", answer=lambda script, stdin: "3 8\n").own_key()
+    (tmp_path / "runbook_settings.py").write_bytes(own_key.data)
+    env = {"LABEL_STUDIO_SECRET_KEY": "a key", "PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, "-c", "import runbook_settings as made; print(made.ASKS, made.SECRET_KEY)"]
+    done = subprocess.run(command, env=env, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("False a key\n", "")
+
+
+def test_1_0_1_prints_more_than_ascii_where_the_host_has_no_locale(make):
+    text = service(make, "label-studio-2021").settings()
+    env = dict(line.split("=", 1) for line in text.splitlines() if line.startswith("PYTHON"))
+    bare = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}  # as Python 3.6 has it
+    prints = [sys.executable, "-c", "print(chr(0x2192))"]
+    assert subprocess.run(prints, env=bare, capture_output=True).returncode == 1
+    assert subprocess.run(prints, env={**env, **bare, "PYTHONPYCACHEPREFIX": ""}, capture_output=True).returncode == 0
+    assert "PYTHONIOENCODING" not in service(make).settings(), "later versions stay as they are"
+
+
 #: stand in for the host's: the unit's process is number 7
 SYSTEMCTL = 'case "$*" in *MainPID*) echo MainPID=$PID;; *) echo inactive; exit 3;; esac'
 LISTENS = """echo 'LISTEN 0 10 127.0.0.1:{} 0.0.0.0:* users:(("label-studio",pid={},fd=3))'"""
@@ -105,6 +133,19 @@ def test_one_that_took_another_port_is_started_again_once(make, helps):
             step.apply()
         assert e.value.saw == ELSEWHERE, "and waited for no longer"
     assert len(restarts) == 1
+
+
+def test_a_user_whom_1_0_1_does_not_find_is_told(on_host, tmp_path):
+    (tmp_path / "settings").write_text("")
+    runuser = 'case "$*" in *reset_password*) echo "User with username a@b not found";; *) echo done;; esac'
+    arguments = ("make_user.sh", "a@b", "/venv", tmp_path / "settings", tmp_path, "account", "runbook 01234567")
+    assert on_host(*arguments, stdin="the-password", runuser=runuser) == (1, "done\nUser with username a@b not found\n")
+
+
+def test_no_word_but_of_the_password_is_no_failure(on_host, tmp_path):
+    (tmp_path / "settings").write_text("")
+    arguments = ("make_user.sh", "a@b", "/venv", tmp_path / "settings", tmp_path, "account", "runbook 01234567")
+    assert on_host(*arguments, stdin="the-password", runuser='echo "Password changed"')[0] == 0
 
 
 def test_the_password_of_the_user_travels_on_standard_input(on_host, tmp_path):

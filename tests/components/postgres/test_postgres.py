@@ -268,8 +268,8 @@ def test_what_an_older_runbook_installed_is_known_by_its_settings(db, tmp_path):
 
 @needs_a_server
 def test_label_studios_projects_in_postgresql_are_asked_for(db, server):
-    def ask(port=server.port):
-        return db.ch.host.ask(no_projects_but("fmnist", port))
+    def ask(port=server.port, **of):
+        return db.ch.host.ask(no_projects_but("fmnist", port, **of))
 
     assert ask().ok, "no database of Label Studio's"
     server.sql("create database labelstudio")
@@ -278,6 +278,10 @@ def test_label_studios_projects_in_postgresql_are_asked_for(db, server):
         rows = "create table project (id int, title text); insert into project values (1, 'fmnist'), (2, 'birds')"
         db.ch.run(postgres.psql(server.port, rows, "labelstudio"))
         assert ask() == (False, "found: projects birds")
+        rows = """create table task (id int, project_id int); alter table project add column label_config text;
+            update project set title = 'runbook', label_config = '<View></View>' where id = 2"""
+        db.ch.run(postgres.psql(server.port, rows, "labelstudio"))
+        assert ask() == (False, "found: projects runbook") and ask(old=True).ok, "1.0.1 made it beside its user"
         assert "cannot tell: PostgreSQL does not answer" in ask(free_port()).out
     finally:
         server.sql("drop database labelstudio")

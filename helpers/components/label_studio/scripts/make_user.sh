@@ -9,7 +9,9 @@ cd "$4" || exit
 password=$(cat)
 label_studio() {
   printf '%s\n' "$password" | runuser -u "$account" -- "$program" "$@" --username "$user" 2>&1 |
-    grep -v -i 'password\|getpass' | tail -n 5
+    { grep -v -i 'password\|getpass' || true; } | tail -n 5
 }
 label_studio init ${project:+"$project"}
-label_studio reset_password
+said=$(label_studio reset_password) || { echo "$said"; exit 1; }
+echo "$said"
+case $said in *"User with username $user not found"*) exit 1 ;; esac  # 1.0.1 exits with 0
