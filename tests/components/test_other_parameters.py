@@ -137,7 +137,7 @@ CASES = {
         "addons",
         {"registry": False},
         away("namespace metallb-system", "namespace container-registry"),
-        of_addons(False, False),
+        of_addons(False, False, False),
         "namespace container-registry; your parameters say namespace metallb-system",
         "Give the parameters of its install.",
     ),

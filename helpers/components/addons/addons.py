@@ -9,12 +9,13 @@ from helpers.components.addons import dns, host_access
 from helpers.components.addons.istio import Istio
 from helpers.components.addons.knative import Knative
 from helpers.components.addons.leftovers import with_leftovers
-from helpers.components.kubernetes import networks
+from helpers.components.kubernetes import microk8s, networks
 from helpers.components.kubernetes.kube import Kube, all_of, available
 from helpers.components.kubernetes.probes import when_it_answers
 from helpers.components.kubernetes.proofs import Proofs
 from helpers.components.kubernetes.registry import Registry
 from helpers.core import address_pools as addresses
+from helpers.core import notes
 from helpers.core.shell import script
 
 _SCRIPTS = Path(__file__).with_name("scripts")
@@ -25,6 +26,10 @@ METRICS = script(_SCRIPTS / "metrics_answer.sh")
 
 #: the thing, as core/ownership.py names it, that says whose the add-on storage is
 STORAGE = "object kube-system/deployment/hostpath-provisioner"
+#: those that come with another one, or that the cluster does not show
+_METRICS_SERVER = "object kube-system/deployment/metrics-server"
+_PLUGIN = "nvidia-device-plugin-daemonset"
+_GPU = f"object kube-system/daemonset/{_PLUGIN}"
 #: those that are never taken over
 _NEVER = ("istio-system", "knative-serving", "knative-eventing")
 
@@ -50,6 +55,14 @@ class Addons:
         """For a precondition: None when no Istio or Knative was here that is not ours."""
         return self.ch.own.why_theirs(*(f"namespace {name}" for name in _NEVER))
 
+    def why_other_address(self, address):
+        """For a precondition: None unless host-access was here before, with another address, which would go."""
+        if not self.ch.own.was_before(host_access.MARK):
+            return None
+        mark = host_access.MARK.partition(" ")[2]
+        ok, said = self.ch.host.ask(script(_SCRIPTS / "host_access_other.sh", address, mark))
+        return None if ok else said
+
     def dns(self, servers):
         """Action: CoreDNS, forwarding to these servers (the host's own when empty). Others later are applied, too."""
         return dns.enabled(self.kube, servers)
@@ -71,11 +84,14 @@ class Addons:
         return enable.but(probe=probe, apply=apply, undo=undo, makes=[*enable.makes, *theirs])
 
     def dashboard(self):
-        """Action: dashboard, its scraper and metrics-server."""
+        """Action: dashboard, its scraper and metrics-server, which stays at remove where it was here before."""
         names = ("metrics-server", "kubernetes-dashboard", "dashboard-metrics-scraper")
         pods = [available("kube-system", "deployment", name) for name in names]
         left = "deployment kubernetes-dashboard dashboard-metrics-scraper -n kube-system"
-        return with_leftovers(self.kube.addon("dashboard", "", all_of(*pods, METRICS), left), "dashboard")
+        enable = self.kube.addon("dashboard", "", all_of(*pods, METRICS), left)
+        if self.ch.own.was_before(_METRICS_SERVER):
+            return enable
+        return with_leftovers(enable.but(makes=[*enable.makes, _METRICS_SERVER]), "dashboard")
 
     def has_gpu(self, wish):
         """Whether the GPU's add-on is for this host. wish: the parameter gpu."""
@@ -83,9 +99,8 @@ class Addons:
 
     def gpu(self):
         """Action: NVIDIA's device plugin."""
-        plugin = "nvidia-device-plugin-daemonset"
-        pods = available("kube-system", "daemonset", plugin)
-        return self.kube.addon("gpu", "", pods, f"daemonset {plugin} -n kube-system")
+        pods = available("kube-system", "daemonset", _PLUGIN)
+        return self.kube.addon("gpu", "", pods, f"daemonset {_PLUGIN} -n kube-system")
 
     def metallb(self, pool):
         """Action: MetalLB with this pool. A changed one is written to its ConfigMap, since `enable` leaves the old."""
@@ -119,10 +134,18 @@ class Addons:
 _NAMES = ("coredns", "hostpath-provisioner", "kubernetes-dashboard", "dashboard-metrics-scraper")
 
 
-def things(registry, knative):
-    """What the chapter makes in the cluster, as core/ownership.py names it."""
+def things(registry, knative, gpu):
+    """What the chapter makes in the cluster, and its mark on the host, as core/ownership.py names them."""
     objects = [f"object kube-system/deployment/{name}" for name in _NAMES]
-    return objects + [f"namespace {space}" for space in _spaces(registry, knative)]
+    more = [_METRICS_SERVER, *[_GPU] * gpu, host_access.MARK]
+    return objects + [f"namespace {space}" for space in _spaces(registry, knative)] + more
+
+
+def made_by_older(ch):
+    """A probe of one of these things: a runbook made it that kept no note, or one that did not name it in its note."""
+    later = (_METRICS_SERVER, _GPU, host_access.MARK)
+    earlier = script(_SCRIPTS / "note_is_earlier.sh", notes.path(ch.notebook.id), *later)
+    return f"{earlier}\n{microk8s.made_by_older(ch)}"
 
 
 def deployments(registry, knative):

@@ -9,6 +9,8 @@ from helpers.core.shell import filled, script
 _HERE = Path(__file__).parent
 _SCRIPTS = _HERE / "scripts"
 _UNIT = "mlops-host-access"
+#: the thing, as core/ownership.py names it, by which MicroK8s takes the add-on for enabled: the address is in it
+MARK = "file /var/snap/microk8s/current/var/lock/host-access-enabled"
 
 
 def at_each_start(ch, address):
@@ -19,7 +21,8 @@ def at_each_start(ch, address):
 def enabled(kube, address):
     """Action: the add-on, with this address as the loopback's only one of it.
 
-    Remove does what `disable` does, which stops half way where the address is gone already.
+    Remove does what `disable` does, which stops half way where the address is gone already. Where the add-on was here
+    before, it and its address stay.
     """
     probe = script(_SCRIPTS / "host_access.sh", address)
     enable = kube.addon("host-access", "ip=" + address, probe, None)
@@ -30,4 +33,6 @@ def enabled(kube, address):
         enable.apply()
 
     shown = [f"ip addr replace {address}/32 dev lo label lo:microk8s", *enable.shown]
-    return enable.but(shown=shown, apply=apply, undo=script(alone, ""), absent=script(_SCRIPTS / "host_access_gone.sh"))
+    gone = script(_SCRIPTS / "host_access_gone.sh")
+    theirs = [MARK] * kube.ch.own.was_before(MARK)
+    return enable.but(shown=shown, apply=apply, undo=script(alone, ""), absent=gone, makes=theirs)

@@ -12,7 +12,7 @@ from helpers.components.kubernetes.kube import all_of, available
 from helpers.components.kubernetes.objects import APPLIED, put_secret
 from helpers.components.pachyderm.client import S3, SPACE
 from helpers.components.pachyderm.manifest import BUCKET, HOST_PATH, OPEN, REVISION, Manifest, as_list, essence, name
-from helpers.core import actions, catalogue, shell
+from helpers.core import actions, catalogue, notes, shell
 from helpers.core.actions import Action
 from helpers.core.errors import RunbookError, words
 
@@ -81,10 +81,14 @@ class Deployment:
             return None if self.ch.host.ask(_GONE).ok else "it cannot be asked: " + words(e, 200)
         return "repositories that this chapter did not make: " + ", ".join(extra) if extra else None
 
+    def none_left(self):
+        """A probe: no volume is here that an earlier Pachyderm left: remove would delete it."""
+        return probes.with_cluster(shell.script(HERE / "volumes_left.sh", SPACE, notes.path(self.ch.notebook.id)))
+
     # What the chapter makes so.
 
     def things(self):
-        """What it makes, as core/ownership.py names it."""
+        """What it makes, as core/ownership.py names it. With MinIO, the host's folder is none of its business."""
         return [f"namespace {SPACE}", f"folder {HOST_PATH}" if self.store == "local" else f"bucket {BUCKET}"]
 
     def deployed(self):
@@ -94,15 +98,17 @@ class Deployment:
             "pachctl " + " ".join(self.manifest.arguments()),
             f"kubectl apply -f -   (pachctl's output{filled}; services: {self.expose})",
         ]
-        undo = probes.when_it_answers(shell.script(HERE / "remove.sh", SPACE, HOST_PATH))
-        return Action(
-            shown,
-            self._why_not_deployed,
-            self._deploy,
-            undo,
-            absent=_all_gone(),
-            makes=self.things()[: 1 if self.store == "minio" else 2],
-        )
+        undo = probes.when_it_answers(shell.script(HERE / "remove.sh", SPACE))
+        makes = [f"namespace {SPACE}"]
+        return Action(shown, self._why_not_deployed, self._deploy, undo, absent=_all_gone(), makes=makes)
+
+    def folder(self):
+        """Actions: the host's folder of the store local; none with MinIO. Remove takes it after what writes there."""
+        if self.store != "local":
+            return []
+        missing = f"[ -d {HOST_PATH} ] || {{ echo {HOST_PATH} is missing; exit 1; }}"
+        undo = actions.remove_directory(HOST_PATH)
+        return [actions.commands(f"mkdir -p {HOST_PATH}", missing, undo, [f"folder {HOST_PATH}"])]
 
     def kept(self):
         """Action: the volume with the metadata is bound, and would outlive its claim (local: the folder is there)."""
@@ -270,8 +276,7 @@ class Deployment:
 
 def _all_gone():
     roles = (f"{kind} pachyderm pachyderm-worker" for kind in ("clusterrole", "clusterrolebinding"))
-    folder = f"[ ! -e {HOST_PATH} ] || {{ echo still there: {HOST_PATH}; exit 1; }}"
-    return probes.gone(f"namespace {SPACE}", *roles) + "\n" + folder
+    return probes.gone(f"namespace {SPACE}", *roles)
 
 
 def _by_name(text):

@@ -1,9 +1,11 @@
 """What of a cluster is ours, by notes, labels and what this machine knows; asked of a microk8s that is a script."""
 
+import json
 import os
 
 import pytest
 
+from helpers.components.addons import addons, host_access
 from helpers.components.addons.addons import Addons, things
 from helpers.components.kubernetes import kube, microk8s
 from helpers.components.kubernetes.registries import Registries
@@ -210,7 +212,7 @@ def test_an_add_on_of_which_half_was_here_is_not_disabled(cluster):
 def test_what_is_never_taken_over_is_named_whatever_is_asked(cluster):
     cluster("namespace/istio-system", "namespace/metallb-system")
     ch = opened("addons")
-    assert ch.own.first_sight(things(True, True), adopt=True) is None
+    assert ch.own.first_sight(things(True, True, False), adopt=True) is None
     assert Addons(ch).why_never() == "was here before: namespace istio-system"
 
 
@@ -270,3 +272,108 @@ def test_a_user_of_minios_is_never_an_older_runbooks_and_never_taken_over(cluste
     assert ch.own.first_sight(things, older) == "was here before: miniouser seldon"
     assert ch.own.first_sight(things, older, adopt=True) is None
     assert ch.own.why_theirs("miniouser") == "was here before: miniouser seldon"
+
+
+METRICS_SERVER, PLUGIN, MARK = LATER = (
+    "object kube-system/deployment/metrics-server",
+    "object kube-system/daemonset/nvidia-device-plugin-daemonset",
+    "file {}/host-access-enabled",
+)
+DASHBOARD = ["kubernetes-dashboard", "dashboard-metrics-scraper"]
+
+
+class AddOns:
+    """Chapter 04 in a cluster with its add-ons, on a host with the mark of host-access."""
+
+    def __init__(self, put, folder, monkeypatch):
+        self.put, self.mark, self.note = put, folder / "host-access-enabled", folder / "state" / "addons.json"
+        self.unit, self.there = folder / "mlops-host-access.service", [t.format(folder) for t in LATER]
+        monkeypatch.setattr(host_access, "MARK", self.there[2])
+        monkeypatch.setattr(microk8s, "OLDERS_UNIT", str(self.unit))
+        self.mark.write_text("10.0.1.1\n")
+        self.has("deployment/metrics-server", "daemonset/nvidia-device-plugin-daemonset")
+
+    def has(self, *objects):
+        self.put(*(f"kube-system/{thing}" for thing in objects))
+
+    def opened(self, mode="install", adopt=False, gpu=True):
+        ch = opened("addons", mode)
+        self.said = ch.own.first_sight(things(False, False, gpu), addons.made_by_older(ch), adopt)
+        return ch
+
+    def noted(self):
+        lines = self.note.read_text().splitlines()
+        return {line.split('"')[7]: line.split('"')[11] for line in lines if line.startswith('{"kind"')}
+
+
+@pytest.fixture
+def add_ons(cluster, tmp_path, monkeypatch):
+    return AddOns(cluster, tmp_path, monkeypatch)
+
+
+def test_add_ons_that_come_with_another_one_or_are_no_deployment_are_named(add_ons):
+    """Remove disabled and deleted them, and install took the address of host-access."""
+    add_ons.opened()
+    assert add_ons.said == "was here before: " + ", ".join(add_ons.there)
+
+
+@pytest.mark.parametrize("note", [True, False])
+@pytest.mark.parametrize("mode", ["install", "remove"])
+def test_on_a_host_of_an_earlier_runbook_they_are_ours(add_ons, note, mode):
+    """Of one whose note does not name them, as of one that kept none: a second install is not refused."""
+    all_of_it = [f"deployment/{name}" for name in ("coredns", "hostpath-provisioner", *DASHBOARD, "metrics-server")]
+    add_ons.has(*all_of_it, "daemonset/nvidia-device-plugin-daemonset")
+    if note:
+        made = [t for t in things(False, False, False) if t not in add_ons.there]
+        lines = [json.dumps({"kind": kind, "name": name, "before": "away"}) for kind, name in map(str.split, made)]
+        add_ons.note.parent.mkdir()
+        add_ons.note.write_text('{"chapter": "addons", "things": [\n' + ",\n".join(lines) + "\n]}\n")
+    else:
+        add_ons.unit.touch()
+    ch = add_ons.opened(mode)
+    assert add_ons.said is None and ch.own.by_older != note
+    ch.own.settle()
+    assert {add_ons.noted()[thing.split()[1]] for thing in add_ons.there} == {"away"}
+    for later in ("install", "remove"):  # and from then on, by its note
+        add = Addons(add_ons.opened(later))
+        assert add_ons.said is None
+    undone = [
+        add.ch.own.undoing(action).work for action in (add.dashboard(), add.gpu(), add.host_access("10.0.1.1")[1])
+    ]
+    assert "delete deployment,service,serviceaccount metrics-server" in undone[0]
+    assert "microk8s disable gpu" in undone[1] and "rm -f /var/snap/microk8s/current/var/lock" in undone[2]
+
+
+def test_what_somebody_enables_after_an_install_that_names_it_is_somebodys(add_ons):
+    add_ons.has()
+    add_ons.mark.unlink()
+    add_ons.opened(gpu=False).own.before(())
+    add_ons.has("deployment/metrics-server", "daemonset/nvidia-device-plugin-daemonset")
+    add_ons.mark.touch()
+    add_ons.opened()
+    assert add_ons.said == "was here before: " + add_ons.there[1], "the others are noted: ours"
+
+
+def test_taken_over_they_are_left_and_the_dashboard_of_ours_goes(add_ons):
+    add = Addons(add_ons.opened(adopt=True))
+    assert add_ons.said is None and add.why_other_address("10.0.1.1") is None
+    assert add.why_other_address("10.9.9.9") == "it is enabled for 10.0.1.1"
+    for action in (add.dashboard(), add.gpu(), *add.host_access("10.0.1.1")):
+        add.ch.own.passes(action.makes)
+    add.ch.own.before(add.dashboard().makes)
+    add.ch.own.settle()
+    assert {add_ons.noted()[thing.split()[1]] for thing in add_ons.there} == {"there"}
+    assert add_ons.noted()["kube-system/deployment/kubernetes-dashboard"] == "away"
+    add = Addons(add_ons.opened())
+    assert add_ons.said is None and add.why_other_address("10.9.9.9"), "a later install, without adopt"
+    add = Addons(add_ons.opened("remove"))
+    undo = [add.ch.own.undoing(action) for action in (add.dashboard(), add.gpu(), add.host_access("10.0.1.1")[1])]
+    assert [one.words for one in undo] == ["undone", "as it was before", "as it was before"]
+    assert "microk8s disable dashboard" in undo[0].work and "disable metrics-server" not in undo[0].work
+    assert "metrics-server" not in undo[0].done
+    assert "microk8s disable" not in undo[1].work and "ip -4 addr del" not in undo[2].work
+    # what `enable` wrote anew is what it was
+    add_ons.mark.write_text("10.0.1.1\n")
+    os.utime(add_ons.mark, (1, 1))
+    add.ch.run(undo[2].work)
+    assert add.ch.host.ask(undo[2].done).ok and add_ons.mark.read_text() == "10.0.1.1\n"

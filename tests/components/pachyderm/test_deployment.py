@@ -1,6 +1,7 @@
 """Pachyderm's deployment: what it must not meet, what differs in the cluster, etcd's volume; kubectl stands in."""
 
 import json
+import stat
 
 import pytest
 import stand_in
@@ -9,7 +10,8 @@ from helpers.components.kubernetes.probes import with_cluster
 from helpers.components.pachyderm import deployment
 from helpers.components.pachyderm.client import Pachyderm
 from helpers.components.pachyderm.deployment import Deployment
-from helpers.core import shell
+from helpers.core import actions, notebooks, notes, shell
+from helpers.core.chapter import Chapter
 from helpers.core.host import Host
 
 SERVICE = {
@@ -225,8 +227,7 @@ def snap(tmp_path):
     return says
 
 
-def test_it_is_gone_when_neither_objects_nor_its_folder_are_left(made, bash, snap, tmp_path, monkeypatch):
-    monkeypatch.setattr(deployment, "HOST_PATH", str(tmp_path / "folder"))
+def test_it_is_gone_when_no_objects_are_left(made, bash, snap):
     absent = made(lambda script, stdin: "").deployed().absent
     assert bash(absent, "true") == (0, "")
     assert bash(absent, "case $* in *namespace*) echo namespace/pachyderm ;; esac") == (
@@ -234,8 +235,82 @@ def test_it_is_gone_when_neither_objects_nor_its_folder_are_left(made, bash, sna
         "still there: namespace/pachyderm",
     )
     assert bash(absent, "case $* in *clusterrole' '*) echo clusterrole/pachyderm ;; esac")[0] == 1
-    (tmp_path / "folder").mkdir()
-    assert bash(absent, "true") == (1, f"still there: {tmp_path}/folder")
+
+
+def test_with_minio_a_folder_of_somebodys_is_none_of_its_business(made, bash, snap, tmp_path, monkeypatch):
+    """Remove deleted an earlier Pachyderm's, which install had not looked at."""
+    monkeypatch.setattr(deployment, "HOST_PATH", str(tmp_path / "folder"))
+    (tmp_path / "folder" / "theirs").mkdir(parents=True)
+    there = made(lambda script, stdin: "", "minio")
+    action = there.deployed()
+    assert bash(action.absent, "true") == (0, "")
+    assert bash(action.undo, "true")[0] == 0 and (tmp_path / "folder" / "theirs").exists()
+    assert there.folder() == [] and there.things() == ["namespace pachyderm", "bucket pachyderm"]
+
+
+@pytest.mark.parametrize("was", ["empty", "away"])
+def test_the_folder_of_the_store_local_is_as_it_was(monkeypatch, own_home, tmp_path, was):
+    """That of somebody's, empty, had to be away and there: remove deleted it and made it, and never came to its end."""
+    monkeypatch.setattr(notes, "STATE", str(tmp_path / "state"))
+    monkeypatch.setattr(deployment, "HOST_PATH", str(tmp_path / "folder"))
+    if was == "empty":
+        (tmp_path / "folder").mkdir(mode=0o750)
+
+    def opened(mode):
+        notebook = notebooks.find("pachyderm")
+        ch = Chapter(notebook, notebook.check({"target": "local", "origin": "upstream", "mode": mode}))
+        ch.host.connect()
+        there = Deployment(Pachyderm(ch), Pachctl(), "local")
+        assert ch.own.first_sight([thing for thing in there.things() if thing.startswith("folder ")]) is None
+        # the cluster's part, for which a file stands: it writes into the folder, and is undone before it
+        pods, data = tmp_path / "pods", tmp_path / "folder" / "pachd"
+        undo = f"[ ! -e {data} ] || rm {pods}"
+        cluster = actions.commands(f"mkdir -p {data}; touch {pods}", f"[ -e {pods} ]", undo, [f"file {pods}"])
+        ch.step("deployed", *there.folder(), cluster)
+        ch.verdict()
+
+    opened("install")
+    assert (tmp_path / "folder" / "pachd").exists() and "folder" in (tmp_path / "state/pachyderm.json").read_text()
+    opened("remove")
+    assert not (tmp_path / "state").exists() and not (tmp_path / "pods").exists()
+    left = tmp_path / "folder"
+    assert left.exists() == (was == "empty")
+    assert was == "away" or (not list(left.iterdir()) and stat.S_IMODE(left.stat().st_mode) == 0o750)
+
+
+NO_NAMESPACE = "case $* in *'get namespace'*) ;; *) echo -n 'volume pvc-1 ' ;; esac"
+
+
+@pytest.mark.parametrize(
+    "note, microk8s, why",
+    [
+        ("", "true", ""),
+        ("", NO_NAMESPACE, "of an earlier Pachyderm: volume pvc-1"),
+        ("there", NO_NAMESPACE, ""),
+        ("", "case $* in *'get namespace'*) echo namespace/pachyderm ;; *) echo -n 'volume pvc-1 ' ;; esac", ""),
+    ],
+)
+def test_a_volume_that_an_earlier_pachyderm_left_is_told_before_anything_is_touched(  # noqa: PLR0913
+    made, bash, tmp_path, monkeypatch, note, microk8s, why
+):
+    """Remove deleted it, and etcd was bound to it. Where the chapter is installed, by its note or not, it is ours."""
+    monkeypatch.setattr(notes, "STATE", str(tmp_path))
+    if note:
+        (tmp_path / "pachyderm.json").touch()
+    assert bash(made(lambda script, stdin: "").none_left(), microk8s) == (int(bool(why)), why)
+
+
+def test_a_folder_of_such_a_volume_is_told_and_no_answer_is_no_proof(made, bash, tmp_path, monkeypatch):
+    monkeypatch.setattr(notes, "STATE", str(tmp_path / "state"))
+    folders = tmp_path / "storage"
+    theirs = folders / "pachyderm-etcd-storage-etcd-0-pvc-1"
+    theirs.mkdir(parents=True)
+    (folders / "models-other-pvc-2").mkdir()
+    probe = made(lambda script, stdin: "").none_left()
+    probe = probe.replace("/var/snap/microk8s/common/default-storage", str(folders))
+    assert bash(probe, "true") == (1, f"of an earlier Pachyderm: folder {theirs}")
+    theirs.rmdir()
+    assert bash(probe, "true") == (0, "") and bash(probe, AWAY)[0] == 1
 
 
 def test_a_cluster_that_does_not_answer_is_no_proof_that_it_is_gone(made, bash, snap, tmp_path):
@@ -307,11 +382,9 @@ def test_etcds_volume_must_outlive_its_claim(host, claim, volume, why):
 
 
 def test_remove_takes_the_namespace_what_is_beside_it_and_the_volumes(host, tmp_path):
-    (tmp_path / "data" / "etcd").mkdir(parents=True)
     log = tmp_path / "log"
     microk8s = f'microk8s() {{ echo "$*" >> {log}; case $3 in pv) [ $2 = delete ] || echo "v1 v2 ";; esac; }}\n'
-    host.run(microk8s + with_cluster(shell.script(deployment.HERE / "remove.sh", "no-such-space", tmp_path / "data")))
-    assert not (tmp_path / "data").exists()
+    host.run(microk8s + with_cluster(shell.script(deployment.HERE / "remove.sh", "no-such-space")))
     asked, *did = log.read_text().splitlines()
     assert '@.spec.claimRef.namespace=="no-such-space"' in asked
     assert [" ".join(line.split()[1:4]) for line in did] == [
