@@ -16,6 +16,12 @@ def newest(ch):
     return found or ch.run(servers).strip() or "VERSION"
 
 
+def has_port(version, port):
+    """A probe: this version's cluster main listens on this port. One that was taken over keeps its own."""
+    listed = f'pg_lsclusters -h | awk \'$1 == "{version}" && $2 == "main" {{print $3}}\''
+    return f"""found=$({listed})\n[ "$found" = {port} ] || {{ echo "its port is $found"; exit 1; }}"""
+
+
 def main_cluster(version):
     """Action: this version's cluster main is there. Its package makes none where the host's locale is not generated.
 

@@ -134,7 +134,8 @@ class Ownership:
         return "new" if known else ""
 
     def _has_packages_of_theirs(self) -> bool:
-        return any(was == "there" for thing, was in self._noted.items() if thing.startswith(("package ", "snap ")))
+        kinds = ("package ", "snap ", "place ")  # a package may have another name
+        return any(was == "there" for thing, was in self._noted.items() if thing.startswith(kinds))
 
     def _lies_in_ours(self, thing: str) -> bool:
         made = [other.split(" ") for other, was in self._noted.items() if was != "there"]
@@ -160,8 +161,9 @@ class Ownership:
         """Is a thing that no note has, and that is as we make it, ours? A package or a user may have been here."""
         if thing in self._noted or thing in self._foreign or thing.startswith("package "):
             return False
-        # What is taken over may have been so already, all of it: then nothing of it is ours.
-        return self.by_older or (not self._adopts and thing.startswith(("file ", "object ")))
+        # What is, or was, taken over may have been so already, all of it: then nothing of it is ours.
+        adopted = self._adopts or "there" in self._noted.values()
+        return self.by_older or (not adopted and thing.startswith(("file ", "object ")))
 
     # -- remove ------------------------------------------------------------------------------------
 
@@ -172,11 +174,12 @@ class Ownership:
     def refuse_other_names(self) -> None:
         """BadInput when the note has something that still stands, and that these parameters do not name."""
         named = self._named.union(self._seen)
-        ours = [thing for thing, was in self._noted.items() if was == "away"]
+        # A folder or a role that was here before has a copy that must come back first.
+        ours = [t for t, was in self._noted.items() if was == "away" or t.startswith(("folder ", "role "))]
         others = [thing for thing in ours if thing.partition(" ")[0] in _BY_NAME and thing not in named]
         if self._noted.get(_ALL_DATABASES) == "away" and _ALL_DATABASES in named:
             others = [thing for thing in others if not thing.startswith(("database ", "role "))]
-        asked = {thing: self.host.ask(notes.gone([thing])) for thing in others}
+        asked = {thing: self.host.ask(self._is_undone(thing)) for thing in others}
         left = {thing: said for thing, (ok, said) in asked.items() if not ok}
         if left:
             raise BadInput(
@@ -187,6 +190,9 @@ class Ownership:
                 "Where it was installed with one and then with another: save what the first one has, delete that by "
                 "hand, and remove again.",
             )
+
+    def _is_undone(self, thing: str) -> str:
+        return notes.gone([thing]) if self._noted[thing] == "away" else self._script("restored", *notes.words([thing]))
 
     def _told(self, thing: str, said: str) -> str:
         saw = f"this chapter made {thing}; your parameters say {self._instead(thing) or 'nothing of it'}"

@@ -218,6 +218,65 @@ def test_both_folders_there_is_nothing_that_can_be_put_back(host):
     assert tree(host) == before
 
 
+def test_nothing_is_renamed_before_all_can_be(host):
+    """The first folder was renamed, the second refused, and no note had it."""
+    for name in ("data", "more", "more.before-runbook"):
+        (host / name).mkdir()
+        (host / name / "precious").write_text("x")
+    before = tree(host)
+    with pytest.raises(RunbookError, match="both are there"):
+        Run(host, "install", adopt=True, more=[f"folder {host}/more"])()
+    assert tree(host) == before
+
+
+def test_a_link_to_an_empty_folder_is_somebodys_and_comes_back(host):
+    (host / "elsewhere").mkdir()
+    (host / "data").symlink_to(host / "elsewhere")
+    before = tree(host)
+    with pytest.raises(BadInput, match="nothing of others"):
+        Run(host, "install").look()
+    Run(host, "install", adopt=True)()
+    Run(host, "remove")()
+    assert tree(host) == before
+
+
+def test_what_was_renamed_comes_back_before_the_note_goes_though_it_has_another_name_by_now(host):
+    (host / "data").mkdir()
+    (host / "data" / "precious").write_text("x")
+    Run(host, "install", adopt=True)()
+
+    def run(mode):
+        run = Run(host, mode, adopt=True)
+        run.folder = host / "other"
+        run.things = [run.things[0], f"folder {run.folder}"]
+        return run
+
+    run("install")()
+    with pytest.raises(BadInput, match="other names") as e:
+        run("remove")()
+    assert str(host / "data") in e.value.saw and noted(host)
+    assert (host / "data.before-runbook" / "precious").read_text() == "x"
+
+
+def test_what_was_so_already_stays_somebodys_where_a_later_install_does_not_adopt(host):
+    """It was noted as made by us, and remove failed at it for ever."""
+    run = Run(host, "install", adopt=True)
+    run.file.write_text("# ours\n")
+    run.file.chmod(0o640)
+    (host / "data").mkdir()
+    (host / "data" / "theirs").write_text("x")
+    before = tree(host)
+    run.things = [f"folder {run.folder}"]
+    run()
+    later = Run(host, "install")
+    later.things = run.things
+    later()
+    remove = Run(host, "remove")
+    remove.things = run.things
+    remove()
+    assert tree(host) == before
+
+
 MARK = 'head -n 1 "{}" | grep -q "^# ours"'
 
 
@@ -495,6 +554,26 @@ def test_a_unit_that_was_here_runs_again_with_its_own_settings_at_last(host, pro
         "systemctl restart x.service",
     ]
     assert (host.parent / "restarted-with").read_text() == "theirs"
+
+
+def test_a_unit_of_a_server_in_another_package_is_somebodys(host, debian, program):
+    """PostgreSQL without the metapackage: its unit was not noted, and ran on with our settings."""
+    (host / "place").mkdir()
+    (host / "place" / "theirs").write_text("x")
+    calls = program("systemctl", "case $1 in show) echo LoadState=loaded ;; is-*) echo active ;; esac")
+
+    def run(mode):
+        run = Run(host, mode, adopt=True, more=["package wanted", f"place {host}/place"])
+        run.look()
+        run.ch.step("wanted is installed", run.ch.packages("wanted", purge=["^wanted$"]))
+        starts = actions.commands(f"touch {host.parent}/ran", f"[ -e {host.parent}/ran ]", "", ["unit x.service"])
+        run.ch.step("x runs", starts)
+        run.ch.verdict()
+
+    run("install")
+    assert noted(host)["unit x.service"] == "there"
+    run("remove")
+    assert "systemctl restart x.service" in calls.read_text()
 
 
 def test_a_unit_that_our_package_brought_is_not_somebodys_where_adopt_is_set(host, debian, program):

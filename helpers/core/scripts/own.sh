@@ -24,7 +24,7 @@ state() {
   case $1 in
     file) if [ -e "$2" ] || [ -L "$2" ]; then echo there; else echo away; fi ;;
     folder)
-      if [ -d "$2" ]; then
+      if [ -d "$2" ] && [ ! -L "$2" ]; then
         said=$(inside "$2") || cannot "what lies in $2"
         if [ -z "$said" ]; then echo empty; else echo there; fi
       else state file "$2"; fi ;;
@@ -148,8 +148,6 @@ keep() {
       if [ "$3" = empty ]; then
         stat -c ', "access": "%a %u:%g"' "$2"
       else
-        mountpoint -q "$2" && no "$2 is a disk with somebody's files: choose another folder"
-        [ ! -e "$2.before-runbook" ] || no "both are there: $2 and $2.before-runbook"
         mv -nT "$2" "$2.before-runbook"
         echo ", \"aside\": \"$2.before-runbook\""
       fi ;;
@@ -170,6 +168,13 @@ keep() {
       as_postgres "$2" <<< "select format('alter role %I %s password %L;', rolname, case when rolcanlogin then 'login'
         else 'nologin' end, rolpassword) from pg_authid where rolname = '${2#*/}'" > "$(copy role- "$2")" ;;
   esac
+}
+
+# Nothing is renamed before all can be: $1 to $3 as in lines_of.
+can_keep() {
+  [ "$1.$2" = adopt.folder ] && [ -z "$(entry "$2" "$3")" ] && [ "$(state "$2" "$3")" = there ] || return 0
+  ! mountpoint -q "$3" || no "$3 is a disk with somebody's files: choose another folder"
+  [ ! -e "$3.before-runbook" ] || no "both are there: $3 and $3.before-runbook"
 }
 
 # A line of the note. $1: made (by us, by an older runbook), adopt (as it is), or new: it must not be there.
@@ -268,7 +273,10 @@ case $verb in
       shift 2
     done ;;
   note)
-    added=
+    added=""
+    all=("$@")
+    while [ $# -gt 0 ]; do can_keep "$1" "$2" "$3"; shift 3; done
+    set -- "${all[@]}"
     while [ $# -gt 0 ]; do
       more=$(lines_of "$1" "$2" "$3")
       added+=$more$'\n'

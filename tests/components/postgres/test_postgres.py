@@ -17,7 +17,7 @@ import stand_in
 from helpers.components import postgres, postgres_state
 from helpers.components.label_studio.service import no_projects_but
 from helpers.components.postgres import Postgres, Proofs
-from helpers.components.postgres_cluster import main_cluster, newest
+from helpers.components.postgres_cluster import has_port, main_cluster, newest
 from helpers.core import notebooks, notes
 from helpers.core.chapter import Chapter
 from helpers.core.errors import Unmet
@@ -207,20 +207,36 @@ def test_a_role_that_was_here_has_its_own_password_again_and_its_database_stays(
         (["etc/postgresql-common/createcluster.conf"], [], "/etc/postgresql-common/createcluster.conf"),
         (["etc/postgresql-common/createcluster.conf"], ["common"], None),
         (["var/lib/postgresql/.psql_history"], [], None),
+        (["etc/postgresql-common/user_clusters"], ["psql"], None),
+        (["etc/postgresql-common/user_clusters"], [], "/etc/postgresql-common/user_clusters"),
     ],
 )
 def test_what_an_uninstalled_postgresql_left_is_told(tmp_path, monkeypatch, there, installed, left):
     """Adopted, it was the new server's, and went when remove purged that."""
-    for file in (*there, *(f"usr/lib/postgresql/{v}/bin/postgres" for v in installed if v != "common")):
+    for file in (*there, *(f"usr/lib/postgresql/{v}/bin/postgres" for v in installed if v.isdigit())):
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / file).touch(0o755)
-    (tmp_path / "dpkg-query").write_text(f"#!/bin/sh\n{'echo ii' if 'common' in installed else 'exit 1'}\n")
+    answers = {"common": "*Abbrev*postgresql-common)", "psql": "*Abbrev*postgresql-client-common)"}
+    answers = "".join(f"{words} echo 'ii ' ;; " for name, words in answers.items() if name in installed)
+    owner = "-S?/etc/postgresql-common/user_clusters) echo postgresql-client-common: /etc ;;"
+    (tmp_path / "dpkg-query").write_text(f'#!/bin/sh\ncase "$*" in {answers}{owner} *) exit 1 ;; esac\n')
     (tmp_path / "dpkg-query").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     said = Host("local").ask(postgres.no_leftovers(tmp_path))
     assert (said.out, said.ok) == (
         ("", True) if left is None else (f"no such PostgreSQL is installed, and there is {tmp_path}{left}", False)
     )
+
+
+@pytest.mark.parametrize("port, so", [(5432, True), (5433, False), (54, False)])
+def test_a_cluster_that_was_taken_over_keeps_its_port(tmp_path, monkeypatch, port, so):
+    """On another one a database of somebody's was noted as ours, and remove dropped it."""
+    clusters = "13 main 5433 online postgres /data /log\\n15 main 5432 online postgres /data /log\\n"
+    (tmp_path / "pg_lsclusters").write_text(f"#!/bin/sh\nprintf '{clusters}'\n")
+    (tmp_path / "pg_lsclusters").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    said = Host("local").ask(has_port("15", port))
+    assert (said.ok, said.out) == ((True, "") if so else (False, "its port is 5432"))
 
 
 def _chapter(mode):
