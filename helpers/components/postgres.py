@@ -58,11 +58,6 @@ def no_databases_but(databases):
     return script(Path(__file__).with_name("postgres_others.sh"), *databases)
 
 
-def no_other_cluster_on(port, folder="/etc/postgresql"):
-    """A probe: the port is nobody's, or that of the cluster which the chapter sets up."""
-    return script(Path(__file__).with_name("postgres_port.sh"), port, folder)
-
-
 #: what its packages fill, and a purge leaves
 PLACES = ["/etc/postgresql", "/etc/postgresql-common", "/var/lib/postgresql", "/var/log/postgresql"]
 #: there when PostgreSQL, in whatever package, was here before the chapter

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from helpers.core import actions
+from helpers.core import actions, notes
 from helpers.core.actions import Action
 from helpers.core.shell import script
 
@@ -14,6 +14,16 @@ def newest(ch):
     found = ch.run("ls /etc/postgresql 2>/dev/null | grep '^[0-9]' | sort -n | tail -1 || true").strip()
     servers = "ls -d /usr/lib/postgresql/*/bin/postgres 2>/dev/null | cut -d/ -f5 | sort -n | tail -1 || true"
     return found or ch.run(servers).strip() or "VERSION"
+
+
+def no_other_cluster_on(port, folder="/etc/postgresql"):
+    """A probe: the port is nobody's, or that of the cluster which the chapter sets up."""
+    return script(Path(__file__).with_name("postgres_port.sh"), port, folder)
+
+
+def no_chapter_on_another_port(port, folder="/etc/postgresql", state=notes.STATE):
+    """A probe: the cluster keeps its port while another chapter has a database on it."""
+    return script(Path(__file__).with_name("postgres_users_port.sh"), port, folder, state)
 
 
 def has_port(version, port):

@@ -195,7 +195,7 @@ def running(unit: str, after: Iterable[str | File], enabled_by: str) -> Action:
         _runs(unit, enabled_by, after),
         _start(unit, f"systemctl enable -q {shlex.quote(enabled_by)}; systemctl restart {shlex.quote(unit)}", after),
         after_changes=True,
-        makes=[f"unit {unit}.service"],
+        makes=[f"unit {unit}.service"] + [f"boot {enabled_by}.service"] * (enabled_by != unit),
     )
 
 

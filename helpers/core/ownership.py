@@ -1,9 +1,10 @@
 """What a chapter made or changed on the host: a note there, written before each step acts, that remove goes by.
 
 The note is /var/lib/mlops-runbook/<chapter>.json (root's, 0600); copies/<chapter>/ beside it has what was there before
-and was changed. A thing is "kind name": file, folder, place (a folder that a package fills), user, package, unit, snap,
-alias (of a snap), member GROUP/USER, context USER/NAME (in that user's kubeconfig), database PORT/NAME, role PORT/NAME,
-bucket, miniouser, namespace, object NAMESPACE/KIND/NAME, port PORT/PROGRAM (where its program listens).
+and was changed. A thing is "kind name": file, folder, place (a folder that a package fills), user, package, unit, boot
+(whether a unit starts with the host), snap, alias (of a snap), member GROUP/USER, context USER/NAME (in that user's
+kubeconfig), database PORT/NAME, role PORT/NAME, bucket, miniouser, namespace, object NAMESPACE/KIND/NAME, port
+PORT/PROGRAM (where its program listens).
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class Ownership:
         it.  adopt: take over what was here before.
         """
         self._look(things, ours)
-        self._adopts = adopt
+        self._adopts = adopt and self.mode != "remove"  # which takes nothing over any more
         if self.mode == "remove" or adopt or not self._foreign:
             return None
         return "was here before: " + ", ".join(re.sub("^place ", "folder ", thing) for thing in self._foreign)
@@ -128,8 +129,8 @@ class Ownership:
         if self.by_older or self._lies_in_ours(thing):
             return "made"
         # A unit that was not looked for is one that a package brought; packages are noted when apt is asked.
-        known = thing in self._seen or not thing.startswith(("unit ", "package "))
-        if self._adopts and (known or not thing.startswith("unit ") or self._has_packages_of_theirs()):
+        known = thing in self._seen or not thing.startswith(("unit ", "boot ", "package "))
+        if self._adopts and (known or thing.startswith("package ") or self._has_packages_of_theirs()):
             return "adopt"
         return "new" if known else ""
 
@@ -174,6 +175,7 @@ class Ownership:
     def refuse_other_names(self) -> None:
         """BadInput when the note has something that still stands, and that these parameters do not name."""
         named = self._named.union(self._seen)
+        named.update([f"{thing}/" for thing in named if thing.startswith("folder ")])  # as an older runbook noted it
         # A folder or a role that was here before has a copy that must come back first.
         ours = [t for t, was in self._noted.items() if was == "away" or t.startswith(("folder ", "role "))]
         others = [thing for thing in ours if thing.partition(" ")[0] in _BY_NAME and thing not in named]
@@ -233,6 +235,8 @@ class Ownership:
             done = None
         if not isinstance(work, str) or not isinstance(done, (str, type(None))):
             raise TypeError(f"{things}: what was there before needs an undo that is a script")
+        if any(thing.startswith("folder ") and self._noted.get(thing) == "there" for thing in theirs):
+            work = f"{self._script('pause')}\n{work}"  # what runs on our folder would write into what is deleted
         return Undo(f"( {work} )\n{restore}", f"{done or 'true'}\n{restored}", "as it was before")
 
     def finish(self) -> str | None:

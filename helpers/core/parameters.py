@@ -62,12 +62,16 @@ def check(chapter: str, known: Mapping[str, Parameter], given: Mapping[str, Any]
     Types are those of the example values in the parameters cell, also inside lists; a comment that begins with
     "one of a, b or c" names all that is allowed. By name: *port and *ports are 1 to 65535, *cidr a network like
     10.1.0.0/16 (or empty), *pool ranges of addresses for MetalLB, *_servers IP addresses, channel a version and a
-    risk level, mode one of install, verify, plan, remove, origin an address without a password.
+    risk level, mode one of install, verify, plan, remove, origin an address without a password; *_dir loses slashes at
+    its end, so that a note has one name for it.
     """
     check_names(given, known, "chapter " + chapter)
     values: dict[str, Any] = {}
     for name, parameter in known.items():
-        value = values[name] = given.get(name, parameter.default)
+        value = given.get(name, parameter.default)
+        if name.endswith("_dir") and isinstance(value, str):
+            value = value.rstrip("/") or value
+        values[name] = value
         problem = _problem(parameter, value)
         if problem:
             example = f"For example: {name} = {parameter.default!r}"

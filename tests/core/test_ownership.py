@@ -814,3 +814,95 @@ def test_what_others_share_is_there_away_or_cannot_be_told(host, program, thing,
     ok, said = opened("install").host.ask(notes.gone([thing]))
     assert ok == (state == "away")
     assert {"away": "", "there": f"{thing} is there", None: "cannot tell"}[state] in said
+
+
+def test_remove_puts_back_what_its_steps_do_not_name_any_more(host):
+    """A newer PostgreSQL beside one that was taken over: the chapter's files are that one's, and the copy was lost."""
+    (host / "app.conf").write_text("theirs")
+    before = tree(host)
+    Run(host, "install", adopt=True)()
+    later = Run(host, "remove", adopt=True)
+    later.file = host / "newer.conf"
+    later()
+    assert tree(host) == before and not (host.parent / "state").exists()
+
+
+def test_remove_takes_nothing_over(host, program):
+    """With adopt=true on a host that never had the chapter, folders were renamed and units restarted."""
+    calls = program("systemctl", "case $1 in show) echo LoadState=loaded ;; is-*) echo active ;; esac")
+    (host / "app.conf").write_text("theirs")
+    (host / "data").mkdir()
+    (host / "data" / "precious").write_text("x")
+    before = tree(host)
+    Run(host, "remove", adopt=True, more=["unit x.service"])()
+    assert tree(host) == before and not (host.parent / "state").exists()
+    assert {line.split()[1] for line in calls.read_text().splitlines()} <= {"show"}
+
+
+def test_a_service_of_theirs_does_not_run_while_its_folder_comes_back(host, program):
+    """It had our folder open, and wrote into what was deleted under it."""
+    calls = program(
+        "systemctl",
+        "case $1 in show) echo LoadState=loaded ;; is-*) echo active ;;\n"
+        f"stop) cat {host}/data/ours >> {host.parent}/stopped-on ;; restart) cat {host}/data/theirs >> "
+        f"{host.parent}/restarted-on ;; esac",
+    )
+    (host / "data").mkdir()
+    (host / "data" / "theirs").write_text("x\n")
+    Run(host, "install", adopt=True, more=["unit x.service"])()
+    calls.write_text("")
+    Run(host, "remove", more=["unit x.service"])()
+    asked = [line for line in calls.read_text().splitlines() if line.split()[1] in ("stop", "restart")]
+    assert asked == ["systemctl stop x.service", "systemctl restart x.service"]
+    assert (host.parent / "restarted-on").read_text() == "x\n"
+
+
+def test_whether_a_unit_starts_with_the_host_is_as_before(host, debian, program):
+    """PostgreSQL's cluster is started by another unit, which was disabled: it stayed enabled."""
+    (host / "place").mkdir()
+    (host / "place" / "theirs").write_text("x")
+    calls = program(
+        "systemctl",
+        "case $1 in show) echo LoadState=loaded ;; is-enabled) echo disabled ;; is-active) echo active ;; esac",
+    )
+
+    def run(mode):
+        run = Run(host, mode, adopt=True, more=["package wanted", f"place {host}/place"])
+        run.look()
+        run.ch.step("wanted is installed", run.ch.packages("wanted", purge=["^wanted$"]))
+        starts = run.ch.unit("x@15-main", after=[], enabled_by="x").but(
+            probe=f"[ -e {host.parent}/ran ]", apply=f"touch {host.parent}/ran"
+        )
+        run.ch.step("x runs", starts)
+        run.ch.verdict()
+
+    run("install")
+    assert (noted(host)["unit x@15-main.service"], noted(host)["boot x.service"]) == ("there", "there")
+    calls.write_text("")
+    run("remove")
+    said = calls.read_text()
+    assert "disable -q x.service" in said and "restart x.service" not in said and "restart x@15-main.service" in said
+
+
+def test_a_kubeconfig_of_theirs_has_its_mode_again(host, program):
+    """We make it 0600: others' tools that read it as a group could not afterwards."""
+    program("getent", f"echo ann:x:1:1::{host}:/bin/sh")
+    config = host / ".kube" / "config"
+    config.parent.mkdir()
+    config.write_text("contexts: []\n")
+    config.chmod(0o640)
+    Run(host, "install", more=["context ann/microk8s"])()
+    config.chmod(0o600)
+    Run(host, "remove", more=["context ann/microk8s"])()
+    assert config.stat().st_mode & 0o777 == 0o640
+
+
+def test_a_folder_is_the_same_with_a_slash_at_its_end(host):
+    """An older runbook noted what it was given."""
+    Run(host, "install")()
+    path = host.parent / "state" / "minio.json"
+    path.write_text(path.read_text().replace(f'"{host}/data"', f'"{host}/data/"'))
+    Run(host, "remove", ours="true")()
+    assert tree(host) == {}
+    assert opened("install", data_dir="/srv/other//").own.values["data_dir"] == "/srv/other"
+    assert opened("install", data_dir="/").own.values["data_dir"] == "/"

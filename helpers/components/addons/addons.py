@@ -63,6 +63,13 @@ class Addons:
         ok, said = self.ch.host.ask(script(_SCRIPTS / "host_access_other.sh", address, mark))
         return None if ok else said
 
+    def why_other_metrics_server(self):
+        """For a precondition: None unless one was here before that is not MicroK8s': its dashboard writes over it."""
+        if not self.ch.own.was_before(_METRICS_SERVER):
+            return None
+        ok, said = self.ch.host.ask(script(_SCRIPTS / "metrics_server_other.sh"))
+        return None if ok else said
+
     def dns(self, servers):
         """Action: CoreDNS, forwarding to these servers (the host's own when empty). Others later are applied, too."""
         return dns.enabled(self.kube, servers)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from helpers.components.kubernetes import addon
 from helpers.components.kubernetes.objects import put_secret
-from helpers.components.kubernetes.probes import of_pods, owners_of, rollout, when_it_answers, with_cluster
+from helpers.components.kubernetes.probes import all_of, of_pods, owners_of, rollout, when_it_answers, with_cluster
 from helpers.core.actions import Action
 from helpers.core.errors import NotYet, RunbookError, TimedOut, Unmet
 from helpers.core.http import through
@@ -67,11 +67,16 @@ class Istio:
         delete_crds: remove takes Istio's kinds too, and all objects of them.
         """
         kinds = "yes" if delete_crds else "no"
-        undo = when_it_answers(script(_SCRIPTS / "istio_remove.sh", kinds))
-        gone = with_cluster(script(_SCRIPTS / "istio_gone.sh", kinds))
-        return Action("microk8s enable istio", READY, self._enable, undo, gone, makes=[f"namespace {NAMESPACE}"])
+        undo = addon.forget("istio") + "\n" + when_it_answers(script(_SCRIPTS / "istio_remove.sh", kinds))
+        gone = with_cluster(script(_SCRIPTS / "istio_gone.sh", kinds) + "\n" + addon.not_cut_off("istio"))
+        is_so = all_of(READY, addon.not_cut_off("istio"))
+        return Action("microk8s enable istio", is_so, self._enable, undo, gone, makes=[f"namespace {NAMESPACE}"])
 
     def _enable(self):
+        with addon.enabling(self.kube, "istio") as cut_off:
+            self._enable_all(cut_off)
+
+    def _enable_all(self, cut_off):
         run = self.ch.host.run
         there = set(DEPLOYMENTS).intersection(run(_NAMES, what="list Istio's Deployments", check=False).out.split())
         if not there:
@@ -85,6 +90,9 @@ class Istio:
             if not self._finished():
                 e.saw = f"{e.saw}\n{self._became_of_it()}"
                 raise
+        else:
+            if cut_off:
+                self._finish()
         run(script(_SCRIPTS / "scale_up.sh", NAMESPACE, *DEPLOYMENTS), what="start what was scaled down")
         self.kube.wait_for("Istio", READY, timeout=600, space=NAMESPACE)
 
@@ -101,11 +109,14 @@ class Istio:
     def _finished(self):
         """Whether all is applied that `enable` ended at: real ones refuse an object now and then, the first time."""
         try:
-            what = "apply once more what `enable istio` did not"
-            self.ch.host.run(finish("istio_finish.sh", _MANIFESTS), timeout=600, what=what)
+            self._finish()
         except RunbookError:
             return False
         return True
+
+    def _finish(self):
+        what = "apply once more what `enable istio` did not"
+        self.ch.host.run(finish("istio_finish.sh", _MANIFESTS), timeout=600, what=what)
 
     def _take_away(self, what):
         # Not by `disable istio`: its webhooks would stay, and refuse the next Istio's rules and Knative's pods.

@@ -8,6 +8,7 @@ from pathlib import Path
 import yaml
 
 from helpers.components.addons import istio
+from helpers.components.kubernetes import addon
 from helpers.components.kubernetes.kube import all_of, available
 from helpers.components.kubernetes.objects import why_not_as_written
 from helpers.components.kubernetes.probes import when_it_answers, with_cluster
@@ -52,11 +53,16 @@ class Knative:
         delete_crds: remove takes Knative's kinds too, and all objects of them.
         """
         kinds = "yes" if delete_crds else "no"
-        undo = when_it_answers(script(_SCRIPTS / "knative_remove.sh", kinds))
-        gone = with_cluster(script(_SCRIPTS / "knative_gone.sh", kinds))
-        return Action("microk8s enable knative", all_of(*_PODS), self._enable, undo, gone, makes=_NAMESPACES)
+        undo = addon.forget("knative") + "\n" + when_it_answers(script(_SCRIPTS / "knative_remove.sh", kinds))
+        gone = with_cluster(script(_SCRIPTS / "knative_gone.sh", kinds) + "\n" + addon.not_cut_off("knative"))
+        is_so = all_of(*_PODS, addon.not_cut_off("knative"))
+        return Action("microk8s enable knative", is_so, self._enable, undo, gone, makes=_NAMESPACES)
 
     def _enable(self):
+        with addon.enabling(self.kube, "knative") as cut_off:
+            self._enable_all(cut_off)
+
+    def _enable_all(self, cut_off):
         alone, seen = self.ch.host.ask(istio.NO_STRANGERS)
         if not alone:
             raise RunbookError(
@@ -73,7 +79,7 @@ class Knative:
             # Its Deployments may come up without the rest, and the next run would take it for whole.
             said, late = _FAILED, e
         try:
-            self._finish(said)
+            self._finish(_FAILED if cut_off else said)
         except RunbookError as e:
             if late is None:
                 raise

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+
+from helpers.core import notes
 from helpers.core.errors import NotYet, RunbookError, Unmet
 
 #: what each script of 1.20 says at its end (actions/enable.NAME.sh); that of the dashboard goes on with advice
@@ -32,6 +35,30 @@ _ENDING = 90
 
 def command(name, argument=""):
     return f"microk8s enable {name}" + (f":{argument}" if argument else "")
+
+
+def _mark(name):
+    """A file on the host while an add-on is enabled: one that was cut off may have all its pods, and lack the rest."""
+    return f"{notes.STATE}/enabling-{name}"
+
+
+def not_cut_off(name):
+    """A probe: enabling it was not cut off."""
+    return f"[ ! -e {_mark(name)} ] || {{ echo 'the last run was cut off while it enabled {name}'; exit 1; }}"
+
+
+def forget(name):
+    """A script, for remove: nothing says any more that it was cut off."""
+    return f"rm -f {_mark(name)}; rmdir {notes.STATE} 2>/dev/null || true"
+
+
+@contextlib.contextmanager
+def enabling(kube, name):
+    """Note on the host that it is being enabled, until it is. Gives whether an earlier run was cut off there."""
+    mark, run = _mark(name), kube.ch.host.run
+    begin = f"install -d -m 0700 {notes.STATE}; [ ! -e {mark} ] || echo cut off; touch {mark}"
+    yield bool(run(begin, quiet=True, what=f"note that {name} is being enabled").out)
+    run(f"rm {mark}", quiet=True, what=f"note that {name} is enabled")
 
 
 def enable(kube, name, argument="", owners=frozenset()):

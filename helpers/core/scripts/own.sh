@@ -1,5 +1,6 @@
 # What the chapter $2 makes or changes on the host: the note $1/$2.json, one thing a line, and in $1/copies/$2 what was
-# there before. $3: look, note, brought, gone, restore, restored or finish; then its things. A name has no quote and no space.
+# there before. $3: look, note, brought, gone, pause (the units that were here before), restore, restored or finish; then
+# its things. A name has no quote and no space.
 base=$1 chapter=$2 verb=$3
 shift 3
 note=$base/$chapter.json copies=$base/copies/$chapter
@@ -13,6 +14,11 @@ field() { sed -n "s/.*\"$1\": \"\([^\"]*\)\".*/\1/p"; }
 copy() { echo "$copies/$1${2//\//%}"; }
 inside() { ls -A "$1" | { grep -vx lost+found || true; }; }
 as_postgres() { runuser -u postgres -- psql -w -p "${1%%/*}" -d postgres -AtXq -v ON_ERROR_STOP=1 -f -; }
+kubeconfig_of() {
+  local said
+  said=$(getent passwd "$1") || cannot "where $1 lives"
+  echo "$(cut -d: -f6 <<< "$said")/.kube/config"
+}
 kubernetes_has() {
   if command -v microk8s >/dev/null; then microk8s kubectl get --ignore-not-found -o name "$@" 2>&1
   elif [ -e "${SNAPS:-/snap}/microk8s" ]; then echo "there is a MicroK8s, and no program microk8s" && return 1; fi
@@ -42,7 +48,7 @@ state() {
       said=$(dpkg-query -W -f '${db:Status-Abbrev}' "$2" 2>/dev/null) || code=$?
       [ $code -lt 2 ] || cannot "dpkg-query -W $2 ended with $code"
       case $said in ii*) echo there ;; *) echo away ;; esac ;;
-    unit)
+    unit | boot)
       said=$(systemctl show -p LoadState "$2" 2>&1) || cannot "systemctl show $2: $said"
       case $said in LoadState=not-found) echo away ;; LoadState=?*) echo there ;; *) cannot "systemctl show $2: $said" ;; esac ;;
     member) # of a group: GROUP/USER
@@ -53,8 +59,7 @@ state() {
       said=$(LC_ALL=C snap aliases 2>&1) || cannot "snap aliases: $said"
       if awk '{print $2}' <<< "$said" | grep -qxF "$2"; then echo there; else echo away; fi ;;
     context) # USER/NAME, in the kubeconfig of a user
-      said=$(getent passwd "${2%%/*}") || cannot "where ${2%%/*} lives"
-      said=$(cut -d: -f6 <<< "$said")/.kube/config
+      said=$(kubeconfig_of "${2%%/*}") || exit 3
       [ -e "$said" ] || { echo away; return; }
       said=$(cat "$said") || cannot "which contexts there are"
       if grep -qE "^[ -]*name: *[\"']?${2#*/}[\"']?$" <<< "$said"; then echo there; else echo away; fi ;;
@@ -153,6 +158,10 @@ keep() {
       fi ;;
     unit)
       echo ", \"enabled\": \"$(systemctl is-enabled "$2" || true)\", \"active\": \"$(systemctl is-active "$2" || true)\"" ;;
+    boot) echo ", \"enabled\": \"$(systemctl is-enabled "$2" || true)\"" ;;
+    context)
+      to=$(kubeconfig_of "${2%%/*}") || exit 3
+      [ ! -e "$to" ] || stat -Lc ', "access": "%a"' "$to" ;;
     object) # of what is only there or not, none: nobody changes it
       case $2 in */storageclass/* | */configmap/* | */secret/* | */seldondeployment/*) ;; *) return ;; esac
       to=$(copy object- "$2")
@@ -189,7 +198,7 @@ lines_of() {
   if [ "$2" = folder ] && [ "$was" != there ] && [ -e "$3.before-runbook" ]; then
     was=there more=", \"aside\": \"$3.before-runbook\"" # an earlier run came that far
   elif [ "$was" = there ] && [ "$1" = new ]; then no "was here before: $2 $3"
-  elif [ "$was" != away ]; then more=$(keep "$2" "$3" "$was"); fi
+  elif [ "$was" != away ] || [ "$2" = context ]; then more=$(keep "$2" "$3" "$was"); fi
   line "$2" "$3" "$was" "$more"
 }
 
@@ -220,7 +229,11 @@ restore() {
     folder)
       aside=$(field aside <<< "$was") access=$(field access <<< "$was")
       if [ -n "$aside" ]; then mv -nT "$aside" "$2"
-      else mkdir -p "$2" && chown "${access#* }" "$2" && chmod "${access% *}" "$2"; fi ;;
+      else
+        mkdir -p "$2"
+        chown "${access#* }" "$2"
+        chmod "${access% *}" "$2"
+      fi ;;
     object)
       microk8s kubectl delete "${2#*/}" -n "${2%%/*}" --ignore-not-found
       microk8s kubectl create -f - < "$(copy object- "$2")" && rm "$(copy object- "$2")" ;;
@@ -228,21 +241,45 @@ restore() {
   esac
 }
 
-# A unit that was there before is as it was; nothing that we made is left; then the note goes.
+# kind, name, before of each line
+things() { sed -n 's/^{"kind": "\([^"]*\)", "name": "\([^"]*\)", "before": "\([^"]*\)".*/\1\t\2\t\3/p' "$note"; }
+
+# The units that were here before, until finish starts them again.
+theirs_stop() {
+  local kind name was
+  while IFS=$'\t' read -r kind name was; do
+    [ "$kind.$was" != unit.there ] || systemctl stop "$name"
+  done < <(things)
+}
+
+# What was there before is as it was, also what remove had no step for; nothing that we made is left; then the note goes.
 finish() {
-  local was kind name left=
+  local was kind name to left=
   [ -e "$note" ] || return 0
   while IFS=$'\t' read -r kind name was; do
     case $kind.$was in
-      unit.there)
-        was=$(entry unit "$name")
+      file.there | folder.there | role.there)
+        restore "$kind" "$name"
+        restored "$kind" "$name" || left+=" $kind $name," ;;
+    esac
+  done < <(things)
+  [ -z "$left" ] || no "not as it was before:${left%,}"
+  while IFS=$'\t' read -r kind name was; do
+    case $kind.$was in
+      unit.there | boot.there)
+        was=$(entry "$kind" "$name")
         systemctl daemon-reload
         case $(field enabled <<< "$was") in enabled) systemctl enable -q "$name" ;; disabled) systemctl disable -q "$name" ;; esac
+        [ "$kind" = unit ] || continue
         case $(field active <<< "$was") in active) systemctl restart "$name" ;; *) systemctl stop "$name" ;; esac ;;
+      context.*)
+        was=$(entry context "$name" | field access)
+        to=$(kubeconfig_of "${name%%/*}") || exit 3
+        [ -z "$was" ] || [ ! -e "$to" ] || chmod "$was" "$to" ;;
       file.away | folder.away | place.away | user.away | snap.away | namespace.away | bucket.away | miniouser.away | \
         database.away | role.away) gone "$kind" "$name" || left+=" $kind $name," ;;
     esac
-  done < <(sed -n 's/^{"kind": "\([^"]*\)", "name": "\([^"]*\)", "before": "\([^"]*\)".*/\1\t\2\t\3/p' "$note")
+  done < <(things)
   [ -z "$left" ] || no "made by this chapter, and still here:${left%,}"
   rm -rf --one-file-system "$copies"
   rm -f "$note" "$note".part.*
@@ -289,6 +326,7 @@ case $verb in
     added=
     for name in "$@"; do [ -n "$(entry package "$name")" ] || added+=$(line package "$name" away)$'\n'; done
     write <<< "$added" ;;
+  pause) theirs_stop ;;
   restore) while [ $# -gt 0 ]; do restore "$1" "$2"; shift 2; done ;;
   restored) while [ $# -gt 0 ]; do restored "$1" "$2" || { echo "$1 $2 is not as it was"; exit 1; }; shift 2; done ;;
   gone) while [ $# -gt 0 ]; do gone "$1" "$2" || { echo "$1 $2 is there"; exit 1; }; shift 2; done ;;

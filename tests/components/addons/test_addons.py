@@ -11,6 +11,7 @@ import yaml
 from helpers.components.addons import addons, istio, knative
 from helpers.components.kubernetes.kube import Kube
 from helpers.components.kubernetes.proofs import Proofs
+from helpers.core import notes
 from helpers.core.errors import RunbookError, TimedOut, Unmet
 from helpers.core.paths import SETUP
 
@@ -391,3 +392,78 @@ def test_an_enable_istio_that_is_not_done_in_its_time_is_finished_or_taken_away(
     assert any("delete namespace istio-system" in script for script in asked)
     ended = position(asked, "microk8s enable istio") + 1
     assert "tell KILL" in asked[ended], "before anything else what runs there is ended"
+
+
+def _enabled_with_all_pods(monkeypatch, made_of, name, cut_off, ends=True):
+    """What is asked for when `enable` says that it is so already; cut off: an earlier run's note is there."""
+    asked = []
+
+    def answer(script, stdin):
+        asked.append(script)
+        if script == f"microk8s enable {name}":
+            return f"Addon {name} is already enabled.\n" if ends else (1, "", "ended by Ctrl-C")
+        if "-o jsonpath='{.items[*].metadata.name}'" in script:
+            return " ".join(istio.DEPLOYMENTS)
+        if "kubectl get deployment" in script and script.endswith("-o name"):
+            return "".join(f"deployment.apps/{one}\n" for one in (*istio.DEPLOYMENTS, *knative._DEPLOYMENTS))
+        return "cut off\n" if cut_off and f"touch {notes.STATE}/enabling-{name}" in script else ""
+
+    made = made_of(Kube(stand_in.chapter(monkeypatch, "addons", answer, "install")))
+    with contextlib.nullcontext() if ends else pytest.raises(RunbookError):
+        made._enable()
+    return asked
+
+
+ADD_ONS = [("istio", istio.Istio), ("knative", lambda kube: knative.Knative(Proofs(kube)))]
+
+
+@pytest.mark.parametrize("name, made_of", ADD_ONS)
+@pytest.mark.parametrize("cut_off", [True, False])
+def test_an_enable_that_was_cut_off_is_finished_though_all_its_pods_are_there(
+    monkeypatch, own_home, name, made_of, cut_off
+):
+    """Its Deployments come before the rest: the next run took it for whole."""
+    asked = _enabled_with_all_pods(monkeypatch, made_of, name, cut_off)
+    assert cut_off == any("kubectl apply" in script for script in asked)
+    assert asked[-1] == f"rm {notes.STATE}/enabling-{name}"
+
+
+@pytest.mark.parametrize("name, made_of", ADD_ONS)
+def test_an_enable_that_ends_badly_stays_noted_and_is_not_taken_for_whole(  # noqa: PLR0913 - fixtures
+    monkeypatch, own_home, bash, tmp_path, name, made_of
+):
+    monkeypatch.setattr(notes, "STATE", str(tmp_path / "state"))
+    asked = _enabled_with_all_pods(monkeypatch, made_of, name, False, ends=False)
+    note = next(script for script in asked if f"enabling-{name}" in script)
+    assert not any(script.startswith("rm ") for script in asked)
+    action = made_of(Kube(stand_in.chapter(monkeypatch, "addons", lambda script, stdin: ""))).enabled(False)
+    pods = "case $* in *istio-system*) printf '%s' '" + deployments() + "' ;; *) echo '1|1|1|1|1|1|' ;; esac"
+    assert bash(action.probe, pods)[0] == 0
+    assert bash(note, pods) == (0, "") and bash(note, pods) == (0, "cut off")
+    assert bash(action.probe, pods) == (1, f"the last run was cut off while it enabled {name}")
+    assert bash(action.absent, "true")[0] == 1
+    assert bash(action.undo, "true")[0] == 0 and not (tmp_path / "state").exists()
+    assert bash(action.absent, "true") == (0, "")
+
+
+@pytest.mark.parametrize(
+    "image, says",
+    [
+        ("k8s.gcr.io/metrics-server-amd64:v0.3.6", ""),
+        ("", ""),
+        ("registry.k8s.io/metrics-server/metrics-server:v0.7.2", "its image is registry.k8s.io/"),
+    ],
+)
+def test_a_metrics_server_that_is_not_microk8s_is_not_written_over(monkeypatch, own_home, bash, image, says):
+    """With adopt, `enable dashboard` applied its manifest to the one that Helm had installed."""
+    asked = []
+
+    def answer(script, stdin):
+        asked.append(script)
+        return (*bash(script, f"echo '{image}'"), "")
+
+    add = addons.Addons(stand_in.chapter(monkeypatch, "addons", answer, "install"))
+    monkeypatch.setattr(add.ch.own, "was_before", lambda thing: True)
+    assert (add.why_other_metrics_server() or "").startswith(says) and asked
+    monkeypatch.setattr(add.ch.own, "was_before", lambda thing: False)
+    assert add.why_other_metrics_server() is None

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 import stand_in
 
-from helpers.components import postgres, postgres_state
+from helpers.components import postgres, postgres_cluster, postgres_state
 from helpers.components.label_studio.service import no_projects_but
 from helpers.components.postgres import Postgres, Proofs
 from helpers.components.postgres_cluster import has_port, main_cluster, newest
@@ -554,8 +554,28 @@ def test_our_port_is_not_written_into_one_cluster_while_another_has_it(tmp_path,
     """15/main was restarted on 13/main's port, and was down until remove."""
     for line in clusters.splitlines():
         (tmp_path / line.split()[0]).mkdir(exist_ok=True)
-    done = Host("local").ask(_with(clusters, postgres.no_other_cluster_on(port, tmp_path)))
+    done = Host("local").ask(_with(clusters, postgres_cluster.no_other_cluster_on(port, tmp_path)))
     assert done == (not says, says and says + "the chapter sets up 15/main")
+
+
+@pytest.mark.parametrize(
+    "note, port, says",
+    [
+        ("determined", 5432, ""),
+        ("determined", 5433, "chapter determined has its database on port 5432"),
+        ("postgres", 5433, ""),
+        ("minio", 5433, ""),
+    ],
+)
+def test_the_port_stays_while_another_chapters_database_is_noted_on_it(tmp_path, note, port, says):
+    """Its remove looked on the old port, found nothing, and forgot the database."""
+    (tmp_path / "15").mkdir()
+    things = {"minio": ("bucket", "detai")}.get(note, ("database", "5432/determined"))
+    line = '{{"kind": "{}", "name": "{}", "before": "away"}}'.format(*things)
+    (tmp_path / f"{note}.json").write_text('{"chapter": "x", "things": [\n' + line + "\n]}\n")
+    probe = postgres_cluster.no_chapter_on_another_port(port, tmp_path, tmp_path)
+    assert Host("local").ask(_with("13 main 5431 online\n15 main 5432 online", probe)) == (not says, says)
+    assert Host("local").ask(_with("13 main 5431 online", probe)) == (True, "")
 
 
 #: PostgreSQL's folders as a host has them where its package made no cluster; in a mount namespace of its own
