@@ -139,19 +139,19 @@ class S3:
         """Action: the server answers its health check; installing waits up to 60 s, not for a unit that failed."""
         return actions.waits(
             self.ch,
-            "wait for GET /minio/health/live",
+            "wait for GET /minio/health/cluster",
             "MinIO to answer",
             self.why_unhealthy,
             failed=lambda: actions.why_unit_failed(self.ch.host, unit),
         )
 
     def why_unhealthy(self):
-        """None when the server answers its health check, else why not."""
+        """None when the server serves requests, else why not: /live answers 200 from the first moment on."""
         try:
-            status = self.http.request("GET", f"http://{self.endpoint}/minio/health/live").status
+            status = self.http.request("GET", f"http://{self.endpoint}/minio/health/cluster").status
         except urllib3.exceptions.HTTPError as e:
             return f"no answer on its port: {type(e).__name__}"
-        return None if status == 200 else f"GET /minio/health/live answered {status}"
+        return None if status == 200 else f"GET /minio/health/cluster answered {status}"
 
     def why_key_refused(self):
         """None when the server lists its buckets for our key, else why not."""

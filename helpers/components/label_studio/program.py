@@ -9,6 +9,7 @@ import shlex
 from helpers.components.label_studio.layout import DATA, DATABASE, SCRIPTS, SETTINGS, UNIT, USER, VENV
 from helpers.core import catalogue
 from helpers.core.actions import Action, packages
+from helpers.core.errors import RunbookError
 from helpers.core.paths import SETUP
 from helpers.core.shell import script
 
@@ -69,7 +70,15 @@ class Program:
         return (SETUP / "label-studio-setup" / (self.version + ".txt")).read_text("utf-8")
 
     def verified(self, pins):
-        """The same list, each package with the checksums of its files. KeyError for one that has none."""
+        """The same list, each package with the checksums of its files. KeyError for one that has none.
+
+        RunbookError where the checksums are not.
+        """
+        if not _CHECKSUMS.exists():  # it is a third of the runbook, and only install needs it
+            what, do = f"install Label Studio {self.version}", "Run chapter 10 from your own machine."
+            raise RunbookError(
+                what, self.ch.host.name, "a notebook of Determined's has no checksums of its packages", do
+            )
         known = dict(line.split(" ", 1) for line in _CHECKSUMS.read_text("utf-8").splitlines() if "==" in line)
         lines = []
         for line in pins.splitlines():

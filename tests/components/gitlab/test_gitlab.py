@@ -41,7 +41,7 @@ def test_every_proof_holds_on_a_server_that_is_as_it_should_be(account):
         proof()
 
 
-def test_the_listener_is_named_as_gitlabs_own(server):
+def test_the_listener_is_named_as_gitlabs_own(server, git):
     port = server.url.rpartition(":")[2]
     said = subprocess.run(["ss", "-Hltnp", f"sport = :{port}"], capture_output=True, text=True, check=True).stdout
     assert '(("nginx",' in said

@@ -5,12 +5,15 @@ import pwd
 import re
 
 import pytest
+import stand_in
 from packaging.requirements import Requirement
 
+from helpers.components.label_studio import program
 from helpers.components.label_studio.layout import SCRIPTS
 from helpers.components.label_studio.program import Program, why_wrong_python
 from helpers.components.label_studio.scripts import uv_settings
 from helpers.core import catalogue
+from helpers.core.errors import RunbookError
 
 
 @pytest.mark.parametrize("name", ["label-studio", "label-studio-2021"])
@@ -32,14 +35,22 @@ def test_every_package_is_pinned_once_for_each_python(name):
 @pytest.mark.parametrize("name", ["label-studio", "label-studio-2021"])
 def test_nothing_is_installed_as_root_without_a_checksum(name):
     """S1: setup.py of old packages ran as root, of whatever file came by that name."""
-    program = Program(None, catalogue.load()[name], "python3")
-    pins = program.packages() + program.artifact.entry["installer"] + "\n"
-    for pin, line in zip(pins.splitlines(), program.verified(pins).splitlines(), strict=True):
+    made = Program(None, catalogue.load()[name], "python3")
+    pins = made.packages() + made.artifact.entry["installer"] + "\n"
+    for pin, line in zip(pins.splitlines(), made.verified(pins).splitlines(), strict=True):
         hashes = line[len(pin) :].split()
         assert line.startswith(pin) and (hashes or not pin or pin.startswith("#")), pin
         assert all(re.fullmatch("--hash=sha256:[0-9a-f]{64}", each) for each in hashes)
     with pytest.raises(KeyError):
-        program.verified("somebody-else==1\n")
+        made.verified("somebody-else==1\n")
+
+
+def test_a_copy_without_the_checksums_says_where_to_install_from(monkeypatch, own_home, tmp_path):
+    """As a notebook of Determined's has it: it ended in a FileNotFoundError."""
+    monkeypatch.setattr(program, "_CHECKSUMS", tmp_path / "sha256.txt")
+    made = Program(stand_in.chapter(monkeypatch, "label_studio", None), catalogue.load()["label-studio"], "python3")
+    with pytest.raises(RunbookError, match="from your own machine"):
+        made.verified("label-studio==1\n")
 
 
 @pytest.mark.parametrize("version", [(3, 6), (3, 8), (3, 10), (3, 13)])
