@@ -26,6 +26,11 @@ def no_chapter_on_another_port(port, folder="/etc/postgresql", state=notes.STATE
     return script(Path(__file__).with_name("postgres_users_port.sh"), port, folder, state)
 
 
+def made_here(ch, port, databases):
+    """Those of the databases that were not here before the chapter made them."""
+    return [name for name in databases if not ch.own.was_before(f"database {port}/{name}")]
+
+
 def has_port(version, port):
     """A probe: this version's cluster main listens on this port. One that was taken over keeps its own."""
     listed = f'pg_lsclusters -h | awk \'$1 == "{version}" && $2 == "main" {{print $3}}\''

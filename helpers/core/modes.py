@@ -103,6 +103,18 @@ def undo_all(steps: Steps) -> None:
     steps.own.refuse_other_names()
     steps.prober.something_changes()
     steps.own.settle(thing for _, action in steps.undo for thing in action.makes)
+    try:
+        _undo_each(steps)
+    except RunbookError:
+        steps.own.resume()
+        raise
+    if steps.failed:
+        steps.own.resume()
+    else:
+        _finish(steps)
+
+
+def _undo_each(steps: Steps) -> None:
     for title, action in reversed(steps.undo):
         steps.begin("undo: " + title)
         work, done, words = steps.own.undoing(action)
@@ -114,8 +126,6 @@ def undo_all(steps: Steps) -> None:
             steps.apply(action, work, 600)
             gone = _is_so(steps, done)
             steps.end("ok" if gone else "failed", words if gone else words + ", and yet still there")
-    if not steps.failed:
-        _finish(steps)
 
 
 def _finish(steps: Steps) -> None:

@@ -9,6 +9,7 @@ PORT/PROGRAM (where its program listens).
 
 from __future__ import annotations
 
+import contextlib
 import re
 from typing import Any, Callable, Iterable, Mapping, NamedTuple, Sequence
 
@@ -38,14 +39,16 @@ class Ownership:
         self.host, self.ask, self.chapter, self.values = host, ask, chapter, values
         self.mode = str(values["mode"])
         self.asked = False
-        self._noted: dict[str, str] = {}  # thing -> away, empty or there: what it was before us
+        self._noted: dict[
+            str, str
+        ] = {}  # thing -> away, empty, settings (of a package) or there: what it was before us
         self._ours: list[str] = []  # of an older runbook, which kept no note
         self._foreign: list[str] = []
         self._away: list[str] = []
         self._seen: Sequence[str] = ()
         self._passed: list[str] = []
         self._named: set[str] = set()  # for remove: by the steps of these parameters
-        self._has_note = self._adopts = False
+        self._has_note = self._adopts = self._removing = False
         #: an older runbook, which kept no note, made what is here
         self.by_older = False
 
@@ -57,7 +60,11 @@ class Ownership:
         """
         self._look(things, ours)
         self._adopts = adopt and self.mode != "remove"  # which takes nothing over any more
-        if self.mode == "remove" or adopt or not self._foreign:
+        if self.mode == "remove":
+            return None
+        if self._removing:
+            return "a remove of this chapter was cut off, and put back a part of what was here before: remove it first"
+        if adopt or not self._foreign:
             return None
         return "was here before: " + ", ".join(re.sub("^place ", "folder ", thing) for thing in self._foreign)
 
@@ -93,6 +100,7 @@ class Ownership:
             raise RunbookError(f"see what chapter {self.chapter} would change", self.host.name, saw, do)
         self.asked, self._seen = True, things
         self._has_note = any(word == "noted" for word, _, _ in lines)
+        self._removing = any(word == "removing" for word, _, _ in lines)
         self._noted = _noted(said)
         there = [said for word, _, said in lines if word == "there"]
         files = [thing.replace("unit ", "file /etc/systemd/system/", 1) for thing in there]
@@ -154,7 +162,8 @@ class Ownership:
 
         things: more that an older one made, which kept no note at all.
         """
-        made = [thing for thing in self._passed if self._is_as_ours(thing)] + (list(things) if self.by_older else [])
+        made = [thing for thing in self._passed if self._is_as_ours(thing)]
+        made += [thing for thing in things if self.by_older and thing not in self._foreign]
         if made or self._ours or (self._foreign and self._adopts):
             self.before((), made)
 
@@ -224,7 +233,7 @@ class Ownership:
             return Undo(action.undo, action.absent)
         if not things:
             return Undo(None, action.absent, "left as it is: the note does not have it as ours")
-        theirs = [thing for thing in things if self._noted.get(thing, "away") != "away"]
+        theirs = [thing for thing in things if self._noted.get(thing, "away") not in ("away", "settings")]
         if not theirs:
             return Undo(action.undo, action.absent)
         words, work, done = notes.words(theirs), action.undo, action.absent
@@ -240,11 +249,21 @@ class Ownership:
         return Undo(f"( {work} )\n{restore}", f"{done or 'true'}\n{restored}", "as it was before")
 
     def finish(self) -> str | None:
-        """After remove: units that were there are as they were, the note and its copies go. Why not, else None."""
+        """After remove: what was there is as it was, the note and its copies go.
+
+        Why not, or which unit of somebody's does not start; else None.
+        """
         if not self._has_note:
             return None
         ok, said = self.host.ask(self._script("finish"), timeout=120)
-        return None if ok else said
+        told = [line for line in said.splitlines() if line.startswith("theirs, as it was before: ")]
+        return "\n".join(told) or None if ok else said
+
+    def resume(self) -> None:
+        """Where remove cannot go on: units of somebody's that rest run again, where all of theirs is back."""
+        if self._has_note:
+            with contextlib.suppress(RunbookError):  # why it cannot go on is what counts
+                self.host.ask(self._script("resume"), timeout=120)
 
     def _script(self, verb: str, *words: str) -> str:
         return notes.script(self.chapter, verb, *words)

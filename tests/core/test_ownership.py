@@ -636,7 +636,7 @@ def debian(host, program):
         f"*install*) printf 'libnew\\nwanted\\n' >> {there} ;;\n"
         '*-s*purge*) for p in ${@:3}; do echo "Purg $p [1]"; done\n'
         f"  case \"$*\" in *libnew*) [ ! -e {later} ] || echo 'Remv later [1]' ;; esac ;;\n"
-        f'*purge*) for p; do sed -Ei "/^($p)$/d" {there}; done ;;\n'
+        f'*purge* | *"300 remove"*) for p; do sed -Ei "/^($p)$/d" {there}; done ;;\n'
         "esac",
     )
 
@@ -906,3 +906,224 @@ def test_a_folder_is_the_same_with_a_slash_at_its_end(host):
     assert tree(host) == {}
     assert opened("install", data_dir="/srv/other//").own.values["data_dir"] == "/srv/other"
     assert opened("install", data_dir="/").own.values["data_dir"] == "/"
+
+
+# -- what a hostile reader found ----------------------------------------------------------------------
+
+
+def fails(host):
+    """(a step whose undo fails while a file is there, that file)."""
+    mark = host.parent / "broken"
+    return ("first", actions.Action("x", "true", "true", f"[ ! -e {mark} ]", absent=f"[ ! -e {mark} ]")), mark
+
+
+def cut_off(host, run):
+    """A remove that fails after it put back what was here before."""
+    first, mark = fails(host)
+    mark.touch()
+    run.look()
+    run.ch.step(*first)
+    run.act()
+    with pytest.raises(RunbookError):
+        run.ch.verdict()
+    mark.unlink()
+
+
+def test_what_an_older_runbook_did_not_make_stays_at_remove(host):
+    """Install refused it as somebody's, and remove took it for ours with the rest."""
+    (host / "app.conf").write_text("# ours\n")
+    (host / "data").mkdir()
+    (host / "data" / "theirs").write_text("x\n")
+    ours = "[ $KIND = file ]"
+    with pytest.raises(BadInput):
+        Run(host, "install", ours=ours).look()
+    Run(host, "remove", ours=ours)()
+    assert [str(p.relative_to(host)) for p in host.rglob("*")] == ["data", "data/theirs"]
+
+
+def test_after_a_remove_that_was_cut_off_install_does_not_write_into_what_came_back(host):
+    (host / "data").mkdir(mode=0o755)
+    (host / "data" / "theirs").write_text("x")
+    before = tree(host)
+    Run(host, "install", adopt=True)()
+    cut_off(host, Run(host, "remove"))
+    with pytest.raises(BadInput, match="nothing of others") as e:
+        Run(host, "install", adopt=True).look()
+    assert "a remove of this chapter was cut off" in e.value.saw
+    Run(host, "remove")()
+    assert tree(host) == before and not (host.parent / "state").exists()
+
+
+def test_a_remove_that_fails_where_nothing_was_taken_over_keeps_nobody_from_installing(host):
+    Run(host, "install")()
+    cut_off(host, Run(host, "remove"))
+    Run(host, "install")()
+
+
+def test_a_copy_that_no_note_has_counts_for_nothing(host, program):
+    """An install was cut off between the two, and the file was edited."""
+    (host.parent / "broken").touch()
+    program("sync", f'case $1 in *.json.part.*) [ -e {host.parent}/broken ] && exit 1 ;; esac; exec /bin/sync "$@"')
+    (host / "app.conf").write_text("theirs, old")
+    with pytest.raises(RunbookError):
+        Run(host, "install", adopt=True)()
+    (host.parent / "broken").unlink()
+    (host / "app.conf").write_text("theirs, newer")
+    before = tree(host)
+    Run(host, "install", adopt=True)()
+    Run(host, "remove")()
+    assert tree(host) == before
+
+
+def test_a_folder_keeps_its_name_where_the_note_cannot_be_written(host, program):
+    program("sync", "case $1 in *.json.part.*) exit 1 ;; esac")
+    (host / "data").mkdir()
+    (host / "data" / "theirs").write_text("x\n")
+    before = tree(host)
+    with pytest.raises(RunbookError):
+        Run(host, "install", adopt=True)()
+    assert tree(host) == before
+
+
+@pytest.mark.parametrize("name", ["data", "data.before-runbook"])
+def test_a_link_whose_disk_is_away_is_somebodys_all_the_same(host, name):
+    """It was taken for nothing: ours stayed in its place, or was written into what is theirs."""
+    (host / "data.before-runbook").mkdir()
+    (host / "data.before-runbook").rename(host / "data")
+    (host / "data" / "precious").write_text("x")
+    if name == "data":
+        (host / "data" / "precious").unlink()
+        (host / "data").rmdir()
+    (host / name).symlink_to(host / "disk-that-is-not-mounted")
+    before = tree(host)
+    if name == "data":
+        Run(host, "install", adopt=True)()
+        Run(host, "remove")()
+        assert not (host.parent / "state").exists()
+    else:
+        with pytest.raises(RunbookError, match="both are there"):
+            Run(host, "install", adopt=True)()
+    assert tree(host) == before
+
+
+def test_a_package_on_hold_is_there(host, debian, program):
+    """It was noted as ours, and purged once its owner had let it go."""
+    (host / "installed").write_text("libold\nwanted-by-nobody\nwanted\n")
+    program("dpkg-query", "[ $# != 3 ] || exit 0; echo 'hi '")
+    with pytest.raises(BadInput, match="was here before: package wanted"):
+        install_wanted(host, "install")
+    assert actions.packages(["wanted"]).probe and opened("install").host.ask(actions.packages(["wanted"]).probe).ok
+
+
+def test_a_package_that_was_removed_before_keeps_its_settings(host, debian, program):
+    """It was purged, with the settings that its owner had left."""
+    there = host / "installed"
+    program(
+        "dpkg-query",
+        f"[ $# != 3 ] || exit 0; grep -qx \"${{@: -1}}\" {there} && echo 'ii ' && exit\n"
+        "case ${@: -1} in wanted) echo 'rc ' ;; *) exit 1 ;; esac",
+    )
+    install_wanted(host, "install")
+    assert (noted(host)["package wanted"], noted(host)["package libnew"]) == ("settings", "away")
+    debian.write_text("")
+    install_wanted(host, "remove")
+    said = debian.read_text()
+    assert "=300 remove wanted" in said and "=300 purge libnew" in said and "=300 purge wanted" not in said
+
+
+SYSTEMD = """up={0}/up gone={0}/gone
+case $1 in
+show) if [ -e $gone ]; then echo LoadState=not-found; else echo LoadState=loaded; fi ;;
+is-enabled) echo enabled ;;
+is-active) if [ -e $up ]; then echo {1}; else echo inactive; fi ;;
+stop) rm -f $up ;;
+start | restart) [ ! -e $gone ] && [ ! -e {0}/defect ] && touch $up ;;
+enable) [ ! -e $gone ] ;;
+esac"""
+
+
+def test_a_service_of_theirs_runs_again_where_remove_cannot_go_on(host, program):
+    (host.parent / "up").touch()
+    program("systemctl", SYSTEMD.format(host.parent, "active"))
+    (host / "data").mkdir()
+    (host / "data" / "theirs").write_text("x\n")
+    Run(host, "install", adopt=True, more=["unit x.service"])()
+    cut_off(host, Run(host, "remove", more=["unit x.service"]))
+    assert (host / "data" / "theirs").exists() and (host.parent / "up").exists()
+
+
+def test_a_service_that_was_being_reloaded_is_not_stopped(host, program):
+    (host.parent / "up").touch()
+    program("systemctl", SYSTEMD.format(host.parent, "reloading"))
+    Run(host, "install", adopt=True, more=["unit x.service"])()
+    Run(host, "remove", more=["unit x.service"])()
+    assert (host.parent / "up").exists() and not (host.parent / "state").exists()
+
+
+def test_a_service_of_theirs_that_is_gone_or_does_not_start_keeps_no_note(host, program):
+    """As after an upgrade of PostgreSQL that was taken over: remove could never end."""
+    (host.parent / "up").touch()
+    program("systemctl", SYSTEMD.format(host.parent, "active"))
+    Run(host, "install", adopt=True, more=["unit x.service"])()
+    (host.parent / "gone").touch()
+    Run(host, "remove", more=["unit x.service"])()
+    assert not (host.parent / "state").exists()
+    (host.parent / "gone").unlink()
+    Run(host, "install", adopt=True, more=["unit x.service"])()
+    (host.parent / "defect").touch()
+    with pytest.raises(Verdict) as e:
+        Run(host, "remove", more=["unit x.service"])()
+    assert "theirs, as it was before: and yet systemctl restart x.service failed" in e.value.saw
+    assert not (host.parent / "state").exists()
+
+
+def test_a_user_or_a_role_that_went_has_nothing_to_put_back(host, program):
+    left = host.parent / "left"
+    program("getent", f"[ ! -e {left} ] || exit 2; echo ann:x:1:1::{host}:/bin/sh")
+    program("pg_lsclusters", f"[ -e {left} ] || echo '15 main 5432 online postgres /x /y'")
+    program(
+        "runuser", f"[ ! -e {left} ] || exit 1; case $(cat) in *there*) echo there ;; *) echo 'alter role x;' ;; esac"
+    )
+    more = ["context ann/microk8s", "role 5432/x"]
+    (host / ".kube").mkdir()
+    (host / ".kube" / "config").write_text("contexts: []\n")
+    Run(host, "install", adopt=True, more=more)()
+    left.touch()
+    Run(host, "remove", more=more)()
+    assert not (host.parent / "state").exists()
+
+
+def test_a_finish_that_was_cut_off_is_finished_by_the_next(host, program):
+    """Its copies were gone before its note, and every remove ended there."""
+    (host / "app.conf").write_text("theirs")
+    before = tree(host)
+    Run(host, "install", adopt=True)()
+    broken = host.parent / "broken"
+    broken.touch()
+    program("rm", f'case "$*" in */copies/minio*) [ -e {broken} ] && exit 1 ;; esac; exec /bin/rm "$@"')
+    with pytest.raises(RunbookError):
+        Run(host, "remove")()
+    broken.unlink()
+    assert tree(host) == before
+    Run(host, "remove")()
+    assert tree(host) == before
+    Run(host, "install", adopt=True)()
+    Run(host, "remove")()
+    assert tree(host) == before and not (host.parent / "state").exists()
+
+
+def test_a_file_of_ours_that_no_step_names_any_more_goes_at_last(host):
+    """As PostgreSQL 14's settings, after 15 came: remove named them for ever."""
+
+    def run(mode, name):
+        run = Run(host, mode)
+        run.file = host / name
+        run.look()
+        run.act()
+        run.ch.step("more", run.ch.file(str(host / name) + ".d", "# Written by the runbook\n", "0640", OWNER))
+        run.ch.verdict()
+
+    run("install", "app.conf")
+    (host / "app.conf").unlink()
+    run("remove", "newer.conf")
+    assert tree(host) == {} and not (host.parent / "state").exists()

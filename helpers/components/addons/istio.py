@@ -67,9 +67,9 @@ class Istio:
         delete_crds: remove takes Istio's kinds too, and all objects of them.
         """
         kinds = "yes" if delete_crds else "no"
-        undo = addon.forget("istio") + "\n" + when_it_answers(script(_SCRIPTS / "istio_remove.sh", kinds))
-        gone = with_cluster(script(_SCRIPTS / "istio_gone.sh", kinds) + "\n" + addon.not_cut_off("istio"))
-        is_so = all_of(READY, addon.not_cut_off("istio"))
+        remove = addon.removing(self.kube, "istio", script(_SCRIPTS / "istio_remove.sh", kinds))
+        undo, is_so = when_it_answers(remove), all_of(READY, addon.whole(self.kube, "istio"))
+        gone = with_cluster(script(_SCRIPTS / "istio_gone.sh", kinds))
         return Action("microk8s enable istio", is_so, self._enable, undo, gone, makes=[f"namespace {NAMESPACE}"])
 
     def _enable(self):

@@ -53,16 +53,12 @@ class Knative:
         delete_crds: remove takes Knative's kinds too, and all objects of them.
         """
         kinds = "yes" if delete_crds else "no"
-        undo = addon.forget("knative") + "\n" + when_it_answers(script(_SCRIPTS / "knative_remove.sh", kinds))
-        gone = with_cluster(script(_SCRIPTS / "knative_gone.sh", kinds) + "\n" + addon.not_cut_off("knative"))
-        is_so = all_of(*_PODS, addon.not_cut_off("knative"))
+        remove = addon.removing(self.kube, "knative", script(_SCRIPTS / "knative_remove.sh", kinds))
+        undo, is_so = when_it_answers(remove), all_of(*_PODS, addon.whole(self.kube, "knative"))
+        gone = with_cluster(script(_SCRIPTS / "knative_gone.sh", kinds))
         return Action("microk8s enable knative", is_so, self._enable, undo, gone, makes=_NAMESPACES)
 
     def _enable(self):
-        with addon.enabling(self.kube, "knative") as cut_off:
-            self._enable_all(cut_off)
-
-    def _enable_all(self, cut_off):
         alone, seen = self.ch.host.ask(istio.NO_STRANGERS)
         if not alone:
             raise RunbookError(
@@ -72,6 +68,10 @@ class Knative:
                 "The command would wait for ever: it counts exactly Istio's 12 Deployments there. "
                 "Move or delete what is not Istio's, then run again.",
             )
+        with addon.enabling(self.kube, "knative") as cut_off:
+            self._enable_all(cut_off)
+
+    def _enable_all(self, cut_off):
         late = None
         try:
             said = self.ch.host.run("microk8s enable knative", stdin="", timeout=300, what="enable knative").out

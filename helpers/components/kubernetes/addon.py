@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 
 from helpers.core import notes
 from helpers.core.errors import NotYet, RunbookError, Unmet
@@ -37,26 +38,30 @@ def command(name, argument=""):
     return f"microk8s enable {name}" + (f":{argument}" if argument else "")
 
 
-def _mark(name):
-    """A file on the host while an add-on is enabled: one that was cut off may have all its pods, and lack the rest."""
-    return f"{notes.STATE}/enabling-{name}"
+def _mark(kube, name):
+    """A file on the host while an add-on is enabled or removed: one that was cut off may have all its pods.
+
+    It lies with the chapter's copies, which go with its note.
+    """
+    return f"{notes.STATE}/copies/{kube.ch.notebook.id}/half-{name}"
 
 
-def not_cut_off(name):
-    """A probe: enabling it was not cut off."""
-    return f"[ ! -e {_mark(name)} ] || {{ echo 'the last run was cut off while it enabled {name}'; exit 1; }}"
+def whole(kube, name):
+    """A probe: no run was cut off while it enabled or removed it."""
+    return f"[ ! -e {_mark(kube, name)} ] || {{ echo 'a run was cut off while it changed {name}'; exit 1; }}"
 
 
-def forget(name):
-    """A script, for remove: nothing says any more that it was cut off."""
-    return f"rm -f {_mark(name)}; rmdir {notes.STATE} 2>/dev/null || true"
+def removing(kube, name, undo):
+    """The undo, with a note on the host that it is half there while it goes."""
+    mark = _mark(kube, name)
+    return f"mkdir -p {os.path.dirname(mark)}; touch {mark}\n{undo}\nrm {mark}"
 
 
 @contextlib.contextmanager
 def enabling(kube, name):
-    """Note on the host that it is being enabled, until it is. Gives whether an earlier run was cut off there."""
-    mark, run = _mark(name), kube.ch.host.run
-    begin = f"install -d -m 0700 {notes.STATE}; [ ! -e {mark} ] || echo cut off; touch {mark}"
+    """Note on the host that it is half there, until it is enabled. Gives whether an earlier run was cut off."""
+    mark, run = _mark(kube, name), kube.ch.host.run
+    begin = f"mkdir -p {os.path.dirname(mark)}; [ ! -e {mark} ] || echo cut off; touch {mark}"
     yield bool(run(begin, quiet=True, what=f"note that {name} is being enabled").out)
     run(f"rm {mark}", quiet=True, what=f"note that {name} is enabled")
 

@@ -4,7 +4,7 @@ brought=yes installed='' said='' code=0
 grep -qsF "\"kind\": \"package\", \"name\": \"$3\", \"before\": \"away\"" "$2" || brought=no
 installed=$(dpkg-query -W -f '${db:Status-Abbrev}' "$3" 2>/dev/null) || true
 case $brought:$installed in
-  no:* | yes:ii*) ;;
+  no:* | yes:?i*) ;;
   *)
     said=$(getent group "$3") || code=$?
     case $code:${said##*:}:$1 in

@@ -1,6 +1,5 @@
 # What the chapter $2 makes or changes on the host: the note $1/$2.json, one thing a line, and in $1/copies/$2 what was
-# there before. $3: look, note, brought, gone, pause (the units that were here before), restore, restored or finish; then
-# its things. A name has no quote and no space.
+# there before. $3: look, note, brought, gone, pause, resume, restore, restored or finish; then its things. A name has no quote and no space.
 base=$1 chapter=$2 verb=$3
 shift 3
 note=$base/$chapter.json copies=$base/copies/$chapter
@@ -12,11 +11,13 @@ cannot() { no "cannot tell: $*"; }
 entry() { [ ! -e "$note" ] || grep -F "\"kind\": \"$1\", \"name\": \"$2\"," "$note" || true; }
 field() { sed -n "s/.*\"$1\": \"\([^\"]*\)\".*/\1/p"; }
 copy() { echo "$copies/$1${2//\//%}"; }
+exists() { [ -e "$1" ] || [ -L "$1" ]; }
 inside() { ls -A "$1" | { grep -vx lost+found || true; }; }
 as_postgres() { runuser -u postgres -- psql -w -p "${1%%/*}" -d postgres -AtXq -v ON_ERROR_STOP=1 -f -; }
-kubeconfig_of() {
-  local said
-  said=$(getent passwd "$1") || cannot "where $1 lives"
+kubeconfig_of() { # nothing, where there is no such user
+  local said code=0
+  said=$(getent passwd "$1") || code=$?
+  case $code in 0) ;; 2) return ;; *) cannot "where $1 lives: getent ended with $code" ;; esac
   echo "$(cut -d: -f6 <<< "$said")/.kube/config"
 }
 kubernetes_has() {
@@ -28,7 +29,7 @@ kubernetes_has() {
 state() {
   local said code=0
   case $1 in
-    file) if [ -e "$2" ] || [ -L "$2" ]; then echo there; else echo away; fi ;;
+    file) if exists "$2"; then echo there; else echo away; fi ;;
     folder)
       if [ -d "$2" ] && [ ! -L "$2" ]; then
         said=$(inside "$2") || cannot "what lies in $2"
@@ -47,7 +48,7 @@ state() {
     package)
       said=$(dpkg-query -W -f '${db:Status-Abbrev}' "$2" 2>/dev/null) || code=$?
       [ $code -lt 2 ] || cannot "dpkg-query -W $2 ended with $code"
-      case $said in ii*) echo there ;; *) echo away ;; esac ;;
+      case $said in ?i*) echo there ;; *) echo away ;; esac ;; # also one on hold
     unit | boot)
       said=$(systemctl show -p LoadState "$2" 2>&1) || cannot "systemctl show $2: $said"
       case $said in LoadState=not-found) echo away ;; LoadState=?*) echo there ;; *) cannot "systemctl show $2: $said" ;; esac ;;
@@ -116,6 +117,11 @@ write() {
   sync "$base"
 }
 
+# Of a package that is not installed: away, or settings, where those of one that was removed are there.
+package_was() {
+  case $(dpkg-query -W -f '${db:Status-Abbrev}' "$1" 2>/dev/null || true) in ?c*) echo settings ;; *) echo away ;; esac
+}
+
 line() { echo "{\"kind\": \"$1\", \"name\": \"$2\", \"before\": \"$3\"${4:-}}"; }
 
 # The packages that came when apt last installed $1, if that was a command of the runbook's; apt's own history has it.
@@ -137,23 +143,21 @@ by_older() {
   [ -n "$found" ] || line package "$1" away ', "from": "list"'
 }
 
-# What was there, kept before it is changed; prints more fields of its line. The first copy is the one that counts.
+# What was there, kept before it is changed; prints more fields of its line. A copy that no line has counts for nothing.
 keep() {
   local to
   case $1 in
     file)
       to=$(copy "" "$2")
-      if [ ! -e "$to" ] && [ ! -L "$to" ]; then
-        mkdir -p "$copies"
-        cp -aT "$2" "$to.part"
-        [ -L "$to.part" ] || sync "$to.part"
-        mv -fT "$to.part" "$to"
-      fi ;;
+      mkdir -p "$copies"
+      rm -rf "$to.part"
+      cp -aT "$2" "$to.part"
+      [ -L "$to.part" ] || sync "$to.part"
+      mv -fT "$to.part" "$to" ;;
     folder)
       if [ "$3" = empty ]; then
         stat -c ', "access": "%a %u:%g"' "$2"
       else
-        mv -nT "$2" "$2.before-runbook"
         echo ", \"aside\": \"$2.before-runbook\""
       fi ;;
     unit)
@@ -165,7 +169,6 @@ keep() {
     object) # of what is only there or not, none: nobody changes it
       case $2 in */storageclass/* | */configmap/* | */secret/* | */seldondeployment/*) ;; *) return ;; esac
       to=$(copy object- "$2")
-      [ ! -e "$to" ] || return 0
       mkdir -p "$copies"
       microk8s kubectl get "${2#*/}" -n "${2%%/*}" -o yaml |
         awk '/^[A-Za-z]/ {about = /^metadata:/; out = 0}
@@ -183,7 +186,7 @@ keep() {
 can_keep() {
   [ "$1.$2" = adopt.folder ] && [ -z "$(entry "$2" "$3")" ] && [ "$(state "$2" "$3")" = there ] || return 0
   ! mountpoint -q "$3" || no "$3 is a disk with somebody's files: choose another folder"
-  [ ! -e "$3.before-runbook" ] || no "both are there: $3 and $3.before-runbook"
+  ! exists "$3.before-runbook" || no "both are there: $3 and $3.before-runbook"
 }
 
 # A line of the note. $1: made (by us, by an older runbook), adopt (as it is), or new: it must not be there.
@@ -195,11 +198,28 @@ lines_of() {
     made.*) line "$2" "$3" away; return ;;
   esac
   was=$(state "$2" "$3")
-  if [ "$2" = folder ] && [ "$was" != there ] && [ -e "$3.before-runbook" ]; then
+  if [ "$2.$was" = package.away ]; then was=$(package_was "$3"); fi
+  if [ "$2" = folder ] && [ "$was" != there ] && exists "$3.before-runbook"; then
     was=there more=", \"aside\": \"$3.before-runbook\"" # an earlier run came that far
   elif [ "$was" = there ] && [ "$1" = new ]; then no "was here before: $2 $3"
   elif [ "$was" != away ] || [ "$2" = context ]; then more=$(keep "$2" "$3" "$was"); fi
   line "$2" "$3" "$was" "$more"
+}
+
+# The folders that these lines take over get another name; none of them, where the note cannot be written afterwards.
+asides=()
+set_aside() {
+  local aside
+  while read -r aside; do
+    if [ -n "$aside" ] && ! exists "$aside"; then
+      mv -nT "${aside%.before-runbook}" "$aside"
+      asides+=("$aside")
+    fi
+  done < <(field aside <<< "$1")
+}
+as_it_was() {
+  local aside
+  for aside in "${asides[@]}"; do mv -nT "$aside" "${aside%.before-runbook}"; done
 }
 
 restored() {
@@ -211,19 +231,24 @@ restored() {
       copied=$(stat -c '%F %a %U:%G %s %Y' "$(copy "" "$2")" 2>&1) || cannot "what $2 was: its copy is lost: $copied"
       [ "$(stat -c '%F %a %U:%G %s %Y' "$2" 2>/dev/null)" = "$copied" ] ;;
     folder)
-      if [ -n "$aside" ]; then [ -e "$2" ] && [ ! -e "$aside" ]
+      if [ -n "$aside" ]; then exists "$2" && ! exists "$aside"
       else [ "$(state folder "$2")" = empty ] && [ "$(stat -c '%a %u:%g' "$2")" = "$(field access <<< "$was")" ]; fi ;;
-    role | object) [ ! -e "$(copy "$1-" "$2")" ] ;;
+    object) [ ! -e "$(copy object- "$2")" ] ;;
+    role)
+      [ -e "$(copy role- "$2")" ] || return 0
+      was=$(state role "$2") || exit 3
+      [ "$was" = away ] ;; # its server is away, or its owner dropped it
   esac
 }
 
 restore() {
   local was aside access
   ! restored "$1" "$2" || return 0
+  begun
   was=$(entry "$1" "$2")
   case $1 in
     file)
-      mkdir -p "${2%/*}"
+      (umask 022 && mkdir -p "${2%/*}")
       cp -aT --remove-destination "$(copy "" "$2")" "$2.part.$$"
       mv -fT "$2.part.$$" "$2" ;;
     folder)
@@ -244,15 +269,44 @@ restore() {
 # kind, name, before of each line
 things() { sed -n 's/^{"kind": "\([^"]*\)", "name": "\([^"]*\)", "before": "\([^"]*\)".*/\1\t\2\t\3/p' "$note"; }
 
-# The units that were here before, until finish starts them again.
-theirs_stop() {
+# From here on, install refuses: what remove has put back would be changed, and no copy of it is kept.
+removing=$copies/removing
+begun() {
+  mkdir -p "$copies"
+  touch "$removing"
+}
+
+# The units that were here before, while their files and folders come back; those that are not there any more are passed.
+theirs() {
   local kind name was
   while IFS=$'\t' read -r kind name was; do
-    [ "$kind.$was" != unit.there ] || systemctl stop "$name"
+    [ "$kind.$was" = unit.there ] || continue
+    was=$(state unit "$name")
+    if [ "$was" = there ]; then echo "$name"; fi
   done < <(things)
+}
+pause() {
+  local name names
+  names=$(theirs)
+  begun
+  for name in $names; do systemctl stop "$name"; done
+}
+# Where remove cannot go on: they run again once all of theirs is back, and stay stopped otherwise.
+resume() {
+  local kind name was names
+  [ -e "$removing" ] || return 0
+  while IFS=$'\t' read -r kind name was; do
+    case $kind.$was in file.there | folder.there) restored "$kind" "$name" || return 0 ;; esac
+  done < <(things)
+  names=$(theirs)
+  systemctl daemon-reload
+  for name in $names; do
+    case $(entry unit "$name" | field active) in inactive | failed | deactivating) ;; *) systemctl start "$name" ;; esac
+  done
 }
 
 # What was there before is as it was, also what remove had no step for; nothing that we made is left; then the note goes.
+# A unit of theirs that does not start is told, and keeps nothing.
 finish() {
   local was kind name to left=
   [ -e "$note" ] || return 0
@@ -261,17 +315,14 @@ finish() {
       file.there | folder.there | role.there)
         restore "$kind" "$name"
         restored "$kind" "$name" || left+=" $kind $name," ;;
+      file.away) # of other parameters, or of a server's other version
+        if head -n 1 "$name" 2>/dev/null | grep -q '^# Written by the runbook'; then rm -f "$name"; fi ;;
     esac
   done < <(things)
   [ -z "$left" ] || no "not as it was before:${left%,}"
   while IFS=$'\t' read -r kind name was; do
     case $kind.$was in
-      unit.there | boot.there)
-        was=$(entry "$kind" "$name")
-        systemctl daemon-reload
-        case $(field enabled <<< "$was") in enabled) systemctl enable -q "$name" ;; disabled) systemctl disable -q "$name" ;; esac
-        [ "$kind" = unit ] || continue
-        case $(field active <<< "$was") in active) systemctl restart "$name" ;; *) systemctl stop "$name" ;; esac ;;
+      unit.there | boot.there) unit_as_it_was "$kind" "$name" ;;
       context.*)
         was=$(entry context "$name" | field access)
         to=$(kubeconfig_of "${name%%/*}") || exit 3
@@ -281,9 +332,25 @@ finish() {
     esac
   done < <(things)
   [ -z "$left" ] || no "made by this chapter, and still here:${left%,}"
-  rm -rf --one-file-system "$copies"
   rm -f "$note" "$note".part.*
+  rm -rf --one-file-system "$copies"
   rmdir "$base/copies" "$base" 2>/dev/null || true
+}
+
+told() { echo "theirs, as it was before: and yet systemctl $1 failed"; }
+unit_as_it_was() {
+  local was verb=stop
+  was=$(state "$1" "$2")
+  [ "$was" = there ] || return 0
+  was=$(entry "$1" "$2")
+  systemctl daemon-reload
+  case $(field enabled <<< "$was") in
+    enabled) systemctl enable -q "$2" || told "enable $2" ;;
+    disabled) systemctl disable -q "$2" || told "disable $2" ;;
+  esac
+  [ "$1" = unit ] || return 0
+  case $(field active <<< "$was") in inactive | failed | deactivating) ;; *) verb=restart ;; esac
+  systemctl $verb "$2" || told "$verb $2"
 }
 
 tell() { sed -n 's/^{"kind": "\([^"]*\)", "name": "\([^"]*\)", "before": "\([^"]*\)".*/note \3 \1 \2/p' "$note"; }
@@ -296,6 +363,7 @@ case $verb in
       [ "$(tail -n 1 "$note")" = "]}" ] || cannot "what is ours: $note is not whole"
       noted=yes
       echo noted
+      [ ! -e "$removing" ] || echo removing
       tell
     fi
     export -f brought_by_us
@@ -312,6 +380,7 @@ case $verb in
   note)
     added=""
     all=("$@")
+    [ -e "$note" ] || rm -rf --one-file-system "$copies" # of one that was cut off
     while [ $# -gt 0 ]; do can_keep "$1" "$2" "$3"; shift 3; done
     set -- "${all[@]}"
     while [ $# -gt 0 ]; do
@@ -319,14 +388,19 @@ case $verb in
       added+=$more$'\n'
       shift 3
     done
+    trap as_it_was EXIT
+    set_aside "$added"
     write <<< "$added"
+    trap - EXIT
     tell ;;
   brought)
     [ -e "$note" ] || exit 0
     added=
-    for name in "$@"; do [ -n "$(entry package "$name")" ] || added+=$(line package "$name" away)$'\n'; done
+    for name in "$@"; do
+      [ -n "$(entry package "$name")" ] || added+=$(line package "$name" "$(package_was "$name")")$'\n'
+    done
     write <<< "$added" ;;
-  pause) theirs_stop ;;
+  pause | resume) "$verb" ;;
   restore) while [ $# -gt 0 ]; do restore "$1" "$2"; shift 2; done ;;
   restored) while [ $# -gt 0 ]; do restored "$1" "$2" || { echo "$1 $2 is not as it was"; exit 1; }; shift 2; done ;;
   gone) while [ $# -gt 0 ]; do gone "$1" "$2" || { echo "$1 $2 is there"; exit 1; }; shift 2; done ;;

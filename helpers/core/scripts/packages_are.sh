@@ -5,7 +5,7 @@ for p in "$@"; do
   state=gone code=0
   said=$(dpkg-query -W -f '${db:Status-Abbrev}\n' "$p" 2>/dev/null) || code=$?
   [ $code -lt 2 ] || { echo "cannot tell whether $p is installed: dpkg-query ended with $code"; exit 1; }
-  case $said in *ii*) state=there ;; esac
+  case $said in ?i*) state=there ;; esac
   [ "$state" = "$want" ] && continue
   if [ "$want" = there ]; then echo "$p is not installed"; else echo "$p is installed"; fi
   exit 1

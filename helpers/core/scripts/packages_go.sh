@@ -3,7 +3,7 @@
 # No apt autoremove: the host's other orphans are its owner's, and it keeps what a package forbids it (postgresql-15 does).
 goes() { apt-get -s purge "$@" | awk '$1 == "Purg" || $1 == "Remv" {print $2}' | sed 's/:.*//'; }
 listed=()
-for p in $(sed -n 's/.*"kind": "package", "name": "\([^"]*\)", "before": "away"}.*/\1/p' "$1" 2>/dev/null || true); do
+for p in $(sed -n 's/.*"kind": "package", "name": "\([^"]*\)", "before": "\(away\|settings\)"}.*/\1/p' "$1" 2>/dev/null || true); do
   if dpkg-query -W "$p" >/dev/null 2>&1; then listed+=("${p%%:*}"); fi
 done
 # One that an installed package suggests (as libc6 does locales) stays, as with apt: it would take settings that were here.
@@ -19,5 +19,12 @@ elif [ ${#listed[@]} -gt 0 ]; then
     ours=()
     for p in "${listed[@]}"; do [ -n "$(others "$(goes "$p")")" ] || ours+=("$p"); done
   fi
-  [ ${#ours[@]} = 0 ] || apt purge "${ours[@]}"
+  # One that had been removed before, and its settings kept, is so again.
+  purged=() removed=()
+  for p in "${ours[@]}"; do
+    if grep -qE "\"kind\": \"package\", \"name\": \"$p(:[a-z0-9]+)?\", \"before\": \"settings\"" "$1"; then removed+=("$p")
+    else purged+=("$p"); fi
+  done
+  [ ${#purged[@]} = 0 ] || apt purge "${purged[@]}"
+  [ ${#removed[@]} = 0 ] || apt remove "${removed[@]}"
 fi

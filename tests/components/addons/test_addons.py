@@ -406,7 +406,7 @@ def _enabled_with_all_pods(monkeypatch, made_of, name, cut_off, ends=True):
             return " ".join(istio.DEPLOYMENTS)
         if "kubectl get deployment" in script and script.endswith("-o name"):
             return "".join(f"deployment.apps/{one}\n" for one in (*istio.DEPLOYMENTS, *knative._DEPLOYMENTS))
-        return "cut off\n" if cut_off and f"touch {notes.STATE}/enabling-{name}" in script else ""
+        return "cut off\n" if cut_off and f"touch {notes.STATE}/copies/addons/half-{name}" in script else ""
 
     made = made_of(Kube(stand_in.chapter(monkeypatch, "addons", answer, "install")))
     with contextlib.nullcontext() if ends else pytest.raises(RunbookError):
@@ -425,25 +425,27 @@ def test_an_enable_that_was_cut_off_is_finished_though_all_its_pods_are_there(
     """Its Deployments come before the rest: the next run took it for whole."""
     asked = _enabled_with_all_pods(monkeypatch, made_of, name, cut_off)
     assert cut_off == any("kubectl apply" in script for script in asked)
-    assert asked[-1] == f"rm {notes.STATE}/enabling-{name}"
+    assert asked[-1] == f"rm {notes.STATE}/copies/addons/half-{name}"
 
 
 @pytest.mark.parametrize("name, made_of", ADD_ONS)
-def test_an_enable_that_ends_badly_stays_noted_and_is_not_taken_for_whole(  # noqa: PLR0913 - fixtures
+def test_what_ends_badly_stays_noted_and_is_not_taken_for_whole(  # noqa: PLR0913 - fixtures
     monkeypatch, own_home, bash, tmp_path, name, made_of
 ):
     monkeypatch.setattr(notes, "STATE", str(tmp_path / "state"))
     asked = _enabled_with_all_pods(monkeypatch, made_of, name, False, ends=False)
-    note = next(script for script in asked if f"enabling-{name}" in script)
+    note = next(script for script in asked if f"half-{name}" in script)
     assert not any(script.startswith("rm ") for script in asked)
     action = made_of(Kube(stand_in.chapter(monkeypatch, "addons", lambda script, stdin: ""))).enabled(False)
     pods = "case $* in *istio-system*) printf '%s' '" + deployments() + "' ;; *) echo '1|1|1|1|1|1|' ;; esac"
     assert bash(action.probe, pods)[0] == 0
     assert bash(note, pods) == (0, "") and bash(note, pods) == (0, "cut off")
-    assert bash(action.probe, pods) == (1, f"the last run was cut off while it enabled {name}")
-    assert bash(action.absent, "true")[0] == 1
-    assert bash(action.undo, "true")[0] == 0 and not (tmp_path / "state").exists()
-    assert bash(action.absent, "true") == (0, "")
+    half = (1, f"a run was cut off while it changed {name}")
+    assert bash(action.probe, pods) == half
+    assert bash(action.undo, "true")[0] == 0 and bash(action.probe, pods)[0] == 0
+    # A remove that is cut off leaves all its pods, too, and its webhooks not.
+    assert bash(action.undo, 'case $* in *"get namespace default"*) echo x ;; *delete*) exit 1 ;; esac')[0] != 0
+    assert bash(action.probe, pods) == half
 
 
 @pytest.mark.parametrize(
@@ -452,6 +454,11 @@ def test_an_enable_that_ends_badly_stays_noted_and_is_not_taken_for_whole(  # no
         ("k8s.gcr.io/metrics-server-amd64:v0.3.6", ""),
         ("", ""),
         ("registry.k8s.io/metrics-server/metrics-server:v0.7.2", "its image is registry.k8s.io/"),
+        (
+            'k8s.gcr.io/metrics-server-amd64:v0.3.6 {} {"chart":"metrics-server-2.11.4","heritage":"Helm"}',
+            "it is Helm's",
+        ),
+        ('k8s.gcr.io/metrics-server-amd64:v0.3.6 {"meta.helm.sh/release-name":"x"} {}', "it is Helm's"),
     ],
 )
 def test_a_metrics_server_that_is_not_microk8s_is_not_written_over(monkeypatch, own_home, bash, image, says):

@@ -578,6 +578,19 @@ def test_the_port_stays_while_another_chapters_database_is_noted_on_it(tmp_path,
     assert Host("local").ask(_with("13 main 5431 online", probe)) == (True, "")
 
 
+def test_without_a_folder_of_clusters_every_port_is_free(tmp_path):
+    """postgresql-common without a server, as pgbouncer brings it: the probe ended without a word."""
+    for probe in (postgres_cluster.no_chapter_on_another_port, postgres_cluster.no_other_cluster_on):
+        assert Host("local").ask(_with("", probe(5432, tmp_path / "away"))) == (True, "")
+
+
+def test_a_database_of_somebodys_in_our_server_is_none_of_ours(monkeypatch, own_home):
+    """Named in a later install with adopt, it went with the server."""
+    ch = stand_in.chapter(monkeypatch, "postgres", lambda script, stdin: "", mode="remove")
+    monkeypatch.setattr(ch.own, "was_before", lambda thing: thing == "database 5432/models")
+    assert postgres_cluster.made_here(ch, 5432, ["runbook", "models"]) == ["runbook"]
+
+
 #: PostgreSQL's folders as a host has them where its package made no cluster; in a mount namespace of its own
 _NO_CLUSTER = """for folder in /etc/postgresql /var/lib/postgresql /var/log/postgresql /run/postgresql; do
   mkdir -p $folder; mount -t tmpfs -o mode=1777 none $folder
