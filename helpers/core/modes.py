@@ -105,7 +105,7 @@ def undo_all(steps: Steps) -> None:
     steps.own.settle(thing for _, action in steps.undo for thing in action.makes)
     try:
         _undo_each(steps)
-    except RunbookError:
+    except BaseException:  # Ctrl-C as well: it leaves nobody's service stopped
         steps.own.resume()
         raise
     if steps.failed:

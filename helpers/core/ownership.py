@@ -42,6 +42,7 @@ class Ownership:
         self._noted: dict[
             str, str
         ] = {}  # thing -> away, empty, settings (of a package) or there: what it was before us
+        self._back: set[str] = set()  # put back by a remove that was cut off
         self._ours: list[str] = []  # of an older runbook, which kept no note
         self._foreign: list[str] = []
         self._away: list[str] = []
@@ -86,6 +87,10 @@ class Ownership:
         found = [thing for thing in self._foreign if {thing, thing.partition(" ")[0]}.intersection(which)]
         return "was here before: " + ", ".join(found) if found else None
 
+    def came_back(self, thing: str) -> bool:
+        """Was it here before, and has a remove that was cut off put it back? What it holds is its owner's again."""
+        return thing in self._back
+
     def is_theirs(self, thing: str) -> bool:
         """Is it somebody's now, and not taken over?"""
         return thing in self._foreign
@@ -100,6 +105,7 @@ class Ownership:
             raise RunbookError(f"see what chapter {self.chapter} would change", self.host.name, saw, do)
         self.asked, self._seen = True, things
         self._has_note = any(word == "noted" for word, _, _ in lines)
+        self._back = {said for word, _, said in lines if word == "back"}
         self._removing = any(word == "removing" for word, _, _ in lines)
         self._noted = _noted(said)
         there = [said for word, _, said in lines if word == "there"]
@@ -124,13 +130,14 @@ class Ownership:
         if not self.asked:
             return
         todo = dict.fromkeys([*self._ours, *made], "made")
-        todo.update({thing: "adopt" for thing in self._foreign if self._adopts})
+        if self._adopts or (self.by_older and self.mode == "remove"):
+            todo.update(dict.fromkeys(self._foreign, "adopt" if self._adopts else "theirs"))
         for thing in [*things, *self._away]:
             todo.setdefault(thing, self._how(thing))
         todo = {thing: how for thing, how in todo.items() if how and thing not in self._noted}
-        if todo or not self._has_note:
+        if todo or not self._has_note or (self._back and self.mode != "remove"):
             self._note(todo)
-        self._ours, self._foreign = [], []
+        self._ours, self._foreign, self._back = [], [], set()
 
     def _how(self, thing: str) -> str:
         """made: by an older runbook, or by what we made; adopt: whatever it is; new: it must not be there."""
@@ -164,7 +171,7 @@ class Ownership:
         """
         made = [thing for thing in self._passed if self._is_as_ours(thing)]
         made += [thing for thing in things if self.by_older and thing not in self._foreign]
-        if made or self._ours or (self._foreign and self._adopts):
+        if made or self._ours or (self._foreign and self._adopts) or (self._back and self.mode != "remove"):
             self.before((), made)
 
     def _is_as_ours(self, thing: str) -> bool:
@@ -255,7 +262,7 @@ class Ownership:
         """
         if not self._has_note:
             return None
-        ok, said = self.host.ask(self._script("finish"), timeout=120)
+        ok, said = self.host.ask(self._script("finish"), timeout=900)
         told = [line for line in said.splitlines() if line.startswith("theirs, as it was before: ")]
         return "\n".join(told) or None if ok else said
 
@@ -263,7 +270,7 @@ class Ownership:
         """Where remove cannot go on: units of somebody's that rest run again, where all of theirs is back."""
         if self._has_note:
             with contextlib.suppress(RunbookError):  # why it cannot go on is what counts
-                self.host.ask(self._script("resume"), timeout=120)
+                self.host.ask(self._script("resume"), timeout=600)
 
     def _script(self, verb: str, *words: str) -> str:
         return notes.script(self.chapter, verb, *words)

@@ -1127,3 +1127,234 @@ def test_a_file_of_ours_that_no_step_names_any_more_goes_at_last(host):
     (host / "app.conf").unlink()
     run("remove", "newer.conf")
     assert tree(host) == {} and not (host.parent / "state").exists()
+
+
+def test_a_note_that_is_written_keeps_the_folder_aside(host, program):
+    """sync of the notes' folder fails (or is ended by its timeout) after the note is in its place."""
+    broken = host.parent / "broken"
+    broken.touch()
+    program("sync", f'case $1 in */state) [ -e {broken} ] && exit 1 ;; esac; exec /bin/sync "$@"')
+    (host / "data").mkdir(mode=0o755)
+    (host / "data" / "theirs").write_text("x\n")
+    before = tree(host)
+    with pytest.raises(RunbookError):
+        Run(host, "install", adopt=True)()
+    broken.unlink()
+    Run(host, "install", adopt=True)()
+    mixed = (host / "data" / "theirs").exists() and (host / "data" / "ours").exists()
+    Run(host, "remove")()
+    assert tree(host) == before and not mixed
+
+
+def test_settings_survive_the_purge_of_what_their_package_needs(host, debian, program):
+    """apt-get purge purges what it removes along: wanted needs libnew, which came with it."""
+    there, settings = host / "installed", host.parent / "settings-of-wanted"
+    settings.touch()
+    program(
+        "dpkg-query",
+        f"[ $# != 3 ] || exit 0; grep -qx \"${{@: -1}}\" {there} && echo 'ii ' && exit\n"
+        f"case ${{@: -1}} in wanted) [ -e {settings} ] && echo 'rc ' ;; *) exit 1 ;; esac",
+    )
+    calls = program(
+        "apt-get",
+        'case "$*" in\n'
+        "*-s*install*) echo 'Inst libnew (1 x)'; echo 'Inst wanted (1 x)' ;;\n"
+        f"*install*) printf 'libnew\\nwanted\\n' >> {there} ;;\n"
+        '*-s*purge*) for p in ${@:3}; do echo "Purg $p [1]"; done\n'
+        f"  case \" $* \" in *' libnew '*) ! grep -qx wanted {there} || echo 'Purg wanted [1]' ;; esac ;;\n"
+        '*"300 purge"*) gone="$*"\n'
+        f"  case \" $gone \" in *' libnew '*) ! grep -qx wanted {there} || gone+=' wanted' ;; esac\n"
+        f'  for p in $gone; do sed -Ei "/^($p)$/d" {there}; [ $p != wanted ] || rm -f {settings}; done ;;\n'
+        f'*"300 remove"*) for p; do sed -Ei "/^($p)$/d" {there}; done ;;\n'
+        "esac",
+    )
+    install_wanted(host, "install")
+    assert (noted(host)["package wanted"], noted(host)["package libnew"]) == ("settings", "away")
+    calls.write_text("")
+    install_wanted(host, "remove")
+    assert settings.exists(), calls.read_text()
+
+
+def test_settings_of_a_package_with_a_plus(host, debian, program):
+    there = host / "installed"
+    program(
+        "dpkg-query",
+        f"[ $# != 3 ] || exit 0; grep -qxF \"${{@: -1}}\" {there} && echo 'ii ' && exit\n"
+        "case ${@: -1} in wanted++) echo 'rc ' ;; *) exit 1 ;; esac",
+    )
+    calls = program(
+        "apt-get",
+        'case "$*" in\n'
+        "*-s*install*) echo 'Inst wanted++ (1 x)' ;;\n"
+        f"*install*) printf 'wanted++\\n' >> {there} ;;\n"
+        '*-s*purge*) for p in ${@:3}; do echo "Purg $p [1]"; done ;;\n'
+        f'*purge* | *"300 remove"*) sed -i "/^wanted++$/d" {there} ;;\n'
+        "esac",
+    )
+
+    def go(mode):
+        run = Run(host, mode, more=["package wanted++"])
+        run.look()
+        run.ch.step("wanted is installed", run.ch.packages("wanted++"))
+        run.ch.verdict()
+
+    go("install")
+    assert noted(host)["package wanted++"] == "settings"
+    calls.write_text("")
+    go("remove")
+    assert "=300 remove wanted++" in calls.read_text() and "purge wanted++" not in calls.read_text().replace(
+        "-s purge", ""
+    )
+
+
+TWO = """case $1 in
+show) echo LoadState=loaded ;;
+is-enabled) echo enabled ;;
+is-active) if [ -e {0}/up-$2 ]; then echo active; else echo inactive; fi ;;
+stop) rm -f {0}/up-$2 ;;
+start | restart) [ ! -e {0}/defect-$2 ] && touch {0}/up-$2 ;;
+esac"""
+
+
+def test_one_service_that_does_not_start_does_not_keep_the_other_stopped(host, program):
+    for name in "xy":
+        (host.parent / f"up-{name}.service").touch()
+    program("systemctl", TWO.format(host.parent))
+    (host / "data").mkdir()
+    (host / "data" / "theirs").write_text("x\n")
+    more = ["unit x.service", "unit y.service"]
+    Run(host, "install", adopt=True, more=more)()
+    (host.parent / "defect-x.service").touch()
+    cut_off(host, Run(host, "remove", more=more))
+    assert (host / "data" / "theirs").exists() and (host.parent / "up-y.service").exists()
+
+
+def test_pause_that_fails_at_the_second_leaves_the_first_running(host, program):
+    for name in "xy":
+        (host.parent / f"up-{name}.service").touch()
+    program("systemctl", "[ $1.$2 != stop.y.service ] || exit 1\n" + TWO.format(host.parent))
+    (host / "data").mkdir()
+    (host / "data" / "theirs").write_text("x\n")
+    more = ["unit x.service", "unit y.service"]
+    Run(host, "install", adopt=True, more=more)()
+    with pytest.raises(RunbookError):
+        Run(host, "remove", more=more)()
+    assert (host / "data" / "ours").exists(), "nothing was undone of the folder"
+    assert (host.parent / "up-x.service").exists()
+
+
+def test_a_service_that_hangs_at_its_start_keeps_no_note(host, program):
+    """Two of them took more time than remove had, each time."""
+    (host.parent / "up-x.service").touch()
+    program("systemctl", TWO.format(host.parent))
+    Run(host, "install", adopt=True, more=["unit x.service"])()
+    program("timeout", "exit 124")
+    with pytest.raises(Verdict):
+        Run(host, "remove", more=["unit x.service"])()
+    assert not (host.parent / "state").exists()
+
+
+def test_an_empty_folder_that_came_back_keeps_nobody_from_installing(host):
+    """A disk for the data, as chapter 05 advises: nothing of theirs is in it."""
+    (host / "data").mkdir(mode=0o755)
+    Run(host, "install")()
+    cut_off(host, Run(host, "remove"))
+    Run(host, "install")()
+
+
+def test_what_its_service_wrote_after_it_came_back_stays(host, program):
+    """resume starts their service, which writes its settings; the next remove puts the copy over them."""
+    (host.parent / "up-x.service").touch()
+    program("systemctl", f"[ $1 != start ] || echo written-by-x >> {host}/app.conf\n" + TWO.format(host.parent))
+    (host / "app.conf").write_text("theirs\n")
+    (host / "data").mkdir()
+    (host / "data" / "theirs").write_text("x\n")
+    Run(host, "install", adopt=True, more=["unit x.service"])()
+    cut_off(host, Run(host, "remove", more=["unit x.service"]))
+    assert (host / "app.conf").read_text() == "theirs\nwritten-by-x\n"
+    Run(host, "remove", more=["unit x.service"])()
+    assert (host / "app.conf").read_text() == "theirs\nwritten-by-x\n"
+
+
+def test_what_its_owner_put_into_the_empty_folder_that_came_back_stays(host):
+    (host / "data").mkdir(mode=0o755)
+    Run(host, "install")()
+    cut_off(host, Run(host, "remove"))
+    (host / "data" / "theirs").write_text("x\n")
+    try:
+        Run(host, "remove")()
+    finally:
+        assert (host / "data" / "theirs").exists()
+
+
+def test_chapter_05_can_be_removed_to_its_end_after_a_cut(host, program):
+    """Its guard looks at the data directory, which is theirs again, and install waits for that remove."""
+    from helpers.components.minio import no_buckets_but
+
+    program(
+        "systemctl",
+        "case $1 in show) printf 'LoadState=loaded\\nUnitFileState=enabled\\nActiveState=active\\n' ;;\n"
+        "is-*) echo active ;; esac",
+    )
+    (host / "data" / "photos").mkdir(parents=True)
+    (host / "data" / "photos" / "one").write_text("x\n")
+
+    def guard(run):
+        run.look()
+        if not run.ch.own.came_back(f"folder {run.folder}"):
+            run.ch.require("no buckets but ours", no_buckets_but(["detai"], str(run.folder)), do="x", modes="guard")
+        return run
+
+    guard(Run(host, "install", adopt=True))()
+    guard(cut := Run(host, "remove"))
+    first, mark = fails(host)
+    mark.touch()
+    cut.ch.step(*first)
+    cut.act()
+    with pytest.raises(RunbookError):
+        cut.ch.verdict()
+    mark.unlink()
+    refused = []
+    for mode in ("install", "remove"):
+        try:
+            guard(Run(host, mode, adopt=True))
+        except BadInput as e:
+            refused.append((mode, e.saw))
+    assert [mode for mode, _ in refused] == ["install"], refused
+
+
+def test_a_place_that_an_older_runbook_did_not_make_stays_at_remove(host, debian):
+    """The package is an older one's, the folder is not: install refused it, and remove deleted it."""
+    (host / "installed").write_text("libold\nwanted-by-nobody\nwanted\n")
+    (host / "place").mkdir()
+    (host / "place" / "theirs").write_text("x")
+
+    def go(mode):
+        run = Run(host, mode, ours="[ $KIND = package ]", more=["package wanted", f"place {host}/place"])
+        run.look()
+        run.ch.step("wanted is installed", run.ch.packages("wanted", purge=["^wanted$"], paths=[str(host / "place")]))
+        run.ch.verdict()
+
+    with pytest.raises(BadInput):
+        go("install")
+    go("remove")
+    assert (host / "place" / "theirs").exists()
+
+
+def test_a_remove_that_is_interrupted_starts_theirs_again(host, program):
+    (host.parent / "up-x.service").touch()
+    program("systemctl", TWO.format(host.parent))
+    (host / "data").mkdir()
+    (host / "data" / "theirs").write_text("x\n")
+    Run(host, "install", adopt=True, more=["unit x.service"])()
+
+    def interrupted():
+        raise KeyboardInterrupt
+
+    run = Run(host, "remove", more=["unit x.service"])
+    run.look()
+    run.ch.step("first", actions.Action("x", "true", "true", interrupted, absent="false"))
+    run.act()
+    with pytest.raises(KeyboardInterrupt):
+        run.ch.verdict()
+    assert (host / "data" / "theirs").exists() and (host.parent / "up-x.service").exists()

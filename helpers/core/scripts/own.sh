@@ -3,6 +3,7 @@
 base=$1 chapter=$2 verb=$3
 shift 3
 note=$base/$chapter.json copies=$base/copies/$chapter
+removing=$copies/removing
 umask 077
 shopt -s inherit_errexit # else a failure inside $(...) is none
 
@@ -11,6 +12,7 @@ cannot() { no "cannot tell: $*"; }
 entry() { [ ! -e "$note" ] || grep -F "\"kind\": \"$1\", \"name\": \"$2\"," "$note" || true; }
 field() { sed -n "s/.*\"$1\": \"\([^\"]*\)\".*/\1/p"; }
 copy() { echo "$copies/$1${2//\//%}"; }
+back() { echo "$copies/back-$1-${2//\//%}"; } # put back by remove: from then on it is its owner's alone
 exists() { [ -e "$1" ] || [ -L "$1" ]; }
 inside() { ls -A "$1" | { grep -vx lost+found || true; }; }
 as_postgres() { runuser -u postgres -- psql -w -p "${1%%/*}" -d postgres -AtXq -v ON_ERROR_STOP=1 -f -; }
@@ -113,6 +115,7 @@ write() {
   rm -f "$note".part.* # of one that was cut off
   { echo "{\"chapter\": \"$chapter\", \"things\": ["; sed '/^$/d' <<< "$lines" | sed '$!s/$/,/'; echo "]}"; } > "$part"
   sync "$part"
+  trap - EXIT
   mv -fT "$part" "$note"
   sync "$base"
 }
@@ -189,13 +192,15 @@ can_keep() {
   ! exists "$3.before-runbook" || no "both are there: $3 and $3.before-runbook"
 }
 
-# A line of the note. $1: made (by us, by an older runbook), adopt (as it is), or new: it must not be there.
+# A line of the note. $1: made (by us, by an older runbook), adopt (as it is), theirs (for remove: no copy is needed), or
+# new: it must not be there.
 lines_of() {
   local was more=
   [ -z "$(entry "$2" "$3")" ] || return 0
   case $1.$2 in
     made.package) by_older "$3"; return ;;
     made.*) line "$2" "$3" away; return ;;
+    theirs.*) line "$2" "$3" there; return ;;
   esac
   was=$(state "$2" "$3")
   if [ "$2.$was" = package.away ]; then was=$(package_was "$3"); fi
@@ -224,6 +229,7 @@ as_it_was() {
 
 restored() {
   local was aside copied
+  [ ! -e "$(back "$1" "$2")" ] || return 0
   was=$(entry "$1" "$2")
   aside=$(field aside <<< "$was")
   case $1 in
@@ -244,15 +250,17 @@ restored() {
 restore() {
   local was aside access
   ! restored "$1" "$2" || return 0
-  begun
   was=$(entry "$1" "$2")
+  aside=$(field aside <<< "$was") access=$(field access <<< "$was")
+  mkdir -p "$copies"
+  # From here on, install refuses: what remove has put back would be changed, and no copy of it is kept.
+  [ "$1" = folder ] && [ -z "$aside" ] || touch "$removing"
   case $1 in
     file)
       (umask 022 && mkdir -p "${2%/*}")
       cp -aT --remove-destination "$(copy "" "$2")" "$2.part.$$"
       mv -fT "$2.part.$$" "$2" ;;
     folder)
-      aside=$(field aside <<< "$was") access=$(field access <<< "$was")
       if [ -n "$aside" ]; then mv -nT "$aside" "$2"
       else
         mkdir -p "$2"
@@ -261,48 +269,44 @@ restore() {
       fi ;;
     object)
       microk8s kubectl delete "${2#*/}" -n "${2%%/*}" --ignore-not-found
-      microk8s kubectl create -f - < "$(copy object- "$2")" && rm "$(copy object- "$2")" ;;
-    role) as_postgres "$2" < "$(copy role- "$2")" && rm "$(copy role- "$2")" ;;
+      microk8s kubectl create -f - < "$(copy object- "$2")" ;;
+    role) as_postgres "$2" < "$(copy role- "$2")" ;;
   esac
+  if restored "$1" "$2" || [ "$1" = role ] || [ "$1" = object ]; then touch "$(back "$1" "$2")"; fi
 }
 
 # kind, name, before of each line
 things() { sed -n 's/^{"kind": "\([^"]*\)", "name": "\([^"]*\)", "before": "\([^"]*\)".*/\1\t\2\t\3/p' "$note"; }
 
-# From here on, install refuses: what remove has put back would be changed, and no copy of it is kept.
-removing=$copies/removing
-begun() {
-  mkdir -p "$copies"
-  touch "$removing"
-}
-
-# The units that were here before, while their files and folders come back; those that are not there any more are passed.
+# The units that were here before and ran then, but for those that are not there any more.
 theirs() {
   local kind name was
   while IFS=$'\t' read -r kind name was; do
     [ "$kind.$was" = unit.there ] || continue
+    case $(entry unit "$name" | field active) in "" | inactive | failed | deactivating) continue ;; esac
     was=$(state unit "$name")
     if [ "$was" = there ]; then echo "$name"; fi
   done < <(things)
 }
-pause() {
-  local name names
-  names=$(theirs)
-  begun
-  for name in $names; do systemctl stop "$name"; done
+told() { echo "theirs, as it was before: and yet systemctl $1 failed"; }
+each_unit() { # VERB: a unit that hangs, or fails, keeps no other one
+  local name names code=0
+  names=$(theirs) || exit 3
+  for name in $names; do
+    timeout 100 systemctl "$1" "$name" || { told "$1 $name"; code=1; }
+  done
+  return $code
 }
+# While their files and folders come back.
+pause() { each_unit stop || { each_unit start || true; exit 1; }; }
 # Where remove cannot go on: they run again once all of theirs is back, and stay stopped otherwise.
 resume() {
-  local kind name was names
-  [ -e "$removing" ] || return 0
+  local kind name was
   while IFS=$'\t' read -r kind name was; do
     case $kind.$was in file.there | folder.there) restored "$kind" "$name" || return 0 ;; esac
   done < <(things)
-  names=$(theirs)
   systemctl daemon-reload
-  for name in $names; do
-    case $(entry unit "$name" | field active) in inactive | failed | deactivating) ;; *) systemctl start "$name" ;; esac
-  done
+  each_unit start
 }
 
 # What was there before is as it was, also what remove had no step for; nothing that we made is left; then the note goes.
@@ -337,7 +341,6 @@ finish() {
   rmdir "$base/copies" "$base" 2>/dev/null || true
 }
 
-told() { echo "theirs, as it was before: and yet systemctl $1 failed"; }
 unit_as_it_was() {
   local was verb=stop
   was=$(state "$1" "$2")
@@ -348,9 +351,12 @@ unit_as_it_was() {
     enabled) systemctl enable -q "$2" || told "enable $2" ;;
     disabled) systemctl disable -q "$2" || told "disable $2" ;;
   esac
-  [ "$1" = unit ] || return 0
-  case $(field active <<< "$was") in inactive | failed | deactivating) ;; *) verb=restart ;; esac
-  systemctl $verb "$2" || told "$verb $2"
+  case $1.$(field active <<< "$was") in
+    boot.* | unit.) return ;;
+    unit.inactive | unit.failed | unit.deactivating) ;;
+    *) verb=restart ;;
+  esac
+  timeout 100 systemctl $verb "$2" || told "$verb $2"
 }
 
 tell() { sed -n 's/^{"kind": "\([^"]*\)", "name": "\([^"]*\)", "before": "\([^"]*\)".*/note \3 \1 \2/p' "$note"; }
@@ -364,6 +370,13 @@ case $verb in
       noted=yes
       echo noted
       [ ! -e "$removing" ] || echo removing
+      while IFS=$'\t' read -r kind name was; do
+        if [ -e "$(back "$kind" "$name")" ]; then
+          echo "back $kind $name"
+          # An empty folder that came back, and is not empty any more.
+          if [ "$kind.$was.$(state "$kind" "$name")" = folder.empty.there ]; then echo removing; fi
+        fi
+      done < <(things)
       tell
     fi
     export -f brought_by_us
@@ -378,20 +391,25 @@ case $verb in
       shift 2
     done ;;
   note)
-    added=""
+    added="" no_copy=()
     all=("$@")
     [ -e "$note" ] || rm -rf --one-file-system "$copies" # of one that was cut off
     while [ $# -gt 0 ]; do can_keep "$1" "$2" "$3"; shift 3; done
     set -- "${all[@]}"
     while [ $# -gt 0 ]; do
       more=$(lines_of "$1" "$2" "$3")
+      [ "$1" != theirs ] || no_copy+=("$(back "$2" "$3")")
       added+=$more$'\n'
       shift 3
     done
     trap as_it_was EXIT
     set_aside "$added"
     write <<< "$added"
-    trap - EXIT
+    rm -f "$copies"/back-*
+    for name in "${no_copy[@]}"; do
+      mkdir -p "$copies"
+      touch "$name"
+    done
     tell ;;
   brought)
     [ -e "$note" ] || exit 0

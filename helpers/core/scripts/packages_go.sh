@@ -19,12 +19,10 @@ elif [ ${#listed[@]} -gt 0 ]; then
     ours=()
     for p in "${listed[@]}"; do [ -n "$(others "$(goes "$p")")" ] || ours+=("$p"); done
   fi
-  # One that had been removed before, and its settings kept, is so again.
-  purged=() removed=()
-  for p in "${ours[@]}"; do
-    if grep -qE "\"kind\": \"package\", \"name\": \"$p(:[a-z0-9]+)?\", \"before\": \"settings\"" "$1"; then removed+=("$p")
-    else purged+=("$p"); fi
-  done
-  [ ${#purged[@]} = 0 ] || apt purge "${purged[@]}"
+  # One that had been removed before, and its settings kept, is so again: first, for purge purges what goes along.
+  kept=$(sed -n 's/.*"kind": "package", "name": "\([^":]*\)[^"]*", "before": "settings".*/\1/p' "$1")
+  mapfile -t removed < <(printf '%s\n' "${ours[@]}" | grep -xFf <(sed '/^$/d' <<< "$kept") || true)
+  mapfile -t purged < <(printf '%s\n' "${ours[@]}" | grep -vxFf <(sed '/^$/d' <<< "$kept") || true)
   [ ${#removed[@]} = 0 ] || apt remove "${removed[@]}"
+  [ ${#purged[@]} = 0 ] || apt purge "${purged[@]}"
 fi
