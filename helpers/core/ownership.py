@@ -252,7 +252,7 @@ class Ownership:
         if not isinstance(work, str) or not isinstance(done, (str, type(None))):
             raise TypeError(f"{things}: what was there before needs an undo that is a script")
         if any(thing.startswith("folder ") and self._noted.get(thing) == "there" for thing in theirs):
-            work = f"{self._script('pause')}\n{work}"  # what runs on our folder would write into what is deleted
+            work = f"( {self._script('pause')} )\n{work}"  # what runs on our folder would write into what is deleted
         return Undo(f"( {work} )\n{restore}", f"{done or 'true'}\n{restored}", "as it was before")
 
     def finish(self) -> str | None:

@@ -1358,3 +1358,29 @@ def test_a_remove_that_is_interrupted_starts_theirs_again(host, program):
     with pytest.raises(KeyboardInterrupt):
         run.ch.verdict()
     assert (host / "data" / "theirs").exists() and (host.parent / "up-x.service").exists()
+
+
+def test_what_an_older_runbook_did_not_make_stays_somebodys_after_a_remove_that_was_cut_off(host):
+    """Remove noted it as there before, without a copy, and the next install would have taken it for its own."""
+    (host / "app.conf").write_text("# ours\n")
+    (host / "data").mkdir()
+    (host / "data" / "theirs").write_text("x\n")
+    ours = "[ $KIND = file ]"
+    cut_off(host, Run(host, "remove", ours=ours))
+    assert noted(host)[f"folder {host}/data"] == "there"
+    with pytest.raises(BadInput, match="nothing of others"):
+        Run(host, "install", ours=ours).look()
+    Run(host, "remove", ours=ours)()
+    assert (host / "data" / "theirs").exists() and not (host.parent / "state").exists()
+
+
+def test_a_unit_that_cannot_be_asked_stops_remove_before_a_folder_goes(host, program):
+    systemctl = "case $1 in show) {} ;; is-*) echo active ;; esac"
+    program("systemctl", systemctl.format("echo LoadState=loaded"))
+    (host / "data").mkdir()
+    (host / "data" / "theirs").write_text("x\n")
+    Run(host, "install", adopt=True, more=["unit x.service"])()
+    program("systemctl", systemctl.format("echo Failed to connect to bus; exit 1"))
+    with pytest.raises(RunbookError) as e:
+        Run(host, "remove", more=["unit x.service"])()
+    assert "cannot tell" in e.value.saw and (host / "data" / "ours").exists()

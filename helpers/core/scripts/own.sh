@@ -284,7 +284,7 @@ theirs() {
   while IFS=$'\t' read -r kind name was; do
     [ "$kind.$was" = unit.there ] || continue
     case $(entry unit "$name" | field active) in "" | inactive | failed | deactivating) continue ;; esac
-    was=$(state unit "$name")
+    was=$(state unit "$name") || exit 3
     if [ "$was" = there ]; then echo "$name"; fi
   done < <(things)
 }
@@ -373,8 +373,8 @@ case $verb in
       while IFS=$'\t' read -r kind name was; do
         if [ -e "$(back "$kind" "$name")" ]; then
           echo "back $kind $name"
-          # An empty folder that came back, and is not empty any more.
-          if [ "$kind.$was.$(state "$kind" "$name")" = folder.empty.there ]; then echo removing; fi
+          # An empty folder that came back may be installed into, while it is empty.
+          case $kind.$was.$(state "$kind" "$name") in *.there.* | folder.empty.there) echo removing ;; esac
         fi
       done < <(things)
       tell
