@@ -105,13 +105,13 @@ def undo_all(steps: Steps) -> None:
     steps.own.settle(thing for _, action in steps.undo for thing in action.makes)
     try:
         _undo_each(steps)
+        if not steps.failed:
+            _finish(steps)
     except BaseException:  # Ctrl-C as well: it leaves nobody's service stopped
         steps.own.resume()
         raise
     if steps.failed:
         steps.own.resume()
-    else:
-        _finish(steps)
 
 
 def _undo_each(steps: Steps) -> None:

@@ -161,7 +161,7 @@ class Ownership:
     def _note(self, todo: Mapping[str, str]) -> None:
         words = [word for thing, how in todo.items() for word in (how, *notes.words([thing]))]
         what = f"note what chapter {self.chapter} makes, in {notes.STATE}"
-        self._noted = _noted(self.host.run(self._script("note", *words), quiet=True, what=what).out)
+        self._noted = _noted(self.host.run(self._script("note", self.mode, *words), quiet=True, what=what).out)
         self._has_note = True
 
     def settle(self, things: Iterable[str] = ()) -> None:

@@ -1,5 +1,6 @@
 """What a chapter may change on a host: notes, refusals, copies and what remove puts back, by a real bash."""
 
+import contextlib
 import grp
 import hashlib
 import json
@@ -1384,3 +1385,131 @@ def test_a_unit_that_cannot_be_asked_stops_remove_before_a_folder_goes(host, pro
     with pytest.raises(RunbookError) as e:
         Run(host, "remove", more=["unit x.service"])()
     assert "cannot tell" in e.value.saw and (host / "data" / "ours").exists()
+
+
+def test_where_every_package_is_needed_by_now_none_is_purged(host, debian, program):
+    """Every package that install brought is needed by another by now: apt is asked to purge ''."""
+    install_wanted(host, "install")
+    calls = program(
+        "apt-get",
+        'case "$*" in *-s*purge*) for p in ${@:3}; do echo "Purg $p [1]"; done; echo "Purg theirs [1]" ;; esac',
+    )
+    calls.write_text("")
+    with contextlib.suppress(RunbookError):
+        install_wanted(host, "remove")
+    real = [line for line in calls.read_text().splitlines() if line.startswith("apt-get") and " -s " not in line]
+    assert not [line for line in real if "purge" in line], real
+
+
+def test_a_file_that_a_purge_takes_after_it_came_back_comes_back_again(host, debian, program):
+    """The file is put back first, then its package is purged with its conffiles: finish put it back again."""
+    there = host / "installed"
+    (host / "app.conf").write_text("theirs\n")
+    program(
+        "apt-get",
+        'case "$*" in\n'
+        "*-s*install*) echo 'Inst wanted (1 x)' ;;\n"
+        f"*install*) printf 'wanted\\n' >> {there} ;;\n"
+        '*-s*purge*) for p in ${@:3}; do echo "Purg $p [1]"; done ;;\n'
+        f'*purge*) sed -i "/^wanted$/d" {there}; rm -f {host}/app.conf ;;\n'
+        "esac",
+    )
+
+    def go(mode):
+        run = Run(host, mode, adopt=True, more=["package wanted"])
+        run.look()
+        run.ch.step("wanted is installed", run.ch.packages("wanted"))
+        run.act()
+        run.ch.verdict()
+
+    go("install")
+    assert noted(host)["package wanted"] == "away"
+    go("remove")
+    assert (host / "app.conf").exists() and (host / "app.conf").read_text() == "theirs\n"
+
+
+def test_a_unit_that_rested_and_that_install_started_is_stopped_before_its_folder_goes(host, program):
+    program("systemctl", TWO.format(host.parent))
+    log = host.parent / "ran"
+    program(
+        "rm",
+        f'case "$*" in *{host}/data) [ ! -e {host.parent}/up-x.service ] || echo ran >> {log} ;; esac\n'
+        'exec /bin/rm "$@"',
+    )
+    (host / "data").mkdir()
+    (host / "data" / "theirs").write_text("x\n")
+    Run(host, "install", adopt=True, more=["unit x.service"])()
+    (host.parent / "up-x.service").touch()  # install started it, on our folder
+    Run(host, "remove", more=["unit x.service"])()
+    assert not log.exists(), "x ran while its folder was deleted and theirs came back"
+
+
+def test_what_needs_no_copy_says_so_in_its_line(host, program):
+    """sync of the notes' folder fails after the note is in its place, and before the marks are."""
+    broken = host.parent / "broken"
+    broken.touch()
+    program("sync", f'case $1 in */state) [ -e {broken} ] && exit 1 ;; esac; exec /bin/sync "$@"')
+    (host / "app.conf").write_text("# ours\n")
+    (host / "data").mkdir()
+    (host / "data" / "theirs").write_text("x\n")
+    ours = "[ $KIND = file ]"
+    with pytest.raises(RunbookError):
+        Run(host, "remove", ours=ours)()
+    broken.unlink()
+    try:
+        Run(host, "remove", ours=ours)()
+    finally:
+        assert (host / "data" / "theirs").exists()
+
+
+def test_a_second_remove_that_notes_more_forgets_nothing_of_the_first(host):
+    """A second remove sees one more thing of an older runbook: its note takes every mark away."""
+    (host / "app.conf").write_text("# ours\n")
+    (host / "data").mkdir()
+    (host / "data" / "theirs").write_text("x\n")
+    ours = "[ $KIND = file ]"
+    cut_off(host, Run(host, "remove", ours=ours))
+    (host / "more").write_text("# ours\n")
+    with pytest.raises(Verdict, match="1 of"):  # nothing undoes what no step names
+        Run(host, "remove", ours=ours, more=[f"file {host}/more"])()
+    assert (host / "data" / "theirs").exists()
+
+
+def test_a_finish_that_is_interrupted_starts_theirs_again(host, program, monkeypatch):
+    (host.parent / "up-x.service").touch()
+    program("systemctl", TWO.format(host.parent))
+    (host / "data").mkdir()
+    (host / "data" / "theirs").write_text("x\n")
+    Run(host, "install", adopt=True, more=["unit x.service"])()
+    run = Run(host, "remove", more=["unit x.service"])
+
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run.ch.own, "finish", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    assert (host / "data" / "theirs").exists() and (host.parent / "up-x.service").exists()
+
+
+def test_a_second_remove_of_another_folder_leaves_the_one_that_came_back(host):
+    """Remove again with one more thing that is ours (lies in what is ours): the mark of the empty folder goes."""
+    (host / "data").mkdir(mode=0o755)
+    Run(host, "install")()
+    cut_off(host, Run(host, "remove"))
+    (host / "data" / "theirs").write_text("x\n")
+    (host / "other").mkdir()
+    (host / "other" / "x").write_text("x\n")
+    with contextlib.suppress(RunbookError):
+        Run(host, "remove", ours="[ $KIND = folder ]", more=[f"folder {host}/other"])()
+    assert (host / "data" / "theirs").exists()
+
+
+def test_a_unit_has_the_time_that_it_wants_to_stop(host, program):
+    (host.parent / "up-x.service").touch()
+    program("systemctl", "[ $1 != stop ] || sleep 2\n" + TWO.format(host.parent))
+    program("timeout", 'shift; exec /usr/bin/timeout 1 "$@"')
+    (host / "data").mkdir()
+    (host / "data" / "theirs").write_text("x\n")
+    Run(host, "install", adopt=True, more=["unit x.service"])()
+    Run(host, "remove", more=["unit x.service"])()

@@ -1,5 +1,6 @@
 # What the chapter $2 makes or changes on the host: the note $1/$2.json, one thing a line, and in $1/copies/$2 what was
-# there before. $3: look, note, brought, gone, pause, resume, restore, restored or finish; then its things. A name has no quote and no space.
+# there before. $3: look, note, brought, gone, pause, resume, restore, restored or finish; then its things. A name has no
+# quote and no space.
 base=$1 chapter=$2 verb=$3
 shift 3
 note=$base/$chapter.json copies=$base/copies/$chapter
@@ -200,7 +201,7 @@ lines_of() {
   case $1.$2 in
     made.package) by_older "$3"; return ;;
     made.*) line "$2" "$3" away; return ;;
-    theirs.*) line "$2" "$3" there; return ;;
+    theirs.*) line "$2" "$3" there ', "copy": "none"'; return ;;
   esac
   was=$(state "$2" "$3")
   if [ "$2.$was" = package.away ]; then was=$(package_was "$3"); fi
@@ -229,8 +230,12 @@ as_it_was() {
 
 restored() {
   local was aside copied
-  [ ! -e "$(back "$1" "$2")" ] || return 0
   was=$(entry "$1" "$2")
+  case $was in *'"copy": "none"'*) return 0 ;; esac
+  if [ -e "$(back "$1" "$2")" ]; then
+    # What a package took with it afterwards comes back once more; a folder that was renamed has no copy.
+    case $1 in file | folder) exists "$2" || [ -n "$(field aside <<< "$was")" ] ;; esac && return 0
+  fi
   aside=$(field aside <<< "$was")
   case $1 in
     file)
@@ -278,22 +283,25 @@ restore() {
 # kind, name, before of each line
 things() { sed -n 's/^{"kind": "\([^"]*\)", "name": "\([^"]*\)", "before": "\([^"]*\)".*/\1\t\2\t\3/p' "$note"; }
 
-# The units that were here before and ran then, but for those that are not there any more.
+# The units that were here before, but for those that are not there any more; to start them: those that ran then.
 theirs() {
   local kind name was
   while IFS=$'\t' read -r kind name was; do
     [ "$kind.$was" = unit.there ] || continue
-    case $(entry unit "$name" | field active) in "" | inactive | failed | deactivating) continue ;; esac
+    case $1.$(entry unit "$name" | field active) in *. | start.inactive | start.failed | start.deactivating) continue ;; esac
     was=$(state unit "$name") || exit 3
     if [ "$was" = there ]; then echo "$name"; fi
   done < <(things)
 }
 told() { echo "theirs, as it was before: and yet systemctl $1 failed"; }
-each_unit() { # VERB: a unit that hangs, or fails, keeps no other one
+systemctl_for() { # a unit may have a long time to end; one that does not start keeps no other one
+  if [ "$1" = stop ]; then systemctl stop "$2"; else timeout 100 systemctl "$1" "$2"; fi
+}
+each_unit() { # VERB
   local name names code=0
-  names=$(theirs) || exit 3
+  names=$(theirs "$1") || exit 3
   for name in $names; do
-    timeout 100 systemctl "$1" "$name" || { told "$1 $name"; code=1; }
+    systemctl_for "$1" "$name" || { told "$1 $name"; code=1; }
   done
   return $code
 }
@@ -302,6 +310,7 @@ pause() { each_unit stop || { each_unit start || true; exit 1; }; }
 # Where remove cannot go on: they run again once all of theirs is back, and stay stopped otherwise.
 resume() {
   local kind name was
+  [ -e "$note" ] || return 0
   while IFS=$'\t' read -r kind name was; do
     case $kind.$was in file.there | folder.there) restored "$kind" "$name" || return 0 ;; esac
   done < <(things)
@@ -356,7 +365,7 @@ unit_as_it_was() {
     unit.inactive | unit.failed | unit.deactivating) ;;
     *) verb=restart ;;
   esac
-  timeout 100 systemctl $verb "$2" || told "$verb $2"
+  systemctl_for $verb "$2" || told "$verb $2"
 }
 
 tell() { sed -n 's/^{"kind": "\([^"]*\)", "name": "\([^"]*\)", "before": "\([^"]*\)".*/note \3 \1 \2/p' "$note"; }
@@ -371,7 +380,7 @@ case $verb in
       echo noted
       [ ! -e "$removing" ] || echo removing
       while IFS=$'\t' read -r kind name was; do
-        if [ -e "$(back "$kind" "$name")" ]; then
+        if [ -e "$(back "$kind" "$name")" ] || entry "$kind" "$name" | grep -q '"copy": "none"'; then
           echo "back $kind $name"
           # An empty folder that came back may be installed into, while it is empty.
           case $kind.$was.$(state "$kind" "$name") in *.there.* | folder.empty.there) echo removing ;; esac
@@ -391,25 +400,21 @@ case $verb in
       shift 2
     done ;;
   note)
-    added="" no_copy=()
+    mode=$1 added=
+    shift
     all=("$@")
     [ -e "$note" ] || rm -rf --one-file-system "$copies" # of one that was cut off
     while [ $# -gt 0 ]; do can_keep "$1" "$2" "$3"; shift 3; done
     set -- "${all[@]}"
     while [ $# -gt 0 ]; do
       more=$(lines_of "$1" "$2" "$3")
-      [ "$1" != theirs ] || no_copy+=("$(back "$2" "$3")")
       added+=$more$'\n'
       shift 3
     done
     trap as_it_was EXIT
     set_aside "$added"
     write <<< "$added"
-    rm -f "$copies"/back-*
-    for name in "${no_copy[@]}"; do
-      mkdir -p "$copies"
-      touch "$name"
-    done
+    [ "$mode" = remove ] || rm -f "$copies"/back-*
     tell ;;
   brought)
     [ -e "$note" ] || exit 0

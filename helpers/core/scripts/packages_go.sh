@@ -21,8 +21,8 @@ elif [ ${#listed[@]} -gt 0 ]; then
   fi
   # One that had been removed before, and its settings kept, is so again: first, for purge purges what goes along.
   kept=$(sed -n 's/.*"kind": "package", "name": "\([^":]*\)[^"]*", "before": "settings".*/\1/p' "$1")
-  mapfile -t removed < <(printf '%s\n' "${ours[@]}" | grep -xFf <(sed '/^$/d' <<< "$kept") || true)
-  mapfile -t purged < <(printf '%s\n' "${ours[@]}" | grep -vxFf <(sed '/^$/d' <<< "$kept") || true)
+  mapfile -t removed < <(printf '%s\n' "${ours[@]}" | grep -xFf <(sed '/^$/d' <<< "$kept") | sed '/^$/d' || true)
+  mapfile -t purged < <(printf '%s\n' "${ours[@]}" | grep -vxFf <(sed '/^$/d' <<< "$kept") | sed '/^$/d' || true)
   [ ${#removed[@]} = 0 ] || apt remove "${removed[@]}"
   [ ${#purged[@]} = 0 ] || apt purge "${purged[@]}"
 fi
