@@ -83,8 +83,7 @@ def why_leftovers(ch):
     """None, or what an uninstalled PostgreSQL left on the host before this chapter: it is never taken over."""
     if not any(ch.own.is_theirs(f"place {path}") for path in PLACES):
         return None
-    said = ch.host.ask(no_leftovers())
-    return None if said.ok else said.out
+    return actions.why_not_so(ch.host, no_leftovers())
 
 
 def no_leftovers(root=""):

@@ -28,6 +28,11 @@ def path(chapter: str) -> str:
     return f"{STATE}/{chapter}.json"
 
 
+def copies(chapter: str) -> str:
+    """The folder beside it, which goes with it: copies of what was there before, and marks of what is under way."""
+    return f"{STATE}/copies/{chapter}"
+
+
 def standing(host: Host, chapters: Iterable[str]) -> set[str]:
     """Those of the chapters that have a note on the host: something of them is there."""
     script = f"[ ! -e {shlex.quote(STATE)} ] || ls -A {shlex.quote(STATE)}"

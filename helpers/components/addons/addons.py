@@ -16,6 +16,7 @@ from helpers.components.kubernetes.proofs import Proofs
 from helpers.components.kubernetes.registry import Registry
 from helpers.core import address_pools as addresses
 from helpers.core import notes
+from helpers.core.actions import why_not_so
 from helpers.core.shell import script
 
 _SCRIPTS = Path(__file__).with_name("scripts")
@@ -60,15 +61,13 @@ class Addons:
         if not self.ch.own.was_before(host_access.MARK):
             return None
         mark = host_access.MARK.partition(" ")[2]
-        ok, said = self.ch.host.ask(script(_SCRIPTS / "host_access_other.sh", address, mark))
-        return None if ok else said
+        return why_not_so(self.ch.host, script(_SCRIPTS / "host_access_other.sh", address, mark))
 
     def why_other_metrics_server(self):
         """For a precondition: None unless one was here before that is not MicroK8s': its dashboard writes over it."""
         if not self.ch.own.was_before(_METRICS_SERVER):
             return None
-        ok, said = self.ch.host.ask(script(_SCRIPTS / "metrics_server_other.sh"))
-        return None if ok else said
+        return why_not_so(self.ch.host, script(_SCRIPTS / "metrics_server_other.sh"))
 
     def dns(self, servers):
         """Action: CoreDNS, forwarding to these servers (the host's own when empty). Others later are applied, too."""

@@ -39,11 +39,8 @@ def command(name, argument=""):
 
 
 def _mark(kube, name):
-    """A file on the host while an add-on is enabled or removed: one that was cut off may have all its pods.
-
-    It lies with the chapter's copies, which go with its note.
-    """
-    return f"{notes.STATE}/copies/{kube.ch.notebook.id}/half-{name}"
+    """A file on the host while an add-on is enabled or removed: one that was cut off may have all its pods."""
+    return f"{notes.copies(kube.ch.notebook.id)}/half-{name}"
 
 
 def whole(kube, name):

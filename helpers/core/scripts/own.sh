@@ -231,12 +231,12 @@ as_it_was() {
 restored() {
   local was aside copied
   was=$(entry "$1" "$2")
+  aside=$(field aside <<< "$was")
   case $was in *'"copy": "none"'*) return 0 ;; esac
   if [ -e "$(back "$1" "$2")" ]; then
     # What a package took with it afterwards comes back once more; a folder that was renamed has no copy.
-    case $1 in file | folder) exists "$2" || [ -n "$(field aside <<< "$was")" ] ;; esac && return 0
+    case $1 in file | folder) exists "$2" || [ -n "$aside" ] ;; esac && return 0
   fi
-  aside=$(field aside <<< "$was")
   case $1 in
     file)
       copied=$(stat -c '%F %a %U:%G %s %Y' "$(copy "" "$2")" 2>&1) || cannot "what $2 was: its copy is lost: $copied"
@@ -277,18 +277,21 @@ restore() {
       microk8s kubectl create -f - < "$(copy object- "$2")" ;;
     role) as_postgres "$2" < "$(copy role- "$2")" ;;
   esac
-  if restored "$1" "$2" || [ "$1" = role ] || [ "$1" = object ]; then touch "$(back "$1" "$2")"; fi
+  if [ "$1" != folder ] || restored "$1" "$2"; then touch "$(back "$1" "$2")"; fi
 }
 
 # kind, name, before of each line
 things() { sed -n 's/^{"kind": "\([^"]*\)", "name": "\([^"]*\)", "before": "\([^"]*\)".*/\1\t\2\t\3/p' "$note"; }
+
+rested() { case $1 in inactive | failed | deactivating) ;; *) return 1 ;; esac }
 
 # The units that were here before, but for those that are not there any more; to start them: those that ran then.
 theirs() {
   local kind name was
   while IFS=$'\t' read -r kind name was; do
     [ "$kind.$was" = unit.there ] || continue
-    case $1.$(entry unit "$name" | field active) in *. | start.inactive | start.failed | start.deactivating) continue ;; esac
+    was=$(entry unit "$name" | field active)
+    if [ -z "$was" ] || { [ "$1" = start ] && rested "$was"; }; then continue; fi
     was=$(state unit "$name") || exit 3
     if [ "$was" = there ]; then echo "$name"; fi
   done < <(things)
@@ -360,15 +363,13 @@ unit_as_it_was() {
     enabled) systemctl enable -q "$2" || told "enable $2" ;;
     disabled) systemctl disable -q "$2" || told "disable $2" ;;
   esac
-  case $1.$(field active <<< "$was") in
-    boot.* | unit.) return ;;
-    unit.inactive | unit.failed | unit.deactivating) ;;
-    *) verb=restart ;;
-  esac
+  was=$(field active <<< "$was")
+  [ -n "$was" ] || return 0 # whether it starts with the host is all that is known
+  rested "$was" || verb=restart
   systemctl_for $verb "$2" || told "$verb $2"
 }
 
-tell() { sed -n 's/^{"kind": "\([^"]*\)", "name": "\([^"]*\)", "before": "\([^"]*\)".*/note \3 \1 \2/p' "$note"; }
+tell() { things | sed 's/^\(.*\)\t\(.*\)\t\(.*\)$/note \3 \1 \2/'; }
 
 case $verb in
   look)
