@@ -7,7 +7,7 @@ import re
 import shlex
 
 from helpers.components.label_studio.layout import DATA, DATABASE, SCRIPTS, SETTINGS, UNIT, USER, VENV
-from helpers.core import catalogue
+from helpers.core import actions, catalogue
 from helpers.core.actions import Action, packages
 from helpers.core.errors import RunbookError
 from helpers.core.paths import SETUP
@@ -114,7 +114,7 @@ class Program:
         )
 
     def _install(self, listed, mark):
-        settings = (SCRIPTS / "uv_settings.py").read_text("utf-8")
+        settings = (actions.SCRIPTS / "uv_settings.py").read_text("utf-8")
         tool = self.verified(self.artifact.entry["installer"]).strip()
         install = script(SCRIPTS / "install.sh", VENV, self.python, tool, mark, settings)
         stdin = self.verified(listed)

@@ -11,7 +11,7 @@ from packaging.requirements import Requirement
 from helpers.components.label_studio import program
 from helpers.components.label_studio.layout import SCRIPTS
 from helpers.components.label_studio.program import Program, why_wrong_python
-from helpers.components.label_studio.scripts import uv_settings
+from helpers.core.scripts import uv_settings
 from helpers.core import catalogue
 from helpers.core.errors import RunbookError
 

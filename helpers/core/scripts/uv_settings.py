@@ -1,4 +1,4 @@
-"""Runs on the host: prints pip's settings as exports that uv understands."""
+"""Runs with the Python whose pip it asks, on a host or here: prints pip's settings as exports that uv understands."""
 
 import ast
 import shlex
