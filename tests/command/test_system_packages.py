@@ -96,6 +96,17 @@ def test_where_nothing_was_installed_nothing_is_purged(machine):
     assert "nothing to take back" in said[0] and asked_of_apt(machine) == []
 
 
+def the_script(machine, *words, **variables):
+    """`runbook` of a repository of the test's own, with an environment beside it."""
+    folder = machine / "repository"
+    (folder / "setup").mkdir(parents=True)
+    for file in ("runbook", "requirements.txt", "setup/constraints.txt"):
+        shutil.copy(REPO / file, folder / file)
+    env = dict(os.environ, RUNBOOK_VENV=str(machine / "venv"), **variables)
+    argv = [str(folder / "runbook"), *words]
+    return subprocess.run(argv, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+
+
 @pytest.mark.parametrize(
     "words, yes, comes", [("up", "", False), ("up", "1", True), ("up --yes", "", True), ("test", "", True)]
 )
@@ -104,16 +115,48 @@ def test_pythons_package_comes_by_the_same_rule(machine, monkeypatch, words, yes
     for name, text in {"python3": '#!/bin/sh\n[ "$1" = -c ]\n', "id": "#!/bin/sh\necho 0\n"}.items():
         (machine / "bin" / name).write_text(text)
         (machine / "bin" / name).chmod(0o755)
-    folder = machine / "repository"
-    (folder / "setup").mkdir(parents=True)
-    for file in ("runbook", "requirements.txt", "setup/constraints.txt"):
-        shutil.copy(REPO / file, folder / file)
-    env = dict(os.environ, RUNBOOK_VENV=str(machine / "venv"), RUNBOOK_YES=yes)
-    argv = [str(folder / "runbook"), *words.split()]
-    done = subprocess.run(argv, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+    done = the_script(machine, *words.split(), RUNBOOK_YES=yes)
     assert (
         done.returncode
         and ("python3-venv" in done.stderr)
         and system_packages.noted() == (["new-a", "new-b"] if comes else [])
     )
     assert any(" install python3-venv" in line and "-s" not in line for line in asked_of_apt(machine)) is comes
+
+
+#: python3, and the environment that it makes: pip and uv, each with a line in a log
+PYTHON = """#!/bin/sh
+[ "$1 $2" = "-m venv" ] || exit 0
+mkdir -p "$3/bin"
+cat > "$3/bin/python" << 'P'
+#!/bin/sh
+case "$*" in
+  *uv_settings.py) echo "export UV_DEFAULT_INDEX=http://own" ;;
+  "-c "*) dirname "$0" ;;
+  *" pip "*" uv") echo uv by pip >> "$TOLD"; exit "$PIP_HAS_NO_UV" ;;
+  *" pip "*) echo all by pip >> "$TOLD"; exit "$PIP_FAILS" ;;
+  *) echo "runs $*" >> "$TOLD" ;;
+esac
+P
+printf '#!/bin/sh\necho "all by uv $UV_DEFAULT_INDEX" >> "$TOLD"; exit "$UV_FAILS"\n' > "$3/bin/uv"
+chmod +x "$3/bin/python" "$3/bin/uv"
+"""
+
+
+@pytest.mark.parametrize(
+    "broken, told",
+    [
+        ([], ["uv by pip", "all by uv http://own", "runs -m helpers --help"]),
+        (["PIP_HAS_NO_UV"], ["uv by pip", "all by pip", "runs -m helpers --help"]),
+        (["UV_FAILS"], ["uv by pip", "all by uv http://own", "all by pip", "runs -m helpers --help"]),
+        (["UV_FAILS", "PIP_FAILS"], ["uv by pip", "all by uv http://own", "all by pip"]),
+    ],
+)
+def test_what_the_runbook_needs_comes_by_uv_with_pips_settings_else_by_pip(machine, broken, told):
+    (machine / "bin" / "python3").write_text(PYTHON)
+    (machine / "bin" / "python3").chmod(0o755)
+    env = dict.fromkeys(["PIP_HAS_NO_UV", "UV_FAILS", "PIP_FAILS"], "0") | dict.fromkeys(broken, "1")
+    done = the_script(machine, "--help", TOLD=str(machine / "told"), **env)
+    assert (machine / "told").read_text().splitlines() == told, done.stderr
+    assert done.returncode == (2 if "PIP_FAILS" in broken else 0)
+    assert ("could not be installed" in done.stderr) is ("PIP_FAILS" in broken)

@@ -11,9 +11,9 @@ from packaging.requirements import Requirement
 from helpers.components.label_studio import program
 from helpers.components.label_studio.layout import SCRIPTS
 from helpers.components.label_studio.program import Program, why_wrong_python
-from helpers.core.scripts import uv_settings
 from helpers.core import catalogue
 from helpers.core.errors import RunbookError
+from helpers.core.scripts import uv_settings
 
 
 @pytest.mark.parametrize("name", ["label-studio", "label-studio-2021"])
