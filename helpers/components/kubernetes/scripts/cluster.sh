@@ -35,11 +35,12 @@ cluster_answers() {
 }
 
 # end_pods NAMESPACE...: what runs there ends now. A namespace that goes waits for half of the longest time that a pod
-# of it may take to end, 5 minutes for Knative's activator; a ReplicaSet that is still there makes that pod anew.
+# of it may take to end, 5 minutes for Knative's activator; a ReplicaSet that is still there makes that pod anew. All
+# makers go by name, none by the garbage collector: while kinds of the cluster go, that stands still for a minute.
 end_pods() {
   local namespace makers=deployment,replicaset,statefulset,daemonset,replicationcontroller,job
   for namespace; do
-    microk8s kubectl delete "$makers" --all -n "$namespace" --cascade=orphan --timeout=60s >/dev/null 2>&1 || true
+    microk8s kubectl delete "$makers" --all -n "$namespace" --timeout=60s >/dev/null 2>&1 || true
     microk8s kubectl delete pod --all -n "$namespace" --grace-period=1 --timeout=60s >/dev/null 2>&1 || true
   done
 }
