@@ -13,6 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
 
+from helpers.command import kernels
 from helpers.core import events, host_lock, modes
 from helpers.core.errors import MARK, RunbookError
 from helpers.core.notebooks import Notebook
@@ -35,6 +36,7 @@ def _papermill() -> Any:
         client = client_class(
             book,
             kernel_name=kernel_name,
+            kernel_manager_class=kernels.manager(),
             startup_timeout=60,
             timeout=None,
             extra_arguments=["--log-level=50"],  # a kernel's own chatter is no news

@@ -14,7 +14,20 @@ from typing import Any
 
 import click
 
-from helpers.command import doctor, given, looks, pages, printed, progress, record, site, supplies, targets, timeline
+from helpers.command import (
+    doctor,
+    given,
+    kernels,
+    looks,
+    pages,
+    printed,
+    progress,
+    record,
+    site,
+    supplies,
+    targets,
+    timeline,
+)
 from helpers.command.artifacts import artifacts
 from helpers.command.base import (
     CHAPTER,
@@ -195,6 +208,7 @@ def _run(plan: Plan, options: Options, coming: Mapping[str, Supply]) -> tuple[Ru
     """The record, and those that were there before. What chapters wait for is built behind them, and ends here."""
     with contextlib.ExitStack() as stack:
         stack.callback(supplies.stop, coming)
+        kernels.prepare(plan.chapters)
         stack.enter_context(reached(plan, say))
         shown = stack.enter_context(progress.Progress(console))
         runner = Runner(plan, options.jobs or min(4, os.cpu_count() or 1), shown, options.force)

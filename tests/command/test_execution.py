@@ -1,8 +1,11 @@
 """One notebook in a kernel: what of its end a person reads."""
 
 import json
+import os
 import re
 import signal
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -10,15 +13,21 @@ import nbformat
 import pytest
 from serving import until
 
+from helpers.command import kernels
 from helpers.command.execution import Execution
+from helpers.core import notebooks
 from helpers.core.notebooks import Notebook
+from helpers.core.paths import REPO
 from helpers.core.secrets import SecretStore
 
 
-@pytest.fixture
-def execution(tmp_path):
-    """A function that makes an Execution of a notebook with this code."""
+@pytest.fixture(params=["a kernel of its own", "a forked kernel"])
+def execution(request, tmp_path, monkeypatch):
+    """A function that makes an Execution of a notebook with this code; as `up` of one chapter does, and of two."""
     (tmp_path / "logs").mkdir()
+    monkeypatch.setattr(kernels, "_begun", False)
+    if request.param == "a forked kernel":
+        kernels.prepare([notebooks.find("requirements"), notebooks.find("minio")])
 
     def made(code, mode="install"):
         book = nbformat.v4.new_notebook(metadata={"runbook": {"id": "x", "title": "X"}})
@@ -135,3 +144,72 @@ def test_a_librarys_error_and_a_cells_output_hold_no_secret(execution, own_home,
     for seen in ("RuntimeError", "printed *****", "<i>*****</i>"):
         assert seen in outputs
     assert not re.search("[0-9a-f]{20}", outputs), "none that was kept, and none that was made in the cell"
+
+
+TELLS = """
+import os, sys
+known = "minio" in sys.modules
+session = os.getsid(0) == os.getpid()
+print(known, os.environ["ONE"], os.path.samefile(os.getcwd(), "{cwd}"), session, repr(sys.stdin.read()), __name__)
+"""
+
+
+def test_a_chapter_sees_no_difference_but_in_what_is_imported(execution, request, monkeypatch):
+    monkeypatch.setenv("ONE", "changed since")
+    run = execution(TELLS.format(cwd=os.getcwd()))
+    assert run.run(lambda event: None) == ""
+    known = "forked" in request.node.name
+    assert f"{known} changed since True True '' __main__" in run.out.read_text()
+
+
+ENDS = """
+import os, sys, time
+from helpers.command import kernels
+from helpers.command.execution import Execution
+from helpers.core import notebooks
+from helpers.core.notebooks import Notebook
+from pathlib import Path
+kernels.prepare([notebooks.find("requirements"), notebooks.find("network")])
+Execution(Notebook(Path(sys.argv[1])), {"mode": "install", "target": "local"}, Path(sys.argv[1]).parent).run(print)
+"""
+
+
+SLEEPS = """
+import os, time
+with open({pids!r}, "w") as file:
+    file.write(f"{{os.getpid()}} {{os.getppid()}}\\n")
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("execution", ["a forked kernel"], indirect=True)
+@pytest.mark.parametrize("end", ["the run", "what it was forked from"])
+def test_a_forked_kernel_ends_with_what_began_it(execution, tmp_path, end):
+    """By kill -9, of which neither is told."""
+    pids = tmp_path / "pids"
+    execution(SLEEPS.format(pids=str(pids)))
+    run = subprocess.Popen([sys.executable, "-c", ENDS, str(tmp_path / "05_x.ipynb")], cwd=REPO)
+    try:
+        until("the kernel", lambda: pids.exists() and pids.read_text().endswith("\n"))
+        kernel, server = map(int, pids.read_text().split())
+        assert server != run.pid, "it was forked"
+        os.kill(run.pid if end == "the run" else server, signal.SIGKILL)
+        until("its end", lambda: not _runs(kernel), timeout=10)
+    finally:
+        run.kill()
+        run.wait()
+
+
+def _runs(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_where_nothing_can_be_forked_a_kernel_begins_as_always(execution, monkeypatch):
+    def broken(*_):
+        raise EOFError
+
+    monkeypatch.setattr("multiprocessing.process.BaseProcess.start", broken)
+    assert execution("print(1)").run(lambda event: None) == ""

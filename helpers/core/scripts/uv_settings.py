@@ -1,9 +1,12 @@
 """Runs with the Python whose pip it asks, on a host or here: prints pip's settings as exports that uv understands."""
 
+from __future__ import annotations
+
 import ast
 import shlex
 import subprocess
 import sys
+from typing import Iterator
 
 _NAMES = {
     "index-url": "UV_DEFAULT_INDEX",
@@ -16,7 +19,7 @@ _NAMES = {
 }
 
 
-def exports(listed):
+def exports(listed: str) -> Iterator[str]:
     """A line for each setting of `pip config list` that uv has; the environment's come last: they win."""
     for line in sorted(listed.splitlines(), key=lambda text: text.startswith(":env:")):
         key, _, value = line.partition("=")
