@@ -135,7 +135,7 @@ case "$*" in
   "-c "*) dirname "$0" ;;
   *" pip "*" uv") echo uv by pip >> "$TOLD"; exit "$PIP_HAS_NO_UV" ;;
   *" pip "*) echo all by pip >> "$TOLD"; exit "$PIP_FAILS" ;;
-  *) echo "runs $*" >> "$TOLD" ;;
+  *) echo "runs $*${PYTHONDONTWRITEBYTECODE:-}" >> "$TOLD" ;;
 esac
 P
 printf '#!/bin/sh\necho "all by uv $UV_DEFAULT_INDEX" >> "$TOLD"; exit "$UV_FAILS"\n' > "$3/bin/uv"
@@ -156,7 +156,7 @@ def test_what_the_runbook_needs_comes_by_uv_with_pips_settings_else_by_pip(machi
     (machine / "bin" / "python3").write_text(PYTHON)
     (machine / "bin" / "python3").chmod(0o755)
     env = dict.fromkeys(["PIP_HAS_NO_UV", "UV_FAILS", "PIP_FAILS"], "0") | dict.fromkeys(broken, "1")
-    done = the_script(machine, "--help", TOLD=str(machine / "told"), **env)
+    done = the_script(machine, "--help", TOLD=str(machine / "told"), PYTHONDONTWRITEBYTECODE="1", **env)
     assert (machine / "told").read_text().splitlines() == told, done.stderr
     assert done.returncode == (2 if "PIP_FAILS" in broken else 0)
     assert ("could not be installed" in done.stderr) is ("PIP_FAILS" in broken)
