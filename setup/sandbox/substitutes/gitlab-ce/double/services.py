@@ -122,17 +122,17 @@ class Supervisor:
         for mark in RUN.glob("*.down"):  # a stop does not outlive the supervisor
             mark.unlink()
         while not self.ending:
-            for name in {*listed(), *self.children}:
-                self.look_at(name)
-            time.sleep(0.05)
+            names = listed()
+            for name in {*names, *self.children}:
+                self.look_at(name, wanted=name in names and not (RUN / f"{name}.down").exists())
+            time.sleep(0.1)
         for child in self.children.values():
             child.terminate()
         for child in self.children.values():
             child.wait()
 
-    def look_at(self, name: str) -> None:
+    def look_at(self, name: str, wanted: bool) -> None:
         child = self.children.get(name)
-        wanted = name in listed() and not (RUN / f"{name}.down").exists()
         if child and child.poll() is not None:
             del self.children[name]
             (RUN / f"{name}.pid").write_text("0")
