@@ -41,6 +41,10 @@ end_pods() {
   local namespace makers=deployment,replicaset,statefulset,daemonset,replicationcontroller,job
   for namespace; do
     microk8s kubectl delete "$makers" --all -n "$namespace" --timeout=60s >/dev/null 2>&1 || true
+    microk8s kubectl delete pod --all -n "$namespace" --grace-period=1 --wait=false >/dev/null 2>&1 || true
+  done
+  # Kubelet tells of ended pods every 10 s, and of each when its folders are gone: all of them are waited for together.
+  for namespace; do
     microk8s kubectl delete pod --all -n "$namespace" --grace-period=1 --timeout=60s >/dev/null 2>&1 || true
   done
 }
