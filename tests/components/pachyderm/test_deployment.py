@@ -390,6 +390,7 @@ def test_remove_takes_the_namespace_what_is_beside_it_and_the_volumes(host, tmp_
     assert [" ".join(line.split()[1:4]) for line in did] == [
         "delete deployment,replicaset,statefulset,daemonset,replicationcontroller,job --all",
         "delete pod --all",
+        "delete pod --all",
         "delete namespace no-such-space",
         "delete clusterrole,clusterrolebinding pachyderm",
         "delete pv v1",
