@@ -163,7 +163,7 @@ def test_a_chapter_sees_no_difference_but_in_what_is_imported(execution, request
 
 
 ENDS = """
-import os, sys, time
+import sys
 from helpers.command import kernels
 from helpers.command.execution import Execution
 from helpers.core import notebooks
