@@ -9,8 +9,8 @@ import sys
 
 import httpx
 
-from helpers.core.host import free_port
 from helpers.core.paths import SETUP, home
+from helpers.core.ssh import free_port
 from helpers.core.waiting import wait
 
 RECIPE = SETUP / "sandbox/substitutes/gitlab-ce"

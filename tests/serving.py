@@ -9,7 +9,7 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple
 
-from helpers.core.host import free_port
+from helpers.core.ssh import free_port
 from helpers.core.waiting import wait
 
 __all__ = ["Request", "Server", "free_port", "serving", "until"]

@@ -8,7 +8,6 @@ import hashlib
 import os
 import re
 import shlex
-import socket
 from pathlib import Path
 from typing import Any, Callable, Generator, Mapping
 
@@ -17,7 +16,7 @@ from helpers.core.batch import Probe
 from helpers.core.errors import BadInput, CommandFailed, ConnectionLost, RunbookError, TimedOut
 from helpers.core.process import Result, execute
 from helpers.core.secrets import Masker
-from helpers.core.ssh import Connection, tail
+from helpers.core.ssh import Connection, free_port, tail
 from helpers.core.target import Target
 
 #: seconds that a login shell may take to answer, and that a command may take to end when it is told to
@@ -332,13 +331,6 @@ class Host:
         local = port or free_port()
         with self._connection.forwarding("-D", f"127.0.0.1:{local}"):
             yield local
-
-
-def free_port() -> int:
-    """A TCP port on loopback that nothing listens on at this moment."""
-    with contextlib.closing(socket.socket()) as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def _command(sudo: list[str], script: str, mark: str) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import hashlib
 import os
+import random
 import socket
 import stat
 import tempfile
@@ -235,6 +237,18 @@ class Connection:
         except OSError:
             return None
         return found.st_ino, found.st_mtime_ns
+
+
+def free_port() -> int:
+    """A TCP port on loopback that nothing has at this moment, and that no outgoing connection gets.
+
+    Linux gives those 32768 and above (net.ipv4.ip_local_port_range), other systems 49152 and above.  OSError for none.
+    """
+    for port in random.sample(range(20000, 30000), 100):
+        with contextlib.closing(socket.socket()) as s, contextlib.suppress(OSError):
+            s.bind(("127.0.0.1", port))
+            return port
+    raise OSError(errno.EADDRINUSE, "a hundred ports from 20000 to 29999 are taken")
 
 
 def _listens(spec: tuple[str, ...]) -> bool:

@@ -22,7 +22,7 @@ import pytest
 import requests
 from facts import Facts
 from gitlab_server import double_at
-from serving import until
+from serving import free_port, until
 
 from helpers.core import catalogue
 from helpers.core.paths import REPO, SETUP, home
@@ -35,12 +35,6 @@ CLIENT = Path(__file__).with_name("gitlab-client.txt")
 PASSWORD, TOKEN = "not-a-real-password", "token-string-here123"
 FACTS = Facts("gitlab-13.12.md")
 row = FACTS.row
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Host:

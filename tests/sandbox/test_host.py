@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from serving import until
@@ -18,10 +19,11 @@ from serving import until
 from helpers.core import host as host_module
 from helpers.core import host_lock, ssh
 from helpers.core.errors import BadInput, CommandFailed, ConnectionLost, RunbookError
-from helpers.core.host import Host, free_port
+from helpers.core.host import Host
 from helpers.core.host_lock import HostLock, held
 from helpers.core.paths import REPO
 from helpers.core.secrets import MASK, Masker
+from helpers.core.ssh import free_port
 
 SECRET = "S3cret/with+signs"
 
@@ -703,3 +705,16 @@ def test_a_sandbox_that_is_not_there():
 def test_a_free_port_is_free():
     with socket.socket() as s:
         s.bind(("127.0.0.1", free_port()))
+
+
+def test_no_outgoing_connection_gets_a_free_port():
+    first = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0]
+    assert max(free_port() for _ in range(50)) < int(first)
+
+
+def test_a_port_that_is_taken_is_no_free_port(monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        monkeypatch.setattr("helpers.core.ssh.random.sample", lambda *_: [port, port])
+        with pytest.raises(OSError, match="taken"):
+            free_port()

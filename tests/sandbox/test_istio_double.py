@@ -18,7 +18,6 @@ import time
 from urllib.parse import parse_qs, urlsplit
 
 import grpc
-import httpx
 import pytest
 import yaml
 from image_files import unpacked
@@ -26,8 +25,8 @@ from kubernetes_api import Api
 from serving import until
 
 from helpers.core import catalogue, notebooks
-from helpers.core.host import free_port
 from helpers.core.paths import SETUP
+from helpers.core.ssh import free_port
 from helpers.sandbox import builds, mirror, needs, registry
 
 pytestmark = pytest.mark.skipif(
@@ -815,13 +814,18 @@ def test_the_manifest_names_twelve_deployments_two_jobs_and_only_images_that_are
     "name, port, path", [("mixs", 15014, "/version"), ("kiali", 20001, "/kiali/healthz"), ("all-in-one", 14269, "/")]
 )
 def test_the_others_are_ready_and_say_what_they_are(program, name, port, path):
-    with socket.socket() as probe:
-        if probe.connect_ex(("127.0.0.1", port)) == 0:
-            pytest.skip(f"port {port} is taken")
-    process = subprocess.Popen([os.path.join(program[0], "usr/local/bin", name), "server"], stderr=subprocess.DEVNULL)
+    """Their ports are fixed, so each has a network of its own, as in its pod."""
+    binary = os.path.join(program[0], "usr/local/bin", name)
+    process = subprocess.Popen(["unshare", "--net", "sh", "-c", 'ip link set lo up; exec "$@"', "sh", binary, "server"])
+    inside = ["nsenter", "--net", "--target", str(process.pid)]
+    ask = [*inside, "curl", "-fsS", f"http://127.0.0.1:{port}{path}"]
     try:
-        said = until(name, lambda: httpx.get(f"http://127.0.0.1:{port}{path}"), lambda: process.poll() is not None)
-        assert said.status_code == 200 and f"a stand-in for {name}" in said.text
+        said = until(
+            name,
+            lambda: subprocess.run(ask, check=True, capture_output=True, text=True, timeout=10).stdout,
+            lambda: f"exit code {process.returncode}" if process.poll() is not None else None,
+        )
+        assert f"a stand-in for {name}" in said
     finally:
         process.terminate()
         process.wait(30)

@@ -28,7 +28,7 @@ from minio.deleteobjects import DeleteObject
 from minio.error import MinioAdminException
 from minio.versioningconfig import VersioningConfig
 from minio_recording import Exchange
-from serving import until
+from serving import free_port, until
 
 from helpers.core import catalogue
 from helpers.sandbox import builds, mirror
@@ -98,12 +98,6 @@ def binary() -> Path:
     if given := os.environ.get("RUNBOOK_MINIO_BIN"):
         return Path(given)
     return builds.build("minio", print) / "out" / catalogue.load()["minio"].path
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Server:

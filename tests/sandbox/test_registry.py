@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import pytest
 
-from helpers.core.host import free_port
 from helpers.core.paths import home
+from helpers.core.ssh import free_port
 from helpers.sandbox import builds, mirror, registry
 
 ACCEPT = {"Accept": "application/vnd.docker.distribution.manifest.v2+json"}

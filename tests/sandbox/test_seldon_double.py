@@ -28,7 +28,7 @@ from image_files import unpacked
 from kubernetes_api import Api
 
 from helpers.core import catalogue
-from helpers.core.host import free_port
+from helpers.core.ssh import free_port
 from helpers.sandbox import builds
 from tests.certificates import self_signed
 from tests.serving import serving, until

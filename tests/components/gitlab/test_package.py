@@ -15,8 +15,8 @@ from helpers.components.gitlab.package import Package, other_is_away, why_bad_re
 from helpers.components.gitlab.proofs import Proofs
 from helpers.core import catalogue, notebooks
 from helpers.core.errors import RunbookError, Unmet
-from helpers.core.host import free_port
 from helpers.core.shell import script
+from helpers.core.ssh import free_port
 from tests.certificates import self_signed
 
 RELEASE = "ID=ubuntu\nVERSION_CODENAME=focal\n"

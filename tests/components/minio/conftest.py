@@ -7,8 +7,8 @@ import pytest
 
 from helpers.components import minio
 from helpers.core import catalogue
-from helpers.core.host import free_port
 from helpers.core.secrets import Secret
+from helpers.core.ssh import free_port
 from helpers.core.waiting import wait
 from helpers.sandbox import builds, needs
 

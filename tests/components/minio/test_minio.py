@@ -16,8 +16,8 @@ from helpers.components.minio import KEPT, KEPT_BYTES, PROOF_BUCKET, S3, Proofs
 from helpers.core import notebooks
 from helpers.core.chapter import Chapter
 from helpers.core.errors import Unmet
-from helpers.core.host import free_port
 from helpers.core.secrets import Secret
+from helpers.core.ssh import free_port
 from tests.components.minio.conftest import SECRET, USER
 
 

@@ -12,8 +12,8 @@ from helpers.core import notebooks
 from helpers.core.actions import Action
 from helpers.core.chapter import Chapter
 from helpers.core.errors import Unmet
-from helpers.core.host import free_port
 from helpers.core.paths import REPO
+from helpers.core.ssh import free_port
 from tests.components.minio.conftest import SECRET, USER
 
 OWN = {"pachyderm": "pachyderm", "determined": "detai", "seldon": "models", "clothes": "clothes"}

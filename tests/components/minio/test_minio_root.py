@@ -14,8 +14,8 @@ from helpers.components.minio_root import RootPair
 from helpers.core import notebooks
 from helpers.core.actions import Action
 from helpers.core.chapter import Chapter
-from helpers.core.host import free_port
 from helpers.core.secrets import Secret
+from helpers.core.ssh import free_port
 
 FIRST, SECOND, THIRD = ("a-key-not-real-" + str(n) for n in (1, 2, 3))
 KEY = Secret("minio-seldon", "a-users-key-not-real")

@@ -14,8 +14,9 @@ from helpers.components.network.proofs import RouteProofs
 from helpers.components.network.ssh_route import SshRoute
 from helpers.core import ssh_entries
 from helpers.core.errors import Unmet
-from helpers.core.host import Host, free_port
+from helpers.core.host import Host
 from helpers.core.paths import REPO
+from helpers.core.ssh import free_port
 
 
 @pytest.fixture

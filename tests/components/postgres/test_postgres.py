@@ -21,7 +21,8 @@ from helpers.components.postgres_cluster import has_port, main_cluster, newest
 from helpers.core import notebooks, notes
 from helpers.core.chapter import Chapter
 from helpers.core.errors import Unmet
-from helpers.core.host import Host, free_port
+from helpers.core.host import Host
+from helpers.core.ssh import free_port
 from helpers.core.waiting import wait
 
 PROGRAMS = max(Path("/usr/lib/postgresql").glob("*/bin/initdb"), default=Path()).parent
