@@ -21,7 +21,9 @@ from . import machine, processes, rootfs
 RECIPES = SETUP / "sandbox/substitutes"
 TOOLS = SETUP / "sandbox/tools"  # what several recipes use, at /tools in the builder; a go.mod finds it at ../../tools
 
-AT_ONCE = 2  # builds on this machine: one compiles while the other one downloads, links or packs
+# Builds on this machine: one compiles while others download, link or pack. A build takes up to 3 GiB.
+_MEMORY = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+AT_ONCE = 3 if _MEMORY >= 12 << 30 else 2
 
 # For every recipe alike: one with flags of its own compiles the standard library and shared modules anew.
 # What is left out of all programs at the end (-s -w) need not be made at all: 8% of the time, 17% of the cache.

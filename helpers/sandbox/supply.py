@@ -160,7 +160,7 @@ class Supply:
         return None
 
     def _make(self, item: Item, number: int) -> None:
-        work = builds.Work(nice=(10, 15)[min(number, 1)] if self.quiet else 5, quiet=self.quiet, stopped=self.stopped)
+        work = builds.Work(nice=(10, 15, 19)[min(number, 2)] if self.quiet else 5, quiet=self.quiet, stopped=self.stopped)
         item.made = not builds.place(item.name).is_dir()
         try:
             item.folder = builds.build(item.name, self.report, work)
