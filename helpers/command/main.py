@@ -97,10 +97,11 @@ def main(debug: bool) -> None:
 @click.option(
     "--jobs",
     "-j",
-    default=0,
-    type=click.IntRange(0),
+    default=4,
+    type=click.IntRange(1),
     metavar="N",
-    help="Chapters at the same time.  [default: as many as processors, 4 at most]",
+    show_default=True,
+    help="Chapters at the same time.",
 )
 @click.option(
     "-f",
@@ -211,7 +212,7 @@ def _run(plan: Plan, options: Options, coming: Mapping[str, Supply]) -> tuple[Ru
         kernels.prepare(plan.chapters)
         stack.enter_context(reached(plan, say))
         shown = stack.enter_context(progress.Progress(console))
-        runner = Runner(plan, options.jobs or min(4, os.cpu_count() or 1), shown, options.force)
+        runner = Runner(plan, options.jobs, shown, options.force)
         runner.supplies = coming
         return runner.run(), [old.run for old in runner.before.values()]
 

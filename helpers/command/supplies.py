@@ -14,12 +14,15 @@ from helpers.sandbox.supply import Supply, recipes_for
 
 
 def in_order(chapters: Iterable[Notebook], known: Mapping[str, Notebook]) -> list[Notebook]:
-    """The chapters as soon as they can start: those that stand on fewer others first, then by number."""
+    """The chapters with the longest way to the run's end first, then by number.
 
-    def depth(n: Notebook) -> int:
-        return 1 + max((depth(known[i]) for i in n.requires if i in known), default=0)
+    The way is counted in chapters that stand on one another: what it begins with holds up the most.
+    """
 
-    return sorted(chapters, key=lambda n: (depth(n), n.number))
+    def way(n: Notebook) -> int:
+        return 1 + max((way(above) for above in known.values() if n.id in above.requires), default=0)
+
+    return sorted(chapters, key=lambda n: (-way(n), n.number))
 
 
 def of_sandboxes(plan: Plan, clock: Clock, say: Callable[[str], None]) -> dict[str, Supply]:

@@ -14,6 +14,10 @@ from helpers.core.errors import RunbookError
 from . import builds, caches, mirror, rootfs
 from .builds import Report
 
+#: The thread that has what the other two leave of the processors. What comes first is in their hands, it would hold it
+#: up; among the last are those that mostly download.
+_FROM_THE_END = 2
+
 
 def recipes_for(artifacts: Iterable[str]) -> list[str]:
     """The recipes that make these artifacts and all that they need in turn, each once, in this order."""
@@ -153,14 +157,16 @@ class Supply:
     def _next(self, number: int) -> Item | None:
         self.prepared.wait()
         with self._lock:
-            for item in self.items.values():
+            items = list(self.items.values())
+            for item in reversed(items) if number == _FROM_THE_END else items:
                 if item.state == "waiting" and not self.stopped.is_set():
                     item.state, item.began = "building", time.time()
                     return item
         return None
 
     def _make(self, item: Item, number: int) -> None:
-        work = builds.Work(nice=(10, 15, 19)[min(number, 2)] if self.quiet else 5, quiet=self.quiet, stopped=self.stopped)
+        nice = (10, 15, 19)[min(number, 2)] if self.quiet else 5
+        work = builds.Work(nice=nice, quiet=self.quiet, stopped=self.stopped)
         item.made = not builds.place(item.name).is_dir()
         try:
             item.folder = builds.build(item.name, self.report, work)

@@ -104,7 +104,8 @@ def test_what_is_ready_is_served_while_another_is_built(recipes, supply):
     assert all(item.made and item.seconds > 0 for item in coming.items.values())
 
 
-def test_they_are_begun_in_the_order_given_and_what_was_built_before_is_served_at_once(recipes, supply):
+def test_they_are_begun_in_the_order_given_and_what_was_built_before_is_served_at_once(recipes, supply, monkeypatch):
+    monkeypatch.setattr(builds, "AT_ONCE", 2)  # a third thread begins at the other end
     for name in ("selfa", "selfb", "selfc"):
         recipes(name, QUICK)
     supply("selfc").wait()
@@ -112,6 +113,20 @@ def test_they_are_begun_in_the_order_given_and_what_was_built_before_is_served_a
     coming.wait()
     assert coming.shown[0] == ["selfc"] and coming.items["selfb"].began <= coming.items["selfa"].began
     assert not coming.items["selfc"].made and coming.items["selfa"].made
+
+
+def test_a_third_thread_begins_at_the_other_end(recipes, supply, monkeypatch):
+    monkeypatch.setattr(builds, "AT_ONCE", 3)
+    names = ["one", "two", "three", "last"]
+    for name in names:
+        recipes(name, SLOW)
+    coming = supply(*names)
+    until("three to be under way", lambda: sum(i.state == "building" for i in coming.items.values()) == 3)
+    assert coming.items["three"].state == "waiting"
+    for name in names:
+        go(name).touch()
+    coming.wait()
+    assert coming.shown[-1] == sorted(names)
 
 
 def test_one_that_fails_does_not_stop_the_others(recipes, supply):
