@@ -132,7 +132,7 @@ class Supply:
             if number == 0:  # the others wait for it in _next
                 self._ready()
             while (item := self._next(number)) is not None:
-                self._make(item, number)
+                self._make(item)
         finally:
             with self._lock:
                 self._left -= 1
@@ -164,9 +164,8 @@ class Supply:
                     return item
         return None
 
-    def _make(self, item: Item, number: int) -> None:
-        nice = (10, 15, 19)[min(number, 2)] if self.quiet else 5
-        work = builds.Work(nice=nice, quiet=self.quiet, stopped=self.stopped)
+    def _make(self, item: Item) -> None:
+        work = builds.Work(nice=self._nice(item), quiet=self.quiet, stopped=self.stopped)
         item.made = not builds.place(item.name).is_dir()
         try:
             item.folder = builds.build(item.name, self.report, work)
@@ -178,6 +177,14 @@ class Supply:
             item.state, item.error = "failed", _told(error)
             self.report(f"{item.name}: failed, {str(item.error.saw).splitlines()[0]}")
         item.seconds = item.seconds or round(time.time() - item.began, 1)
+
+    def _nice(self, item: Item) -> int:
+        """The weight of its build: behind chapters, what they wait for first has most of what they leave."""
+        if not self.quiet:
+            return 5
+        names = list(self.items)
+        before = [self.items[name].state for name in names[: names.index(item.name)]]
+        return (5, 12, 19)[min(sum(state in ("waiting", "building") for state in before), 2)]
 
     def _serve_built(self) -> None:
         """Images first, then the index that names them: what is named is there."""

@@ -129,6 +129,18 @@ def test_a_third_thread_begins_at_the_other_end(recipes, supply, monkeypatch):
     assert coming.shown[-1] == sorted(names)
 
 
+def test_what_is_needed_first_has_the_most_of_the_processors(monkeypatch):
+    weights = {}
+    monkeypatch.setattr(builds, "build", lambda name, _report, work: weights.update({name: work.nice}))
+    coming = Supply(["built", "one", "two", "three"], lambda _text: None, quiet=True)
+    coming.items["built"].state = "served"
+    for item in list(coming.items.values())[1:]:
+        item.state = "building"
+        coming._make(item)
+        item.state = "building"
+    assert weights == {"one": 5, "two": 12, "three": 19}
+
+
 def test_one_that_fails_does_not_stop_the_others(recipes, supply):
     recipes("selfbad", "echo the reason >&2; exit 3")
     recipes("selfquick", QUICK)
