@@ -68,9 +68,14 @@ class Service:
         return text
 
     def own_key(self):
-        """Action: 1.0.1 signs with a key of its own; nothing to do for later versions, which make one."""
+        """Action: it signs tokens and sessions with a key of its own, that it finds again at the next start.
+
+        1.0.1 has none.  Later versions make one, of which one in fifty cannot be read again: see has_key.sh.
+        """
         if not self.ls.old:
-            return Action(f"nothing to do: {self.ls.version} makes a key of its own", "true", "true")
+            shown = f"SECRET_KEY in {DATA}/.env, by chance, where there is none that Label Studio can read"
+            has, make = SCRIPTS / "has_key.sh", SCRIPTS / "make_key.sh"
+            return Action(shown, script(has, DATA + "/.env"), script(make, DATA + "/.env", USER, UNIT))
         major, minor = host_python(self.ch, self.program.python)
         return self.ch.file(f"{VENV}/lib/python{major}.{minor}/site-packages/runbook_settings.py", _OWN_KEY)
 

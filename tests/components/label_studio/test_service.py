@@ -57,7 +57,46 @@ def test_remove_drops_its_database_and_role(make):
 def test_the_key_of_1_0_1_lies_beside_its_python(make):
     said = service(make, "label-studio-2021", answer=lambda script, stdin: "3 8\n").own_key()
     assert said.path == "/opt/label-studio/lib/python3.8/site-packages/runbook_settings.py"
-    assert service(make).own_key().probe == "true", "later versions make one"
+
+
+IS_ACTIVE, AS_THE_USER = 'echo "$*"; [ "$*" != "-q is-active resting" ]', 'shift 3; exec "$@"'
+
+
+@pytest.mark.parametrize(
+    "lines, says",
+    [
+        ("SECRET_KEY=abc$\n", ""),
+        ("A=1\nSECRET_KEY=$abc\nSECRET_KEY=abc\n", ""),  # the last one counts
+        ("SECRET_KEY=abc\n\nSECRET_KEY=$abc\n", "begins with a dollar sign"),
+        ("", "no SECRET_KEY is in "),
+        (None, "no SECRET_KEY is in "),
+    ],
+)
+def test_a_key_that_it_cannot_read_is_followed_by_one_that_it_can(on_host, tmp_path, lines, says):
+    """django-environ takes what begins with $ for a variable's name: a token was refused after the first restart."""
+    env = tmp_path / ".env"
+    if lines is not None:
+        env.write_text(lines)
+    code, said = on_host("has_key.sh", env)
+    assert (code, bool(said)) == ((1, True) if says else (0, False)) and says in said
+    if says:
+        programs = {"systemctl": IS_ACTIVE, "runuser": AS_THE_USER}
+        assert on_host("make_key.sh", env, "ls", "resting", **programs) == (0, "-q is-active resting\n")
+        assert on_host("has_key.sh", env) == (0, "")
+        first, key = env.read_text().rsplit("\nSECRET_KEY=", 1)
+        assert first == (lines or "") and re.fullmatch("[0-9a-f]{64}\n", key)
+        _, said = on_host("make_key.sh", env, "ls", "running", **programs)
+        assert said.endswith("restart running\n") and env.read_text().rsplit("=", 1)[1] != key
+    if lines is None:
+        assert env.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_later_version_has_its_key_before_its_first_start(make):
+    key = service(make).own_key()
+    assert (
+        "/var/lib/label-studio/.env" in key.probe
+        and "/var/lib/label-studio/.env label-studio label-studio" in key.apply
+    )
 
 
 def test_1_0_1_asks_nobody_for_its_newest_version(make, tmp_path):
