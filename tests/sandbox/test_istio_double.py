@@ -533,6 +533,64 @@ def test_503_is_asked_again_as_often_as_istio_does(fresh, api, one, retries, tri
     assert fresh.get("/?code=500")[0] == 500 and one.seen.count("/?code=500") == 1
 
 
+@pytest.mark.parametrize("retry_on, tries", [("reset", 4), ("gateway-error", 4), ("connect-failure", 1)])
+def test_one_that_was_cut_off_is_asked_again_where_the_route_says_so(fresh, api, one, retry_on, tries):
+    """recordings/seldon.md: wouldRetryFromReset."""
+    service(api, "one", [one])
+    fresh.routes("v", [{"route": [to("one")], "retries": {"attempts": 3, "retryOn": retry_on}}])
+    ask = "/?drop=1"
+    fresh.becomes(lambda: check(fresh.get(ask)[2].endswith("connection termination")))
+    before = one.seen.count(ask)
+    assert fresh.get(ask, method="POST", body=b"1")[2].endswith("connection termination")
+    assert one.seen.count(ask) - before == tries
+
+
+def test_tries_are_a_quarter_of_a_second_apart_at_most(fresh, api, one):
+    service(api, "dead", [free_port()])
+    fresh.routes("v", [{"route": [to("dead")], "retries": {"attempts": 20, "retryOn": "gateway-error"}}])
+    fresh.becomes(lambda: check(fresh.get("/")[2].endswith("connection failure")))
+    began = time.monotonic()
+    assert fresh.get("/")[2].endswith("connection failure")
+    assert 0.5 < time.monotonic() - began < 10  # 2.2 s on the average; doubled each time it would be hours
+
+
+def test_new_endpoints_are_taken_up_when_none_has_changed_for_a_while(fresh, api, one, two):
+    """recordings/seldon.md: Pilot waits 100 ms."""
+    service(api, "one", [one])
+    fresh.routes("v", [{"route": [to("one")]}])
+    fresh.becomes(lambda: found(fresh.get("/")))
+    service(api, "one", [two])
+    began = time.monotonic()
+    while by(fresh.get("/")) == "one":
+        assert time.monotonic() - began < 20
+    assert time.monotonic() - began > 0.09
+
+
+def test_a_change_that_means_nothing_to_it_keeps_none_waiting(fresh, api, one, two):
+    """A pod's conditions, and an Endpoints written again as it was, are no news to Pilot."""
+    service(api, "one", [one])
+    api.put("endpoints", "leader", subsets=[])
+    fresh.routes("v", [{"route": [to("one")]}])
+    fresh.becomes(lambda: found(fresh.get("/")))
+    over = threading.Event()
+
+    def renew():
+        while not over.wait(0.02):
+            api.put("endpoints", "leader", subsets=[])
+            api.put("pods", "one-0")
+
+    renewing = threading.Thread(target=renew)
+    renewing.start()
+    try:
+        service(api, "one", [two])
+        began = time.monotonic()
+        fresh.becomes(lambda: check(by(fresh.get("/")) == "two"))
+        assert time.monotonic() - began < 5  # as news they would keep it waiting for 10 s
+    finally:
+        over.set()
+        renewing.join(10)
+
+
 def test_a_dead_endpoint_among_living_ones_costs_no_request(fresh, api, one):
     service(api, "half", [one, free_port()])
     fresh.routes("v", [{"route": [to("half")]}])
@@ -544,7 +602,8 @@ def test_no_request_is_lost_while_endpoints_roll(fresh, api):
     """Pods come and go under load; the Endpoints follow late, as they do. Connections that were kept are cut."""
     running = [Upstream("pod-0"), Upstream("pod-1")]
     service(api, "rolling", running)
-    fresh.routes("v", [{"route": [to("rolling")]}])
+    retries = {"attempts": 20, "retryOn": "gateway-error,connect-failure,refused-stream"}  # as chapter 09 has them
+    fresh.routes("v", [{"route": [to("rolling")], "retries": retries}])
     fresh.becomes(lambda: found(fresh.get("/")))
     over, seen = threading.Event(), []
 

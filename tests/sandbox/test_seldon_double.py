@@ -311,6 +311,7 @@ def test_it_refuses_a_graph_that_it_cannot_serve(programs):
 # --- the operator ----------------------------------------------------------------------------------------------------
 
 SDEP = "/apis/machinelearning.seldon.io/v1/namespaces/models/seldondeployments"
+ROUTES = "/apis/networking.istio.io/v1alpha3/namespaces/models/virtualservices"
 DEPLOYMENT = "/apis/apps/v1/namespaces/models/deployments/name-default-0-classifier"
 
 
@@ -627,6 +628,43 @@ def test_what_a_user_gives_is_kept(cluster):
     ]["subsets"] == [{"name": "default", "labels": {"version": "v2"}}]
 
 
+@pytest.mark.parametrize("place", ["spec", "metadata"])
+def test_retries_are_written_into_both_routes(cluster, place):
+    deployment = sdep()
+    deployment["metadata"]["annotations"] = {"seldon.io/istio-retries": "3"}
+    deployment[place]["annotations"] = {"seldon.io/istio-retries": "20", "seldon.io/istio-retries-timeout": "60"}
+    cluster.store(SDEP + "/name", deployment)
+    cluster.kick()
+    cluster.change(DEPLOYMENT, status=pods(all=1, ready=1, available=1))
+    cluster.kick()
+    for kind in ("http", "grpc"):
+        (route,) = cluster.objects[ROUTES + "/name-" + kind]["spec"]["http"]
+        assert route["retries"] == {
+            "attempts": 20,
+            "perTryTimeout": "60s",
+            "retryOn": "gateway-error,connect-failure,refused-stream",
+        }
+
+
+@pytest.mark.parametrize(
+    "given, made",
+    [({"": "2"}, {"attempts": 2, "perTryTimeout": "1s"}), ({"": "0"}, None), ({"": "many"}, "many")],
+)
+def test_how_many_retries_and_how_long_each(cluster, given, made):
+    deployment = sdep()
+    deployment["spec"]["annotations"] = {"seldon.io/istio-retries" + name: value for name, value in given.items()}
+    cluster.store(SDEP + "/name", deployment)
+    events = cluster.kick()
+    if made == "many":
+        assert events == ['Warning InternalError strconv.Atoi: parsing "many": invalid syntax']
+        assert cluster.objects[SDEP + "/name"]["status"]["state"] == "Failed"
+        return
+    cluster.change(DEPLOYMENT, status=pods(all=1, ready=1, available=1))
+    cluster.kick()
+    (route,) = cluster.objects[ROUTES + "/name-http"]["spec"]["http"]
+    assert made == ({k: v for k, v in route["retries"].items() if k != "retryOn"} if made else route.get("retries"))
+
+
 def two_predictors():
     deployment = sdep()
     first = deployment["spec"]["predictors"][0]
@@ -674,7 +712,7 @@ def test_what_somebody_changes_by_hand_is_put_back_but_for_a_label(cluster):
     act(cluster, 4)
     cluster.kick()
     service = "/api/v1/namespaces/models/services/name-default"
-    route = "/apis/networking.istio.io/v1alpha3/namespaces/models/virtualservices/name-http"
+    route = ROUTES + "/name-http"
     cluster.change(service, spec={**cluster.objects[service]["spec"], "selector": {"seldon-app": "x"}})
     cluster.show(service)
     cluster.next_events()

@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"errors"
 	"log"
+	"maps"
+	"reflect"
 	"sync"
 	"time"
 
@@ -32,6 +34,7 @@ type keyed interface{ key() string }
 // kind holds all objects of one kind.
 type kind[T keyed] struct {
 	path   string
+	same   func(old, now T) bool // a change that is none to a gateway; nil: each is one
 	mutex  sync.Mutex
 	all    map[string]T
 	listed bool
@@ -129,13 +132,17 @@ func (k *kind[T]) watch(ctx context.Context, c *incluster.Client, version string
 			return nil
 		}
 		k.mutex.Lock()
-		if event.Type == "DELETED" || !ok {
+		old, known := k.all[about.key()]
+		gone := event.Type == "DELETED" || !ok
+		if gone {
 			delete(k.all, about.key())
 		} else {
 			k.all[about.key()] = one
 		}
 		k.mutex.Unlock()
-		changed()
+		if gone || !known || k.same == nil || !k.same(old, one) {
+			changed()
+		}
 		return nil
 	})
 	return version, err
@@ -179,8 +186,8 @@ func newCluster(c *incluster.Client) *cluster {
 	return &cluster{
 		client:          c,
 		services:        kind[object[service]]{path: "/api/v1/services"},
-		endpoints:       kind[endpoints]{path: "/api/v1/endpoints"},
-		pods:            kind[object[pod]]{path: "/api/v1/pods"},
+		endpoints:       kind[endpoints]{path: "/api/v1/endpoints", same: func(a, b endpoints) bool { return reflect.DeepEqual(a.Subsets, b.Subsets) }},
+		pods:            kind[object[pod]]{path: "/api/v1/pods", same: func(a, b object[pod]) bool { return maps.Equal(a.Metadata.Labels, b.Metadata.Labels) }},
 		gateways:        kind[object[gatewaySpec]]{path: istio + "gateways"},
 		virtualServices: kind[object[virtualService]]{path: istio + "virtualservices"},
 		rules:           kind[object[destinationRule]]{path: istio + "destinationrules"},
@@ -207,6 +214,34 @@ func (c *cluster) watch(ctx context.Context) <-chan struct{} {
 
 func (c *cluster) synced() bool {
 	return c.services.ready() && c.endpoints.ready() && c.pods.ready() && c.gateways.ready() && c.virtualServices.ready() && c.rules.ready()
+}
+
+// Pilot 1.5's own (pilot/pkg/features/pilot.go: PILOT_DEBOUNCE_AFTER, PILOT_DEBOUNCE_MAX), of endpoints too.
+const (
+	debounceAfter = 100 * time.Millisecond
+	debounceMax   = 10 * time.Second
+)
+
+// settled passes a word on when none has come for a while, or when the first has waited long enough.
+func settled(news <-chan struct{}, after, longest time.Duration) <-chan struct{} {
+	out := make(chan struct{})
+	go func() {
+		for range news {
+			end := time.After(longest)
+		quiet:
+			for {
+				select {
+				case <-news:
+				case <-time.After(after):
+					break quiet
+				case <-end:
+					break quiet
+				}
+			}
+			out <- struct{}{}
+		}
+	}()
+	return out
 }
 
 type snapshot struct {

@@ -126,8 +126,7 @@ func gateway(stop context.Context) {
 	server := newServer(*bind)
 	changed := cluster.watch(stop)
 	go func() {
-		for range changed {
-			time.Sleep(20 * time.Millisecond) // changes come in groups
+		for range settled(changed, debounceAfter, debounceMax) {
 			if cluster.synced() {
 				server.use(compile(cluster.snapshot(), labels, namespace))
 			}

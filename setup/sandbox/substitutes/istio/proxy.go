@@ -363,7 +363,7 @@ func (a *attempts) RoundTrip(r *http.Request) (*http.Response, error) {
 		if response != nil {
 			response.Body.Close()
 		}
-		pause := time.Duration(25*(1<<(a.policy.attempts-left))) * time.Millisecond
+		pause := min(25*time.Millisecond<<min(a.policy.attempts-left, 4), 250*time.Millisecond) // upstream.base_retry_backoff_ms, and ten times that
 		select {
 		case <-time.After(time.Duration(random.Int64N(int64(pause)))):
 		case <-r.Context().Done():
@@ -418,16 +418,17 @@ func (a *attempts) once(r *http.Request, host string) (*http.Response, bool, err
 // wants: is this an outcome after which another host is asked?
 func (p retryPolicy) wants(response *http.Response, err error) bool {
 	if err != nil {
+		if p.on["reset"] || p.on["5xx"] || p.on["gateway-error"] { // Envoy's wouldRetryFromReset, a try's time-out too
+			return true
+		}
 		var dial *net.OpError
 		switch {
 		case errors.As(err, &dial) && dial.Op == "dial":
-			return p.on["connect-failure"] || p.on["reset"] || p.on["5xx"] || p.on["gateway-error"]
+			return p.on["connect-failure"]
 		case strings.Contains(err.Error(), "REFUSED_STREAM"):
-			return p.on["refused-stream"] || p.on["reset"] || p.on["5xx"]
-		case errors.Is(err, errTimeout):
-			return p.on["5xx"] || p.on["gateway-error"]
+			return p.on["refused-stream"]
 		}
-		return p.on["reset"] || p.on["5xx"]
+		return false
 	}
 	code := response.StatusCode
 	switch {

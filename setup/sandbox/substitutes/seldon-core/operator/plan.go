@@ -50,7 +50,10 @@ func (o *Operator) plan(deployment Object) (*Plan, error) {
 		}
 	}
 	if os.Getenv("ISTIO_ENABLED") == "true" {
-		plan.routes = routes(deployment)
+		var err error
+		if plan.routes, err = routes(deployment); err != nil {
+			return nil, err
+		}
 	}
 	return plan, nil
 }

@@ -3,10 +3,11 @@ package main
 import (
 	"fmt"
 	"os"
+	"strconv"
 )
 
 // routes are Istio's objects: one VirtualService for REST, one for gRPC, and a DestinationRule for each predictor.
-func routes(deployment Object) []Object {
+func routes(deployment Object) ([]Object, error) {
 	name, namespace := text(deployment, "metadata", "name"), text(deployment, "metadata", "namespace")
 	note := func(key, otherwise string) string {
 		for _, from := range []any{at(deployment, "spec", "annotations"), at(deployment, "metadata", "annotations")} {
@@ -18,6 +19,10 @@ func routes(deployment Object) []Object {
 	}
 	gateway := note("seldon.io/istio-gateway", environment("ISTIO_GATEWAY", "seldon-gateway"))
 	host := note("seldon.io/istio-host", "*")
+	again, err := retries(note("seldon.io/istio-retries", ""), note("seldon.io/istio-retries-timeout", "1"))
+	if err != nil {
+		return nil, err
+	}
 	virtual := func(kind string, port int, match Object, rewrite bool) Object {
 		targets := []any{}
 		var mirror any
@@ -35,6 +40,9 @@ func routes(deployment Object) []Object {
 			targets = append(targets, target)
 		}
 		route := Object{"match": []any{match}, "route": targets}
+		if again != nil {
+			route["retries"] = again
+		}
 		if mirror != nil {
 			route["mirror"] = mirror
 		}
@@ -60,7 +68,26 @@ func routes(deployment Object) []Object {
 			"spec": Object{"host": serviceName(deployment, predictor), "trafficPolicy": policy,
 				"subsets": []any{Object{"name": predictor["name"], "labels": Object{"version": version["version"]}}}}})
 	}
-	return made
+	return made, nil
+}
+
+// retries is what both VirtualServices say of requests that failed; nil for none.
+func retries(attempts, seconds string) (Object, error) {
+	if attempts == "" {
+		return nil, nil
+	}
+	count, err := strconv.Atoi(attempts)
+	if err != nil {
+		return nil, err
+	}
+	each, err := strconv.Atoi(seconds)
+	if err != nil {
+		return nil, err
+	}
+	if count <= 0 {
+		return nil, nil
+	}
+	return Object{"attempts": count, "perTryTimeout": fmt.Sprintf("%ds", each), "retryOn": "gateway-error,connect-failure,refused-stream"}, nil
 }
 
 // mappings are Ambassador's, written on the Service. Nothing reads them here.
