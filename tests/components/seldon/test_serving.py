@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from helpers.components.seldon import serving
 from helpers.components.seldon.serving import CRD, MODELS, NAME, difference, why_not_rolled_out
@@ -172,3 +173,12 @@ def test_what_is_served_is_told_by_the_place_of_its_weights(made):
     there = {f"get crd {CRD}": {"any": "thing"}, "get seldondeployment": made().manifest(2)}
     assert made(there).served() == [("models/flowers/default", "s3://models/flowers/2/model.json", 1)]
     assert made(dict(there, **{"get seldondeployment": {}})).served() == [("models/flowers", "it is not there", "")]
+
+
+@pytest.mark.parametrize("manifest", ["seldon-setup", "end-to-end-setup"])
+def test_the_gateway_asks_again_for_longer_than_it_hears_late_of_a_pod_that_ended(manifest):
+    """recordings/seldon.md: Pilot waits 100 ms and more; tries are 250 ms apart at most, at random."""
+    made = yaml.safe_load((ROOT / "setup" / manifest / "seldondeployment.yaml").read_text("utf-8"))
+    notes = made["spec"]["annotations"]
+    assert int(notes["seldon.io/istio-retries"]) >= 12, "as many are a second on the average"
+    assert int(notes["seldon.io/istio-retries-timeout"]) >= 30, "a first answer may take long"
