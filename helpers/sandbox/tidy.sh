@@ -1,10 +1,11 @@
 #!/bin/sh
-# tidy.sh: take away the groups that systemd-nspawn makes below ours (--keep-unit) and leaves. One in use stays.
-while IFS=: read -r _ controllers path; do
-  case $controllers in
-    name=systemd) top=/sys/fs/cgroup/systemd ;;
-    '') top=/sys/fs/cgroup/unified; [ -d $top ] || top=/sys/fs/cgroup ;;
-    *) continue ;;
-  esac
-  rmdir "$top${path%/}/payload" "$top${path%/}/supervisor" 2> /dev/null || :
-done < /proc/self/cgroup
+# tidy.sh: take away the groups of confined commands that were killed (confine.sh). Who runs has its shell in its own.
+sh "${0%/*}/groups.sh" | while read -r ours; do
+  for group in "$ours"/runbook-build-*; do
+    [ -d "$group" ] && [ -z "$(cat "$group/cgroup.procs")" ] || continue
+    rmdir "$group/payload"
+    rmdir "$group/supervisor"
+    rmdir "$group"
+  done
+done 2> /dev/null
+exit 0

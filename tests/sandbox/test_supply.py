@@ -2,7 +2,10 @@
 
 import json
 import re
+import subprocess
+import threading
 import time
+from concurrent import futures
 from pathlib import Path
 
 import pytest
@@ -10,7 +13,7 @@ from serving import until
 
 from helpers.core.errors import RunbookError
 from helpers.core.paths import home
-from helpers.sandbox import Sandbox, builds, needs, rootfs
+from helpers.sandbox import Sandbox, builds, needs, processes, rootfs
 from helpers.sandbox.supply import Supply
 
 pytestmark = pytest.mark.skipif(
@@ -193,8 +196,47 @@ def test_a_recipe_is_given_nothing_of_this_machine(recipes):
     folder = builds.build("selftries", lambda _text: None)
     assert (folder / "out/x/said").read_text() == "may: mount and give away its own\n"
     assert (folder / "out/x").stat().st_uid == 999, "the files keep their users"
-    groups = [*Path("/sys/fs/cgroup").glob("*/payload"), *Path("/sys/fs/cgroup").glob("payload")]
-    assert all((group / "cgroup.procs").read_text() for group in groups), "none is left but another build's"
+    until("its groups to go", lambda: not groups_left())
+
+
+def groups_left():
+    """Of confined commands that have ended: in whatever group this runs itself."""
+    found = Path("/sys/fs/cgroup").rglob("runbook-build-*")
+    return [group for group in found if not (group / "cgroup.procs").read_text()]
+
+
+def test_builds_that_begin_and_end_at_one_moment_leave_each_others_groups():
+    builder = rootfs.builder(builds.silent)
+
+    def often(_number):
+        argv = processes.confined(builder, ["true"], {}, [])
+        return [subprocess.run(argv, capture_output=True, text=True, stdin=subprocess.DEVNULL) for _ in range(8)]
+
+    over = threading.Event()
+
+    def tidied():
+        while not over.is_set():
+            processes.tidy()
+
+    with futures.ThreadPoolExecutor(4) as pool:
+        tidying = pool.submit(tidied)
+        try:
+            ended = [done for each in pool.map(often, range(3)) for done in each]
+        finally:
+            over.set()
+        tidying.result(10)
+    assert [done.stderr for done in ended if done.returncode] == [] and not groups_left()
+
+
+def test_the_groups_of_a_build_that_was_killed_go_before_the_next():
+    builder = rootfs.builder(builds.silent)
+    killed = subprocess.Popen(processes.confined(builder, ["sleep", "4713"], {}, []), stdin=subprocess.DEVNULL)
+    until("it to run", lambda: [*Path("/sys/fs/cgroup").rglob("runbook-build-*/payload")])
+    killed.kill()
+    killed.wait(10)
+    until("its end", lambda: groups_left() and not running("4713"))
+    processes.tidy()
+    assert not groups_left()
 
 
 IMAGE = r"""
