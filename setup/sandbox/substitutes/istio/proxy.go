@@ -13,7 +13,6 @@ import (
 	random "math/rand/v2"
 	"net"
 	"net/http"
-	"net/http/httptrace"
 	"net/http/httputil"
 	"net/url"
 	"slices"
@@ -338,7 +337,7 @@ func (a *attempts) RoundTrip(r *http.Request) (*http.Response, error) {
 	if a.target.hosts == nil {
 		return nil, errNoCluster
 	}
-	tried, stale := map[string]bool{}, 0
+	tried := map[string]bool{}
 	for left := a.policy.attempts; ; left-- {
 		host := a.server.next(a.target, tried)
 		if host == "" {
@@ -346,16 +345,9 @@ func (a *attempts) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		tried[host] = true
 		a.note.host = host
-		response, reused, err := a.once(r, host)
+		response, err := a.once(r, host)
 		if cause := context.Cause(r.Context()); cause != nil && err != nil {
 			return nil, cause
-		}
-		// A connection that ended while it was idle never took the request: that is no try.
-		if err != nil && reused && !a.h2 && a.body.again() && stale < 20 && ended(err) {
-			delete(tried, host)
-			stale++
-			left++
-			continue
 		}
 		if left <= 0 || !a.policy.wants(response, err) || !a.body.again() {
 			return response, err
@@ -372,16 +364,8 @@ func (a *attempts) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 }
 
-func ended(err error) bool {
-	text := err.Error()
-	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || strings.Contains(text, "connection reset by peer") ||
-		strings.Contains(text, "broken pipe") || strings.Contains(text, "server closed idle connection")
-}
-
-func (a *attempts) once(r *http.Request, host string) (*http.Response, bool, error) {
-	reused := false
-	ctx, cancel := context.WithCancelCause(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{
-		GotConn: func(info httptrace.GotConnInfo) { reused = info.Reused }}))
+func (a *attempts) once(r *http.Request, host string) (*http.Response, error) {
+	ctx, cancel := context.WithCancelCause(r.Context())
 	out := r.WithContext(ctx)
 	address := *r.URL
 	address.Host = host
@@ -412,7 +396,7 @@ func (a *attempts) once(r *http.Request, host string) (*http.Response, bool, err
 	} else {
 		context.AfterFunc(r.Context(), func() { cancel(nil) })
 	}
-	return response, reused, err
+	return response, err
 }
 
 // wants: is this an outcome after which another host is asked?
