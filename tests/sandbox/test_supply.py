@@ -107,7 +107,8 @@ def test_what_is_ready_is_served_while_another_is_built(recipes, supply):
     assert all(item.made and item.seconds > 0 for item in coming.items.values())
 
 
-def test_they_are_begun_in_the_order_given_and_what_was_built_before_is_served_at_once(recipes, supply):
+def test_they_are_begun_in_the_order_given_and_what_was_built_before_is_served_at_once(recipes, supply, monkeypatch):
+    monkeypatch.setattr(builds, "AT_ONCE", 2)  # a third thread begins at the other end
     for name in ("selfa", "selfb", "selfc"):
         recipes(name, QUICK)
     supply("selfc").wait()
@@ -115,6 +116,12 @@ def test_they_are_begun_in_the_order_given_and_what_was_built_before_is_served_a
     coming.wait()
     assert coming.shown[0] == ["selfc"] and coming.items["selfb"].began <= coming.items["selfa"].began
     assert not coming.items["selfc"].made and coming.items["selfa"].made
+
+
+def test_a_third_thread_begins_at_the_other_end():
+    coming = Supply(["one", "two", "three", "last"], lambda _text: None)
+    coming.prepared.set()
+    assert [coming._next(number).name for number in (2, 0, 1, 2)] == ["last", "one", "two", "three"]
 
 
 def test_what_is_needed_first_has_the_most_of_the_processors(monkeypatch):
