@@ -51,18 +51,18 @@ def runs(tmp_path, monkeypatch):
 
 
 def pytest_xdist_make_scheduler(config, log):
-    """A whole run's two processes: one has the story, the other all else, and boots its hosts one after another."""
-    from xdist.scheduler import LoadFileScheduling  # only `./runbook test` of everything runs by two
+    """A whole run's processes: one has the story, one what boots other hosts, one after another, one all else."""
+    from xdist.scheduler import LoadFileScheduling  # only `./runbook test` of everything runs by three
 
-    class TwoLanes(LoadFileScheduling):
+    class Lanes(LoadFileScheduling):
         def _split_scope(self, nodeid):
             return _lane(super()._split_scope(nodeid))
 
-    return TwoLanes(config, log)
+    return Lanes(config, log)
 
 
 def pytest_collection_modifyitems(config, items):
-    """By two processes: the story first, it is the longest; then what boots hosts; then all else, for both."""
+    """By several processes: the story first, it is the longest; then what boots hosts; then all else."""
     if hasattr(config, "workerinput"):
         items.sort(key=lambda item: {STORY: 0, "host": 1}.get(_lane(item.nodeid.partition("::")[0]), 2))
 

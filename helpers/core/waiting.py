@@ -13,8 +13,11 @@ T = TypeVar("T")
 
 #: seconds that the clock of one wait may stand in all
 STANDS = 1800
-#: seconds between two questions, at most: a tenth of what was waited already. Each takes time of a host that is busy.
+#: seconds between two questions, at most: a tenth of what was waited already
 SELDOM = 2
+#: how many times longer the pause is than the question before it, up to twice SELDOM: a host that is busy answers late,
+#: and whoever asks it all the time keeps it from what is waited for
+LONGER = 2
 
 
 def wait(  # noqa: PLR0913 - its keywords are its interface
@@ -33,12 +36,13 @@ def wait(  # noqa: PLR0913 - its keywords are its interface
 
     ready: returns a false value, or raises, while it is not ready (NotYet says why).  failed: returns a reason
     once there is no hope, and RunbookError is raised at once.  timeout: seconds.  every: seconds between two
-    questions at first, see SELDOM.  tell(text): told what is seen meanwhile.  stands: says why the clock stands now,
-    None while it runs; it stands for STANDS seconds at most.
+    questions at first, see SELDOM and LONGER.  tell(text): told what is seen meanwhile.  stands: says why the clock
+    stands now, None while it runs; it stands for STANDS seconds at most.
     TimedOut after `timeout`, with the last thing seen. Never a false success.
     """
     clock, last = _Clock(timeout), ""
     while True:
+        asked = time.monotonic()
         try:
             got = ready()
             if got:
@@ -53,7 +57,8 @@ def wait(  # noqa: PLR0913 - its keywords are its interface
             raise TimedOut(f"wait for {what} ({clock.given()})", host, last or "not ready", do)
         if tell:
             tell("waiting for {}, {:.0f} s left{}{}".format(what, left, clock.why, ": " + last if last else ""))
-        time.sleep(min(max(every, clock.tenth()), max(left, 0.01)))
+        took = time.monotonic() - asked
+        time.sleep(min(max(every, clock.tenth(), min(LONGER * took, 2 * SELDOM)), max(left, 0.01)))
 
 
 class _Clock:

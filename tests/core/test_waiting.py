@@ -39,6 +39,13 @@ def test_what_takes_long_is_asked_more_and_more_seldom():
     assert asked[-2] - asked[-3] < 0.3, "and never so seldom that it would be noticed late"
 
 
+def test_a_question_that_takes_long_is_asked_for_a_third_of_the_time():
+    asked = []
+    with pytest.raises(TimedOut):
+        wait("it", lambda: asked.append(time.sleep(0.05)), timeout=1.5, every=0.001)
+    assert 3 < len(asked) <= 11, "14 otherwise: each question takes time of the host that is waited for"
+
+
 def test_no_hope_ends_it_at_once_with_the_reason():
     start = time.monotonic()
     with pytest.raises(RunbookError) as e:
