@@ -51,18 +51,21 @@ def runs(tmp_path, monkeypatch):
 
 
 def pytest_xdist_make_scheduler(config, log):
-    """A whole run's processes: one has the story, one what boots other hosts, one after another, one all else."""
-    from xdist.scheduler import LoadFileScheduling  # only `./runbook test` of everything runs by three
+    """A whole run's two processes: one has the story, the other all else, and boots its hosts one after another.
 
-    class Lanes(LoadFileScheduling):
+    Three take the processors from the story, the longest: 40 minutes became more than 50, on two.
+    """
+    from xdist.scheduler import LoadFileScheduling  # only `./runbook test` of everything runs by two
+
+    class TwoLanes(LoadFileScheduling):
         def _split_scope(self, nodeid):
             return _lane(super()._split_scope(nodeid))
 
-    return Lanes(config, log)
+    return TwoLanes(config, log)
 
 
 def pytest_collection_modifyitems(config, items):
-    """By several processes: the story first, it is the longest; then what boots hosts; then all else."""
+    """By two processes: the story first, it is the longest; then what boots hosts; then all else, for both."""
     if hasattr(config, "workerinput"):
         items.sort(key=lambda item: {STORY: 0, "host": 1}.get(_lane(item.nodeid.partition("::")[0]), 2))
 
