@@ -53,7 +53,7 @@ def runs(tmp_path, monkeypatch):
 def pytest_xdist_make_scheduler(config, log):
     """A whole run's two processes: one has the story, the other all else, and boots its hosts one after another.
 
-    Three take the processors from the story, the longest: 40 minutes became more than 50, on two.
+    Three take the processors from the story, the longest: on two, 40 minutes became more than 43.
     """
     from xdist.scheduler import LoadFileScheduling  # only `./runbook test` of everything runs by two
 

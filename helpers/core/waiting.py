@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 #: seconds that the clock of one wait may stand in all
 STANDS = 1800
-#: seconds between two questions, at most: a tenth of what was waited already
+#: seconds between two questions that are answered at once, at most: a tenth of what was waited already
 SELDOM = 2
 #: how many times longer the pause is than the question before it, up to twice SELDOM: a host that is busy answers late,
 #: and whoever asks it all the time keeps it from what is waited for
@@ -42,7 +42,7 @@ def wait(  # noqa: PLR0913 - its keywords are its interface
     """
     clock, last = _Clock(timeout), ""
     while True:
-        asked = time.monotonic()
+        began = time.monotonic()
         try:
             got = ready()
             if got:
@@ -57,8 +57,7 @@ def wait(  # noqa: PLR0913 - its keywords are its interface
             raise TimedOut(f"wait for {what} ({clock.given()})", host, last or "not ready", do)
         if tell:
             tell("waiting for {}, {:.0f} s left{}{}".format(what, left, clock.why, ": " + last if last else ""))
-        took = time.monotonic() - asked
-        time.sleep(min(max(every, clock.tenth(), min(LONGER * took, 2 * SELDOM)), max(left, 0.01)))
+        time.sleep(min(clock.pause(every, began), max(left, 0.01)))
 
 
 class _Clock:
@@ -79,9 +78,10 @@ class _Clock:
             self.why = f" (the clock stands for up to {STANDS - self._stood:.0f} s: {stands})"
         return self._end - now
 
-    def tenth(self) -> float:
-        """A tenth of what was waited until now, SELDOM at most."""
-        return min(SELDOM, (self._asked - self._began) / 10)
+    def pause(self, every: float, began: float) -> float:
+        """Seconds until the next question, after one that began then: see SELDOM and LONGER."""
+        waited, took = self._asked - self._began, self._asked - began
+        return max(every, min(SELDOM, waited / 10), min(2 * SELDOM, LONGER * took))
 
     def given(self) -> str:
         stood = f", and {self._stood:.0f} s in which the clock stood" if self._stood >= 1 else ""

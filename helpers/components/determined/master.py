@@ -168,15 +168,8 @@ class Determined:
 
     def first_token(self):
         """A token of admin, whose password is ours, or empty as on the first day. A login costs seconds: bcrypt."""
-        if "admin" not in self._tokens:
-            token = self.login("admin", self.secret("admin").reveal())
-            if token is None:
-                return self._empty_token()
-            self._tokens["admin"] = token
-        return self._tokens["admin"]
-
-    def _empty_token(self):
-        token = self.login("admin", "")
+        token = self._tokens.get("admin") or self.login("admin", self.secret("admin").reveal())
+        token = token or self.login("admin", "")
         if token is None:
             raise self._error("log in as admin", "its password is neither empty nor ours", "det-login")
         return token
