@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import time
+import contextlib
 
 from helpers.components.pachyderm.client import SPACE
+from helpers.core.errors import TimedOut
 
 STARTING, RUNNING, FAILURE, SUCCESS, KILLED = range(5)  # pps.JobState
 #: pps.PipelineState. CRASHING is no end: one failed pull of a worker's image makes it so until all workers are up.
 _FAILED = 3
+#: seconds for the log of a job that has failed
+_LAST_WORDS = 30
 
 
 class Jobs:
@@ -50,24 +53,32 @@ class Jobs:
 
     def told(self, job, pipeline):
         """A failed job in words: the last lines of its code, or Pachyderm's reason."""
-        for _ in range(10):  # the last lines come a moment after the job's end
-            lines = self.last_lines(job.job.id)
-            if lines or job.reason.startswith("inputs failed"):
-                break
-            time.sleep(0.5)
+        lines = [] if job.reason.startswith("inputs failed") else self._lines_to_come(job.job.id, pipeline)
         if not lines:
             return f"the job of pipeline {pipeline} failed: {job.reason}"
         return "the job of pipeline {} failed. The last lines of its code:\n{}".format(pipeline, "\n".join(lines))
 
+    def _lines_to_come(self, job, pipeline):
+        """last_lines() once they are all there: they come after the job's end, on a busy host many seconds later."""
+        with contextlib.suppress(TimedOut):  # a worker that was killed has no last word
+            self.pach.ch.wait(f"the last words of pipeline {pipeline}", lambda: self._log(job)[1], timeout=_LAST_WORDS)
+        return self.last_lines(job)
+
     def last_lines(self, job, most=8):
         """What the user's code printed last in a job, in the last of its tries."""
-        lines = []
+        return self._log(job)[0][-most:]
+
+    def _log(self, job):
+        """The lines of the user's code in the last of its tries, and did that try end?"""
+        lines, ended = [], False
         for message in self.client.get_job_logs(job):
             if message.user:
                 lines.append(message.message.rstrip())
             elif "beginning to run user code" in message.message:
-                lines = []
-        return [line for line in lines if line][-most:]
+                lines, ended = [], False
+            elif "running user code after" in message.message:  # it errored, or finished
+                ended = True
+        return [line for line in lines if line], ended
 
 
 class _Watch:

@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import itertools
 import json
 import time
 
@@ -12,13 +13,15 @@ from google.protobuf.empty_pb2 import Empty
 from pachd import pfs, pipeline_info, pps
 
 from helpers.components.pachyderm import dataset, jobs, pipelines
-from helpers.components.pachyderm.jobs import FAILURE, RUNNING, SUCCESS
+from helpers.components.pachyderm.jobs import FAILURE, KILLED, RUNNING, SUCCESS
 from helpers.components.pachyderm.pipelines import Pipeline, Pipelines
 from helpers.components.pachyderm.proofs import Proofs
-from helpers.core import notebooks
+from helpers.core import notebooks, waiting
 from helpers.core.errors import BadInput, RunbookError, Unmet
 from helpers.core.paths import SETUP
 
+#: a worker's own line when the user's code has failed
+ENDED = (False, "errored running user code after 19.7ms: exit status 1")
 SPEC = Pipeline("outline", "fmnist", "/*/*", "import os\nprint(1)")
 
 
@@ -61,16 +64,31 @@ def test_the_last_lines_are_those_of_the_last_try(cluster):
         (True, "Traceback\n"),
         (True, ""),
         (True, "ValueError: last"),
-        (False, "errored running user code after 19.7ms: exit status 1"),
+        ENDED,
     )
     assert cluster(GetLogs=lines).jobs.last_lines("j") == ["Traceback", "ValueError: last"]
 
 
 def test_a_failed_job_is_told_by_its_last_lines(cluster):
-    jobs = cluster(GetLogs=log((True, "ValueError: x"))).jobs
+    jobs = cluster(GetLogs=log((True, "ValueError: x"), ENDED)).jobs
     assert jobs.told(job(FAILURE, reason="datum failed"), "p").endswith("code:\nValueError: x")
     failed = job(FAILURE, reason="inputs failed: outline")
     assert cluster(GetLogs=[]).jobs.told(failed, "p") == "the job of pipeline p failed: inputs failed: outline"
+
+
+def test_the_last_lines_are_waited_for_to_the_last(cluster, monkeypatch):
+    """On a busy host a failed job's log comes later than its end, and piece by piece."""
+    monkeypatch.setattr(waiting.time, "sleep", lambda seconds: None)
+    pieces = [[], [], [], [], [], [], [], [], [], [], [], [(True, "Traceback")], [(True, "ValueError: x")], [ENDED]]
+    asked = itertools.count(1)
+    jobs = cluster(GetLogs=lambda request: log(*itertools.chain(*pieces[: next(asked)]))).jobs
+    assert jobs.told(job(FAILURE, reason="datum failed"), "p").endswith("code:\nTraceback\nValueError: x")
+
+
+def test_the_lines_of_a_worker_that_was_killed_are_told_as_far_as_they_came(cluster, monkeypatch):
+    monkeypatch.setattr(jobs, "_LAST_WORDS", 1)
+    killed = cluster(GetLogs=log((True, "page 1"))).jobs
+    assert killed.told(job(KILLED, reason="killed"), "p").endswith("code:\npage 1")
 
 
 def test_the_job_of_the_commit_before_is_not_taken_for_this_ones(cluster):
@@ -84,7 +102,7 @@ def test_following_a_commit_ends_with_its_job_or_with_the_reason_why_there_is_no
     made, info = [output("out", "in")], pipeline_info("p")
     jobs = cluster(ListCommitStream=made, ListJobStream=[job(SUCCESS, data_processed=3)]).jobs
     assert jobs.follow(commit("in"), "p").data_processed == 3
-    broken = log((True, "ValueError: x"))
+    broken = log((True, "ValueError: x"), ENDED)
     jobs = cluster(ListCommitStream=made, ListJobStream=[job(FAILURE)], GetLogs=broken, InspectPipeline=info).jobs
     with pytest.raises(RunbookError) as e:
         jobs.follow(commit("in"), "p")
