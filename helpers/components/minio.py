@@ -34,14 +34,14 @@ _PROGRAM = [
 _SYSTEM = re.compile("(bin|boot|dev|etc|home|lib|lib64|media|mnt|opt|proc|root|run|sbin|snap|srv|sys|tmp|usr|var)")
 
 
-def connect(endpoint, user=None, secret=None, timeout=10):
+def connect(endpoint, user=None, secret=None, timeout=60):
     """A minio client of a host:port that tries nothing twice. user: None for a stranger; timeout: seconds."""
     return Minio(
         endpoint, access_key=user, secret_key=secret, secure=False, region="us-east-1", http_client=http(timeout)
     )
 
 
-def administrator(endpoint, user, secret, timeout=10):
+def administrator(endpoint, user, secret, timeout=60):
     """A client of MinIO's admin API. secret: a Secret; timeout: seconds."""
     key = StaticProvider(user, secret.reveal())
     return MinioAdmin(endpoint=endpoint, credentials=key, region="us-east-1", secure=False, http_client=http(timeout))
@@ -114,8 +114,8 @@ def _listed(value):
 
 
 def http(timeout):
-    """An HTTP client that tries nothing twice. timeout: seconds."""
-    return urllib3.PoolManager(timeout=urllib3.Timeout(timeout), retries=False)
+    """An HTTP client that tries nothing twice. timeout: seconds for an answer, at a disk that others keep busy."""
+    return urllib3.PoolManager(timeout=urllib3.Timeout(connect=min(timeout, 10), read=timeout), retries=False)
 
 
 def found_version(ch):

@@ -228,7 +228,7 @@ class Sandbox:
         if not self._guest.running():
             return False
         try:
-            return bool(self._guest.wait(report, seconds=20))
+            return bool(self._guest.wait(report, seconds=60))
         except RunbookError:
             return False
 

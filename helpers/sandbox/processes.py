@@ -184,7 +184,7 @@ def answers(pidfile: Path, address: str, port: int, path: str) -> bool:
     """Does the process of pidfile answer a GET with 200? Asked directly, never through a proxy."""
     if alive(pidfile) is None:
         return False
-    link = http.client.HTTPConnection(address, port, timeout=2)
+    link = http.client.HTTPConnection(address, port, timeout=10)
     try:
         link.request("GET", path)
         return link.getresponse().status == 200
@@ -194,7 +194,7 @@ def answers(pidfile: Path, address: str, port: int, path: str) -> bool:
         link.close()
 
 
-def wait(what: str, ready: Callable[[], bool], log: Path, seconds: float = 10) -> None:
+def wait(what: str, ready: Callable[[], bool], log: Path, seconds: float = 60) -> None:
     """Wait until ready(); RunbookError with the log's end after that many seconds."""
     limit = time.monotonic() + seconds
     while not ready():

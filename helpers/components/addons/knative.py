@@ -155,7 +155,7 @@ class Knative:
         self.ch.wait("Knative to take a Service", lambda: self._applied(manifest), timeout=60)
         pods = self.kube.pods(PROOF_NAMESPACE)
         url = self.ch.wait("the Service to be Ready", self._ready, pods.failed, 180, stands=pods.stands)
-        self.ch.wait("the Service to end, with no request", lambda: self._pods() == [], timeout=150)
+        self.ch.wait("the Service to end, with no request", lambda: self._pods() == [], timeout=400)
         with istio.gateway(self.kube, timeout=90) as client:
             got = client.get("/", headers={"Host": url.split("://")[-1]})
         if got.status_code != 200 or got.text.strip() != self.proofs.nonce:

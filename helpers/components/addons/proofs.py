@@ -86,7 +86,7 @@ class AddonProofs:
         address = self.kube.kubectl("get service kubernetes-dashboard -n kube-system -o jsonpath='{.spec.clusterIP}'")
         token = self._token()
         with self.ch.host.forward(443, address) as port, httpx.Client(
-            base_url=f"https://127.0.0.1:{port}", verify=False, timeout=10, trust_env=False
+            base_url=f"https://127.0.0.1:{port}", verify=False, timeout=60, trust_env=False
         ) as client:
             page = client.get("/")
             if page.status_code != 200 or "Kubernetes Dashboard" not in page.text:

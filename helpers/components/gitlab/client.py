@@ -18,7 +18,8 @@ from helpers.components.gitlab.settings import port_of
 from helpers.core import actions
 from helpers.core.errors import RunbookError, Unmet
 
-TIMEOUT = 30
+#: seconds; the first answers after a start are slow
+TIMEOUT = 90
 #: of a list, in one answer: the most that GitLab gives
 _PAGE = 100
 _ROOM = "; is its disk full? On the host: df -h /var/opt/gitlab"

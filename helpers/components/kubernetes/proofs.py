@@ -125,7 +125,7 @@ def _server(path, context):
 
 def _node_is_ready(ch, path, context, port):
     with outside(path, context, port) as api:
-        nodes = api.list_node(_request_timeout=15).items
+        nodes = api.list_node(_request_timeout=60).items
     seen = {node.status.node_info.machine_id or node.metadata.name: _ready(node) for node in nodes}
     mine = ch.run("cat /etc/machine-id").strip()
     if mine not in seen:
@@ -158,7 +158,7 @@ def _its_own_way(ch, path, context):
 def _why_silent(path, context, proxy):
     try:
         with outside(path, context, proxy=proxy) as api:
-            api.list_node(_request_timeout=5)
+            api.list_node(_request_timeout=30 if proxy else 10)  # without one, silence is an answer
     except Exception as e:  # of any layer: names, sockets, TLS, HTTP
         return words(getattr(e, "reason", None) if isinstance(getattr(e, "reason", None), Exception) else e, 80)
     return None

@@ -62,7 +62,7 @@ class RouteProofs:
         return self.ch.host.target.kind == "local"
 
     def _says(self, word, proxy, url):
-        with through(proxy, timeout=10) as client:
+        with through(proxy, timeout=30) as client:
             try:
                 got = client.get(url).text
             except httpx.HTTPError as e:
@@ -108,12 +108,18 @@ class RouteProofs:
                 port.append(text)
                 told.set()
 
-        script = f"timeout 15 python3 -c {shlex.quote(_SERVER.read_text('utf-8'))} {word} {shlex.quote(name)} || true"
-        thread = threading.Thread(
-            target=lambda: self.ch.host.run(script, sudo=False, on_line=line, timeout=30), daemon=True
-        )
+        script = f"timeout 120 python3 -c {shlex.quote(_SERVER.read_text('utf-8'))} {word} {shlex.quote(name)} || true"
+
+        def serve():
+            try:
+                self.ch.host.run(script, sudo=False, on_line=line, timeout=150)
+            finally:
+                told.set()
+
+        thread = threading.Thread(target=serve, daemon=True)
         thread.start()
-        if not told.wait(10):
+        told.wait(60)
+        if not port:
             raise Unmet("a web server on the host", "none: is python3 there?")
         yield int(port[0]), word
         # One more request, by another way, so that the server ends now.

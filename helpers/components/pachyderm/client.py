@@ -21,7 +21,7 @@ class NotFound(RunbookError):
 class Client(python_pachyderm.Client):
     """python_pachyderm's client; each call ends within half a minute, and one that fails is a RunbookError.
 
-    While etcd is away calls would not end at all; after one that did not, the next ones are given two seconds.
+    While etcd is away calls would not end at all; after one that did not, the next ones are given ten seconds.
     """
 
     patience = 30
@@ -34,9 +34,12 @@ class Client(python_pachyderm.Client):
         except grpc.RpcError as e:
             raise self._in_words(grpc_method_name, e) from e
         if hasattr(answer, "cancel"):
-            return _Answers(answer, lambda e: self._in_words(grpc_method_name, e))
-        self.patience = 30
+            return _Answers(answer, self._answered, lambda e: self._in_words(grpc_method_name, e))
+        self._answered()
         return answer
+
+    def _answered(self):
+        self.patience = Client.patience
 
     def _in_words(self, method, error):
         what = "ask pachd: " + method
@@ -45,7 +48,7 @@ class Client(python_pachyderm.Client):
             f"microk8s kubectl logs -n {SPACE} deploy/pachd --tail=30"
         )
         if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
-            saw, self.patience = f"pachd gives no answer within {self.patience} s: does its etcd run?", 2
+            saw, self.patience = f"pachd gives no answer within {self.patience} s: does its etcd run?", 10
             return RunbookError(what, saw=saw, do=do, entry="pach-down")
         if error.code() == grpc.StatusCode.UNAVAILABLE:
             return RunbookError(what, saw="pachd does not answer", do=do, entry="pach-down")
@@ -65,19 +68,23 @@ class _InTime:
 
 
 class _Answers:
-    """A stream of answers that fails in words."""
+    """A stream of answers that fails in words; `answered` is called at each."""
 
-    def __init__(self, stream, in_words):
-        self._stream, self._in_words = stream, in_words
+    def __init__(self, stream, answered, in_words):
+        self._stream, self._answered, self._in_words = stream, answered, in_words
 
     def __iter__(self):
         return self
 
     def __next__(self):
         try:
-            return next(self._stream)
+            answer = next(self._stream, None)
         except grpc.RpcError as e:
             raise self._in_words(e) from e
+        self._answered()
+        if answer is None:
+            raise StopIteration
+        return answer
 
     def __getattr__(self, name):
         return getattr(self._stream, name)

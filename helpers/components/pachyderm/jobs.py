@@ -10,8 +10,10 @@ from helpers.core.errors import TimedOut
 STARTING, RUNNING, FAILURE, SUCCESS, KILLED = range(5)  # pps.JobState
 #: pps.PipelineState. CRASHING is no end: one failed pull of a worker's image makes it so until all workers are up.
 _FAILED = 3
+#: how much of a job's log an error shows
+_LINES = 8
 #: seconds for the log of a job that has failed
-_LAST_WORDS = 30
+_LAST_WORDS = 60
 
 
 class Jobs:
@@ -59,16 +61,18 @@ class Jobs:
         return "the job of pipeline {} failed. The last lines of its code:\n{}".format(pipeline, "\n".join(lines))
 
     def _lines_to_come(self, job, pipeline):
-        """last_lines() once they are all there: they come after the job's end, on a busy host many seconds later."""
+        """The last ones once all are there: they come after the job's end, on a busy host many seconds later."""
+        lines = []
+
+        def all_there():
+            lines[:], ended = self.log(job)
+            return ended
+
         with contextlib.suppress(TimedOut):  # a worker that was killed has no last word
-            self.pach.ch.wait(f"the last words of pipeline {pipeline}", lambda: self._log(job)[1], timeout=_LAST_WORDS)
-        return self.last_lines(job)
+            self.pach.ch.wait(f"the last words of pipeline {pipeline}", all_there, timeout=_LAST_WORDS)
+        return lines[-_LINES:]
 
-    def last_lines(self, job, most=8):
-        """What the user's code printed last in a job, in the last of its tries."""
-        return self._log(job)[0][-most:]
-
-    def _log(self, job):
+    def log(self, job):
         """The lines of the user's code in the last of its tries, and did that try end?"""
         lines, ended = [], False
         for message in self.client.get_job_logs(job):

@@ -33,7 +33,7 @@ class Gateway:
 
     def post(self, name=None, **sent):
         """The answer to what is sent, whatever it is. sent: as httpx takes it; name: another model's."""
-        with httpx.Client(base_url="http://{}:{}".format(*self.address()), timeout=20, trust_env=False) as client:
+        with httpx.Client(base_url="http://{}:{}".format(*self.address()), timeout=90, trust_env=False) as client:
             return client.post(self.path(name), **sent)
 
     def over_rest(self, rows):

@@ -81,7 +81,7 @@ def rows(message):
     return [values[n : n + shape[1]] for n in range(0, len(values), shape[1])]
 
 
-def predict(address, namespace, name, numbers, timeout=20):
+def predict(address, namespace, name, numbers, timeout=90):
     """(rows of the answer, its tags) of a SeldonDeployment behind the gateway at address ("host:port").
 
     The gateway finds the deployment by the call's metadata: seldon and namespace. RunbookError when it refuses.

@@ -9,6 +9,9 @@ import time
 
 from helpers.components.seldon import flowers
 
+#: seconds for an answer; what is lost is refused or cut off long before, and `slowest` tells of a late one
+_ANSWER = 90
+
 
 class PredictionLoad:
     """Asks for predictions all the time, each on a connection of its own.
@@ -39,7 +42,7 @@ class PredictionLoad:
     def __exit__(self, *_):
         self._end.set()
         for thread in self._threads:
-            thread.join(30)
+            thread.join(_ANSWER + 10)
 
     def _go(self):
         while not self._end.is_set():
@@ -61,7 +64,7 @@ class PredictionLoad:
             return None, f"{type(e).__name__}: {e}"
 
     def _asked(self):
-        connection = http.client.HTTPConnection(*self.address, timeout=20)
+        connection = http.client.HTTPConnection(*self.address, timeout=_ANSWER)
         try:
             connection.request("POST", self.path, self._body, {"Content-Type": "application/json"})
             said = connection.getresponse()

@@ -41,6 +41,22 @@ def delivery(repo):
     return Delivery(repo, Stage(), Stage())
 
 
+def test_an_answer_of_gitlabs_that_is_late_ends_no_wait_for_a_pipeline(delivery, monkeypatch):
+    failed, seen = {"id": 1, "status": "failed"}, [Unmet("an answer of GitLab", "ReadTimeout"), None]
+
+    def newest(**which):
+        if seen and isinstance(seen[0], Exception):
+            raise seen.pop(0)
+        return seen.pop(0) if seen else failed
+
+    monkeypatch.setattr(delivery, "newest", newest)
+    monkeypatch.setattr(delivery, "jobs", lambda pipeline: [])
+    monkeypatch.setattr(delivery, "_over", lambda sha: False)
+    with pytest.raises(RunbookError, match="pipeline 1 is failed"):
+        delivery.follow("0" * 40)
+    assert not seen
+
+
 class Runner:
     """A runner that ends each job as it is told: states {job: how it ends}, "success" for others."""
 

@@ -66,7 +66,7 @@ def test_the_last_lines_are_those_of_the_last_try(cluster):
         (True, "ValueError: last"),
         ENDED,
     )
-    assert cluster(GetLogs=lines).jobs.last_lines("j") == ["Traceback", "ValueError: last"]
+    assert cluster(GetLogs=lines).jobs.log("j") == (["Traceback", "ValueError: last"], True)
 
 
 def test_a_failed_job_is_told_by_its_last_lines(cluster):
@@ -166,7 +166,7 @@ def test_a_pipeline_is_as_it_should_be_when_it_runs_this_code_and_has_processed_
         assert probed(cluster, pipeline_info("outline", **fields)) == "pipeline outline runs other code"
     assert probed(cluster, same) == "pipeline outline has not processed the newest commit of fmnist"
     assert probed(cluster, same, job(RUNNING)) == "pipeline outline is at work"
-    assert probed(cluster, same, job(FAILURE), logs=[(True, "ValueError: x")]).endswith("ValueError: x")
+    assert probed(cluster, same, job(FAILURE), logs=[(True, "ValueError: x"), ENDED]).endswith("ValueError: x")
 
 
 def test_left_over_is_what_belongs_to_no_pipeline_or_to_an_older_version_of_one(cluster):

@@ -8,9 +8,16 @@ import sys
 server, name = sys.argv[1:]
 asked = b"".join(bytes([len(part)]) + part.encode() for part in name.strip(".").split(".")) + b"\0"
 line = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-line.settimeout(8)
-line.sendto(os.urandom(2) + struct.pack(">5H", 0x100, 1, 0, 0, 0) + asked + struct.pack(">2H", 1, 1), (server, 53))
-said = line.recv(4096)
+line.settimeout(5)
+for _ in range(5):  # a packet may be lost
+    line.sendto(os.urandom(2) + struct.pack(">5H", 0x100, 1, 0, 0, 0) + asked + struct.pack(">2H", 1, 1), (server, 53))
+    try:
+        said = line.recv(4096)
+        break
+    except socket.timeout:
+        continue
+else:
+    sys.exit("the name server " + server + " gives no answer")
 at, found = 12 + len(asked) + 4, []
 for _ in range(struct.unpack(">H", said[6:8])[0]):
     while said[at] and said[at] < 192:  # the answer's name, or a pointer to it
