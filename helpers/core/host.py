@@ -223,13 +223,6 @@ class Host:
         self.require_root()
         return self._wrap(_command(self.sudo, script, "runbook-held"))
 
-    def run_file(
-        self, path: str | Path, *arguments: object, stdin: str | bytes | None = None, timeout: float = 600
-    ) -> Result:
-        """Run a script that lies in a file, with these arguments as $1, $2, ...; quiet, as root."""
-        what = "run {} {}".format(Path(path).name, " ".join(map(str, arguments))).strip()
-        return self.run(shell.script(path, *arguments), stdin=stdin, timeout=timeout, quiet=True, what=what)
-
     def _masked(self, on_line: Callable[[str, str], None] | None) -> Callable[[str, str], None] | None:
         return (lambda stream, text: on_line(stream, self.masker.mask(text))) if on_line else None
 

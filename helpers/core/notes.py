@@ -14,13 +14,17 @@ if TYPE_CHECKING:
 
 #: the folder of the notes on the host
 STATE = "/var/lib/mlops-runbook"
-_SCRIPT = Path(__file__).with_name("scripts") / "own.sh"
+_SCRIPTS = Path(__file__).with_name("scripts")
 _THING = re.compile(r"[a-z]+ [^\s\"\\]+")
 
 
 def script(chapter: str, verb: str, *arguments: str) -> str:
-    """scripts/own.sh with these arguments."""
-    return shell.script(_SCRIPT, STATE, chapter, verb, *arguments)
+    """scripts/own_state.sh with these arguments, and own.sh, which goes on with it."""
+    return _joined(STATE, chapter, verb, *arguments)
+
+
+def _joined(*arguments: str) -> str:
+    return shell.script(_SCRIPTS / "own_state.sh", *arguments) + "\n\n" + shell.script(_SCRIPTS / "own.sh")
 
 
 def path(chapter: str) -> str:
@@ -52,7 +56,7 @@ def brings(chapter: str, names: Sequence[str]) -> str:
     simulated = "apt-get -s --no-install-recommends install " + " ".join(map(shlex.quote, names))
     return (
         f"new=$({simulated} | awk '$1 == \"Inst\" && $3 !~ /^\\[/ {{print $2}}')\n"
-        f"( set -- {shlex.quote(STATE)} {shlex.quote(chapter)} brought $new\n{shell.script(_SCRIPT)}\n)\n"
+        f"( set -- {shlex.quote(STATE)} {shlex.quote(chapter)} brought $new\n{_joined()}\n)\n"
     )
 
 

@@ -146,7 +146,7 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_what_the_note_names_and_the_parameters_do_not_is_refused_before_anything_goes(host, case):
-    """R10: another namespace than installed was `removed`, the note went, and the database of a living master."""
+    """Another namespace than installed was `removed`, the note went, and the database of a living master."""
     chapter, given, noted, named, saw, do = CASES[case]
     noted = {thing.format(host=host): was for thing, was in noted.items()}
     ch = removing(host, chapter, given, noted, named)

@@ -44,7 +44,7 @@ def test_commands_are_so_when_their_probe_says_so(tmp_path):
 
 
 def test_an_undo_says_how_it_is_known_to_be_done():
-    """R13: a probe that failed, of a server that was stopped, was the proof that all was gone."""
+    """A probe that failed, of a server that was stopped, was the proof that all was gone."""
     with pytest.raises(ValueError, match="an undo needs absent or makes"):
         actions.commands("x", "false", "y")
     assert actions.commands("x", "false").absent is None
@@ -175,7 +175,7 @@ def test_a_download_that_stalls_is_given_up_and_the_old_file_stays(tmp_path):
     [("curl", "--proto-redir =https", "--proto-redir =http,https"), ("wget", "--https-only", "wget -qO - --tries=3")],
 )
 def test_https_never_becomes_http_on_the_way(tmp_path, program, https, http):
-    """S3: a server that was asked by HTTPS could send on to HTTP."""
+    """A server that was asked by HTTPS could send on to HTTP."""
     (tmp_path / program).write_text(f'#!/bin/sh\necho {program} "$@"\n')
     (tmp_path / program).chmod(0o755)
     only = f"command() {{ [ $2 = {program} ]; }}\nPATH={tmp_path}:$PATH\n" + FETCH

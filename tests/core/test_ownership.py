@@ -681,7 +681,7 @@ def test_a_package_that_was_here_is_refused_where_first_sight_asks_for_it(host, 
 
 
 def test_a_dpkg_that_fails_proves_nothing(program):
-    """R13: a package that could not be asked for was gone."""
+    """A package that could not be asked for was gone."""
     program("dpkg-query", "echo database is locked >&2; exit 2")
     ch = opened("install")
     for probe in (actions.packages(["x"]).probe, actions.packages(["x"]).absent):

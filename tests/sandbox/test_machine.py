@@ -179,7 +179,7 @@ for place in ([], ["ip", "netns", "exec", "g250"], ["ip", "netns", "exec", "g251
 
 
 def test_no_other_sandboxs_guest_reaches_a_registry(tmp_path, iptables):
-    """B5: it takes images without a login, and the names in it are what the next host runs."""
+    """It takes images without a login, and the names in it are what the next host runs."""
     assert alone(GUESTS, str(tmp_path), iptables, "0", "").split() == ["0", "0", "1"]
 
 
@@ -199,7 +199,7 @@ same("without any root folder")
 
 
 def test_without_any_root_folder_the_rules_go_by_the_machines_own_iptables(tmp_path, iptables):
-    """B4: they stayed, and nobody said so."""
+    """They stayed, and nobody said so."""
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "iptables").write_text(f'#!/bin/sh\nexec {iptables} "$@"\n')
     (tmp_path / "bin" / "iptables").chmod(0o755)

@@ -10,7 +10,7 @@ from helpers.components.kubernetes import addon
 from helpers.components.kubernetes.objects import put_secret
 from helpers.components.kubernetes.probes import all_of, of_pods, owners_of, rollout, when_it_answers, with_cluster
 from helpers.core.actions import Action
-from helpers.core.errors import NotYet, RunbookError, TimedOut, Unmet
+from helpers.core.errors import RunbookError, TimedOut, Unmet
 from helpers.core.http import through
 from helpers.core.shell import script
 
@@ -179,19 +179,3 @@ def gateway(kube, timeout=30):
     with contextlib.ExitStack() as stack:
         socks = None if host.target.kind == "local" else stack.enter_context(host.socks())
         yield stack.enter_context(through(socks, base_url="http://" + address, timeout=timeout))
-
-
-def wait_for_route(kube, path, host, timeout=60):
-    """Wait until the gateway has a route for this path and Host: until the answer is no 404 of its own.
-
-    Returns the answer.
-    """
-    with gateway(kube) as client:
-
-        def routed():
-            got = client.get(path, headers={"Host": host})
-            if got.status_code in (404, 503) and got.headers.get("server") == "istio-envoy" and not got.content:
-                raise NotYet(f"{got.status_code} from the gateway")
-            return got
-
-        return kube.ch.wait("the gateway's route to " + host + path, routed, timeout=timeout)

@@ -44,10 +44,6 @@ class Proofs:
         if said.status_code != 403:
             raise Unmet("403 for a stranger's sign-up", str(said.status_code))
 
-    def source_is_there(self):
-        """The gateway has the branch that is labelled."""
-        self.gateway.has(self.project.source)
-
     def every_file_is_a_task(self):
         """Each file of the source is a task. Returns how many."""
         keys, tasks = self.project.keys(), self.project.tasks()

@@ -44,16 +44,6 @@ def outline(rows):
     return [[min(255, abs(a - b) + abs(a - c)) for a, b, c in zip(*lines)] for lines in zip(rows, right, below)]
 
 
-def idx():
-    """(images, labels) as Fashion-MNIST's idx3 and idx1 files, not compressed."""
-    known = images()
-    values = b"".join(bytes(row) for _, _, rows in known for row in rows)
-    return (
-        struct.pack(">IIII", 0x803, len(known), SIZE, SIZE) + values,
-        struct.pack(">II", 0x801, len(known)) + bytes(label for _, label, _ in known),
-    )
-
-
 def png(rows):
     """A grey PNG file, stored and not compressed: what a zlib would make of it differs from version to version."""
     raw = b"".join(b"\0" + bytes(row) for row in rows)

@@ -99,7 +99,7 @@ def test_a_thirteenth_deployment_is_somebody_elses(bash, snapd):
 
 @pytest.mark.parametrize("space", ["istio-system", "knative-serving", "knative-eventing", "knative-monitoring"])
 def test_what_is_no_deployment_is_somebody_elses_too(bash, snapd, space):
-    """D9: somebody's database in istio-system went with the namespace, and nobody asked in Knative's."""
+    """Somebody's database in istio-system went with the namespace, and nobody asked in Knative's."""
     theirs = "StatefulSet db\nPersistentVolumeClaim data\n"
     said = f"{space} also holds: StatefulSet/db PersistentVolumeClaim/data"
     assert bash(istio.NO_STRANGERS, holding(names(), theirs, space)) == (1, said)
@@ -166,12 +166,6 @@ def test_an_empty_gateway_answers_404_of_envoy_and_nothing_else_does(answered):
     for other in ((404, {"server": "nginx"}, ""), (200, {"server": "istio-envoy"}, "")):
         with pytest.raises(Unmet):
             istio.Istio(answered(other)).gateway_answers()
-
-
-def test_a_route_is_there_when_the_gateway_itself_no_longer_answers(answered):
-    envoy = {"server": "istio-envoy"}
-    gateway = answered((404, envoy, ""), (503, envoy, ""), (404, envoy, "no such page"))
-    assert istio.wait_for_route(gateway, "/x", "a.example").text == "no such page"
 
 
 CLUSTER = """

@@ -73,7 +73,7 @@ def sight(name="seldon", label=LABEL, things=THINGS, **how):
 
 
 def test_what_was_in_a_namespace_before_is_named(cluster):
-    """D16: a Secret and a SeldonDeployment of the same names were written over, and deleted by remove."""
+    """A Secret and a SeldonDeployment of the same names were written over, and deleted by remove."""
     cluster("namespace/models", "models/secret/minio", "models/seldondeployment/flowers", "crd")
     assert sight() == "was here before: " + ", ".join(THINGS)
 
@@ -132,7 +132,7 @@ NOTE = '{"chapter": "it", "things": [\n{"kind": "%s", "before": "away"}\n]}\n'
 
 
 def test_in_a_cluster_that_the_runbook_installed_somebodys_bucket_is_somebodys(cluster, tmp_path, monkeypatch):
-    """D7: it passed for an older runbook's, wherever chapter 03 had its note or 04 its unit: remove emptied it."""
+    """It passed for an older runbook's, wherever chapter 03 had its note or 04 its unit: remove emptied it."""
     cluster("namespace/pachyderm")
     (tmp_path / "data" / "pachyderm").mkdir(parents=True)
     (tmp_path / "minio").write_text(f'MINIO_VOLUMES="{tmp_path}/data"\n')

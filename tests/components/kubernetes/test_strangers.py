@@ -52,7 +52,7 @@ def test_workloads_of_others_are_named(bash, snap, theirs):
 
 
 def test_a_chapters_namespace_is_ours_by_its_note_and_not_by_its_name(bash, snap, tmp_path, monkeypatch):
-    """D4: a team's claim in a namespace `models` went with the cluster, since a chapter has one of that name."""
+    """A team's claim in a namespace `models` went with the cluster, since a chapter has one of that name."""
     monkeypatch.setattr(notes, "STATE", str(tmp_path))
     note = '{"chapter": "seldon", "things": [\n{"kind": "namespace", "name": "models", "before": "%s"},\n'
     note += '{"kind": "namespace", "name": "seldon-system", "before": "away"}\n]}\n'

@@ -34,7 +34,7 @@ def test_every_package_is_pinned_once_for_each_python(name):
 
 @pytest.mark.parametrize("name", ["label-studio", "label-studio-2021"])
 def test_nothing_is_installed_as_root_without_a_checksum(name):
-    """S1: setup.py of old packages ran as root, of whatever file came by that name."""
+    """setup.py of old packages ran as root, of whatever file came by that name."""
     made = Program(None, catalogue.load()[name], "python3")
     pins = made.packages() + made.artifact.entry["installer"] + "\n"
     for pin, line in zip(pins.splitlines(), made.verified(pins).splitlines(), strict=True):

@@ -184,7 +184,7 @@ def repositories(**descriptions):
     ("there", "by_older", "goes"),
     [
         ({"labels": OURS}, False, True),
-        ({"labels": ""}, False, False),  # D14: somebody's, that was here before
+        ({"labels": ""}, False, False),  # somebody's, that was here before
         ({"labels": "our team's"}, False, False),
         ({"labels": ""}, True, True),
         ({"others": OURS}, False, False),

@@ -142,7 +142,7 @@ def test_the_host_is_asked_whether_the_user_is_there_and_remove_needs_no_user(ke
 
 @pytest.mark.parametrize("there, runs, stops", [(True, False, True), (True, True, False), (False, False, False)])
 def test_remove_stops_before_anything_goes_while_minio_cannot_tell(key, there, runs, stops, tmp_path):
-    """Issue 11: namespace and database were gone when the step for MinIO's user failed."""
+    """Namespace and database were gone when the step for MinIO's user failed."""
     removing = key("seldon", "remove")
     (tmp_path / "data/.minio.sys/config/iam/users/seldon").mkdir(parents=True)
     (tmp_path / "data/.minio.sys/config/iam/users/seldon/identity.json").write_text("{}")

@@ -55,13 +55,6 @@ def test_each_is_a_png_of_28_by_28_with_a_drawing_on_black():
         assert 60 < sum(v > 40 for r in rows for v in r) < 600, path
 
 
-def test_idx_files_as_fashion_mnist_has_them():
-    images, labels = dataset.idx()
-    assert struct.unpack(">IIII", images[:16]) == (0x803, 60, 28, 28) and len(images) == 16 + 60 * 784
-    assert struct.unpack(">II", labels[:8]) == (0x801, 60) and labels[8:] == bytes(n // 6 for n in range(60))
-    assert list(images[16 : 16 + 784]) == [v for row in dataset.images()[0][2] for v in row]
-
-
 def test_one_more_is_new():
     path, content = dataset.one_more()
     assert path == "7_Sneaker/new.png" and path not in dataset.files() and content not in dataset.files().values()

@@ -168,7 +168,7 @@ def test_a_database_is_made_once_and_dropped_only_where_remove_is_meant_to(db, s
 
 @needs_a_server
 def test_a_role_that_was_here_has_its_own_password_again_and_its_database_stays(db, server, monkeypatch, tmp_path):
-    """D9: the chapter set a password for whoever had the name, and remove dropped both."""
+    """The chapter set a password for whoever had the name, and remove dropped both."""
     monkeypatch.setattr(notes, "STATE", str(tmp_path / "state"))
     (tmp_path / "pg_lsclusters").write_text(
         f"#!/bin/sh\necho '15 tried {server.port} online postgres {server.data} /log'\n"
@@ -261,7 +261,7 @@ def _tables(db):
 
 @needs_a_server
 def test_a_server_that_is_stopped_is_no_proof_that_the_database_is_gone(db):
-    """R13: [ -z "$(psql ...)" ] held when psql could not connect."""
+    """[ -z "$(psql ...)" ] held when psql could not connect."""
     ok, said = db.ch.host.ask(Postgres(db.ch, free_port()).database("x", drop=True).absent)
     assert not ok and said.endswith("PostgreSQL does not answer")
 
