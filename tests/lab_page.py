@@ -22,11 +22,11 @@ def jupyter(folder, target, *more):
     with open(told, "w") as log:
         process = subprocess.Popen(argv, env=lab.environment(), stdout=log, stderr=log)
     try:
-        until("JupyterLab", lambda: "is running at" in told.read_text(), timeout=60)
+        until("JupyterLab", lambda: "is running at" in told.read_text(), timeout=180)
         yield f"http://127.0.0.1:{port}/lab/tree/05_minio.ipynb?token=abc"
     finally:
         process.terminate()
-        process.wait(timeout=20)
+        process.wait(timeout=60)
 
 
 class Page:
@@ -35,7 +35,7 @@ class Page:
     def __init__(self, driver):
         self.driver = driver
         self.one(".jp-NotebookPanel .jp-Notebook-ExecutionIndicator[data-status=idle]")
-        until("the form", self._run_parameters, timeout=60)
+        until("the form", self._run_parameters, timeout=200)
 
     def _run_parameters(self):
         """A key that comes before the page listens is lost: it is pressed again."""
@@ -44,10 +44,10 @@ class Page:
         assert not self.text(".jp-Dialog-content"), self.text(".jp-Dialog-content")
         self.shown(".jp-CodeCell .cm-content").click()
         ActionChains(self.driver).key_down(Keys.SHIFT).send_keys(Keys.ENTER).key_up(Keys.SHIFT).perform()
-        return until("it", lambda: self.driver.find_elements("css selector", ".runbook-form"), timeout=8)
+        return until("it", lambda: self.driver.find_elements("css selector", ".runbook-form"), timeout=40)
 
     def one(self, css):
-        found = until(css, lambda: self.driver.find_elements("css selector", css), timeout=60)
+        found = until(css, lambda: self.driver.find_elements("css selector", css), timeout=180)
         return found[0]
 
     def shown(self, css):
@@ -66,7 +66,7 @@ class Page:
         self.one(css)
         self.driver.execute_script("document.querySelector(arguments[0]).click()", css)
 
-    def ends(self, words, timeout=60):
+    def ends(self, words, timeout=180):
         """Wait until the form says so; the error has what it said instead."""
         until(words, lambda: words in self.text(".runbook-form"), timeout=timeout)
 

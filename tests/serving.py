@@ -15,7 +15,7 @@ from helpers.core.waiting import wait
 __all__ = ["Request", "Server", "free_port", "serving", "until"]
 
 
-def until(what, ready, failed=None, timeout: float = 30):
+def until(what, ready, failed=None, timeout: float = 120):
     """Wait for `what` with short steps; returns what ready() does. RunbookError at once when failed() says why."""
     return wait(what, ready, failed, timeout, every=0.1)
 

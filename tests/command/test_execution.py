@@ -71,14 +71,20 @@ def test_events_are_passed_on_and_kept(execution):
     assert json.loads(run.out.read_text())["cells"]
 
 
-def test_a_kernel_that_is_killed_is_an_error_not_an_exception(execution):
-    run = execution("import time; print('begun', flush=True); time.sleep(60)", mode="verify")
-    timer = threading.Timer(4, run.kill)
-    timer.start()
+def test_a_kernel_that_is_killed_is_an_error_not_an_exception(execution, tmp_path):
+    mark = tmp_path / "begun"
+    run = execution(f"import pathlib, time; pathlib.Path({str(mark)!r}).touch(); time.sleep(300)", mode="verify")
+
+    def kill():
+        until("the cell to begin", mark.exists, timeout=120)
+        run.kill()
+
+    killing = threading.Thread(target=kill)
+    killing.start()
     try:
         assert run.run(lambda event: None).startswith("the notebook's kernel ended: ")
     finally:
-        timer.cancel()
+        killing.join()
     assert run.out.name == "05_x.verify.ipynb"
 
 
@@ -178,7 +184,7 @@ SLEEPS = """
 import os, time
 with open({pids!r}, "w") as file:
     file.write(f"{{os.getpid()}} {{os.getppid()}}\\n")
-time.sleep(60)
+time.sleep(300)
 """
 
 
@@ -194,7 +200,7 @@ def test_a_forked_kernel_ends_with_what_began_it(execution, tmp_path, end):
         kernel, server = map(int, pids.read_text().split())
         assert server != run.pid, "it was forked"
         os.kill(run.pid if end == "the run" else server, signal.SIGKILL)
-        until("its end", lambda: not _runs(kernel), timeout=10)
+        until("its end", lambda: not _runs(kernel), timeout=60)
     finally:
         run.kill()
         run.wait()

@@ -9,13 +9,34 @@ from helpers.core.errors import RunbookError
 from helpers.core.waiting import TimedOut, wait
 
 
+class Clock:
+    """Time that goes on by what sleeps alone: a machine that is slow changes no count."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def monotonic(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """The clock of wait()."""
+    clock = Clock()
+    monkeypatch.setattr(waiting, "time", clock)
+    return clock
+
+
 def test_returns_what_ready_returned_as_soon_as_it_does():
     answers, start = [None, 0, "here"], time.monotonic()
     assert wait("it", lambda: answers.pop(0), every=0.01) == "here" and answers == []
     assert time.monotonic() - start < 10
 
 
-def test_an_exception_means_not_yet_and_is_told_in_the_end():
+def test_an_exception_means_not_yet_and_is_told_in_the_end(clock):
     def refused():
         raise ConnectionRefusedError("nobody listens\nsecond line")
 
@@ -31,18 +52,18 @@ def test_an_exception_means_not_yet_and_is_told_in_the_end():
     assert len(told) > 3 and "the port" in told[-1] and "nobody listens" in told[-1]
 
 
-def test_what_takes_long_is_asked_more_and_more_seldom():
+def test_what_takes_long_is_asked_more_and_more_seldom(clock):
     asked = []
     with pytest.raises(TimedOut):
-        wait("it", lambda: asked.append(time.monotonic()), timeout=1, every=0.01)
+        wait("it", lambda: asked.append(clock.monotonic()), timeout=1, every=0.01)
     assert 10 < len(asked) < 60, "100 otherwise"
     assert asked[-2] - asked[-3] < 0.3, "and never so seldom that it would be noticed late"
 
 
-def test_a_question_that_takes_long_is_asked_for_a_third_of_the_time():
+def test_a_question_that_takes_long_is_asked_for_a_third_of_the_time(clock):
     asked = []
     with pytest.raises(TimedOut):
-        wait("it", lambda: asked.append(time.sleep(0.05)), timeout=1.5, every=0.001)
+        wait("it", lambda: asked.append(clock.sleep(0.05)), timeout=1.5, every=0.001)
     assert 3 < len(asked) <= 11, "14 otherwise: each question takes time of the host that is waited for"
 
 
@@ -72,7 +93,7 @@ def test_ctrl_c_passes():
         wait("it", interrupted)
 
 
-def test_the_clock_stands_while_it_is_told_to_and_says_so():
+def test_the_clock_stands_while_it_is_told_to_and_says_so(clock):
     told, pulls, asked = [], ["pod a/b pulls image c"] * 4, []
 
     def ready():

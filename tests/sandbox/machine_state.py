@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import shutil
 import subprocess
@@ -37,7 +38,7 @@ def state(iptables=(), tables=("raw", "mangle", "nat", "filter"), settings=True)
         "routes": _said("ip", "rule") + _said("ip", "route", "show", "table", "all"),
         "links": _said("ip", "-o", "addr"),
         "mounts": sorted(line.split(" ", 2)[2] for line in Path("/proc/self/mountinfo").read_text().splitlines()),
-        "groups": sorted(str(p) for p in Path("/sys/fs/cgroup").glob("**/rb-*")),
+        "groups": sorted(_groups()),
     }
 
 
@@ -54,12 +55,18 @@ def of_sandboxes(found):
     return {kind: [line for line in lines if _OURS.search(line)] for kind, lines in found.items()}
 
 
+def _groups():
+    """Of sandboxes. Others vanish meanwhile, which os.walk passes over."""
+    for folder, names, _ in os.walk("/sys/fs/cgroup"):
+        yield from (f"{folder}/{name}" for name in names if name.startswith("rb-"))
+
+
 def _settings():
     found = []
-    for path in sorted(Path("/proc/sys").glob("**/*")):
+    for path in sorted(Path(folder, name) for folder, _, names in os.walk("/proc/sys") for name in names):
         name = str(path.relative_to("/proc/sys"))
-        if path.is_file() and path.stat().st_mode & 0o200 and not _MOVING.search("/" + name):
-            with contextlib.suppress(OSError, UnicodeDecodeError):  # some are for writing only
+        with contextlib.suppress(OSError, UnicodeDecodeError):  # some are for writing only, some vanish meanwhile
+            if path.stat().st_mode & 0o200 and not _MOVING.search("/" + name):
                 found.append(f"{name} = {path.read_text().strip()}")
     return found
 

@@ -380,7 +380,7 @@ def test_a_bad_configuration_ends_it(binary, tmp_path, text, said):
     path = tmp_path / "master.yaml"
     if text is not None:
         path.write_text(text)
-    done = subprocess.run([binary, "--config-file", path], capture_output=True, text=True, timeout=20)
+    done = subprocess.run([binary, "--config-file", path], capture_output=True, text=True, timeout=120)
     assert done.returncode == 1 and said in done.stderr
 
 

@@ -209,7 +209,7 @@ def working(runner, gitlab, server, *jobs, **config):
         yield runner
 
 
-def ended(runner, gitlab, timeout=30):
+def ended(runner, gitlab, timeout=120):
     """What the runner told of a job's end."""
     return until("the job to end", lambda: gitlab.ended and gitlab.ended[0], lambda: died(runner), timeout)
 
@@ -655,7 +655,7 @@ def test_a_job_without_an_image_is_tried_three_times(runner, gitlab, server, api
 def test_the_log_is_sent_while_the_job_runs_at_the_servers_pace(runner, gitlab, server, project):
     pace = {"X-GitLab-Trace-Update-Interval": "1", "Range": "0-0"}
     gitlab.says["trace"] = [(416, b"", pace)]
-    with working(runner, gitlab, server, job(server, project, "echo begun; sleep 8; echo done")):
+    with working(runner, gitlab, server, job(server, project, "echo begun; sleep 15; echo done")):
         until("its first words", lambda: b"begun\n" in gitlab.trace, lambda: died(runner))
         assert b"done\n" not in gitlab.trace and not gitlab.ended
         ended(runner, gitlab)
@@ -665,7 +665,7 @@ def test_the_log_is_sent_while_the_job_runs_at_the_servers_pace(runner, gitlab, 
 
 @row("202", "416")
 def test_a_server_that_lost_a_part_is_told_from_there(runner, gitlab, server, project):
-    with working(runner, gitlab, server, job(server, project, "echo begun; sleep 4; echo done")):
+    with working(runner, gitlab, server, job(server, project, "echo begun; sleep 12; echo done")):
         until("its first words", lambda: b"begun\n" in gitlab.trace, lambda: died(runner))
         with gitlab.lock:
             whole = gitlab.trace
@@ -783,7 +783,7 @@ def test_sigterm_ends_the_jobs(runner, gitlab, server, api, project):
     with working(runner, gitlab, server, job(server, project, "echo begun; sleep 60")):
         until("it to run", lambda: b"begun\n" in gitlab.trace, lambda: died(runner))
         runner.signal(signal.SIGTERM)
-        assert runner.process.wait(20) == 0
+        assert runner.process.wait(90) == 0
         assert "[runWait] received stop signal" in runner.said()
     (said,) = gitlab.ended
     assert said["failure_reason"] == "runner_system_failure"
@@ -792,13 +792,13 @@ def test_sigterm_ends_the_jobs(runner, gitlab, server, api, project):
 
 @row("SIGQUIT", "right after a job")
 def test_sigquit_waits_for_the_jobs_and_takes_no_more(runner, gitlab, server, project):
-    jobs = [job(server, project, f"echo begun; sleep {n}", number=n) for n in (3, 4)]
+    jobs = [job(server, project, f"echo begun; sleep {n}", number=n) for n in (12, 13)]
     with working(runner, gitlab, server, *jobs, concurrent=2):
         until("both to run", lambda: sum(b"begun\n" in t for t in gitlab.traces.values()) == 2, lambda: died(runner))
         asked = len(gitlab.requests)
         runner.signal(signal.SIGQUIT)
         gitlab.jobs.append(job(server, project, "true", number=5))
-        assert runner.process.wait(30) == 0
+        assert runner.process.wait(90) == 0
         assert "All workers stopped. Can exit now" in runner.said()
     assert len(gitlab.ended) == 2 and len(gitlab.requests) == asked
 

@@ -16,8 +16,8 @@ from helpers.components.label_studio import browser
 from helpers.core.host_lock import held
 from helpers.core.paths import REPO, SETUP
 
-#: what the host fetches with: a program's file comes after a minute
-SLOW = '#!/bin/bash\ncase "$*" in *.part.*) sleep 61 ;; esac\nexec /usr/bin/curl "$@"\n'
+#: what the host fetches with: a program's file comes after ten minutes
+SLOW = '#!/bin/bash\ncase "$*" in *.part.*) sleep 611 ;; esac\nexec /usr/bin/curl "$@"\n'
 BOOK = "05_minio.ipynb"
 
 
@@ -36,7 +36,7 @@ def page(box, target, folder):
         b.driver.get(address)
         yield Page(b.driver)
     up = [sys.executable, "-m", "helpers", "up", "--target", target, "--only", "minio", "--mode", "remove", "--no-book"]
-    subprocess.run(up, cwd=REPO, check=True, timeout=120)
+    subprocess.run(up, cwd=REPO, check=True, timeout=300)
 
 
 def chapter(target):
@@ -48,19 +48,19 @@ def test_stop_while_the_program_is_fetched_leaves_nothing_half_done_and_install_
     try:
         page.press("install")
         fetching = ("running", "minio is the pinned version")
-        until("the fetch", lambda: fetching in page.rows() and host.ask("pgrep -xf 'sleep 61'").ok, page.ended, 90)
+        until("the fetch", lambda: fetching in page.rows() and host.ask("pgrep -xf 'sleep 611'").ok, page.ended, 300)
         page.press("stop")
-        page.ends("install: interrupted", timeout=30)
+        page.ends("install: interrupted", timeout=90)
     finally:
         host.run("rm -f /usr/local/bin/curl")
     c = chapter(target)
     assert (c.state, [s.state for s in c.steps]) == ("interrupted", ["ok", "ok"])
-    assert host.run("ls /usr/local/bin; pgrep -xf 'sleep 61' || true").out == "", "no part of a file, no process"
+    assert host.run("ls /usr/local/bin; pgrep -xf 'sleep 611' || true").out == "", "no part of a file, no process"
     assert "minio-user" in host.run("stat -c %U /srv/minio; ls -A /srv/minio").out.split()
     with held(host, what="another"):  # refused while anybody has it
         pass
     page.press("install")
-    page.ends("install: ok", timeout=120)
+    page.ends("install: ok", timeout=300)
     c = chapter(target)
     assert c.state == "ok" and [s.note for s in c.steps][:3] == ["already so", "already so", "applied"]
     assert host.run("systemctl is-active minio").out.strip() == "active"

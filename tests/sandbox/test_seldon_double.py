@@ -283,7 +283,7 @@ def test_sigterm_cuts_off_a_grpc_call_in_flight(programs):
 
     def predict(request, context):
         asked.set()
-        ended.wait(30)
+        ended.wait(200)
         return b"answered"
 
     with (
@@ -291,11 +291,11 @@ def test_sigterm_cuts_off_a_grpc_call_in_flight(programs):
         Executor(programs["executor"], free_port(), port) as running,
         grpc.insecure_channel(f"127.0.0.1:{running.grpc}") as channel,
     ):
-        call = channel.unary_unary("/seldon.protos.Seldon/Predict").future(b"four numbers", timeout=30)
-        assert asked.wait(10)
+        call = channel.unary_unary("/seldon.protos.Seldon/Predict").future(b"four numbers", timeout=200)
+        assert asked.wait(60)
         running.process.send_signal(signal.SIGTERM)
         try:
-            assert running.process.wait(10) == 0
+            assert running.process.wait(60) == 0
             assert call.code() == grpc.StatusCode.UNAVAILABLE
         finally:
             ended.set()
@@ -378,7 +378,7 @@ class Cluster(Api):
     def next_events(self):
         told = []
         while not told or not told[-1].startswith(("Normal Updated ", "Warning ")):
-            told.append(self.events.get(timeout=10))
+            told.append(self.events.get(timeout=60))
         return told
 
 

@@ -155,7 +155,7 @@ def test_a_build_that_is_stopped_leaves_nothing_and_the_next_supply_goes_on(reci
     until("both", lambda: running("4712") and coming.shown[-1:] == [["selfquick"]])
     began = time.monotonic()
     coming.stop()
-    assert time.monotonic() - began < 10 and not running("4712")
+    assert time.monotonic() - began < 60 and not running("4712")
     assert coming.items["selfslow"].state == "stopped" and not coming.failure(["selfslow"])
     left = {p.name for p in builds.place("selfslow").parent.iterdir()}
     assert left <= {"build.log"}
@@ -191,7 +191,7 @@ chown 999 $OUT/x && mount --bind /srv /mnt && tell may "mount and give away its 
 
 
 def test_a_recipe_is_given_nothing_of_this_machine(recipes):
-    """S4: third parties' build scripts had its devices and all capabilities."""
+    """Third parties' build scripts had its devices and all capabilities."""
     recipes("selftries", TRIES)
     folder = builds.build("selftries", lambda _text: None)
     assert (folder / "out/x/said").read_text() == "may: mount and give away its own\n"
@@ -224,8 +224,9 @@ def test_builds_that_begin_and_end_at_one_moment_leave_each_others_groups():
             ended = [done for each in pool.map(often, range(3)) for done in each]
         finally:
             over.set()
-        tidying.result(10)
-    assert [done.stderr for done in ended if done.returncode] == [] and not groups_left()
+        tidying.result(60)
+    assert [done.stderr for done in ended if done.returncode] == []
+    until("its groups to go", lambda: not groups_left())
 
 
 def test_the_groups_of_a_build_that_was_killed_go_before_the_next():
