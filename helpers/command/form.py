@@ -96,9 +96,10 @@ class Form:
         if seen is None:
             return
         error = f"<pre>{html.escape(seen.error)}</pre>" if seen.error else ""
-        self._status.value = f"<b>{html.escape(seen.said)}</b> {seen.seconds:.0f} s {html.escape(seen.note)}{error}"
         self._table.value = _table(seen)
         self._log.value = f"<pre style='font-size:80%'>{html.escape(seen.tail())}</pre>"
+        # The last word comes last: the page draws one after the other.
+        self._status.value = f"<b>{html.escape(seen.said)}</b> {seen.seconds:.0f} s {html.escape(seen.note)}{error}"
         if not seen.busy:
             self._settle()
 

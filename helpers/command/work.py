@@ -44,7 +44,7 @@ class Work(Progress):
         self.rows: dict[Row, tuple[str, str]] = dict.fromkeys(titles(notebook), ("waiting", ""))
         self._began, self._ended = time.monotonic(), 0.0
         self._runner: Runner | None = None
-        self._stopped = threading.Event()
+        self._stopped, self._drawing = threading.Event(), threading.Lock()
 
     def start(self) -> None:
         for task in (self._run, self._tick):
@@ -93,19 +93,23 @@ class Work(Progress):
 
     def _tick(self) -> None:
         while self.busy:
-            self.changed()
+            self._draw()
             time.sleep(0.5)
+
+    def _draw(self) -> None:
+        with self._drawing:  # else an older table could come last
+            self.changed()
 
     def _run(self) -> None:
         try:
-            self.said, self.note = self._chapter(), ""
+            said = self._chapter()
         except Exception as e:  # whatever refuses it: the form shows why
-            self.said, self.note, self.error = "refused", "", words(e)
-        self._ended, self.busy = time.monotonic(), False
+            said, self.error = "refused", words(e)
         for row, (state, note) in self.rows.items():
             if state == "running":
                 self.rows[row] = ("waiting", note)
-        self.changed()
+        self.said, self.note, self._ended, self.busy = said, "", time.monotonic(), False
+        self._draw()
 
     def _chapter(self) -> str:
         """Run it; its state in the record."""
