@@ -6,6 +6,7 @@ import ssl
 from typing import Any
 
 import httpx
+import socksio
 
 
 def trusted() -> ssl.SSLContext:
@@ -21,13 +22,22 @@ def not_strict(context: ssl.SSLContext) -> ssl.SSLContext:
     return context
 
 
-def through(socks: int | None, **settings: Any) -> httpx.Client:
+class _BySocks(httpx.HTTPTransport):
+    """What a SOCKS proxy does without a word is a lost connection: httpx has it as an error of another family."""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        try:
+            return super().handle_request(request)
+        except socksio.ProtocolError as e:  # it closed before its answer, or is none
+            raise httpx.ConnectError(f"the way through the host's SSH: {e}", request=request) from e
+
+
+def through(socks: int | None, verify: ssl.SSLContext | bool = True, **settings: Any) -> httpx.Client:
     """A client behind the SOCKS proxy at this local port; None: without a proxy. settings: httpx.Client's own."""
-    address = None if socks is None else f"socks5://127.0.0.1:{socks}"
-    try:
-        return httpx.Client(proxy=address, trust_env=False, **settings)
-    except TypeError:  # httpx before 0.26, on Python 3.7
-        return httpx.Client(proxies=address, trust_env=False, **settings)  # pyright: ignore[reportCallIssue]
+    if socks is None:
+        return httpx.Client(verify=verify, trust_env=False, **settings)
+    proxy = httpx.Proxy(f"socks5://127.0.0.1:{socks}")
+    return httpx.Client(transport=_BySocks(verify=verify, trust_env=False, proxy=proxy), trust_env=False, **settings)
 
 
 def in_url(address: str) -> str:

@@ -1,12 +1,16 @@
 """Whom this machine's programs trust: a company's authority in the system's store, behind a real TLS server."""
 
 import os
+import socket
 import ssl
 import subprocess
 import sys
+import threading
 
+import httpx
 import pytest
 
+from helpers.core.http import through
 from helpers.core.paths import REPO
 
 #: what Python does from 3.13 on
@@ -78,3 +82,20 @@ def test_it_is_trusted_by_a_python_that_is_strict_though_it_names_no_use_of_its_
 @pytest.mark.skipif(os.geteuid() != 0 or not ssl.get_default_verify_paths().cafile, reason="root mounts the store")
 def test_the_systems_store_is_trusted(fetched):
     assert "it came" in fetched(f"mount --bind company {ssl.get_default_verify_paths().cafile} && ")
+
+
+@pytest.mark.parametrize("said", [b"", b"\x05\x00", b"HTTP/1.0 400 Bad Request\r\n\r\n"], ids=["nothing", "half", "no SOCKS"])
+def test_a_proxy_that_ends_in_the_middle_is_a_lost_connection(said):
+    """As of an SSH that ends: whoever asks again, or tells a person, waits for httpx's own kind of error."""
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+
+        def serve():
+            with proxy.accept()[0] as one:
+                one.recv(99)
+                one.sendall(said)
+                one.shutdown(socket.SHUT_WR)
+                one.recv(99)
+
+        threading.Thread(target=serve, daemon=True).start()
+        with through(proxy.getsockname()[1]) as client, pytest.raises(httpx.ConnectError, match="the host's SSH"):
+            client.get("http://10.0.0.1/")
