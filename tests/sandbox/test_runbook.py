@@ -82,7 +82,7 @@ class Story:
     def argv(self, *words):
         return [sys.executable, "-m", "helpers", *words]
 
-    def run(self, *words, seconds=1800):
+    def run(self, *words, seconds=4500):  # a first `up` with all builds, beside the other half of the tests: over 1800
         """Run a command, whatever it ends with; stdout has both streams."""
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
         return subprocess.run(self.argv(*words), env=self.env, cwd=REPO, text=True, timeout=seconds, **streams)
