@@ -65,13 +65,7 @@ def commands(lines: str | Iterable[str], probe: Probe, undo: Work | None = None,
 
 def remove_directory(path: str | Path) -> str:
     """A script: the directory goes; of a disk that is mounted there, what is on it, and the mount point is root's."""
-    q = shlex.quote(str(path).rstrip("/"))
-    return (
-        f"if mountpoint -q {q}; then\n"
-        f"  find {q} -xdev -mindepth 1 ! -path {q}'/lost+found*' -delete\n"
-        f"  chown root:root {q}\n"
-        f"else rm -rf --one-file-system {q}; fi"
-    )
+    return _script("directory_goes", str(path).rstrip("/"))
 
 
 def _is_away(path: str) -> str:

@@ -30,8 +30,7 @@ _OWN_TEXTS = ("helpers/core", "helpers/components", "notebooks", "setup/catalogu
 @functools.lru_cache(maxsize=None)
 def _own_texts() -> str:
     paths = [path for name in _OWN_TEXTS for path in [REPO / name, *(REPO / name).rglob("*")]]
-    kinds = (".py", ".sh", ".ipynb", ".toml", ".yaml", ".service", ".env")
-    return "\n".join(p.read_text("utf-8", "replace") for p in sorted(paths) if p.is_file() and p.suffix in kinds)
+    return "\n".join(p.read_text("utf-8", "replace") for p in sorted(paths) if p.is_file() and p.suffix != ".pyc")
 
 
 def _why_no_secret(value: str) -> str | None:

@@ -111,6 +111,8 @@ def test_the_environment_wins_and_is_not_stored(store, monkeypatch):
         "label-studio",
         "kubernetes",
         "/usr/local/bin",
+        "max_concurrency",  # in files of other kinds than code
+        "pg_encoding_to_char",
     ],
 )
 def test_a_given_value_that_could_not_be_masked_or_quoted_is_refused_and_not_repeated(store, monkeypatch, value):
