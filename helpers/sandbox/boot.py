@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 from helpers.core.errors import RunbookError
+from helpers.core.shell import filled
 
 from . import kinds, machine, processes, rehearsal
 from .disk import Disk
@@ -182,11 +183,8 @@ class Guest:
             resolv.unlink()
             resolv.symlink_to(STUB)
         # Without LinkLocalAddressing=no networkd may pick 169.254.x first.
-        machine.write(
-            self.root / "etc/systemd/network/10-host0.network",
-            f"[Match]\nName=host0\n\n[Network]\nAddress={self.address}/24\nGateway={self.network.gateway}\n"
-            "LinkLocalAddressing=no\nIPv6AcceptRA=no\n" + names,
-        )
+        text = filled(Path(__file__).with_name("host0.network"), ADDRESS=self.address, GATEWAY=self.network.gateway)
+        machine.write(self.root / "etc/systemd/network/10-host0.network", text + names)
 
     def _environment(self, groups: list[Path]) -> dict[str, str]:
         # SYSTEMD_SECCOMP=0: else runc in the guest fails on keyctl.

@@ -16,6 +16,7 @@ from helpers.core import openpgp
 from helpers.core.catalogue import image_name
 from helpers.core.errors import RunbookError
 from helpers.core.paths import SETUP, home
+from helpers.core.shell import filled
 
 from . import builds, machine, processes, registry, rootfs
 from .rehearsal import Rehearsal
@@ -24,29 +25,6 @@ from .rehearsal import hosts as hosts_of
 PORT = 8088
 Table = dict[str, dict[str, Any]]  # an artifact's name, and what is said of it
 CATALOGUE = SETUP / "catalogue.toml"
-
-NGINX = """worker_processes 1;
-pid /run/nginx.pid;
-error_log /srv/logs/mirror-error.log;
-events { worker_connections 256; }
-http {
-  access_log /srv/logs/mirror-access.log;
-  include /etc/nginx/mime.types;
-  default_type application/octet-stream;
-  sendfile on;
-  server {
-    listen %(address)s:%(port)d;
-    root /srv/mirror/current;
-    # A container runtime that uses this mirror for every registry names the registry it means in ?ns=.
-    location /v2/ {
-      rewrite ^/v2/(.+)$ /v2/$prefix$1 break;
-      proxy_pass http://%(address)s:%(registry)d;
-      proxy_buffering off;
-    }
-  }
-  map $arg_ns $prefix { "" ""; default $arg_ns/; }
-%(rehearsal)s}
-"""
 
 
 def _toml(path: Path) -> Table:
@@ -318,8 +296,9 @@ class Mirror:
         processes.wait("the sandbox's mirror", self.answers, log)
 
     def _configure(self) -> None:
-        fill = {"address": self.address, "port": PORT, "registry": registry.PORT}
-        text = NGINX % {**fill, "rehearsal": self.rehearsal.nginx(_toml(CATALOGUE))}
+        ours = {"ADDRESS": self.address, "PORT": PORT, "REGISTRY": registry.PORT}
+        rehearsal = self.rehearsal.nginx(_toml(CATALOGUE))
+        text = filled(Path(__file__).with_name("mirror.nginx"), **ours, REHEARSAL=rehearsal)
         machine.write(self.files / "nginx.conf", text)
 
     def stop(self) -> bool:

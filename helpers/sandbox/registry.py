@@ -14,20 +14,12 @@ from helpers.core.catalogue import image_name
 from helpers.core.errors import RunbookError
 from helpers.core.files import write_whole
 from helpers.core.paths import home
+from helpers.core.shell import filled
 
 from . import machine, processes, rootfs
 from .builds import Report
 
 PORT = 5000
-
-# Debian's own configuration asks for a password on push; this one listens on the sandbox's network only.
-CONFIG = """version: 0.1
-log: {level: warn}
-storage:
-  filesystem: {rootdirectory: %(root)s}
-  delete: {enabled: true}
-http: {addr: "%(address)s:%(port)d"}
-"""
 
 
 def images(folder: Path) -> list[tuple[Path, str]]:
@@ -135,7 +127,9 @@ class Registry:
 
     @property
     def _settings(self) -> str:
-        return CONFIG % {"address": self.address, "port": PORT, "root": self.store.inside}
+        # Debian's own configuration asks for a password on push; this one listens on the sandbox's network only.
+        where = {"ADDRESS": self.address, "PORT": PORT, "ROOT": self.store.inside}
+        return filled(Path(__file__).with_suffix(".yml"), **where)
 
     def start(self, builder: Path) -> None:
         """Start it when it does not answer."""

@@ -7,12 +7,12 @@ chapter's origin=upstream runs word for word: redirects, checksum files, a regis
 from __future__ import annotations
 
 import re
-import string
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from helpers.core.catalogue import image_name
+from helpers.core.shell import filled
 
 from . import machine, processes, registry
 
@@ -103,7 +103,7 @@ class Rehearsal:
             "registry_hosts": " ".join(names),
             "registries": "\n".join(f'    "{host}" "{r}/";' for host, r in names.items()),
         }
-        return string.Template((HERE / "rehearsal.nginx").read_text()).safe_substitute(fill)
+        return filled(HERE / "rehearsal.nginx", **fill)
 
     def fault(self, kind: str | None, url: str, content: bytes = b"") -> None:
         """Let this address fail from the mirror's next start on. kind: one of FAULTS, None for none.
