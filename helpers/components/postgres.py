@@ -18,7 +18,7 @@ from helpers.core import actions
 from helpers.core.actions import Action
 from helpers.core.errors import Unmet
 from helpers.core.listening import why_left_out
-from helpers.core.shell import script
+from helpers.core.shell import filled, script
 
 LOOPBACK = [ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128")]
 _TAKEN = ("postgres", "public", "none", "template0", "template1")
@@ -179,14 +179,9 @@ class Postgres:
         # On stdin: neither the process list nor the shell's history sees it.
         self.ch.host.run(
             f"runuser -u postgres -- psql -p {self.port} -qX -v ON_ERROR_STOP=1 -f -",
-            stdin=f"""select 'create role "{name}"'
-  where not exists (select from pg_roles where rolname = '{name}') \\gexec
-set password_encryption = 'scram-sha-256';  -- an error before PostgreSQL 10, which takes a verifier for a password
-alter role "{name}" login password '{verifier(secret.reveal())}';
-select 'create database "{name}" owner "{name}"' || case pg_encoding_to_char(encoding) when 'UTF8' then '' else
-  ' encoding ''UTF8'' lc_collate ''C.UTF-8'' lc_ctype ''C.UTF-8'' template template0' end
-  from pg_database where datname = 'template1' and not exists (select from pg_database where datname = '{name}') \\gexec
-""",
+            stdin=filled(
+                Path(__file__).with_name("postgres_create.sql"), NAME=name, VERIFIER=verifier(secret.reveal())
+            ),
             what="make the role and the database " + name,
         )
 

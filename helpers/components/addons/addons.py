@@ -17,7 +17,7 @@ from helpers.components.kubernetes.registry import Registry
 from helpers.core import address_pools as addresses
 from helpers.core import notes
 from helpers.core.actions import why_not_so
-from helpers.core.shell import script
+from helpers.core.shell import filled, script
 
 _SCRIPTS = Path(__file__).with_name("scripts")
 
@@ -166,6 +166,6 @@ def _spaces(registry, knative):
 
 def _metallb_config(ranges):
     addresses = "[{}]".format(", ".join(f'"{r}"' for r in ranges))
-    config = f"address-pools:\n- name: default\n  protocol: layer2\n  addresses: {addresses}\n"
+    config = filled(_SCRIPTS.with_name("manifests") / "metallb_pools.yaml", RANGES=addresses)
     meta = {"name": "config", "namespace": "metallb-system"}
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {"config": config}}

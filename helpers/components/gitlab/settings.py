@@ -9,8 +9,7 @@ from urllib.parse import urlsplit
 
 from helpers.components.gitlab.layout import CONFIG
 from helpers.core.http import in_url
-
-_NOTE = "# Written by the runbook, chapter 11. Changes made here are undone by the next install."
+from helpers.core.shell import filled
 
 
 def own_url(ch):
@@ -93,15 +92,11 @@ def text(url, puma_port, puma_workers, sidekiq_jobs, monitoring):
     No password stands in it: root's travels in the environment of the first start. Unasked, its nginx has a status page
     on port 8060 of every address, and Alertmanager 9094 for others of its kind; an empty address it never sees.
     """
-    switch = str(monitoring).lower()
-    return f"""{_NOTE}
-external_url '{url}'
-letsencrypt['enable'] = false
-nginx['status'] = {{ "listen_addresses" => ["127.0.0.1"] }}
-alertmanager['flags'] = {{ "cluster.listen-address" => "127.0.0.1:9094" }}
-puma['port'] = {puma_port}
-puma['worker_processes'] = {puma_workers}
-sidekiq['max_concurrency'] = {sidekiq_jobs}
-prometheus_monitoring['enable'] = {switch}
-grafana['enable'] = {switch}
-"""
+    return filled(
+        Path(__file__).with_name("gitlab.rb"),
+        URL=url,
+        PUMA_PORT=puma_port,
+        PUMA_WORKERS=puma_workers,
+        SIDEKIQ_JOBS=sidekiq_jobs,
+        MONITORING=str(monitoring).lower(),
+    )

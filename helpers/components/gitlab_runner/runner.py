@@ -12,7 +12,7 @@ from helpers.components.gitlab_runner.layout import SETUP_FOLDER as FOLDER
 from helpers.components.kubernetes.kube import available
 from helpers.components.kubernetes.objects import why_not_as_written
 from helpers.core.actions import Action
-from helpers.core.shell import script
+from helpers.core.shell import filled, script
 
 #: what the runner needs where its jobs' pods are: read in the sources of 13.12. It lists, watches and changes nothing.
 RIGHTS = [
@@ -22,13 +22,6 @@ RIGHTS = [
 ]
 READY = available(RUNNER, "deployment", FULL)
 CONFIG = "/home/gitlab-runner/.gitlab-runner/config.toml"
-#: a pod has ten minutes to start, pulls and all: of themselves they are three
-_CONFIG = """[[runners]]
-  [runners.kubernetes]
-    image = "{}"
-    poll_interval = 1
-    poll_timeout = 600
-"""
 
 
 def applied(kube, name):
@@ -87,7 +80,8 @@ class Runner:
 
     def values(self):
         """The chart's values, without a secret."""
-        config = _CONFIG.format(self.image)
+        # A pod has ten minutes to start, pulls and all: of themselves they are three.
+        config = filled(HERE / "config.toml", IMAGE=self.image)
         noted = hashlib.sha256(self.token.reveal().encode()).hexdigest()[:12]
         found = {
             "gitlabUrl": self.git.url,

@@ -17,7 +17,7 @@ from helpers.core.files import write_whole
 
 # A file that was not there, or that held nothing, is filled with this; taking ours out leads back to exactly this.
 _NEW, _FILLED = "# Made by the runbook\n", "# Filled by the runbook\n"
-_EMPTY = 'apiVersion: v1\nkind: Config\nclusters: []\nusers: []\ncontexts: []\ncurrent-context: ""\n'
+_EMPTY = (Path(__file__).with_name("manifests") / "kubeconfig.yaml").read_text("utf-8")
 
 
 def default_path():

@@ -82,7 +82,7 @@ class MicroK8s:
     def snap(self, channel):
         """Action: the snap, from this channel ("1.20" or "1.20/stable")."""
         return self.ch.snap("microk8s", _track(channel)).but(
-            undo=_LEFT + "pods_end\nrules_go\nsnap remove --purge microk8s\nfiles_go\nlinks_go",
+            undo=_LEFT + script(_SCRIPTS / "microk8s_goes.sh"),
             absent=f"{NOT_INSTALLED}\n{_LEFT}nothing_left",
         )
 

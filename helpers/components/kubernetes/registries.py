@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from helpers.components.kubernetes.probes import READY, of_pods, owners_of
 from helpers.core import actions
 from helpers.core.actions import Action
 from helpers.core.errors import NotYet, RunbookError
+from helpers.core.shell import filled, script
+
+_HERE = Path(__file__).parent
 
 #: containerd.toml is made of it at each start of containerd
 TEMPLATE = "/var/snap/microk8s/current/args/containerd-template.toml"
@@ -19,26 +23,14 @@ _BEGIN, _END, _ASIDE = "# runbook: registries", "# runbook: end of registries", 
 _BLOCK = re.compile(f"^{_BEGIN}\n.*?^{_END}\n", re.M | re.S)
 
 _PAUSE = f"sed -n 's/^ *sandbox_image *= *\"\\(.*\\)\".*/\\1/p' {TEMPLATE}"
-_POD = """apiVersion: v1
-kind: Pod
-metadata: {{name: runbook-pause, namespace: kube-system}}
-spec:
-  automountServiceAccountToken: false
-  terminationGracePeriodSeconds: 0
-  containers: [{{name: pause, image: "{}", imagePullPolicy: IfNotPresent}}]
-"""
 _EVENTS = (
     "get events -A --sort-by=.lastTimestamp --field-selector reason=FailedCreatePodSandBox"
     " -o jsonpath='{.items[-1:].message}'"
 )
 #: READY that says why the node's own pods, its network's, do not start, which keeps it from being Ready
 READY_OR_WHY = of_pods(
-    f"""why=$( {READY}
-) || {{
-  event=$(microk8s kubectl {_EVENTS} 2>/dev/null || true)
-  echo "$why${{event:+; its pods do not start: $event}}" # in one line: a wait tells the first
-  exit 1
-}}""",
+    f"ready() {{\n{READY}\n}}\nlast_event() {{ microk8s kubectl {_EVENTS}; }}\n"
+    + script(_HERE / "scripts" / "ready_or_why.sh"),
     owners_of(READY),
 )
 
@@ -108,7 +100,7 @@ class Registries:
         image = self.ch.run(_PAUSE).strip()
 
         def ready():
-            self.kube.kubectl("apply -f -", stdin=_POD.format(image))
+            self.kube.kubectl("apply -f -", stdin=filled(_HERE / "manifests" / "pause.yaml", IMAGE=image))
             phase = self.kube.kubectl("get pod runbook-pause -n kube-system -o jsonpath='{.status.phase}'")
             if phase != "Running":
                 raise NotYet(why_no_pod(image, self.kube.kubectl(_EVENTS)) or "the pod is " + phase)

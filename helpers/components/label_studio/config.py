@@ -6,7 +6,9 @@ import re
 import xml.etree.ElementTree
 from pathlib import Path
 
+from helpers.components.label_studio.layout import HERE
 from helpers.components.pachyderm import dataset
+from helpers.core.shell import filled
 
 _PICTURES = r"(?i).*\.(png|jpe?g|gif|bmp|webp)$"
 
@@ -14,11 +16,7 @@ _PICTURES = r"(?i).*\.(png|jpe?g|gif|bmp|webp)$"
 def default_config():
     """A config for the runbook's pictures: one of Fashion-MNIST's ten classes."""
     choices = "\n".join(f'    <Choice value="{label}"/>' for label in dataset.LABELS)
-    return (
-        '<View>\n  <Image name="image" value="$image" width="280px"/>\n'
-        '  <Choices name="class" toName="image" choice="single" showInline="true">\n'
-        f"{choices}\n  </Choices>\n</View>\n"
-    )
+    return filled(HERE / "pictures.xml", CHOICES=choices)
 
 
 def read(path):

@@ -18,17 +18,6 @@ from helpers.core import actions
 from helpers.core.actions import Action
 from helpers.core.shell import filled, script
 
-# 1.0.1 signs its sessions with a key that is the same in every installation: whoever knows it is any user.
-# It knows no LATEST_VERSION_CHECK either, which label-studio.env has for later versions.
-_OWN_KEY = """# Written by the runbook, chapter 10. Changes made here are undone by the next install.
-import os
-import label_studio
-# It asks pypi.org for its newest version whenever it loads, unless it did so within the last minute: it never does.
-label_studio.__latest_version_check_time__ = float("inf")
-from label_studio.core.settings.label_studio import *
-SECRET_KEY = os.environ["LABEL_STUDIO_SECRET_KEY"]
-"""
-
 #: exit code of scripts/listens.sh
 _ELSEWHERE = 3
 
@@ -60,10 +49,11 @@ class Service:
             text += f"DJANGO_SETTINGS_MODULE=runbook_settings\nLABEL_STUDIO_SECRET_KEY='{self._key}'\n"
             text += "PYTHONIOENCODING=utf-8\n"  # Python 3.6 without a locale stops at what is not ASCII
         if self.postgres:
-            password = self.ch.secret("postgres-" + DATABASE)
-            text += (
-                f"DJANGO_DB=default\nPOSTGRE_HOST=127.0.0.1\nPOSTGRE_PORT={self.postgres.port}\n"
-                f"POSTGRE_NAME={DATABASE}\nPOSTGRE_USER={DATABASE}\nPOSTGRE_PASSWORD='{password}'\n"
+            text += filled(
+                HERE / "label-studio-postgres.env",
+                PORT=self.postgres.port,
+                DATABASE=DATABASE,
+                PASSWORD=f"{self.ch.secret('postgres-' + DATABASE)}",  # its mark, which the file's action fills
             )
         return text
 
@@ -77,7 +67,10 @@ class Service:
             has, make = SCRIPTS / "has_key.sh", SCRIPTS / "make_key.sh"
             return Action(shown, script(has, DATA + "/.env"), script(make, DATA + "/.env", USER, UNIT))
         major, minor = host_python(self.ch, self.program.python)
-        return self.ch.file(f"{VENV}/lib/python{major}.{minor}/site-packages/runbook_settings.py", _OWN_KEY)
+        # 1.0.1 signs its sessions with a key that is the same in every installation: whoever knows it is any user.
+        # It knows no LATEST_VERSION_CHECK either, which label-studio.env has for later versions.
+        own = (SCRIPTS / "runbook_settings.py").read_text("utf-8")
+        return self.ch.file(f"{VENV}/lib/python{major}.{minor}/site-packages/runbook_settings.py", own)
 
     def unit(self):
         """The text of its unit."""
