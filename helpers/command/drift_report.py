@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from helpers.command.drift import DRIFT, FAILED, SAME, Cell, ChapterDrift
 from helpers.command.markdown import when
 from helpers.core.files import write_whole
+from helpers.core.shell import filled
 
 
 class Report(BaseModel):
@@ -109,12 +110,12 @@ def page(report: Report) -> str:
     rows = "\n".join(map(_row, report.chapters.values()))
     details = "\n".join(map(_details, report.red))
     colour = "bad" if report.red else "good"
-    return _PAGE.format(
-        style=_STYLE,
-        head=html.escape(f"Run {report.run} on {report.where}, compared {when(report.at)} UTC."),
-        closing=f'<p class="{colour}">{html.escape(report.closing)}</p>',
-        rows=rows,
-        details=details,
+    return filled(
+        Path(__file__).with_suffix(".html"),
+        HEAD=html.escape(f"Run {report.run} on {report.where}, compared {when(report.at)} UTC."),
+        CLOSING=f'<p class="{colour}">{html.escape(report.closing)}</p>',
+        ROWS=rows,
+        DETAILS=details,
     )
 
 
@@ -146,50 +147,3 @@ def _marked(tag: str, line: str) -> str:
     """A line of its own; one that tells of a failure is no good news because it is new."""
     bad = ' class="bad"' if tag == "ins" and line.startswith("+ ✗") else ""
     return f"<{tag}{bad}>{html.escape(line)}</{tag}>"
-
-
-_STYLE = """
-:root { color-scheme: light dark; --bad: #b3261e; --good: #1a7f37; --new: #0b57c2; --old: #57606a; --line: #d0d7de; }
-@media (prefers-color-scheme: dark) {
-  :root { --bad: #ff8f87; --good: #56d364; --new: #7fb2f5; --old: #a6b0ba; --line: #3d444d; }
-}
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 64rem; margin: 2rem auto; padding: 0 1rem; }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; }
-th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid var(--line); }
-td:nth-child(2) { white-space: nowrap; }
-pre { border: 1px solid var(--line); border-radius: 6px; padding: .6rem; }
-pre { white-space: pre-wrap; overflow-wrap: anywhere; }
-del, ins { display: block; text-decoration: none; padding-left: 2ch; text-indent: -2ch; }
-del { color: var(--old); } ins { color: var(--new); }
-.good { color: var(--good); } .bad { color: var(--bad); } span.bad, p.bad, .good { font-weight: 600; }
-@media (max-width: 40rem) { th:nth-child(n + 4), td:nth-child(n + 4) { display: none; } }
-"""
-
-_PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<link rel="icon" href="data:,">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Drift report</title>
-<style>{style}</style>
-</head>
-<body>
-<main>
-<h1>Drift report</h1>
-<p>{head}</p>
-{closing}
-<div class="scroll" tabindex="0">
-<table>
-<thead><tr><th>chapter</th><th>state</th><th>changes</th><th>against</th><th>on</th><th>seconds</th></tr></thead>
-<tbody>
-{rows}
-</tbody>
-</table>
-</div>
-{details}
-</main>
-</body>
-</html>
-"""

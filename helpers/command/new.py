@@ -23,16 +23,6 @@ TEMPLATES = Path(__file__).with_name("new_chapter")
 _WIDTH = 33  # of a parameter before its comment
 _ID = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 _TITLE = re.compile(r"\w[\w ,.:()&+'-]*")
-_NEXT = """
-next
-  ./runbook up --target sandbox:{slug} --until {id}
-      it installs as it is, a folder with a note; a second time it says "already so"
-  then replace these two with what the component needs: book/contributing.md has the list
-  ./runbook lint {id}
-      is the notebook still as a chapter must be?
-  ./runbook test tests/components/{id}
-      its own tests; ./runbook test has all
-To be rid of it: delete the files, and its lines in _toc.yml and README.md."""
 
 
 class Wanted(NamedTuple):
@@ -71,7 +61,7 @@ def new(chapter: str, title: str | None, number: str | None, requires: tuple[str
     _write(texts, f"make chapter {wanted.id}")
     for path in texts:
         say(f"made  {path.relative_to(paths.REPO)}")
-    say(_NEXT.format(id=wanted.id, slug=wanted.slug))
+    say("\n" + _text("next", wanted).rstrip("\n"))
 
 
 # -- what is refused -------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Pages that are made: status, fidelity, troubleshooting; parts of others; the README's table of chapters."""
+"""Pages that are made: status, helpers; parts of others; the README's table of chapters."""
 
 from __future__ import annotations
 
@@ -30,8 +30,6 @@ def whole(run: Run | None, known: Known) -> dict[str, str]:
     """The pages of the book that have no source, by file name."""
     return {
         "status.md": status_page.status(run, known, record.history(run)),
-        "fidelity.md": fidelities(mirror.fidelity()),
-        "troubleshooting.md": troubles.page(known),
         "helpers.md": sphinx_extension.page(),
     }
 
@@ -46,6 +44,8 @@ def inserts(known: Known, commands: click.Group, run: Run | None = None) -> dict
         "parameters": parameters_reference(known),
         "kinds of hosts": kinds_tried(known, hosts.load()),
         "what is verified": rows(verified.rows()),
+        "fidelity": fidelities(mirror.fidelity()),
+        "troubles": troubles.page(known),
         **{name: rows(_chapters_rows(known, name)) for name in named},
     }
 
@@ -118,24 +118,12 @@ def refresh_readme() -> bool:
 # -- fidelity ----------------------------------------------------------------------------------------
 
 
-FIDELITY = """# Fidelity
-
-What the [sandbox's](sandbox.md) mirror serves in place of each artifact when no bundle folder holds the real one.
-On a host that installs from upstream nothing of this applies.
-
-- **original**: the same program in the same version
-- **equivalent**: another real program with the same protocol
-- **double**: written for this project, small, and held to recordings of the real server's answers
-
-"""
-
-
 def fidelities(stated: Mapping[str, Mapping[str, Any]]) -> str:
     """The table of substitutes, in the catalogue's order, and all that differs."""
     known = catalogue.load()
     order = [name for name in known if name in stated] + [name for name in stated if name not in known]
     headers = ["artifact", "what for", "version asked for", "fidelity", "what stands in"]
-    text = FIDELITY + table(headers, [_fidelity_row(name, stated[name], known.get(name)) for name in order])
+    text = table(headers, [_fidelity_row(name, stated[name], known.get(name)) for name in order])
     return text + "\n## What differs\n" + "".join(_differs(name, stated[name]) for name in order)
 
 

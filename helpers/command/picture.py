@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import textwrap
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from helpers.command import record
@@ -129,20 +130,4 @@ def _legend(y: int) -> Iterator[str]:
 
 
 # Colours of the theme, and of book/_static/runbook.css for states; the fallbacks are for a reader without them.
-STYLE = """<style>
-.p-frame { fill: var(--pst-color-surface, #f3f5f7); stroke: var(--pst-color-border, #c9d1d9); }
-.p-head { fill: var(--pst-color-text-base, #1f2730); font-weight: 600; font-size: 15px; }
-.p-name { fill: var(--pst-color-text-base, #1f2730); font-weight: 600; }
-.p-note { fill: var(--pst-color-text-muted, #48566b); font-size: 12px; font-weight: normal; }
-.p-word { font-size: 12px; fill: var(--rb-quiet, #57606a); }
-.p-word-ok { fill: var(--rb-ok, #1a7f37); } .p-word-failed { fill: var(--rb-failed, #cf222e); }
-.p-ok, .p-failed, .p-none, .p-planned { fill: var(--pst-color-background, #ffffff); stroke-width: 2; }
-.p-ok { stroke: var(--rb-ok, #1a7f37); fill: color-mix(in srgb, var(--rb-ok) 7%, var(--pst-color-background)); }
-.p-failed { stroke: var(--rb-failed, #cf222e); stroke-width: 3; }
-.p-failed { fill: color-mix(in srgb, var(--rb-failed) 12%, var(--pst-color-background)); }
-.p-none, .p-planned { stroke: var(--rb-quiet, #57606a); stroke-width: 1.5; } .p-planned { stroke-dasharray: 6 4; }
-.p-way { fill: none; stroke: var(--pst-color-primary, #176d8a); stroke-width: 5; }
-.diagram a, .diagram a text { text-decoration: none; }
-.diagram a:hover .p-name { text-decoration: underline; }
-.diagram a:hover rect, .diagram a:focus rect { fill: var(--pst-color-surface, #f3f5f7); stroke-width: 4; }
-</style>"""
+STYLE = f"<style>\n{Path(__file__).with_suffix('.css').read_text()}</style>"

@@ -15,10 +15,10 @@ What a chapter's cells, and a component's room, stand on: `helpers/core`, from i
 in a notebook in the cluster as well. [Contributing](contributing.md) says where code goes.
 
 """
-MODULE = """## {0}
+MODULE = """## {}
 
 ```{{eval-rst}}
-.. automodule:: {1}
+.. automodule:: {}
    :members:
 ```
 

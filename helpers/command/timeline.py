@@ -132,16 +132,7 @@ def _rows(line: TimeLine) -> str:
 
 ROW, LEFT, WIDE = 18, 190, 960  # a bar's height with its gap, room for names, the chart's width; in pixels
 
-STYLE = """<style>
-.t-name { fill: var(--pst-color-text-base, #1f2730); }
-.t-note { fill: var(--pst-color-text-muted, #5a6570); font-size: 11px; }
-.t-grid { stroke: var(--pst-color-border, #c9d1d9); stroke-width: 1; }
-.t-set-up { fill: #8c959f; }
-.t-build { fill: #bf8700; }
-.t-chapter { fill: #1f883d; }
-.t-site { fill: #8250df; }
-.t-bad { fill: #cf222e; }
-</style>"""
+STYLE = f"<style>\n{Path(__file__).with_suffix('.css').read_text()}</style>"
 
 
 def chart(line: TimeLine) -> str:

@@ -98,21 +98,6 @@ _ANY_PROOF = "The check that failed names a row of its chapter. ./runbook up mak
 
 # -- the page ----------------------------------------------------------------------------------------
 
-HEAD = """# Troubleshooting
-
-Every chapter ends with what can go wrong in it. Here is all of it, and below it every error that the runbook itself can
-raise. An error in the terminal names its row in its last line; `./runbook explain minio-refused` prints it, and
-`./runbook explain permission denied` all rows with these words.
-
-```{raw} html
-<p class="find-row"><label for="find-row">Words of the message: </label>
-<input id="find-row" type="search" autocomplete="off" spellcheck="false">
-<span id="found-rows" role="status"></span></p>
-```
-
-`./runbook doctor` tells what your own machine lacks; [Network](network.md) has the background of ways to the host that
-fail.
-"""
 OWN = """
 ## The runbook's own errors
 
@@ -124,9 +109,9 @@ COLUMNS = ["entry", "you see", "because", "do"]
 
 
 def page(known: Known) -> str:
-    """All rows on one page, each with an address."""
+    """All rows, each with an address: what stands below the prose of book/troubleshooting.md."""
     chapters = "".join(_of_chapter(n) for n in known.values() if n.entries)
-    return HEAD + chapters + OWN + table(COLUMNS, _cells(of_errors(known)))
+    return chapters + OWN + table(COLUMNS, _cells(of_errors(known)))
 
 
 def _of_chapter(n: Notebook) -> str:

@@ -11,34 +11,12 @@ from pathlib import Path
 from helpers.core.errors import BadInput, RunbookError
 from helpers.core.files import write_whole
 from helpers.core.paths import REPO
+from helpers.core.shell import filled
+
+_HERE = Path(__file__).parent
 
 #: what the service has of the shell that made it
 _KEPT = ("PATH", "HOME", "KUBECONFIG", "RUNBOOK_HOME", "RUNBOOK_RUNS", "RUNBOOK_SSH_CONFIG", "RUNBOOK_BUNDLE")
-
-_SERVICE = """# Written by ./runbook watch; --remove takes it away.
-# metrics: {textfile}
-[Unit]
-Description=The runbook verifies {where}
-
-[Service]
-Type=oneshot
-WorkingDirectory={folder}
-{environment}
-ExecStart={command}
-TimeoutStartSec=3h
-"""
-
-_TIMER = """# Written by ./runbook watch; --remove takes it away.
-[Unit]
-Description=The runbook verifies {where} every day
-
-[Timer]
-OnCalendar=*-*-* {at}:00
-Persistent=true
-
-[Install]
-WantedBy=timers.target
-"""
 
 
 @dataclass(frozen=True)
@@ -73,15 +51,16 @@ class Unit:
     @property
     def texts(self) -> dict[str, str]:
         kept = [f"Environment={_quoted(f'{name}={os.environ[name]}')}" for name in _KEPT if os.environ.get(name)]
-        service = _SERVICE.format(
-            where=_plain(self.where),
-            folder=_plain(str(REPO)),
-            environment="\n".join(kept),
+        service = filled(
+            _HERE / "watch.service",
+            WHERE=_plain(self.where),
+            FOLDER=_plain(str(REPO)),
+            ENVIRONMENT="\n".join(kept),
             # env: systemd takes no program whose path has a quote or a percent sign in it
-            command=" ".join(["/usr/bin/env", *(_quoted(word).replace("$", "$$") for word in self.argv)]),
-            textfile=self.textfile,
+            COMMAND=" ".join(["/usr/bin/env", *(_quoted(word).replace("$", "$$") for word in self.argv)]),
+            TEXTFILE=self.textfile,
         )
-        return {self.service: service, self.timer: _TIMER.format(where=_plain(self.where), at=self.at)}
+        return {self.service: service, self.timer: filled(_HERE / "watch.timer", WHERE=_plain(self.where), AT=self.at)}
 
     @property
     def shown(self) -> str:
