@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -73,3 +74,99 @@ def test_shellcheck_finds_nothing():
     found = [str(path.relative_to(REPO)) for path in scripts()]
     assert len(found) > 10
     assert run("shellcheck", "--shell=bash", "--severity=warning", "--exclude=SC1090,SC1091", *found) == ""
+
+
+# -- texts in code ---------------------------------------------------------------------------------
+
+MOST = 3
+
+
+def long_texts(helpers: Path) -> list[str]:
+    """Texts of more than three lines in Python; those for people are docstrings, and a command's examples.
+
+    Each line with words of its own counts, also of an f-string, and of texts that + or a join puts together. A file
+    beside the module has them: shell.script() and shell.filled() read it.
+    """
+    found = []
+    for path in sorted(helpers.rglob("*.py")):
+        tree = ast.parse(path.read_text())
+        for node in _but(tree, {id(text) for text in _for_people(tree)}):
+            lines = sum(bool(re.search(r"\w", line)) for line in _text(node).split("\n"))
+            if lines > MOST:
+                found.append(f"{path.relative_to(helpers.parent)}:{node.lineno}: a text of {lines} lines")
+    return found
+
+
+def _but(node: ast.AST, passed: set[int]) -> Iterator[ast.AST]:
+    """The node and all below it, without these and what is below them."""
+    if id(node) not in passed:
+        yield node
+        for below in ast.iter_child_nodes(node):
+            yield from _but(below, passed)
+
+
+def _for_people(tree: ast.AST) -> Iterator[ast.AST]:
+    for node in ast.walk(tree):
+        match node:
+            case ast.Expr(value=ast.Constant()):  # a docstring
+                yield node
+            case ast.Call(func=ast.Name("examples")) | ast.Assign(targets=[ast.Name("EXAMPLES")]):
+                yield node
+
+
+def _text(node: ast.AST) -> str:
+    """What the code alone says of a text: a value in it is nothing."""
+    match node:
+        case ast.Constant(str(text)):
+            return text
+        case ast.JoinedStr(parts):
+            return "".join(map(_text, parts))
+        case ast.BinOp(left, ast.Add(), right):
+            return _text(left) + _text(right)
+        case ast.Call(ast.Attribute(ast.Constant(str(between)), "join"), [ast.List(parts) | ast.Tuple(parts)]):
+            return between.join(map(_text, parts))
+    return ""
+
+
+def test_a_text_of_more_than_three_lines_is_a_file_beside_its_module():
+    assert long_texts(REPO / "helpers") == []
+
+
+FOUR = r'"a\nb\nc\nd"'
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        f"x = {FOUR}",
+        'x = """a\nb\nc\nd\n"""',
+        'x = f"a {y}\\nb\\n{y} c\\nd"',
+        r'x = "a\nb\n" "c\nd"',
+        r'x = "a\nb\n" + y + "c\nd"',
+        f'x = "a" + y({FOUR})',
+        r'x = "\n".join(["a", f"b {y}", y, "c", "d"])',
+        r'x += "[a]\n\nb\n[c]\nd"',
+        f"def f():\n    run({FOUR}.format(1))",
+        f"epilog(EXAMPLES, {FOUR})",
+    ],
+)
+def test_a_text_of_four_lines_is_named(tmp_path, code):
+    (tmp_path / "helpers").mkdir()
+    (tmp_path / "helpers/a.py").write_text(code)
+    assert [found.rpartition(": ")[2] for found in long_texts(tmp_path / "helpers")] == ["a text of 4 lines"]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        f'"""a\nb\nc\nd"""\ndef f():\n    {FOUR}',
+        f"EXAMPLES = {FOUR}",
+        f"epilog = examples({FOUR})",
+        r'x = "a\nb\nc\n"',
+        r'x = f"a {{\n{y}\n}}\n{y}\n"',
+    ],
+)
+def test_what_is_for_people_and_what_is_short_is_not(tmp_path, code):
+    (tmp_path / "helpers").mkdir()
+    (tmp_path / "helpers/a.py").write_text(code)
+    assert long_texts(tmp_path / "helpers") == []
