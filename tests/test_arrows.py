@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
 
+from helpers.core import notebooks
 from helpers.core.paths import REPO
 
 #: room: the rooms that it may import. components may import each other: chapter 09 stands on Kubernetes'.
@@ -18,6 +20,8 @@ MAY = {
     "__init__": {"core"},
     "__main__": {"command"},
 }
+#: artifacts that are words of the field, too
+COMMON = {"helm", "python", "registry"}
 MAX_LINES, MAX_METHODS, MAX_FUNCTION = 350, 25, 40
 
 
@@ -117,6 +121,62 @@ def test_a_circle_is_named(tmp_path):
         path.write_text(line)
     (tmp_path / "helpers/core/__init__.py").write_text("")
     assert circles(arrows(tmp_path / "helpers")) == [("helpers.core.a", "helpers.core.b")]
+
+
+def names() -> re.Pattern[str]:
+    """What names a chapter: its id as a text, as in id.parameter, or as in its file; and what it installs, anywhere.
+
+    That is the head of its title and its artifacts, as words; a chapter without any, as Network, has but its id.
+    """
+    chapters = notebooks.load_all().values()
+    asked = {name for n in chapters for name in n.artifacts} - COMMON
+    ids = "|".join(n.id for n in chapters)
+    heads = [re.split(r"[:\d']", n.title)[0].strip() for n in chapters if n.artifacts]
+    words = "|".join(re.escape(word) for word in [*heads, *sorted(asked)])
+    return re.compile(rf"^(?:{ids})(?:\.|$)|\b\d\d_(?:{ids})\b|(?i:\b(?:{words})\b)")
+
+
+def said_of_components(tree: ast.Module, naming: re.Pattern[str]) -> list[str]:
+    """The texts in which code names a component, by line.
+
+    Not counted: docstrings, what examples() is called with, and an option's help=: they are read, and decide nothing.
+    """
+    read = set[int]()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            read.add(id(node.value))
+        elif isinstance(node, ast.Call):
+            shown = node.args if isinstance(node.func, ast.Name) and node.func.id == "examples" else []
+            shown = [*shown, *(word.value for word in node.keywords if word.arg == "help")]
+            read |= {id(each) for one in shown for each in ast.walk(one)}
+    texts = [
+        n for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str) and id(n) not in read
+    ]
+    return [f"{n.lineno}: {found[0]}" for n in texts if (found := naming.search(n.value))]
+
+
+def test_the_command_and_the_sandbox_name_no_component():
+    naming, parts = names(), ("helpers.command.", "helpers.sandbox.")
+    found = {name: said_of_components(tree, naming) for name, tree in modules(REPO / "helpers").items()}
+    assert {name: said for name, said in found.items() if (name + ".").startswith(parts) and said} == {}
+
+
+@pytest.mark.parametrize(
+    "line, said",
+    [
+        ('CHEAP = ("requirements",)', ["1: requirements"]),
+        ('opened = "05_minio.ipynb"', ["1: 05_minio"]),
+        ('words = ["-p", "network.alias=tried"]', ["1: network."]),
+        ('Frame("GitLab\'s host")', ["1: GitLab"]),
+        ('return f"{ALONE}, in setup/label-studio-setup/sha256.txt"', ["1: label-studio"]),
+        ('"""MinIO\'s port."""', []),
+        ('epilog = examples("./runbook up --only minio")', []),
+        ('option("-p", help="For example minio.port=9010")', []),
+        ('boots("with mounts and a network")', []),
+    ],
+)
+def test_a_component_that_is_named_is_found(line, said):
+    assert said_of_components(ast.parse(line), names()) == said
 
 
 def too_large(helpers: Path) -> list[str]:

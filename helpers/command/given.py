@@ -58,7 +58,7 @@ def platform_file(path: str | Path) -> Given:
         for name in ("chapters", "parameters", "hosts")
     )
     named = {
-        name: _map(path, values, f"chapters.{name} is not a map", "chapters: {minio: {port: 9010}}")
+        name: _map(path, values, f"chapters.{name} is not a map", f"chapters: {{{name}: {{PARAMETER: VALUE}}}}")
         for name, values in chapters.items()
     }
     _check_one_each(path, named)
@@ -103,7 +103,9 @@ def _split(pairs: Iterable[str]) -> tuple[dict[str, str], dict[str, dict[str, st
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals or not name:
-            raise BadInput(f"read -p {pair!r}", saw="no = in it", do="For example: -p minio.port=9010")
+            raise BadInput(
+                f"read -p {pair!r}", saw="no = in it", do="Write -p PARAMETER=VALUE, or -p CHAPTER.PARAMETER=VALUE."
+            )
         chapter, dot, parameter = name.partition(".")
         if dot:
             by_chapter.setdefault(chapter, {})[parameter] = value

@@ -15,8 +15,10 @@ from pydantic import BaseModel
 
 from helpers.command import record
 from helpers.command.record import ChapterRun
+from helpers.core import notebooks
 from helpers.core.errors import BadInput
 from helpers.core.files import write_whole
+from helpers.core.notebooks import Notebook
 from helpers.core.paths import REPO
 from helpers.core.secrets import SecretStore
 from helpers.core.target import Target
@@ -25,8 +27,8 @@ from helpers.sandbox.kinds import Kind
 from helpers.sandbox.processes import Report
 
 RECORD = REPO / "book" / "hosts.json"
-#: chapters that need no cluster: tried when none is named
-CHEAP = ("requirements", "network", "minio", "postgres")
+#: what the chapter provides that makes what others call `where` they run
+CLUSTER = "cluster"
 
 
 class Said(BaseModel):
@@ -59,6 +61,15 @@ def keep(kind: str, chapters: Mapping[str, Said], path: Path = RECORD) -> None:
     write_whole(path, json.dumps(shown, indent=1, ensure_ascii=False) + "\n", 0o644)
 
 
+def cheap(known: Mapping[str, Notebook]) -> list[str]:
+    """The chapters of the platform's host that need no cluster: tried when none is named."""
+    left_out = set[str]()
+    for n in known.values():  # in the book's order: what one requires was asked before
+        if n.host != notebooks.PLATFORM or CLUSTER in n.provides or left_out.intersection(n.requires):
+            left_out.add(n.id)
+    return [name for name in known if name not in left_out]
+
+
 def attempt(kind: Kind, chapters: Iterable[str], name: str, report: Report) -> dict[str, Said]:
     """Make a sandbox of this kind, install these chapters on it, and remove it. BadInput when there is one already."""
     box = Sandbox(name)
@@ -78,7 +89,7 @@ def on(target: str, chapters: Iterable[str]) -> dict[str, Said]:
     chosen = list(chapters)
     with tempfile.TemporaryDirectory() as folder:
         # an alias of its own: the person's stays
-        words = ["--no-book", "--jobs", "1", "-p", "network.alias=tried", "-p", "network.socks_port=19999"]
+        words = ["--no-book", "--jobs", "1", "-p", "alias=tried", "-p", "socks_port=19999"]
         only = [word for name in chosen for word in ("--only", name)]
         env = {**os.environ, "RUNBOOK_RUNS": folder, "KUBECONFIG": f"{folder}/kubeconfig", "PYTHONPATH": str(REPO)}
         argv = [sys.executable, "-m", "helpers", "up", "--target", target, *only, *words]

@@ -38,7 +38,8 @@ _FORM = "nbval-ignore-output"
 @click.option("--no-browser", is_flag=True, help="Print the address, open nothing.")
 def lab(chapter: str | None, target: str | None, port: int, no_browser: bool) -> None:
     """Open the chapters in JupyterLab: each with a form, to plan, install and verify it by hand."""
-    opened = notebooks.find(chapter).path.name if chapter else "05_minio.ipynb"
+    known = notebooks.load_all()
+    opened = notebooks.find(chapter or next(iter(known)), known).path.name
     run = record.latest(target)
     name = target or (run.target if run else "sandbox")
     folder = home("lab", Target.parse(name).slug)

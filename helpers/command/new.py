@@ -75,7 +75,7 @@ def _wanted(id: str, title: str | None, number: str | None, requires: Iterable[s
     if not _TITLE.fullmatch(name):
         raise BadInput(f"call chapter {id} {name!r}", saw="a title is one line of words", do="Board: a wall for notes")
     place = _number(number, known)
-    below = [notebooks.find(each, known) for each in requires or ["requirements"]]
+    below = [notebooks.find(each, known) for each in requires or [next(iter(known))]]
     late = [n.label for n in below if n.number >= place]
     if late:
         do = f"Choose a higher number, or see ./runbook new --help. The next free one: {_number(None, known)}"

@@ -97,7 +97,7 @@ def _unreadable(path: Path, cells: list[Cell]) -> Iterator[Broken]:
 
 
 _META = "For example in the notebook's JSON: " + json.dumps(
-    {"metadata": {"runbook": {"id": "board", "title": "Board", "provides": ["board"], "requires": ["requirements"]}}}
+    {"metadata": {"runbook": {"id": "board", "title": "Board", "provides": ["board"]}}}
 )
 
 

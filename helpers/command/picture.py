@@ -58,9 +58,9 @@ def svg(parts: Sequence[Part], run: Run | None) -> str:
     middle = [
         Frame("Your machine", "", 12, 208, 1, desk),
         Frame("The host", "by SSH", 256, 220, 1, host),
-        Frame("Kubernetes", "on the same host", 488, 460, 2, cluster),
+        Frame("The cluster", "on the same host", 488, 460, 2, cluster),
     ]
-    below = [Frame("GitLab's host", "or the same", 256, 220, 1, other), Frame("All of it", "", 488, 460, 2, rest)]
+    below = [Frame("Another host", "or the same", 256, 220, 1, other), Frame("All of it", "", 488, 460, 2, rest)]
     high = max(frame.high for frame in middle)
     under = max(frame.high for frame in below)
     body = [piece for frame in middle for piece in frame.drawn(10, high, run)]

@@ -41,7 +41,7 @@ def regress(target: str | None, only: tuple[str, ...], accepted: tuple[str, ...]
     reason = (reason or "").strip()
     if bool(accepted) != bool(reason) or (accepted and only):
         saw = "--only goes with neither" if accepted and only else "one is without the other"
-        do = './runbook regress --accept minio --reason "why"'
+        do = './runbook regress --accept CHAPTER --reason "why"'
         raise BadInput("accept a change: --accept and --reason", saw=saw, do=do)
     if target:
         Target.parse(target)

@@ -94,13 +94,13 @@ def list_kinds() -> None:
 """),
 )
 @click.option("--name", default="kind", metavar="NAME", help="The sandbox to make, and to remove.  [default: kind]")
-@click.option("--chapter", "chapters", multiple=True, metavar="CHAPTER", help="[default: 01, 02, 05 and 06]")
+@click.option("--chapter", "chapters", multiple=True, metavar="CHAPTER", help="[default: those that need no cluster]")
 @click.option("--record", "recorded", is_flag=True, help="Keep what they say in book/hosts.json.")
 @click.argument("chosen", nargs=-1, metavar="[KIND]...")
 def try_kinds(name: str, chapters: tuple[str, ...], recorded: bool, chosen: tuple[str, ...]) -> None:
     """Install chapters on a new host of each kind, say how each ended, and remove it."""
     wanted = [kinds.kind(k) for k in chosen] or list(kinds.known().values())
-    ids = [notebooks.find(c).id for c in chapters] or list(hosts.CHEAP)
+    ids = [notebooks.find(c).id for c in chapters] or hosts.cheap(notebooks.load_all())
     box = _box(name)
     doctor.install(box.missing(), say)
     for kind in wanted:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from helpers.command.artifacts import systems_of
+from helpers.core import paths
 from helpers.core.catalogue import Artifact, load
 
 PINNED = "its SHA-256 in the catalogue"
@@ -42,7 +43,7 @@ def _snap(_: Artifact) -> str:
 
 def _image(artifact: Artifact) -> str:
     if artifact.entry.get("by_digest"):
-        return "its digest, in the manifests that MicroK8s brings"
+        return "its digest, in the manifest that pulls it"
     return f"a tag, which its registry may give to another image: {ALONE}"
 
 
@@ -50,8 +51,11 @@ def _chart(artifact: Artifact) -> str:
     return PINNED if artifact.sha256 else ALONE
 
 
-def _pip(_: Artifact) -> str:
-    return "the SHA-256 of each file in `setup/label-studio-setup/sha256.txt`"
+def _pip(artifact: Artifact) -> str:
+    """What its version installs is listed in a file of that name, and the checksums of it lie beside."""
+    found = [path.with_name("sha256.txt") for path in paths.SETUP.glob(f"*/{artifact.version}.txt")]
+    known = [f"`{path.relative_to(paths.REPO)}`" for path in found if path.is_file()]
+    return f"the SHA-256 of each file in {known[0]}" if known else ALONE
 
 
 _HOW: dict[str, Callable[[Artifact], str]] = {

@@ -41,6 +41,13 @@ def test_a_chapters_end_in_a_word_and_its_words(fields, said):
     assert (end.state, end.words) == said
 
 
+def test_without_a_name_the_chapters_are_tried_that_need_no_cluster():
+    known = notebooks.load_all()
+    assert hosts.cheap(known) == ["requirements", "network", "minio", "postgres"]
+    known["postgres"].requires = ["addons"]
+    assert hosts.cheap(known) == ["requirements", "network", "minio"]
+
+
 def test_what_is_tried_later_goes_beside_what_is_recorded(tmp_path):
     path = tmp_path / "hosts.json"
     hosts.keep("old", {"minio": Said(state="ok")}, path)

@@ -3,10 +3,21 @@
 import json
 
 import pytest
+from click.testing import CliRunner
 from lab_page import Page, jupyter
 from serving import free_port, until
 
+from helpers.command import lab
 from helpers.components.label_studio import browser
+from helpers.core import notebooks
+
+
+@pytest.mark.parametrize("words, opened", [([], next(iter(notebooks.load_all()))), (["minio"], "minio")])
+def test_it_opens_the_named_chapter_or_the_first(own_home, runs, monkeypatch, words, opened):
+    started = []
+    monkeypatch.setattr(lab.os, "execve", lambda program, argv, environment: started.extend(argv))
+    CliRunner().invoke(lab.lab, [*words, "--target", "local"], catch_exceptions=False)
+    assert f"--LabApp.default_url=/lab/tree/{notebooks.find(opened).path.name}" in started
 
 
 @pytest.fixture(scope="module")

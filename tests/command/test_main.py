@@ -117,7 +117,7 @@ def runbook(tmp_path):
         (["-p", "requirements.platform_ports=[80, 70000]"], ["1 to 65535"]),
         (["-p", "postgres.allow_cidr=10.0.0.0/40"], ["allow_cidr", "10.0.0.0/40"]),
         (["-p", "minio.data_dir=/srv/$(id)"], ["data_dir", "only letters, digits"]),
-        (["-p", "minio.port"], ["no = in it", "-p minio.port=9010"]),
+        (["-p", "minio.port"], ["no = in it", "-p CHAPTER.PARAMETER=VALUE"]),
         (["-p", "target=local"], ["--target"]),
         (["--mode", "instal"], ["'instal'", "install, verify, plan, remove"]),
         (["--target", "ubuntu@10.0.0.5"], ["ssh://user@host[:port]"]),

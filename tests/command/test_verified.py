@@ -32,6 +32,15 @@ def test_a_checksum_that_is_lost_is_no_longer_told(monkeypatch, lost, says):
     assert says in held()["minio"]
 
 
+def test_packages_are_held_to_the_checksums_beside_their_list_and_to_nothing_without(monkeypatch):
+    known = catalogue.load()
+    assert held()["label-studio"].endswith("in `setup/label-studio-setup/sha256.txt`")
+    known["label-studio"].version = "0.0.1"
+    monkeypatch.setattr(verified, "load", lambda: known)
+    assert held()["label-studio"] == verified.ALONE
+    assert held()["label-studio-2021"].endswith("in `setup/label-studio-setup/sha256.txt`")
+
+
 def test_only_what_has_a_checksum_is_told_as_pinned():
     for artifact in catalogue.load().values():
         sums = [word for word in artifact.entry if word.startswith("sha256") and word != "sha256_url"]
