@@ -32,6 +32,7 @@ def run(ch, say, text=""):
     """
 '''
 TITLE = "Board: a wall for notes"
+DRIFT = ("chown games /srv/board", "chown root /srv/board", "- root", "+ games")
 ENTRY = '\n[board]\nkind = "file"\nversion = "1"\nurl = "https://board.example/board"\nlicence = "MIT"\n'
 #: what the copy of the runbook shows, asked there
 ASK = """
@@ -58,6 +59,7 @@ print(json.dumps({
     "ports": [r.state for r in judge.judge_ports({"ports": {1: "boardd", 2: "other"}}, [1, 2])],
     "story": test_runbook.CHAPTERS,
     "faults": test_runbook.FAULTS["above"],
+    "drifts": test_runbook.drifts.gather()["quick"],
 }, default=repr))
 """
 
@@ -121,6 +123,7 @@ def copy(plain, tmp_path_factory):
             "setup/sandbox/substitutes/board/fidelity.toml",
             '[board]\nfidelity = "double"\nprogram = "a cork board"\ndiffers = ["no pins"]\n',
         ),
+        ("tests/components/board/drifts.py", f"DRIFTS = {{'quick': [{DRIFT}]}}\n"),
     ):
         (top / path).parent.mkdir(parents=True, exist_ok=True)
         (top / path).write_text(text)
@@ -205,6 +208,7 @@ def test_it_is_in_the_graph(shown):
 def test_it_is_in_the_story(shown):
     assert shown["story"][-1] == "board"
     assert ["echo bye > /srv/board/note", "board", "/srv/board/note: content differs"] in shown["faults"]
+    assert ["board", *DRIFT[:2], list(DRIFT[2:])] in shown["drifts"]
 
 
 @pytest.mark.parametrize(
@@ -238,5 +242,6 @@ def test_it_is_gone_with_its_files(copy, tmp_path):
     assert shown["story"][-1] == "label_studio" and "board" not in shown["completed"]
     assert not [name for name in ("pin", "boardctl") if name in shown["commands"] + shown["lacks"]]
     assert not [fault for fault in shown["faults"] if fault[1] == "board"]
+    assert shown["drifts"] and "board" not in [chapter for chapter, *_ in shown["drifts"]]
     for page in (top / "source").rglob("*"):
         assert page.is_dir() or page.suffix not in (".md", ".yml", ".ipynb") or "11_board" not in page.read_text(), page

@@ -10,16 +10,17 @@ from helpers.core import notebooks
 COMPONENTS = Path(__file__).parents[1] / "components"
 
 
-def gather(components=COMPONENTS):
+def gather(what="faults", components=COMPONENTS):
     """{group: [(break it, chapter, words of verify, ...)]} of every tests/components/<chapter>/faults.py.
 
+    what: the same of another file that has rows in groups, by a name that is the file's in capitals.
     What stands on others is broken first: a fault below could keep one above from being made.
     """
     groups = {}
     for n in reversed(notebooks.load_all().values()):
-        path = components / n.id / "faults.py"
-        for group, faults in runpy.run_path(str(path))["FAULTS"].items() if path.exists() else ():
-            groups.setdefault(group, []).extend((break_it, n.id, *words) for break_it, *words in faults)
+        path = components / n.id / f"{what}.py"
+        for group, rows in runpy.run_path(str(path))[what.upper()].items() if path.exists() else ():
+            groups.setdefault(group, []).extend((first, n.id, *others) for first, *others in rows)
     return groups
 
 
