@@ -32,6 +32,7 @@ def run(ch, say, text=""):
     """
 '''
 TITLE = "Board: a wall for notes"
+STATE = "leaves_out /srv/board/seen\n"
 DRIFT = ("chown games /srv/board", "chown root /srv/board", "- root", "+ games")
 ENTRY = '\n[board]\nkind = "file"\nversion = "1"\nurl = "https://board.example/board"\nlicence = "MIT"\n'
 #: what the copy of the runbook shows, asked there
@@ -44,7 +45,7 @@ from helpers.command.supplies import in_order
 from helpers.components.requirements import judge
 from helpers.core import notebooks
 sys.path[:0] = ["tests/sandbox", "tests"]
-import test_runbook
+import host_state, test_runbook
 from click.shell_completion import ShellComplete
 complete = ShellComplete(main.main, {}, "runbook", "_RUNBOOK_COMPLETE").get_completions
 plan, out = Plan("local"), Path(sys.argv[1])
@@ -60,6 +61,7 @@ print(json.dumps({
     "story": test_runbook.CHAPTERS,
     "faults": test_runbook.FAULTS["above"],
     "drifts": test_runbook.drifts.gather()["quick"],
+    "state": host_state.script(),
 }, default=repr))
 """
 
@@ -123,6 +125,7 @@ def copy(plain, tmp_path_factory):
             "setup/sandbox/substitutes/board/fidelity.toml",
             '[board]\nfidelity = "double"\nprogram = "a cork board"\ndiffers = ["no pins"]\n',
         ),
+        ("tests/components/board/host_state.sh", STATE),
         ("tests/components/board/drifts.py", f"DRIFTS = {{'quick': [{DRIFT}]}}\n"),
     ):
         (top / path).parent.mkdir(parents=True, exist_ok=True)
@@ -209,6 +212,7 @@ def test_it_is_in_the_story(shown):
     assert shown["story"][-1] == "board"
     assert ["echo bye > /srv/board/note", "board", "/srv/board/note: content differs"] in shown["faults"]
     assert ["board", *DRIFT[:2], list(DRIFT[2:])] in shown["drifts"]
+    assert STATE in shown["state"].partition("find / ")[0], "before all files are told"
 
 
 @pytest.mark.parametrize(
@@ -242,6 +246,7 @@ def test_it_is_gone_with_its_files(copy, tmp_path):
     assert shown["story"][-1] == "label_studio" and "board" not in shown["completed"]
     assert not [name for name in ("pin", "boardctl") if name in shown["commands"] + shown["lacks"]]
     assert not [fault for fault in shown["faults"] if fault[1] == "board"]
+    assert STATE not in shown["state"]
     assert shown["drifts"] and "board" not in [chapter for chapter, *_ in shown["drifts"]]
     for page in (top / "source").rglob("*"):
         assert page.is_dir() or page.suffix not in (".md", ".yml", ".ipynb") or "11_board" not in page.read_text(), page

@@ -5,12 +5,19 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-_SCRIPT = Path(__file__).with_suffix(".sh")
+_TESTS = Path(__file__).parents[1]
+_COMPONENTS = "components/*/host_state.sh"
+
+
+def script():
+    """The script that tells a host's state: each component's part stands in the place of the line that names them."""
+    parts = [path.read_text() for path in sorted(_TESTS.glob(_COMPONENTS))]
+    return Path(__file__).with_suffix(".sh").read_text().replace(f"# tests/{_COMPONENTS}\n", "".join(parts))
 
 
 def state(host):
     """The host's files, users, packages, units, main processes, the cluster's objects and the databases, as lines."""
-    return host.run(_SCRIPT.read_text(), timeout=120, quiet=True).out.splitlines()
+    return host.run(script(), timeout=120, quiet=True).out.splitlines()
 
 
 def difference(before, after):

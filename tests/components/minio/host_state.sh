@@ -1,0 +1,1 @@
+runs_as minio
