@@ -16,6 +16,9 @@ class RunbookError(Exception):
     All are plain text; none may hold a secret.  entry: the troubleshooting entry that fits.
     """
 
+    #: asked again a little later, it would come again: a wait ends with it
+    final = False
+
     def __init__(
         self,
         what: str,
@@ -72,9 +75,13 @@ def row_of(module: str, function: str) -> str:
 class BadInput(RunbookError):
     """Refused before anything was touched."""
 
+    final = True
+
 
 class OutOfReach(RunbookError):
     """It cannot be asked from where this runs: nothing is known of it, neither good nor bad. saw: what it needs."""
+
+    final = True
 
 
 class ConnectionLost(RunbookError):

@@ -76,6 +76,13 @@ _ERRORS = [  # what OpenSSH writes, what it means, what to do
         "Name the key: IdentityFile and IdentitiesOnly yes in ~/.ssh/config.",
     ),
 ]
+#: those of _ERRORS that no patience mends: the key, and whose host it is
+_REFUSALS = (
+    "REMOTE HOST IDENTIFICATION HAS CHANGED",
+    "Host key verification failed",
+    "Permission denied",
+    "Too many authentication failures",
+)
 
 
 class Connection:
@@ -157,7 +164,9 @@ class Connection:
         for mark, meaning, do in _ERRORS:
             if mark in said:
                 saw = meaning.format(**fill) + "\n" + tail(said, 3)
-                return RunbookError("connect by SSH", str(t), saw, do.format(**fill))
+                error = RunbookError("connect by SSH", str(t), saw, do.format(**fill))
+                error.final = mark in _REFUSALS
+                return error
         saw = tail(said, 6) or "ssh ended without a word"
         return RunbookError("connect by SSH", str(t), saw, f"Try it by hand: ssh -v {where}")
 

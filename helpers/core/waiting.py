@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from typing import Callable, TypeVar
 
-from helpers.core.errors import NotYet, RunbookError, TimedOut
+from helpers.core.errors import NotYet, RunbookError, TimedOut, words
 
 __all__ = ["STANDS", "NotYet", "TimedOut", "wait"]
 
@@ -18,6 +19,8 @@ SELDOM = 2
 #: how many times longer the pause is than the question before it, up to twice SELDOM: a host that is busy answers late,
 #: and whoever asks it all the time keeps it from what is waited for
 LONGER = 2
+#: a host or server that is busy, as libraries tell it (socket.timeout: TimeoutError is another before Python 3.10)
+_LATE = (ConnectionError, TimeoutError, socket.timeout)
 
 
 def wait(  # noqa: PLR0913 - its keywords are its interface
@@ -35,9 +38,9 @@ def wait(  # noqa: PLR0913 - its keywords are its interface
     """Poll until `ready()` returns something true, and return it.
 
     ready: returns a false value, or raises, while it is not ready (NotYet says why).  failed: returns a reason
-    once there is no hope, and RunbookError is raised at once.  timeout: seconds.  every: seconds between two
-    questions at first, see SELDOM and LONGER.  tell(text): told what is seen meanwhile.  stands: says why the clock
-    stands now, None while it runs; it stands for STANDS seconds at most.
+    once there is no hope, and RunbookError is raised at once; an answer that is late is asked for again, see _look.
+    timeout: seconds.  every: seconds between two questions at first, see SELDOM and LONGER.  tell(text): told what is
+    seen meanwhile.  stands: says why the clock stands now, None while it runs; it stands for STANDS seconds at most.
     TimedOut after `timeout`, with the last thing seen. Never a false success.
     """
     clock, last = _Clock(timeout), ""
@@ -49,15 +52,31 @@ def wait(  # noqa: PLR0913 - its keywords are its interface
                 return got
         except Exception as e:  # whatever library asks: an error means that it is not ready yet
             last = (getattr(e, "saw", None) or str(e) or type(e).__name__).strip().split("\n")[0]
-        reason = failed() if failed else None
+        reason, unknown = _look(failed)
         if reason:
             raise RunbookError("wait for " + what, host, reason, do)
         left = clock.left(stands() if stands else None)
         if left <= 0:
-            raise TimedOut(f"wait for {what} ({clock.given()})", host, last or "not ready", do)
+            raise TimedOut(f"wait for {what} ({clock.given()})", host, (last or "not ready") + unknown, do)
         if tell:
             tell("waiting for {}, {:.0f} s left{}{}".format(what, left, clock.why, ": " + last if last else ""))
         time.sleep(min(clock.pause(every, began), max(left, 0.01)))
+
+
+def _look(failed: Callable[[], str | None] | None) -> tuple[str | None, str]:
+    """(why there is no hope, why that cannot be told now): one answer that is late ends no wait of minutes.
+
+    What would come again, as bad input, a refused login and a fault of ours, is raised.
+    """
+    try:
+        return failed() if failed else None, ""
+    except RunbookError as e:
+        if e.final:
+            raise
+        late: Exception = e
+    except _LATE as e:
+        late = e
+    return None, f"; and whether there is hope cannot be told: {words(late)}"
 
 
 class _Clock:

@@ -152,3 +152,17 @@ def test_ports_of_a_connection_that_died_are_put_on_the_next_one(desk, tmp_path,
         desk.open()
         host.connect()
         assert (tmp_path / "forwarded").read_text() == there
+
+
+@pytest.mark.parametrize(
+    "said, final",
+    [
+        ("ann@h: Permission denied (publickey).", True),
+        ("Host key verification failed.", True),
+        ("ssh: connect to host h port 22: Connection refused", False),
+        ("ssh: connect to host h port 22: Connection timed out", False),
+        ("kex_exchange_identification: Connection closed by remote host", False),
+    ],
+)
+def test_a_refusal_is_for_good_and_a_host_that_does_not_answer_may_come_back(said, final):
+    assert Connection(Target.parse("ssh://ann@h"))._explained(said).final is final

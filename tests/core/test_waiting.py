@@ -5,8 +5,8 @@ import time
 import pytest
 
 from helpers.core import waiting
-from helpers.core.errors import RunbookError
-from helpers.core.waiting import TimedOut, wait
+from helpers.core.errors import BadInput, ConnectionLost, OutOfReach, RunbookError, Unmet
+from helpers.core.waiting import NotYet, TimedOut, wait
 
 
 class Clock:
@@ -72,6 +72,55 @@ def test_no_hope_ends_it_at_once_with_the_reason():
     with pytest.raises(RunbookError) as e:
         wait("the unit", lambda: False, failed=lambda: "it failed: bad flag", timeout=30)
     assert e.value.saw == "it failed: bad flag" and not isinstance(e.value, TimedOut) and time.monotonic() - start < 10
+
+
+LATE = [
+    ConnectionLost("ask", saw="the connection was lost"),
+    Unmet("an answer", "none within 30 s"),
+    ConnectionResetError("reset by peer"),
+    TimeoutError("timed out"),
+]
+
+
+@pytest.mark.parametrize("late", LATE, ids=lambda late: type(late).__name__)
+def test_a_look_that_cannot_tell_ends_nothing_and_is_asked_again(clock, late):
+    said = [None, late, late, "it failed: bad flag"]
+    with pytest.raises(RunbookError) as e:
+        wait("the unit", lambda: False, failed=lambda: _said(said.pop(0)), timeout=30)
+    assert e.value.saw == "it failed: bad flag" and not isinstance(e.value, TimedOut) and not said
+
+
+@pytest.mark.parametrize("late", LATE, ids=lambda late: type(late).__name__)
+def test_a_look_that_cannot_tell_to_the_end_is_named_there(clock, late):
+    def ready():
+        raise NotYet("the job runs")
+
+    with pytest.raises(TimedOut) as e:
+        wait("the job", ready, failed=lambda: _said(late), timeout=30)
+    seen = getattr(late, "saw", None) or f"{type(late).__name__}: {late}"
+    assert e.value.saw == f"the job runs; and whether there is hope cannot be told: {seen}"
+
+
+def _refused():
+    error = RunbookError("connect by SSH", saw="the host refused the key")
+    error.final = True
+    return error
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [BadInput("set x"), OutOfReach("ask"), _refused(), AttributeError("x"), KeyError("x"), PermissionError("x")],
+)
+def test_what_would_come_again_ends_it_at_once(clock, fault):
+    with pytest.raises(type(fault)) as e:
+        wait("the unit", lambda: False, failed=lambda: _said(fault), timeout=30)
+    assert e.value is fault and clock.now == 0
+
+
+def _said(answer):
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
 
 
 def test_ready_wins_over_failed():

@@ -20,6 +20,8 @@ _DATABASE_LOST = re.compile("unexpected EOF|failed to connect|connection re|conn
 class Refused(RunbookError):
     """The master says no to what was sent: status 4xx, but not 404 (that one is None)."""
 
+    final = True
+
 
 class Determined:
     """Determined's master on the chapter's cluster. release, namespace: helm's; port: of its Service."""

@@ -65,16 +65,10 @@ class Delivery:
         return self.ch.wait(
             f"the pipeline of commit {sha[:8]}",
             lambda: self._over(sha),
-            failed=lambda: self._why_hopeless(sha),
+            failed=lambda: self.why_failed(self.newest(sha=sha)),
             timeout=timeout,
             do="Its jobs, and their logs: " + self.repo.git.url + "/" + repository.PATH + "/-/pipelines",
         )
-
-    def _why_hopeless(self, sha):
-        try:
-            return self.why_failed(self.newest(sha=sha))
-        except RunbookError:  # one answer that is late ends no wait of minutes
-            return None
 
     def _over(self, sha):
         found = self.newest(sha=sha)

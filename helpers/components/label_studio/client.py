@@ -18,6 +18,8 @@ TOKEN, PASSWORD = "label-studio-token", "label-studio-password"
 class NotLetIn(Unmet):
     """The server answers, and refuses this user or password."""
 
+    final = True
+
 
 class LabelStudio:
     """One Label Studio on the chapter's target.

@@ -17,6 +17,8 @@ GRPC, S3 = 30650, 30600
 class NotFound(RunbookError):
     """pachd knows no such repository, branch, pipeline or job."""
 
+    final = True
+
 
 class Client(python_pachyderm.Client):
     """python_pachyderm's client; each call ends within half a minute, and one that fails is a RunbookError.

@@ -13,11 +13,12 @@ from google.protobuf.empty_pb2 import Empty
 from pachd import pfs, pipeline_info, pps
 
 from helpers.components.pachyderm import dataset, jobs, pipelines
+from helpers.components.pachyderm.client import NotFound
 from helpers.components.pachyderm.jobs import FAILURE, KILLED, RUNNING, SUCCESS
 from helpers.components.pachyderm.pipelines import Pipeline, Pipelines
 from helpers.components.pachyderm.proofs import Proofs
 from helpers.core import notebooks, waiting
-from helpers.core.errors import BadInput, RunbookError, Unmet
+from helpers.core.errors import BadInput, RunbookError, TimedOut, Unmet
 from helpers.core.paths import SETUP
 
 #: a worker's own line when the user's code has failed
@@ -112,6 +113,14 @@ def test_following_a_commit_ends_with_its_job_or_with_the_reason_why_there_is_no
     with pytest.raises(RunbookError) as e:
         jobs.follow(commit("in"), "p")
     assert e.value.saw == "pipeline p cannot run: no such image"
+
+
+def test_an_answer_of_pachds_that_is_late_ends_no_wait_and_a_pipeline_that_is_gone_does(cluster):
+    answers = {"ListCommitStream": [], "ListJobStream": []}
+    with pytest.raises(TimedOut, match="pachd is busy"):
+        cluster(InspectPipeline="pachd is busy", **answers).jobs.follow(commit("in"), "p", timeout=0.1)
+    with pytest.raises(NotFound):
+        cluster(InspectPipeline='pipeline "p" not found', **answers).jobs.follow(commit("in"), "p", timeout=0.1)
 
 
 def test_a_pod_that_will_never_run_ends_the_wait_when_it_is_the_pipelines(cluster):
