@@ -17,7 +17,7 @@ import psycopg
 from helpers.core import actions
 from helpers.core.actions import Action
 from helpers.core.errors import Unmet
-from helpers.core.listening import why_left_out
+from helpers.core.listening import PATIENCE, why_left_out
 from helpers.core.shell import filled, script
 
 LOOPBACK = [ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128")]
@@ -278,7 +278,7 @@ class Proofs:
         if left_out:
             return left_out
         try:
-            with socket.create_connection((address, self.db.port), timeout=5) as s:
+            with socket.create_connection((address, self.db.port), timeout=PATIENCE) as s:
                 mine = ipaddress.ip_address(s.getsockname()[0])
         except OSError:
             return "no way in: the port does not answer from here"

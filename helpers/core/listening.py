@@ -12,6 +12,9 @@ from helpers.core.shell import script
 
 #: on the host: a line of PORT PROGRAM for each that listens to more than the loopback
 LISTENING = script(Path(__file__).with_name("scripts") / "listening.sh")
+#: seconds after which a port is silent, as behind a firewall, and not a busy host's: a connection that is lost on its
+#: way, or comes to a full queue, is tried again by itself after 1, 3 and 7 s
+PATIENCE = 10
 
 
 def ports_of(lines: str) -> dict[int, str]:
@@ -36,13 +39,13 @@ def why_left_out(address: str) -> str | None:
 def from_here(address: str, ports: Iterable[int]) -> dict[int, str]:
     """{port: open, refused or silent}, all asked at once."""
     ports = list(ports)
-    with ThreadPoolExecutor(16) as pool:
+    with ThreadPoolExecutor(64) as pool:  # they wait for each other otherwise, where a firewall is silent
         return dict(zip(ports, pool.map(_answer, [address] * len(ports), ports)))
 
 
 def _answer(address: str, port: int) -> str:
     try:
-        socket.create_connection((address, port), timeout=2).close()
+        socket.create_connection((address, port), timeout=PATIENCE).close()
     except ConnectionRefusedError:
         return "refused"
     except OSError:

@@ -14,7 +14,7 @@ import httpx
 
 from helpers.core.errors import RunbookError, Unmet, words
 from helpers.core.http import in_url, through
-from helpers.core.listening import is_loopback
+from helpers.core.listening import PATIENCE, is_loopback
 
 _SERVER = Path(__file__).with_name("one_answer.py")
 _LEFT_OUT = "left out: the target is this machine"
@@ -76,7 +76,10 @@ class RouteProofs:
             return _LEFT_OUT
         with self._inner_server() as (port, word):
             try:
-                got = httpx.get(f"http://{in_url(self.ch.host.address)}:{port}/", timeout=5, trust_env=False).text
+                url = f"http://{in_url(self.ch.host.address)}:{port}/"
+                got = httpx.get(url, timeout=PATIENCE, trust_env=False).text
+            except httpx.ReadTimeout as e:
+                raise Unmet("no answer", "a connection: what listens there is slow to answer") from e
             except httpx.HTTPError:
                 return None
         if got == word:
@@ -86,8 +89,7 @@ class RouteProofs:
     def port_is_ours(self):
         """Nothing listens on the proxy's port here, or what listens speaks SOCKS5."""
         try:
-            with contextlib.closing(socket.create_connection(("127.0.0.1", self.route.port), 2)) as s:
-                s.settimeout(2)
+            with contextlib.closing(socket.create_connection(("127.0.0.1", self.route.port), PATIENCE)) as s:
                 s.sendall(b"\x05\x01\x00")  # SOCKS5, one way to log in: none (RFC 1928)
                 answer = s.recv(2)
         except ConnectionRefusedError:

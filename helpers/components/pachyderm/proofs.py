@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import collections
 import json
-import socket
 
 import urllib3
 from minio.error import S3Error
@@ -16,6 +15,7 @@ from helpers.components.pachyderm.pipelines import Pipeline
 from helpers.components.pachyderm.repositories import BRANCH
 from helpers.core import actions, probes
 from helpers.core.errors import BadInput, RunbookError, Unmet
+from helpers.core.listening import from_here
 from helpers.core.paths import home
 
 #: etcd's port on the host, where `pachctl deploy` opens it
@@ -63,7 +63,8 @@ class Proofs:
         found = self._node_ports()
         if found != wanted:
             raise Unmet("ports of the host: " + _listed(wanted), "services lead there from " + _listed(found))
-        opened = {port for port in (GRPC, S3, _ETCD) if self._is_open(port)}
+        answers = from_here(self.ch.host.address, (GRPC, S3, _ETCD))
+        opened = {port for port, answer in answers.items() if answer == "open"}
         if opened - wanted:
             saw = f"port {_listed(opened - wanted)} of the host answers: Pachyderm asks nobody for a password"
             raise Unmet("no way in from the network", saw)
@@ -75,13 +76,6 @@ class Proofs:
         services = (o["spec"] for o in self.kube.get(f"service -n {SPACE}")["items"])
         ours = (spec["ports"] for spec in services if (spec.get("selector") or {}).get("app") in ("pachd", "etcd"))
         return {port["nodePort"] for ports in ours for port in ports if port.get("nodePort")}
-
-    def _is_open(self, port):
-        try:
-            socket.create_connection((self.ch.host.address, port), timeout=3).close()
-        except OSError:
-            return False
-        return True
 
     def disk_is_free(self, percent):
         """More than `percent` of the disk with pods and images is left."""

@@ -9,7 +9,7 @@ import pytest
 
 from helpers.components.kubernetes import outside
 from helpers.components.kubernetes.microk8s import NODE_PORTS_ARE_OPEN, MicroK8s, _argument
-from helpers.core import notebooks
+from helpers.core import listening, notebooks
 from helpers.core.errors import BadInput, Unmet
 
 SHUT = _argument("kube-proxy", "--nodeport-addresses", "127.0.0.0/8", "proxy")
@@ -98,8 +98,9 @@ def test_a_host_that_is_this_machine_is_not_asked_at_its_loopback_where_node_por
         assert "left out" in outside.nothing_answers(kube(address, server.getsockname()[1]))
 
 
-def test_silence_is_no_proof():
+def test_silence_is_no_proof(monkeypatch):
     """A listener whose queue is full drops what comes, as a firewall does; a name that nobody knows leads nowhere."""
+    monkeypatch.setattr(listening, "PATIENCE", 1)
     with socket.create_server(("127.0.0.1", 0), backlog=0) as server, socket.create_connection(server.getsockname()):
         assert "is silent from here" in outside._none_answers("127.0.0.1", [server.getsockname()[1]])
     assert "is silent from here" in outside.nothing_answers(kube("host.invalid", 32000))

@@ -6,10 +6,12 @@ import socketserver
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 import stand_in
 
+from helpers.components.network import proofs as network
 from helpers.components.network.proofs import RouteProofs
 from helpers.components.network.ssh_route import SshRoute
 from helpers.core import ssh_entries
@@ -134,6 +136,22 @@ def test_a_port_is_free_or_our_proxy_or_another_programs(route, server):
     with pytest.raises(Unmet) as e:
         RouteProofs(route(port=web)).port_is_ours()
     assert e.value.saw == "another program"
+
+
+def test_a_proxy_that_is_slow_is_ours(route, server):
+    proxy = server(lambda s: (s.recv(3), time.sleep(2.5), s.sendall(b"\x05\x00")))
+    assert RouteProofs(route(port=proxy)).port_is_ours() == "a SOCKS proxy answers"
+
+
+def test_what_takes_a_connection_and_is_slow_is_not_shut(named, server, monkeypatch):
+    proofs, _ = named("my_host", {})
+    port = server(lambda s: [None for _ in iter(lambda: s.recv(1024), b"")])
+    monkeypatch.setattr(type(proofs.ch.host), "address", "127.0.0.1")
+    monkeypatch.setattr(network, "is_loopback", lambda address: False)
+    monkeypatch.setattr(network, "PATIENCE", 0.5)
+    monkeypatch.setattr(proofs, "_inner_server", lambda: contextlib.nullcontext((port, "word")))
+    with pytest.raises(Unmet, match="slow to answer"):
+        proofs.inside_not_directly()
 
 
 # -- names, with a SOCKS5 proxy in the place of ssh's ----------------------------------------------

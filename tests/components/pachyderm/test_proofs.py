@@ -12,7 +12,7 @@ import pytest
 import stand_in
 
 from helpers.components import minio
-from helpers.components.pachyderm import dataset
+from helpers.components.pachyderm import dataset, proofs
 from helpers.components.pachyderm.pipelines import Pipelines
 from helpers.components.pachyderm.proofs import Proofs, _why_not_ready
 from helpers.core.errors import Unmet
@@ -119,7 +119,8 @@ def shut(prove, monkeypatch):
     def asked(kind, services, answer):
         there = prove(services)
         there.deployment = SimpleNamespace(manifest=SimpleNamespace(open_type=kind))
-        monkeypatch.setattr(there, "_is_open", lambda port: port in answer)
+        opened = dict.fromkeys(answer, "open")
+        monkeypatch.setattr(proofs, "from_here", lambda _, ports: {port: opened.get(port, "refused") for port in ports})
         return there.is_shut()
 
     return asked

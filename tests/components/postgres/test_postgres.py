@@ -4,6 +4,7 @@ import ipaddress
 import os
 import shlex
 import shutil
+import socket
 import socketserver
 import subprocess
 import tempfile
@@ -374,12 +375,22 @@ def test_a_host_that_is_this_machine_is_not_asked_from_outside(monkeypatch, own_
     assert Proofs(Postgres(ch, 5432), "runbook", "").outside_is_refused().startswith("left out: 127.0.0.1")
 
 
-def test_whoever_answers_at_the_hosts_address_is_told_no_password(monkeypatch, own_home):
+class _FullQueue(socketserver.ThreadingTCPServer):
+    """It drops what comes after a first connection, until it serves."""
+
+    request_queue_size, daemon_threads = 0, True
+
+
+@pytest.mark.parametrize("slow", [0, 5.1])
+def test_whoever_answers_at_the_hosts_address_is_told_no_password(monkeypatch, own_home, slow):
     monkeypatch.setattr(postgres, "why_left_out", lambda address: None)
     ch = stand_in.chapter(monkeypatch, "postgres", lambda script, stdin: "", "install")
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Impostor) as impostor:
-        impostor.heard, impostor.daemon_threads = [], True
-        threading.Thread(target=impostor.serve_forever, args=(0.02,), daemon=True).start()
+    with (
+        _FullQueue(("127.0.0.1", 0), _Impostor) as impostor,
+        socket.create_connection(impostor.server_address),
+    ):
+        impostor.heard = []
+        threading.Timer(slow, impostor.serve_forever, (0.02,)).start()
         assert (
             Proofs(Postgres(ch, impostor.server_address[1]), "runbook", "").outside_is_refused() == "refused by pg_hba"
         )
