@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 
 from helpers.components.kubernetes import firewall
+from helpers.components.kubernetes.probes import ASK_DNS
 from helpers.components.kubernetes.proofs import PROOF_NAMESPACE
 from helpers.core import address_pools as addresses
 from helpers.core.errors import Unmet
@@ -28,12 +29,12 @@ class AddonProofs:
 
     def names_resolve(self):
         """CoreDNS, asked from the host, has addresses of a Service and of an outside name. Returns what it left out."""
-        ask = shlex.quote((_HERE / "scripts" / "count_addresses.py").read_text("utf-8"))
+        ask = f"python3 -c {shlex.quote(ASK_DNS)} {_DNS_ADDRESS}"
         outside, left_out = self._outside()
         for name in (_INSIDE, *outside):
-            got = self.ch.run(f"python3 -c {ask} {_DNS_ADDRESS} {name}").strip()
-            if got in ("", "0"):
-                raise Unmet(f"an address for {name}", "none")
+            got = self.ch.host.run(f"{ask} {name}", check=False, quiet=True)
+            if got.code:
+                raise Unmet(f"an address for {name}", got.err.strip() or "none")
         return left_out
 
     def pod_resolves(self):

@@ -11,6 +11,7 @@ from helpers.components.gitlab_runner.layout import AUTHORITY, FULL, HERE, JOB, 
 from helpers.components.gitlab_runner.layout import SETUP_FOLDER as FOLDER
 from helpers.components.kubernetes.kube import available
 from helpers.components.kubernetes.objects import why_not_as_written
+from helpers.components.kubernetes.probes import ASK_DNS
 from helpers.core.actions import Action
 from helpers.core.shell import filled, script
 
@@ -38,8 +39,7 @@ def why_not_reached(kube, url):
     """None when the cluster finds GitLab's own address and gets an answer there, else why not."""
     parts = urlsplit(url)
     port = parts.port or {"http": 80, "https": 443}[parts.scheme]
-    asks = (HERE / "scripts" / "ask_dns.py").read_text("utf-8")
-    ask = script(HERE / "scripts" / "pod_reaches.sh", url, parts.hostname, port, asks)
+    ask = script(HERE / "scripts" / "pod_reaches.sh", url, parts.hostname, port, ASK_DNS)
     said = kube.ch.host.run(ask, check=False, quiet=True, timeout=60, what="see whether the cluster reaches GitLab")
     return None if said.code == 0 else (said.out + said.err).strip()[-300:] or "no answer"
 

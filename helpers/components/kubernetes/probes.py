@@ -10,6 +10,9 @@ _SCRIPTS = Path(__file__).with_name("scripts")
 
 _CLUSTER = script(_SCRIPTS / "cluster.sh")
 
+#: a Python program of two words, a name server and a name: prints the addresses, or says why it cannot, and ends with 1
+ASK_DNS = (_SCRIPTS / "ask_dns.py").read_text("utf-8")
+
 #: MicroK8s is provably not on the host
 NOT_INSTALLED = _CLUSTER + "\nnot_installed"
 

@@ -1,13 +1,14 @@
 """What proves the add-ons, in this machine's own network; the pod is a shell beside it."""
 
 import subprocess
+from types import SimpleNamespace
 
 import pytest
 import stand_in
 
 from helpers.components.addons import proofs
 from helpers.core import waiting
-from helpers.core.errors import CommandFailed, RunbookError
+from helpers.core.errors import CommandFailed, RunbookError, Unmet
 from helpers.core.shell import script
 
 LISTENER = (proofs._HERE / "scripts" / "say_word.py").read_text("utf-8")
@@ -65,7 +66,7 @@ def prove(request, monkeypatch):
     def answer(text, stdin):
         if text.startswith("python3 -c"):
             names.append(text.split()[-1])
-            return "0" if names[-1].startswith("bad.") else "1"
+            return (1, "", "") if names[-1].startswith("bad.") else "10.0.0.1\n"
         done = subprocess.run(["bash", "-euo", "pipefail", "-c", text], capture_output=True, text=True)
         return done.returncode, done.stdout, done.stderr
 
@@ -105,6 +106,14 @@ def test_a_name_that_the_host_has_and_a_pod_lacks_is_named(archives, prove):
     archives("bad.invalid")
     with pytest.raises(RunbookError, match=r"bad\.invalid"):
         prove[0]()
+
+
+def test_a_name_server_that_does_not_answer_is_not_one_that_has_no_address(monkeypatch, own_home):
+    silent = "the name server 10.152.183.10 gives no answer"
+    ch = stand_in.chapter(monkeypatch, "addons", lambda text, _: (1, "", silent) if "python3 -c" in text else "")
+    with pytest.raises(Unmet) as e:
+        proofs.AddonProofs(SimpleNamespace(kube=None, ch=ch)).names_resolve()
+    assert e.value.saw == silent
 
 
 @pytest.mark.parametrize("how, named", [({"getent": 1}, "getent ended with 1"), ({"apt": 100}, "which archives")])

@@ -22,6 +22,7 @@ from helpers.components.gitlab_runner.layout import CLUSTER_TOKEN, HERE, TOKEN
 from helpers.components.gitlab_runner.registration import Registration
 from helpers.components.gitlab_runner.variables import why_not_maskable
 from helpers.components.kubernetes.image_build import IN_CLUSTER
+from helpers.components.kubernetes.probes import ASK_DNS
 from helpers.core import notebooks
 from helpers.core.errors import OutOfReach, Unmet
 from helpers.core.host import Probe
@@ -369,7 +370,7 @@ def test_a_gitlab_that_the_cluster_does_not_reach_is_told(made, tmp_path, monkey
 
 
 def _bash(url, name, port):
-    text = script(HERE / "scripts" / "pod_reaches.sh", url, name, port, (HERE / "scripts" / "ask_dns.py").read_text())
+    text = script(HERE / "scripts" / "pod_reaches.sh", url, name, port, ASK_DNS)
     return subprocess.run(["bash", "-euo", "pipefail", "-c", text], capture_output=True, text=True, timeout=60)
 
 
