@@ -5,10 +5,10 @@ committed since is not seen. The checkpoint goes to MinIO, with a note of what i
 Determined's.
 """
 
+import atexit
 import json
 import os
 import struct
-import sys
 import time
 import urllib.parse
 import urllib.request
@@ -100,10 +100,10 @@ def main():
         settings = json.load(file)
     checkpoint = trained(data, settings)
     keep(checkpoint)
-    print("trained on {} pictures in {:.1f} s".format(checkpoint["pictures"], time.time() - begun))
-    sys.stdout.flush()
-    time.sleep(3)  # Determined 0.15 loses what a command says that ends within a second
+    print("trained on {} pictures in {:.1f} s".format(checkpoint["pictures"], time.time() - begun), flush=True)
 
 
 if __name__ == "__main__":
+    # Determined 0.15 loses what a task has said, a traceback as well, that ends before its pod was seen to run.
+    atexit.register(time.sleep, 3)
     main()

@@ -51,6 +51,15 @@ def test_a_model_with_the_proofs_line_below_it_does_not_pass(tmp_path):
     assert done.returncode and "this model must not be served" in done.stderr
 
 
+def test_a_training_that_fails_stays_until_its_words_are_seen(tmp_path):
+    argv = [sys.executable, FOLDER / "train.py"]
+    with subprocess.Popen(argv, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as failing:
+        assert any("FileNotFoundError" in line for line in failing.stderr)
+        with pytest.raises(subprocess.TimeoutExpired):
+            failing.wait(1)
+        failing.kill()
+
+
 def test_right_labels_teach_it_all_unseen_pictures_and_ten_wrong_ones_do_not():
     assert checkpoints.right_of(learnt({})) == (20, 20)
     right, many = checkpoints.right_of(learnt(labels.wrong_labels()))
