@@ -76,9 +76,12 @@ def main():
     task, seen, until = made["command"]["id"], -1, time.time() + 900
     print("Determined's task", task, flush=True)
     while time.time() < until:
-        found = ask("GET", "/commands/" + task, token=token)
-        seen = log(task, token, seen)
-        if found["state"] == "TERMINATED":
+        found = {}
+        try:
+            found, seen = ask("GET", "/commands/" + task, token=token), log(task, token, seen)
+        except OSError as e:  # a busy master is asked again
+            print("  no answer:", e, flush=True)
+        if found.get("state") == "TERMINATED":
             ask("POST", "/api/v1/auth/logout", {}, token)
             sys.exit(0 if "success" in str(found.get("exit_status")) else "it ended: {}".format(found["exit_status"]))
         time.sleep(1)

@@ -85,6 +85,19 @@ def test_training_ends_as_the_task_does_and_shows_its_log(job):
     assert sorted(f["path"] for f in answer.made["files"]) == ["data.json", "model.py", "settings.json", "train.py"]
 
 
+def test_an_answer_of_the_masters_that_is_lost_is_asked_for_again(job):
+    answer, lost = master("command exited successfully"), ["/commands/t-1", "/commands/t-1/events?greater_than_id=-1"]
+
+    def losing(asked):
+        if asked.path in lost:
+            return lost.remove(asked.path)
+        return answer(asked)
+
+    with serving(losing) as web:
+        code, said = job("ci/train_in_determined.py", DETERMINED_URL=web.url, **ADDRESSES)
+    assert code == 0 and said.count("no answer") == 2 and said.count("trained on 40 pictures") == 1 and not lost, said
+
+
 def test_each_line_of_a_long_task_is_shown_once_and_each_line_of_an_event_by_itself(job):
     lines = [f"epoch {n}\nof 500\n" for n in range(500)]
     with serving(master("command exited successfully", lines, pace=180)) as web:
