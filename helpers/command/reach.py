@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 from collections.abc import Callable, Generator, Iterable
 
 from helpers.command import record
 from helpers.command.plan import Plan
-from helpers.core import host_lock, in_cluster, notes
+from helpers.core import files, host_lock, in_cluster, notes
 from helpers.core.errors import BadInput, RunbookError
 from helpers.core.host import Host
 from helpers.core.paths import home
@@ -29,14 +28,13 @@ def target_locks(targets: Iterable[str], what: str) -> Generator[None]:
 def target_lock(slug: str, what: str) -> Generator[None]:
     """Only one run at a time on a target. BadInput names the one that is there."""
     path = home("locks") / ("target-" + slug)
-    with open(path, "a+") as f:
+    with contextlib.ExitStack() as held:
         try:
-            fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            f = held.enter_context(files.lock(path, files.at_once))
         except BlockingIOError:
-            f.seek(0)
             raise BadInput(
                 f"start {what} on {slug}",
-                saw="another run is at work there: " + f.read().strip(),
+                saw="another run is at work there: " + path.read_text().strip(),
                 do="Wait for it, or stop it with Ctrl-C there.",
             ) from None
         f.truncate(0)

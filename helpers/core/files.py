@@ -44,3 +44,8 @@ def lock(path: str | Path, taken: Callable[[TextIO], None] | None = None) -> Gen
                 taken(f)
             fcntl.flock(f, fcntl.LOCK_EX)
         yield f
+
+
+def at_once(_: TextIO) -> None:
+    """`taken` of a lock that is not waited for: BlockingIOError."""
+    raise BlockingIOError

@@ -202,7 +202,7 @@ class Sandbox:
             self._mirror.fill(content, built, self._registry.store.served)
         self._mirror.start(builder)
 
-    def _locked(self, report: Report) -> contextlib.AbstractContextManager[None]:
+    def _locked(self, report: Report) -> contextlib.AbstractContextManager[object]:
         return rootfs.lock(f"sandbox-{self.name}", report, f"sandbox {self.name}")
 
     def _contents(self, recipes: dict[str, Path]) -> list[guest.Content]:

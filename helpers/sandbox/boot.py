@@ -12,6 +12,7 @@ import subprocess
 import time
 from pathlib import Path
 
+from helpers.core import files
 from helpers.core.errors import RunbookError
 from helpers.core.shell import filled
 
@@ -292,9 +293,7 @@ class Guest:
             "mirror_url": mirror_url,
             "authority": authority,
         }
-        new = self.dir / "endpoint.json.new"
-        machine.write(new, json.dumps(known, indent=1) + "\n", 0o600)
-        os.replace(new, self.dir / "endpoint.json")
+        files.write_whole(self.dir / "endpoint.json", json.dumps(known, indent=1) + "\n")
 
     def answers(self) -> bool:
         """Does its SSH server greet?"""

@@ -8,13 +8,13 @@ keeps for itself, as the compiled Kubernetes, which takes longest to get back.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import subprocess
 import time
 from collections.abc import Callable, Generator
 from pathlib import Path
 
+from helpers.core import files
 from helpers.core.errors import BadInput
 from helpers.core.paths import home
 
@@ -52,10 +52,9 @@ def prune(report: Report, everything: bool = False) -> None:
 @contextlib.contextmanager
 def _no_build() -> Generator[None]:
     """BlockingIOError while something is built; what would be built waits."""
-    with contextlib.ExitStack() as files:
+    with contextlib.ExitStack() as held:
         for number in range(builds.AT_ONCE):
-            door = files.enter_context(open(home("locks") / f"builds-{number}.lock", "w"))
-            fcntl.flock(door, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            held.enter_context(files.lock(home("locks") / f"builds-{number}.lock", files.at_once))
         yield
 
 

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from helpers.core import files
 from helpers.core.errors import BadInput, RunbookError
 from helpers.core.secrets import SecretStore
 
@@ -223,9 +224,7 @@ class Disk:
             return False
         known = (self.now / "secrets.json").read_text()
         if known:
-            new = self.secrets.with_suffix(".new")
-            machine.write(new, known, 0o600)
-            os.replace(new, self.secrets)
+            files.write_whole(self.secrets, known)
         else:
             self.secrets.unlink(missing_ok=True)
         mark.unlink()

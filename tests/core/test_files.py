@@ -1,5 +1,6 @@
 """Files of this machine, written whole or not at all, and texts that lie beside a module."""
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -7,7 +8,7 @@ import subprocess
 import pytest
 import stand_in
 
-from helpers.core import actions
+from helpers.core import actions, files
 from helpers.core.errors import RunbookError
 from helpers.core.files import write_whole
 from helpers.core.shell import filled, quoted, script
@@ -39,6 +40,18 @@ def test_a_file_stays_its_owners(tmp_path):
     os.chown(file, 12345, 12346)
     write_whole(file, "two", owner=file.stat())
     assert (file.stat().st_uid, file.stat().st_gid, file.read_text()) == (12345, 12346, "two")
+
+
+def test_a_lock_that_another_holds_is_told_and_waited_for_or_not(tmp_path):
+    told, path = [], tmp_path / "lock"
+    with files.lock(path), pytest.raises(BlockingIOError), files.lock(path, files.at_once):
+        pass
+    holder = contextlib.ExitStack()
+    holder.enter_context(files.lock(path))
+    with files.lock(path, lambda file: (told.append(file.name), holder.close())):
+        assert told == [str(path)]
+    with files.lock(path, files.at_once):
+        pass
 
 
 def test_arguments_of_a_script_are_quoted_and_its_first_comments_stay_here(tmp_path):
