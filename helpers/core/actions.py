@@ -8,7 +8,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Iterable, Mapping, Optional, Sequence, Union
 
-from helpers.core import notes, shell
+from helpers.core import notes, probes, shell
 from helpers.core.catalogue import FETCH, Artifact
 from helpers.core.errors import NotYet
 
@@ -61,6 +61,18 @@ def commands(lines: str | Iterable[str], probe: Probe, undo: Work | None = None,
     """Plain commands with a probe of their own."""
     lines = [lines] if isinstance(lines, str) else list(lines)
     return Action(lines, probe, "\n".join(lines), undo, makes=makes)
+
+
+def system_user(name: str, home: str) -> Action:
+    """A user for a service, who cannot log in. home: its folder, which is not made here."""
+    line = f"useradd --system --user-group --home-dir {home} --no-create-home --shell /usr/sbin/nologin {name}"
+    return commands(line, f"id -u {name} >/dev/null", f"userdel {name}", [f"user {name}"])
+
+
+def folder_of(user: str, path: str) -> Action:
+    """The folder is this user's, and shut to all but its group."""
+    line, probe = f"install -d -m 0750 -o {user} -g {user} {path}", probes.belongs_to(path, f"{user}:{user}", "750")
+    return commands(line, probe, remove_directory(path), [f"folder {path}"])
 
 
 def remove_directory(path: str | Path) -> str:

@@ -414,3 +414,23 @@ def test_the_note_is_roots_alone_and_a_missing_file_keeps_nothing_from_starting(
     assert unit.run(unit.action.apply)[0], "its file is not there"
     assert (tmp_path / "run/unit").stat().st_mode & 0o777 == 0o600
     assert not unit.run(unit.action.probe)[0]
+
+
+# -- a service's own user and folder ---------------------------------------------------------------
+
+
+def test_a_services_user_is_made_as_on_every_host_so_far():
+    user = actions.system_user("minio-user", "/data")
+    assert user.apply == (
+        "useradd --system --user-group --home-dir /data --no-create-home --shell /usr/sbin/nologin minio-user"
+    )
+    assert (user.undo, user.makes) == ("userdel minio-user", ["user minio-user"])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives folders away")
+def test_a_folder_becomes_its_users_and_goes_again(tmp_path):
+    folder = actions.folder_of("daemon", f"{tmp_path}/data")
+    (tmp_path / "data").mkdir()
+    assert not bash(folder.probe)[0], "it is root's"
+    assert bash(folder.apply)[0] and bash(folder.probe)[0]
+    assert bash(folder.undo)[0] and not os.listdir(tmp_path) and folder.makes == [f"folder {tmp_path}/data"]
