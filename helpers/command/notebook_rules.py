@@ -14,7 +14,7 @@ from helpers.core import catalogue, parameters
 from helpers.core.errors import BadInput
 from helpers.core.notebooks import Notebook
 
-WIDTH = 100  # of a notebook's code: a page's column holds no more
+WIDTH = 100  # of a notebook's code, in its texts as well: a page's column holds no more
 SCREEN = 60  # lines of a cell
 SECTIONS = {"## Proof": "its checks", "## When it fails": "the table of entries", "## What next": "where to go on"}
 _SECRET_NAME = re.compile("password|secret|token")
@@ -209,9 +209,20 @@ def _screen(s: Source) -> Iterator[Broken]:
         lines = cell.text.splitlines()
         if len(lines) > SCREEN:
             yield Broken(cell.number, f"it has {len(lines)} lines, more than a screen", "Make two cells of it.")
-        for number, line in enumerate(lines, 1):
+    for cell in s.cells:
+        for number, line in _code(cell):
             if len(line) > WIDTH:
                 yield Broken(cell.number, f"line {number} has {len(line)} characters", f"At most {WIDTH}: break it.")
+
+
+def _code(cell: Cell) -> Iterator[tuple[int, str]]:
+    """(number, line) of a cell's code: of a text, what stands between fences."""
+    inside = cell.kind == "code"
+    for number, line in enumerate(cell.text.splitlines(), 1):
+        if cell.kind == "markdown" and line.lstrip().startswith("```"):
+            inside = not inside
+        elif inside:
+            yield number, line
 
 
 def _manual(s: Source) -> Iterator[Broken]:

@@ -38,6 +38,10 @@ def test_the_good_one_is_good(found):
     assert found(lambda book: None) == []
 
 
+def test_a_texts_own_lines_may_be_long(found):
+    assert found(append(USE, "x" * 101 + "\n```bash\nls\n```\n" + "x" * 101)) == []
+
+
 def change(cell, old, new):
     """In a cell's text (or in all cells', for 0), something else."""
 
@@ -94,6 +98,7 @@ BROKEN = [
     ("a default that is refused", append(PARAMETERS, "port = 99999   # its own"), PARAMETERS, "a default is refused"),
     ("more than a screen", append(STEP, "\n".join(["x = 1"] * 60)), STEP, "more than a screen"),
     ("a long line", append(STEP, "x = " + "1" * 97), STEP, "101 characters"),
+    ("a long line to copy", append(USE, "```bash\n" + "x" * 101 + "\n```\n" + "y" * 102), USE, "101 characters"),
     ("a lambda", append(STEP, "f = lambda: 1"), STEP, "a lambda in line"),
     ("on_line", append(STEP, "ch.run('true', on_line=None)"), STEP, "on_line in line"),
     ("a script", append(STEP, "s = '''for x in a b; do\n  echo $x\ndone\n'''"), STEP, "a shell script in line"),
