@@ -9,7 +9,7 @@ from helpers.components.end_to_end import repository
 from helpers.components.end_to_end.pictures import LABELS, OUTLINES
 from helpers.components.pachyderm.client import NotFound
 from helpers.core.actions import Action
-from helpers.core.errors import NotYet, RunbookError
+from helpers.core.errors import NotYet
 
 #: a pipeline's states in which it goes no further
 _OVER = ("success", "failed", "canceled", "skipped")
@@ -131,7 +131,7 @@ class Delivery:
     def _text(self, path):
         try:
             return self.repo.read(path)
-        except RunbookError:
+        except repository.NoFile:
             return None
 
     def trained_on_corrected(self, why_another):

@@ -30,6 +30,10 @@ def files():
     return {p.relative_to(FOLDER).as_posix(): p.read_text("utf-8") for p in found if p.name not in _NOT_IN_IT}
 
 
+class NoFile(Unmet):
+    """The commit has no file of this name."""
+
+
 class Repository:
     """The project root/clothes of a GitLab (gitlab.client.GitLab)."""
 
@@ -162,11 +166,13 @@ class Repository:
             raise _away(self.ch, e) from e
 
     def read(self, path, commit=BRANCH):
-        """A file's text in a commit. Unmet when there is none."""
+        """A file's text in a commit. NoFile when there is none."""
         try:
             said = self.api().http_get(self.url(f"/repository/files/{quote(path, safe='')}/raw"), ref=commit, raw=True)
         except gitlab.GitlabHttpError as e:
-            raise Unmet(f"{path} in commit {commit[:8]} of {PATH}", f"{e.response_code} {e.error_message}") from e
+            if e.response_code != 404:
+                raise _refused(f"read {path} of {PATH}", self.ch, e) from e
+            raise NoFile(f"{path} in commit {commit[:8]} of {PATH}", f"404 {e.error_message}") from e
         return said.content.decode()
 
     def data(self, commit=BRANCH):

@@ -57,6 +57,17 @@ def test_an_answer_of_gitlabs_that_is_late_ends_no_wait_for_a_pipeline(delivery,
     assert not seen
 
 
+def test_a_file_that_gitlab_does_not_tell_of_is_not_pushed_again(delivery, monkeypatch):
+    def late(path):
+        raise Unmet("an answer from GitLab", "no answer: ReadTimeout")
+
+    monkeypatch.setattr(delivery.repo, "head", lambda: {"id": "0" * 40})
+    monkeypatch.setattr(delivery.repo, "read", late)
+    monkeypatch.setattr(delivery.repo, "push", lambda changes, message: pytest.fail("it was pushed"))
+    with pytest.raises(Unmet, match="an answer from GitLab"):
+        delivery._pushed({"model.py": "x"}, "Another model")
+
+
 class Runner:
     """A runner that ends each job as it is told: states {job: how it ends}, "success" for others."""
 
@@ -138,7 +149,7 @@ def test_what_is_pushed_is_there_and_a_second_push_keeps_what_it_does_not_name(r
     second = repo.push({"a": "3\n"}, "Second")
     assert repo.head()["id"] == second != first
     assert (repo.read("a"), repo.read("b/c"), repo.read("a", first)) == ("3\n", "2\n", "1\n")
-    with pytest.raises(Unmet, match="there-is-none"):
+    with pytest.raises(repository.NoFile, match="there-is-none"):
         repo.read("there-is-none")
 
 
