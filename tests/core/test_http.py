@@ -84,7 +84,7 @@ def test_the_systems_store_is_trusted(fetched):
     assert "it came" in fetched(f"mount --bind company {ssl.get_default_verify_paths().cafile} && ")
 
 
-@pytest.mark.parametrize("said", [b"", b"\x05\x00", b"HTTP/1.0 400 Bad Request\r\n\r\n"], ids=["nothing", "half", "no SOCKS"])
+@pytest.mark.parametrize("said", [b"", b"\x05\x00", b"HTTP/1.0 400 No\r\n\r\n"], ids=["nothing", "half", "HTTP"])
 def test_a_proxy_that_ends_in_the_middle_is_a_lost_connection(said):
     """As of an SSH that ends: whoever asks again, or tells a person, waits for httpx's own kind of error."""
     with socket.create_server(("127.0.0.1", 0)) as proxy:
