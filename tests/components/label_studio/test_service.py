@@ -176,7 +176,7 @@ def test_one_that_took_another_port_is_started_again_once(make, helps):
 
 def test_a_user_whom_1_0_1_does_not_find_is_told(on_host, tmp_path):
     (tmp_path / "settings").write_text("")
-    runuser = 'case "$*" in *reset_password*) echo "User with username a@b not found";; *) echo done;; esac'
+    runuser = 'read -r _; case "$*" in *reset_password*) echo "User with username a@b not found";; *) echo done;; esac'
     arguments = ("make_user.sh", "a@b", "/venv", tmp_path / "settings", tmp_path, "account", "runbook 01234567")
     assert on_host(*arguments, stdin="the-password", runuser=runuser) == (1, "done\nUser with username a@b not found\n")
 
@@ -184,7 +184,7 @@ def test_a_user_whom_1_0_1_does_not_find_is_told(on_host, tmp_path):
 def test_no_word_but_of_the_password_is_no_failure(on_host, tmp_path):
     (tmp_path / "settings").write_text("")
     arguments = ("make_user.sh", "a@b", "/venv", tmp_path / "settings", tmp_path, "account", "runbook 01234567")
-    assert on_host(*arguments, stdin="the-password", runuser='echo "Password changed"')[0] == 0
+    assert on_host(*arguments, stdin="the-password", runuser='read -r _; echo "Password changed"')[0] == 0
 
 
 def test_the_password_of_the_user_travels_on_standard_input(on_host, tmp_path):
