@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import json
+import mimetypes
+import ssl
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import unquote
 
 from helpers.core.ssh import free_port
 from helpers.core.waiting import wait
 
-__all__ = ["Request", "Server", "free_port", "serving", "until"]
+__all__ = ["Request", "Server", "dripping", "files", "free_port", "serving", "until"]
 
 
 def until(what, ready, failed=None, timeout: float = 120):
@@ -45,19 +49,38 @@ class Server:
 
 
 @contextlib.contextmanager
-def serving(answer, port: int = 0):
+def serving(answer, port: int = 0, tls=()):
     """A Server that answers each request with answer(request) -> (status, content) or (status, content, headers).
 
     content: bytes, a text, or what becomes JSON. None for an answer: the connection ends without a word.
+    tls: the files (certificate, key) of one that is asked by HTTPS.
     """
     with ThreadingHTTPServer(("127.0.0.1", port), _Handler) as web:
         web.server = Server(web.server_port)
+        if tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*tls)
+            web.socket = context.wrap_socket(web.socket, server_side=True)
         web.answer = answer
         threading.Thread(target=web.serve_forever, args=(0.01,), daemon=True).start()
         try:
             yield web.server
         finally:
             web.shutdown()
+
+
+def files(folder: Path):
+    """An answer: the file that the path names below a folder; of a folder its index.html."""
+
+    def answer(request):
+        path = folder / unquote(request.path.partition("?")[0]).lstrip("/")
+        path = path / "index.html" if path.is_dir() else path
+        if not path.is_file():
+            return 404, "no such file"
+        kind = mimetypes.guess_type(path)[0] or "application/octet-stream"
+        return 200, path.read_bytes(), {"Content-Type": kind}
+
+    return answer
 
 
 def dripping(request):

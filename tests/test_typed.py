@@ -2,16 +2,14 @@
 
 import os
 import re
-import ssl
 import subprocess
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
 from helpers.core import notebooks
 from helpers.core.paths import REPO, SETUP
 from tests.certificates import self_signed
+from tests.serving import serving
 from tests.socks_proxy import socks_server
 
 SNAP = SETUP / "sandbox" / "substitutes" / "microk8s" / "snap"
@@ -41,26 +39,15 @@ def typed(line, **env):
     )
 
 
-class _Version(BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.send_response(200 if self.path == "/version" else 403)
-        self.end_headers()
-        self.wfile.write(b"v1.20.13" if self.path == "/version" else b"Forbidden")
-
-    def log_message(self, *_):
-        pass
+def _version(asked):
+    return (200, "v1.20.13") if asked.path == "/version" else (403, "Forbidden")
 
 
 @pytest.fixture
 def cluster(tmp_path):
     """The port of a SOCKS proxy behind which the Service kubernetes answers, by TLS and at its one port, 443."""
-    with HTTPServer(("127.0.0.1", 0), _Version) as api, socks_server({443: api.server_port}) as socks:
-        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        tls.load_cert_chain(*self_signed(tmp_path))
-        api.socket = tls.wrap_socket(api.socket, server_side=True)
-        threading.Thread(target=api.serve_forever, args=(0.01,), daemon=True).start()
+    with serving(_version, tls=self_signed(tmp_path)) as api, socks_server({443: api.port}) as socks:
         yield socks.server_address[1]
-        api.shutdown()
 
 
 @pytest.mark.parametrize("line", sorted(set(lines(r"^curl .*10\.152\.183\.1"))))

@@ -12,6 +12,7 @@ import pytest
 
 from helpers.core.http import through
 from helpers.core.paths import REPO
+from tests.certificates import signed
 
 #: what Python does from 3.13 on
 STRICT = """
@@ -24,35 +25,25 @@ def strict(*a, **k):
 ssl.create_default_context = strict
 """
 SERVE_AND_FETCH = """
-import http.server, ssl, sys, threading
+from pathlib import Path
 from helpers.core.catalogue import Artifact
 from helpers.core.tools import Tool
-server = http.server.HTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler)
-tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-tls.load_cert_chain("crt", "key")
-server.socket = tls.wrap_socket(server.socket, server_side=True)
-threading.Thread(target=server.serve_forever, daemon=True).start()
-artifact = Artifact("it", {"kind": "tool", "version": "1", "url": f"https://127.0.0.1:{server.server_port}/program"})
-tool = Tool(artifact)
-try:
-    tool.fetch()
-    print(tool.path.read_text())
-except Exception as e:
-    print(e)
+from tests.serving import files, serving
+with serving(files(Path(".")), tls=("server.crt", "server.key")) as server:
+    url = f"https://127.0.0.1:{server.port}/program"
+    tool = Tool(Artifact("it", {"kind": "tool", "version": "1", "url": url}))
+    try:
+        tool.fetch()
+        print(tool.path.read_text())
+    except Exception as e:
+        print(e)
 """
 
 
 @pytest.fixture
 def fetched(tmp_path):
     """Fetch a program with these mounts before, and these variables: what is printed."""
-    new = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes"
-    (tmp_path / "names").write_text("subjectAltName=IP:127.0.0.1\nauthorityKeyIdentifier=keyid\n")
-    for words in (
-        f"req -x509 {new} -subj /CN=company -keyout its -out company",
-        f"req {new} -subj /CN=server -keyout key -out request",
-        "x509 -req -in request -CA company -CAkey its -CAcreateserial -extfile names -out crt",
-    ):
-        subprocess.run(["openssl", *words.split()], cwd=tmp_path, check=True, capture_output=True)
+    signed(tmp_path, "IP:127.0.0.1")
     (tmp_path / "program").write_text("it came")
 
     def fetch(before, python="", **variables):
@@ -70,18 +61,18 @@ def test_an_unknown_authority_is_told_with_what_to_do(fetched):
 
 
 def test_a_file_that_a_person_names_is_trusted(fetched):
-    assert "it came" in fetched("", SSL_CERT_FILE="company")
+    assert "it came" in fetched("", SSL_CERT_FILE="ca.crt")
 
 
 def test_it_is_trusted_by_a_python_that_is_strict_though_it_names_no_use_of_its_key(fetched):
     """As many companies' do: curl, apt and every Python before 3.13 take them."""
-    assert "it came" in fetched("", STRICT, SSL_CERT_FILE="company")
+    assert "it came" in fetched("", STRICT, SSL_CERT_FILE="ca.crt")
     assert "CERTIFICATE_VERIFY_FAILED" in fetched("", STRICT)
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or not ssl.get_default_verify_paths().cafile, reason="root mounts the store")
 def test_the_systems_store_is_trusted(fetched):
-    assert "it came" in fetched(f"mount --bind company {ssl.get_default_verify_paths().cafile} && ")
+    assert "it came" in fetched(f"mount --bind ca.crt {ssl.get_default_verify_paths().cafile} && ")
 
 
 @pytest.mark.parametrize("said", [b"", b"\x05\x00", b"HTTP/1.0 400 No\r\n\r\n"], ids=["nothing", "half", "HTTP"])

@@ -2,16 +2,14 @@
 
 import functools
 import hashlib
-import http.server
 import io
 import os
 import tarfile
-import threading
 import zipfile
 
 import httpx
 import pytest
-from serving import dripping, serving
+from serving import dripping, files, serving
 
 from helpers.core import catalogue, tools
 from helpers.core.catalogue import Artifact
@@ -35,18 +33,8 @@ def web(tmp_path, own_home):
     """(address, folder) of a web server."""
     folder = tmp_path / "web"
     folder.mkdir()
-
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        def __init__(self, *a, **kw):
-            super().__init__(*a, directory=str(folder), **kw)
-
-        def log_message(self, *a):
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}", folder
-    server.shutdown()
+    with serving(files(folder)) as server:
+        yield server.url, folder
 
 
 def tool(address, **entry):

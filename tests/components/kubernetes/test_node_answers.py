@@ -1,11 +1,7 @@
 """The operator's way to the API: a real TLS server as the cluster, whose address in the kubeconfig leads nowhere."""
 
 import contextlib
-import json
 import ssl
-import subprocess
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 import stand_in
@@ -16,37 +12,28 @@ from urllib3.util import ssl_
 
 from helpers.components.kubernetes import kubeconfig, proofs
 from helpers.core.errors import Unmet
-from tests.certificates import self_signed
+from tests.certificates import self_signed, signed
+from tests.serving import serving
 from tests.socks_proxy import socks_server
 
 MACHINE = "6c1f0b1c5e0a4d0ea2b7"
 
 
-class _Api(BaseHTTPRequestHandler):
-    """Answers every question with the nodes of a cluster of one."""
-
-    def log_message(self, *_):
-        pass
-
-    def do_GET(self):
-        node = {
-            "metadata": {"name": "host"},
-            "status": {
-                "conditions": [{"type": "Ready", "status": "True"}],
-                "nodeInfo": dict.fromkeys(
-                    ["architecture", "bootID", "containerRuntimeVersion", "kernelVersion", "kubeProxyVersion"]
-                    + ["kubeletVersion", "operatingSystem", "osImage", "systemUUID"],
-                    "x",
-                ),
-            },
-        }
-        node["status"]["nodeInfo"]["machineID"] = MACHINE
-        body = json.dumps({"kind": "NodeList", "apiVersion": "v1", "items": [node]}).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+def _nodes(asked):
+    """The nodes of a cluster of one, whatever is asked."""
+    node = {
+        "metadata": {"name": "host"},
+        "status": {
+            "conditions": [{"type": "Ready", "status": "True"}],
+            "nodeInfo": dict.fromkeys(
+                ["architecture", "bootID", "containerRuntimeVersion", "kernelVersion", "kubeProxyVersion"]
+                + ["kubeletVersion", "operatingSystem", "osImage", "systemUUID"],
+                "x",
+            ),
+        },
+    }
+    node["status"]["nodeInfo"]["machineID"] = MACHINE
+    return 200, {"kind": "NodeList", "apiVersion": "v1", "items": [node]}
 
 
 @pytest.fixture(scope="module")
@@ -55,22 +42,11 @@ def certificate(tmp_path_factory):
     return self_signed(tmp_path_factory.mktemp("tls"), "IP:127.0.0.1", "IP:127.0.0.2")
 
 
-@contextlib.contextmanager
-def serving_api(*certificate):
-    with HTTPServer(("127.0.0.1", 0), _Api) as server:
-        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        tls.load_cert_chain(*certificate)
-        server.socket = tls.wrap_socket(server.socket, server_side=True)
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        yield server.server_port
-        server.shutdown()
-
-
 @pytest.fixture
 def api(certificate):
     """The API on 127.0.0.1 only: its port."""
-    with serving_api(*certificate) as port:
-        yield port
+    with serving(_nodes, tls=certificate) as server:
+        yield server.port
 
 
 @pytest.fixture
@@ -108,21 +84,6 @@ def test_an_address_that_answers_is_told(ch, merged):
     assert proofs.node_answers_here(ch, path, "mlops") == server + " answers from here, too"
 
 
-def its_authority(folder):
-    """(ca.crt, server.crt, server.key) as MicroK8s 1.20's produce_certs makes them: ca.crt names no use of its key."""
-    ca, key, request, server = (folder / name for name in ("ca.crt", "ca.key", "server.csr", "server.crt"))
-    new = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes"
-    extensions = folder / "v3_ext"
-    extensions.write_text("authorityKeyIdentifier=keyid,issuer:always\nsubjectAltName=IP:127.0.0.1\n")
-    for words in (
-        f"req -x509 {new} -days 2 -subj /CN=10.152.183.1 -keyout {key} -out {ca}",
-        f"req {new} -subj /CN=127.0.0.1 -keyout {folder}/server.key -out {request}",
-        f"x509 -req -in {request} -CA {ca} -CAkey {key} -CAcreateserial -days 2 -extfile {extensions} -out {server}",
-    ):
-        subprocess.run(["openssl", *words.split()], check=True, capture_output=True)
-    return ca, server, folder / "server.key"
-
-
 def test_its_authority_is_trusted_by_a_python_that_is_strict_and_no_other_is(
     ch, merged, tmp_path, certificate, monkeypatch
 ):
@@ -136,15 +97,15 @@ def test_its_authority_is_trusted_by_a_python_that_is_strict_and_no_other_is(
 
     for module in (ssl_, urllib3.connection):
         monkeypatch.setattr(module, "create_urllib3_context", as_from_3_13_on)
-    ca, *server = its_authority(tmp_path)
-    with serving_api(*server) as port:
+    ca, *server = signed(tmp_path, "IP:127.0.0.1")
+    with serving(_nodes, tls=server) as strict:
         path = merged("127.0.0.1")
         text = path.read_text()
         for trusted, ends in ((ca, contextlib.nullcontext()), (certificate[0], pytest.raises(MaxRetryError))):
             made_of = yaml.safe_load(text)
             made_of["clusters"][0]["cluster"]["certificate-authority"] = str(trusted)
             path.write_text(yaml.safe_dump(made_of))
-            with ends, proofs.outside(path, "mlops", port) as core:
+            with ends, proofs.outside(path, "mlops", strict.port) as core:
                 assert core.list_node(_request_timeout=5).items
 
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import http.server
+import contextlib
 import json
 import os
 import subprocess
-import threading
 import urllib.parse
 from pathlib import Path
 
 import pytest
 import stand_in
+from serving import serving
 
 from helpers.components import minio
 from helpers.components.label_studio.client import LabelStudio
@@ -25,32 +25,14 @@ LEGACY = "0123456789abcdef"
 
 @pytest.fixture
 def serve():
-    """serve(answer) -> its port on loopback. answer(method, path, headers, body) returns (status, headers, bytes)."""
-    servers = []
+    """serve(answer) -> its port on loopback, as serving.serving has it; after serve.stop() nobody listens there."""
+    with contextlib.ExitStack() as servers:
 
-    def start(answer):
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do(self):
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                status, headers, content = answer(self.command, self.path, self.headers, body)
-                self.send_response(status)
-                for name, value in dict(headers, **{"Content-Length": str(len(content))}).items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(content)
+        def start(answer):
+            return servers.enter_context(serving(answer)).port
 
-            do_GET = do_POST = do_PATCH = do_DELETE = do
-
-            def log_message(self, *_):
-                pass
-
-        servers.append(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler))
-        threading.Thread(target=servers[-1].serve_forever, args=(0.02,), daemon=True).start()
-        return servers[-1].server_port
-
-    start.stop = lambda: [(s.shutdown(), s.server_close()) for s in servers]
-    yield start
-    start.stop()
+        start.stop = servers.close
+        yield start
 
 
 class Server:
@@ -64,15 +46,15 @@ class Server:
         self.routes, self.asked = {}, []
         self.sign_up_is_open, self.accounts = False, []
 
-    def answer(self, method, path, headers, body):
-        if path == "/user/login/":
-            right = urllib.parse.parse_qs(body.decode()).get("password") == [self.password]
+    def answer(self, request):
+        if request.path == "/user/login/":
+            right = urllib.parse.parse_qs(request.body.decode()).get("password") == [self.password]
             let_in = {"Location": "/projects/", "Set-Cookie": "sessionid=ours; Path=/"}
-            return (302, let_in, b"") if method == "POST" and right else (200, {}, b"a form")
-        if path == "/user/signup/":
-            return self._sign_up(urllib.parse.parse_qs(body.decode())), {}, b""
-        status, content = self._api(method, path, headers, json.loads(body or b"null"))
-        return status, {"Content-Type": "application/json"}, json.dumps(content).encode()
+            return (302, "", let_in) if request.method == "POST" and right else (200, "a form")
+        if request.path == "/user/signup/":
+            return self._sign_up(urllib.parse.parse_qs(request.body.decode())), ""
+        status, content = self._api(request.method, request.path, request.headers, request.json())
+        return status, json.dumps(content), {"Content-Type": "application/json"}
 
     def _sign_up(self, form):
         """As Label Studio does: first whether anybody may, then whether the form is whole."""
@@ -142,17 +124,17 @@ def gateway(known, serve, monkeypatch):
     buckets = {}
     when = "2021-06-01T00:00:00.000Z"
 
-    def answer(method, path, headers, body):
-        bucket, _, key = urllib.parse.unquote(path.split("?")[0]).strip("/").partition("/")
+    def answer(request):
+        bucket, _, key = urllib.parse.unquote(request.path.split("?")[0]).strip("/").partition("/")
         if key:
-            return 200, {}, buckets[bucket][key]
+            return 200, buckets[bucket][key]
         if bucket:
             rest = f"<LastModified>{when}</LastModified><Size>1</Size>"
             inside = "".join(f"<Contents><Key>{key}</Key>{rest}</Contents>" for key in buckets[bucket])
-            return 200, {}, _xml("ListBucketResult", f"<Name>{bucket}</Name>{inside}")
+            return 200, _xml("ListBucketResult", f"<Name>{bucket}</Name>{inside}")
         rest = f"<CreationDate>{when}</CreationDate>"
         inside = "".join(f"<Bucket><Name>{name}</Name>{rest}</Bucket>" for name in buckets)
-        return 200, {}, _xml("ListAllMyBucketsResult", f"<Buckets>{inside}</Buckets>")
+        return 200, _xml("ListAllMyBucketsResult", f"<Buckets>{inside}</Buckets>")
 
     monkeypatch.setattr(Pachyderm, "s3", minio.connect(f"127.0.0.1:{serve(answer)}"))
     made = Gateway(Pachyderm(known.ch))

@@ -1,14 +1,12 @@
 """MinIO's steps and proofs, on the S3 server that stands in for it, and on ports where nobody answers."""
 
-import http.server
 import json
-import socketserver
 import subprocess
-import threading
 
 import pytest
 from minio.error import S3Error
 from python37 import environment, python37
+from serving import free_port, serving
 
 from helpers.components import minio
 from helpers.components.determined import task_files
@@ -17,7 +15,6 @@ from helpers.core import notebooks
 from helpers.core.chapter import Chapter
 from helpers.core.errors import Unmet
 from helpers.core.secrets import Secret
-from helpers.core.ssh import free_port
 from tests.components.minio.conftest import SECRET, USER
 
 
@@ -49,25 +46,11 @@ def test_one_that_does_not_is_told_in_words(chapter, server):
     assert other.why_key_refused() == "MinIO refuses our key: SignatureDoesNotMatch"
 
 
-class _Starting(http.server.BaseHTTPRequestHandler):
-    """A MinIO that listens, and does not know its disk yet."""
-
-    def do_GET(self):
-        self.send_response(200 if self.path == "/minio/health/live" else 503)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, *_):
-        pass
-
-
 def test_one_that_only_listens_does_not_answer_yet(chapter):
     """The proof after a restart was red: 503 for the object, right after /live was 200."""
-    with socketserver.TCPServer(("127.0.0.1", 0), _Starting) as server:
-        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-        starting = S3(chapter, server.server_address[1], USER, SECRET)
-        assert starting.why_unhealthy() == "GET /minio/health/cluster answered 503"
-        server.shutdown()
+    with serving(lambda asked: (200 if asked.path == "/minio/health/live" else 503, "")) as starting:
+        unknown = S3(chapter, starting.port, USER, SECRET).why_unhealthy()
+    assert unknown == "GET /minio/health/cluster answered 503"
 
 
 def test_a_bucket_is_made_and_deleted_only_where_that_is_meant(s3):

@@ -1,18 +1,17 @@
 """Chapter 07's proofs of data and pipelines, on a pachd that holds these files."""
 
 import contextlib
-import http.server
 import json
-import threading
-from types import SimpleNamespace
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 import pachd
 import pytest
 import stand_in
+from serving import serving
 
 from helpers.components import minio
 from helpers.components.pachyderm import dataset, proofs
+from helpers.components.pachyderm.deployment import Deployment
 from helpers.components.pachyderm.pipelines import Pipelines
 from helpers.components.pachyderm.proofs import Proofs, _why_not_ready
 from helpers.core.errors import Unmet
@@ -42,42 +41,35 @@ def test_files_are_read_back_whole(prove):
     assert e.value.saw == f"1 missing or other, like {path}"
 
 
-class Gateway(http.server.BaseHTTPRequestHandler):
+class Gateway:
     """A bucket as pachd 1.13.2's S3 gateway lists it: 1000 keys at most, `marker` heeded and no other word of a page.
 
     pachyderm/s2 d52f35094520, bucket.go 15 and 192 to 198.
     """
 
-    def do_GET(self):
-        url = urlsplit(self.path)
-        marker = parse_qs(url.query).get("marker", [""])[0]
-        keys = sorted(key for key in self.server.files if key > marker)
-        text = self.server.files.get(unquote(url.path).split("/", 2)[-1]) or (
-            "<ListBucketResult><Name>master.fmnist</Name>{}</ListBucketResult>".format(
-                "".join(f"<Contents><Key>{quote(key)}</Key><Size>1</Size></Contents>" for key in keys[:1000])
-                + (f"<IsTruncated>true</IsTruncated><NextMarker>{keys[999]}</NextMarker>" if keys[1000:] else "")
-            ).encode()
-        )
-        self.server.asked += 1
-        self.send_response(200 if self.server.asked < 9 else 503)
-        self.send_header("Content-Length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text)
+    def __init__(self, files):
+        self.files, self.asked = files, 0
 
-    def log_message(self, *said):
-        pass
+    def answer(self, request):
+        url = urlsplit(request.path)
+        self.asked += 1
+        found = self.files.get(unquote(url.path).split("/", 2)[-1])
+        page = found or self._page(parse_qs(url.query).get("marker", [""])[0])
+        return (200 if self.asked < 9 else 503), page
+
+    def _page(self, marker):
+        keys = sorted(key for key in self.files if key > marker)
+        inside = "".join(f"<Contents><Key>{quote(key)}</Key><Size>1</Size></Contents>" for key in keys[:1000])
+        more = f"<IsTruncated>true</IsTruncated><NextMarker>{keys[999]}</NextMarker>" if keys[1000:] else ""
+        return f"<ListBucketResult><Name>master.fmnist</Name>{inside}{more}</ListBucketResult>"
 
 
-def test_a_repository_of_more_than_a_page_is_read_through_s3_to_its_end():
+def test_a_repository_of_more_than_a_page_is_read_through_s3_to_its_end(prove):
     """minio's newer list sends no marker, and had the first page again and again."""
-    files = {f"{n:04}.png": b"%d" % n for n in range(1001)}
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Gateway) as server:
-        server.files, server.asked = files, 0
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        pach = SimpleNamespace(s3=minio.connect(f"127.0.0.1:{server.server_port}"))
-        prove = Proofs(None, SimpleNamespace(pach=pach, ch=None, kube=None, repos=None, jobs=None))
-        assert prove.through_s3("fmnist", files) == "bucket master.fmnist, 1001 objects"
-        server.shutdown()
+    files, there = {f"{n:04}.png": b"%d" % n for n in range(1001)}, prove()
+    with serving(Gateway(files).answer) as server:
+        there.pach._s3 = minio.connect(f"127.0.0.1:{server.port}")
+        assert there.through_s3("fmnist", files) == "bucket master.fmnist, 1001 objects"
 
 
 def test_a_step_says_what_is_missing_in_a_repository(prove):
@@ -114,11 +106,11 @@ def _services(*node_ports, **others):
 
 @pytest.fixture
 def shut(prove, monkeypatch):
-    """shut(type of pachd-open, Services, ports that answer from here): the check of ports."""
+    """shut(what `expose` says, Services, ports that answer from here): the check of ports."""
 
-    def asked(kind, services, answer):
+    def asked(expose, services, answer):
         there = prove(services)
-        there.deployment = SimpleNamespace(manifest=SimpleNamespace(open_type=kind))
+        there.deployment = Deployment(there.pach, None, expose=expose)
         opened = dict.fromkeys(answer, "open")
         monkeypatch.setattr(proofs, "from_here", lambda _, ports: {port: opened.get(port, "refused") for port in ports})
         return there.is_shut()
@@ -129,13 +121,13 @@ def shut(prove, monkeypatch):
 @pytest.mark.parametrize(
     "cluster, said",
     [
-        ((None, _services(), []), "ports of the host: none"),
-        ((None, _services(pipeline=[30007]), []), "ports of the host: none"),
+        (("cluster", _services(), []), "ports of the host: none"),
+        (("cluster", _services(pipeline=[30007]), []), "ports of the host: none"),
         (
-            ("NodePort", _services(30650, 30600), [30650]),
+            ("node", _services(30650, 30600), [30650]),
             "30650 answers from the network, ports of the host: 30600, 30650",
         ),
-        (("LoadBalancer", _services(30650, 30600), []), "ports of the host: 30600, 30650"),
+        (("loadbalancer", _services(30650, 30600), []), "ports of the host: 30600, 30650"),
     ],
 )
 def test_no_port_of_the_host_leads_there_but_those_asked_for(shut, cluster, said):
@@ -145,12 +137,12 @@ def test_no_port_of_the_host_leads_there_but_those_asked_for(shut, cluster, said
 @pytest.mark.parametrize(
     "cluster, saw",
     [
-        ((None, _services(30650, 30600), []), "services lead there from 30600, 30650"),
-        ((None, _services(etcd=[32379]), []), "services lead there from 32379"),
-        (("NodePort", _services(30650, 30600, 30656), [30650]), "services lead there from 30600, 30650, 30656"),
-        (("NodePort", _services(), []), "services lead there from none"),
-        (("NodePort", _services(30650, 30600), [30650, 32379]), "port 32379 of the host answers"),
-        ((None, _services(), [30600]), "port 30600 of the host answers"),
+        (("cluster", _services(30650, 30600), []), "services lead there from 30600, 30650"),
+        (("cluster", _services(etcd=[32379]), []), "services lead there from 32379"),
+        (("node", _services(30650, 30600, 30656), [30650]), "services lead there from 30600, 30650, 30656"),
+        (("node", _services(), []), "services lead there from none"),
+        (("node", _services(30650, 30600), [30650, 32379]), "port 32379 of the host answers"),
+        (("cluster", _services(), [30600]), "port 30600 of the host answers"),
     ],
 )
 def test_another_port_of_the_host_that_leads_there_is_named(shut, cluster, saw):
