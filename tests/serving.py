@@ -44,8 +44,8 @@ class Request(NamedTuple):
 class Server:
     """A server that runs. asked: every request so far."""
 
-    def __init__(self, port: int):
-        self.port, self.url, self.asked = port, f"http://127.0.0.1:{port}", []
+    def __init__(self, port: int, scheme: str = "http"):
+        self.port, self.url, self.asked = port, f"{scheme}://127.0.0.1:{port}", []
 
 
 @contextlib.contextmanager
@@ -56,7 +56,7 @@ def serving(answer, port: int = 0, tls=()):
     tls: the files (certificate, key) of one that is asked by HTTPS.
     """
     with ThreadingHTTPServer(("127.0.0.1", port), _Handler) as web:
-        web.server = Server(web.server_port)
+        web.server = Server(web.server_port, "https" if tls else "http")
         if tls:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(*tls)

@@ -1,35 +1,55 @@
-"""A real Chapter whose host is answered by a function: the stand-in is at the process boundary, and nowhere else."""
+"""A real Chapter whose hosts are answered by functions: the stand-in is at the process boundary, and nowhere else."""
 
 from __future__ import annotations
 
 import re
 import shlex
+from pathlib import Path
 
 from helpers.core import host as host_module
 from helpers.core import notebooks
+from helpers.core import ssh as ssh_module
 from helpers.core.chapter import Chapter
 from helpers.core.process import Result
+from helpers.core.process import execute as really
 
 _PROBE = re.compile(r"^\( set -euo pipefail; eval (.*?) \) 2>&1 </dev/null; echo \"(@@[0-9a-f]+) \$\?\"$", re.S | re.M)
 
 
-def chapter(monkeypatch, name, answer, mode="verify", **parameters):
-    """The chapter on this machine as its target, with what a host would say.
+def chapter(monkeypatch, name, answer, mode="verify", over_ssh=None, **parameters):
+    """The chapter, on this machine if no other target is given, with what a host would say.
 
     answer(script, stdin) -> an output (exit code 0), or (exit code, output, error output). Each probe comes alone.
+    over_ssh: the same of a host that is reached by SSH, where another one answers there.
     """
     notebook = notebooks.find(name)
-    ch = Chapter(notebook, notebook.check(dict(parameters, target="local", mode=mode)))
+    ch = Chapter(notebook, notebook.check({"target": "local", **parameters, "mode": mode}))
 
     def execute(argv, stdin=None, timeout=20, on_line=None, keep=None):
+        if "-G" in argv:
+            return really(argv, timeout=timeout)
         words = shlex.split(argv[-1])
-        said = _said(answer, words[words.index("-c") + 1], stdin)
+        there = over_ssh if over_ssh and argv[0] == "ssh" else answer
+        said = _said(there, words[words.index("-c") + 1], stdin)
         for line in said.out.splitlines() if on_line else []:
             on_line("out", line)
         return said
 
     monkeypatch.setattr(host_module, "execute", execute)
+    monkeypatch.setattr(ssh_module, "execute", _connection)
     return ch
+
+
+def _connection(argv, timeout=20):
+    """What ssh does for the shared connection: its socket comes and goes. What it reads in settings is true."""
+    if "-G" in argv:
+        return really(argv, timeout=timeout)
+    path = next(Path(word[len("ControlPath=") :]) for word in argv if word.startswith("ControlPath="))
+    if "-M" in argv:
+        path.touch()
+    if "stop" in argv:
+        path.unlink()
+    return Result(0, "", "", 0.0)
 
 
 def _said(answer, script, stdin):

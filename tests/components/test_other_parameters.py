@@ -2,14 +2,15 @@
 
 import json
 import os
-from types import SimpleNamespace
 
 import pytest
 
 from helpers.components import minio, postgres
 from helpers.components.addons.addons import things as of_addons
 from helpers.components.determined.install import Install
+from helpers.components.determined.master import Determined
 from helpers.components.label_studio.program import things as of_label_studio
+from helpers.components.pachyderm.client import Pachyderm
 from helpers.components.pachyderm.deployment import Deployment
 from helpers.core import actions, notebooks, notes
 from helpers.core.chapter import Chapter
@@ -46,7 +47,10 @@ def host(tmp_path, monkeypatch, own_home):
 
 
 def removing(host, chapter, given, noted, named):
-    """The chapter in mode remove, with a note of these {thing: what it was} and a step of those things."""
+    """The chapter in mode remove, with a note of these {thing: what it was} and a step of those things.
+
+    named: these, or what a chapter names.
+    """
     lines = (
         '{{"kind": "{}", "name": "{}", "before": "{}"}}'.format(*thing.split(), was) for thing, was in noted.items()
     )
@@ -57,7 +61,7 @@ def removing(host, chapter, given, noted, named):
     notebook = notebooks.find(chapter)
     ch = Chapter(notebook, notebook.check({"target": "local", "origin": "upstream", "mode": "remove", **given}))
     ch.host.connect()
-    ch.own.first_sight(named)
+    ch.own.first_sight(named(ch) if callable(named) else named)
     ch.step("it is there", actions.Action("x", "true", "true", f"touch {host}/undone", f"[ -e {host}/undone ]"))
     return ch
 
@@ -66,14 +70,20 @@ def away(*things):
     return dict.fromkeys(things, "away")
 
 
-PACHYDERM = SimpleNamespace(store="local")
-DETERMINED = SimpleNamespace(space="training")
+def of_pachyderm(ch):
+    return Deployment(Pachyderm(ch), None, store="local").things()
+
+
+def of_determined(ch):
+    return Install(Determined(ch, namespace=ch.values["namespace"])).things(None)
+
+
 CASES = {
     "namespace of 08": (
         "determined",
         {"namespace": "training"},
         away("namespace determined"),
-        Install.things(DETERMINED, None),
+        of_determined,
         "namespace determined; your parameters say namespace training",
         "-p determined.namespace=determined",
     ),
@@ -81,7 +91,7 @@ CASES = {
         "determined",
         {},
         away("namespace training"),
-        Install.things(SimpleNamespace(space="determined"), None),
+        of_determined,
         "namespace training; your parameters say namespace determined",
         "its install: -p determined.namespace=training\n",
     ),
@@ -89,7 +99,7 @@ CASES = {
         "determined",
         {"namespace": "training"},
         away("namespace training", "database 5432/determined", "role 5432/determined"),
-        Install.things(DETERMINED, None),
+        of_determined,
         "database 5432/determined; your parameters say nothing of it",
         "Give the parameters of its install.",
     ),
@@ -97,7 +107,7 @@ CASES = {
         "pachyderm",
         {"object_store": "local"},
         away("namespace pachyderm", "bucket pachyderm", "miniouser pachyderm"),
-        Deployment.things(PACHYDERM),
+        of_pachyderm,
         "bucket pachyderm; your parameters say nothing of it",
         "Give the parameters of its install.",
     ),

@@ -18,7 +18,6 @@ import subprocess
 import threading
 import time
 import tomllib
-import types
 import zipfile
 import zlib
 
@@ -29,7 +28,7 @@ from job_pods import GitLab, JobPods
 from helpers.sandbox import processes
 from tests.certificates import self_signed
 from tests.facts import Facts
-from tests.serving import serving, until
+from tests.serving import Server, serving, until
 
 FACTS = Facts("gitlab-runner-13.12.md")
 row = FACTS.row
@@ -725,7 +724,7 @@ def test_bytes_that_are_no_text_are_replaced(runner, gitlab, server, project):
 
 @pytest.fixture
 def secured(server, tmp_path):
-    """GitLab's address by https, with a certificate of its own: the address, and the certificate's file."""
+    """GitLab by https, with a certificate of its own: the Server, and the certificate's file."""
     certificate, key = self_signed(tmp_path, "IP:127.0.0.1")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
@@ -752,25 +751,24 @@ def secured(server, tmp_path):
     socketserver.ThreadingTCPServer.daemon_threads = True
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Relay) as relay:
         threading.Thread(target=relay.serve_forever, args=(0.02,), daemon=True).start()
-        yield f"https://127.0.0.1:{relay.server_address[1]}", certificate
+        yield Server(relay.server_address[1], "https"), certificate
         relay.shutdown()
 
 
 @row("unknown authority")
 def test_a_certificate_that_nobody_vouches_for_is_refused(runner, secured):
-    code, said = runner.run(*REGISTER, "--url", secured[0], "-r", "x")
+    code, said = runner.run(*REGISTER, "--url", secured[0].url, "-r", "x")
     assert code == 1 and "x509: certificate signed by unknown authority" in said
 
 
 @row("the CA beside the configuration", "the CA in the job")
 def test_a_ca_beside_the_configuration_is_trusted_by_runner_and_job(runner, gitlab, secured, api, project):
-    url, authority = secured
+    web, authority = secured
     (runner.folder / "certs").mkdir()
     (runner.folder / "certs/127.0.0.1.crt").write_bytes(authority.read_bytes())
-    assert runner.run(*REGISTER, "--url", url, "-r", "x")[0] == 0
+    assert runner.run(*REGISTER, "--url", web.url, "-r", "x")[0] == 0
     (runner.folder / "config.toml").unlink()
     kept = [{"paths": ["model.txt"], "when": "always", "artifact_type": "archive", "artifact_format": "zip"}]
-    web = types.SimpleNamespace(url=url)
     said, log = result(runner, gitlab, web, job(web, project, "cat $CI_SERVER_TLS_CA_FILE", artifacts=kept))
     assert said["state"] == "success" and "-----BEGIN CERTIFICATE-----" in log and len(gitlab.artifacts) == 1, log
 

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import threading
-from types import SimpleNamespace
 
 import pytest
 from serving import until
@@ -19,7 +18,10 @@ class Stage:
     """Pictures and labels, whose newest commits a test sets."""
 
     def __init__(self):
-        self.newest, self.wrong = "c1", ["2_Pullover/0.png"]
+        self.newest, self.wrong, self.peoples = "c1", ["2_Pullover/0.png"], None
+
+    def why_peoples(self):
+        return self.peoples
 
     def head(self):
         return self.newest
@@ -232,11 +234,13 @@ def test_a_gitlab_that_refuses_to_tell_is_no_proof_that_nothing_is_there(repo, m
     assert e.value.what == "ask for repository/branches of root/clothes" and "404" in e.value.saw
 
 
-@pytest.mark.parametrize("said, told", [((None, None, None), None), (("files", None, "branch x"), "files; branch x")])
-def test_remove_asks_each_system_for_what_is_peoples(said, told):
-    stages = [SimpleNamespace(ch=None, why_peoples=lambda each=each: each) for each in said]
-    pictures, labels, repo = stages
-    assert Delivery(repo, pictures, labels).why_peoples() == told
+def test_remove_asks_each_system_for_what_is_peoples(delivery, repo):
+    assert delivery.why_peoples() is None
+    repo.api().http_post(repo.url("/issues"), post_data={"title": "It mixes up coats"})
+    said = "1 issues, the newest Administrator's: It mixes up coats"
+    assert delivery.why_peoples() == said
+    delivery.pictures.peoples, delivery.labels.peoples = "files", "labels"
+    assert delivery.why_peoples() == "files; labels; " + said
     assert notebooks.find("end_to_end").path.read_text().count("delivery.why_peoples") == 1
 
 

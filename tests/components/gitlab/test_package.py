@@ -3,18 +3,20 @@
 import os
 import socket
 import subprocess
-from types import SimpleNamespace
 
 import pytest
 import stand_in
 from serving import serving
 
 from helpers.components.gitlab import settings
+from helpers.components.gitlab.account import Account
+from helpers.components.gitlab.client import GitLab
 from helpers.components.gitlab.layout import KEY, LOGS, PLACES, SCRIPTS, USERS, things
 from helpers.components.gitlab.package import Package, other_is_away, why_bad_release
 from helpers.components.gitlab.proofs import Proofs
 from helpers.core import catalogue, notebooks
 from helpers.core.errors import RunbookError, Unmet
+from helpers.core.listening import LISTENING
 from helpers.core.shell import script
 from helpers.core.ssh import free_port
 from tests.certificates import self_signed
@@ -263,20 +265,22 @@ def test_https_needs_a_certificate_that_fits_its_key(tmp_path):
     assert settings.why_bad_certificate("http://h", "", "") is None
 
 
-def test_a_port_of_gitlabs_that_answers_beside_its_own_is_named(elsewhere):
+def test_a_port_of_gitlabs_that_answers_beside_its_own_is_named(elsewhere, monkeypatch, own_home):
     """Its status page on 8060, for one, which nginx has on every address unless it is told."""
+
+    def prove(target, ours):
+        said = {LISTENING: f"{port} nginx\n{second} nginx\n", script(SCRIPTS / "port_is_ours.sh", second): ours}
+        ch = stand_in.chapter(monkeypatch, "gitlab", lambda script, _: said[script], target=target)
+        return Proofs(Account(GitLab(ch, "http://git.example"))).nothing_else_answers(port)
+
     with socket.create_server((elsewhere, 0)) as own, socket.create_server((elsewhere, 0)) as other:
         port, second = own.getsockname()[1], other.getsockname()[1]
-        host = SimpleNamespace(address=elsewhere, ask=lambda probe: SimpleNamespace(ok=f"set -- {second}\n" in probe))
-        ch = SimpleNamespace(host=host, run=lambda _: f"{port} nginx\n{second} nginx\n")
-        prove = Proofs(SimpleNamespace(git=None, ch=ch))
         with pytest.raises(Unmet) as e:
-            prove.nothing_else_answers(port)
+            prove(f"ssh://{elsewhere}", "")
         assert e.value.saw == f"open, too: {second}"
-        host.ask = lambda probe: SimpleNamespace(ok=False)
-        assert prove.nothing_else_answers(port) is None, "a port of others is no matter of this chapter"
-        host.address = "127.0.0.1"
-        assert prove.nothing_else_answers(port).startswith("left out")
+        others = prove(f"ssh://{elsewhere}", (1, "", ""))
+        assert others is None, "a port of others is no matter of this chapter"
+        assert prove("local", "").startswith("left out")
 
 
 @pytest.mark.parametrize("monitoring, more", [(False, []), (True, [3000, 9090, 9093, 9094, 9100, 9121, 9168, 9187])])

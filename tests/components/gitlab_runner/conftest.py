@@ -21,8 +21,8 @@ from helpers.components.gitlab_runner.proofs import Proofs
 from helpers.components.gitlab_runner.registration import Registration
 from helpers.components.gitlab_runner.runner import Runner
 from helpers.components.gitlab_runner.variables import Variables
+from helpers.components.kubernetes.helm import Helm
 from helpers.components.kubernetes.image_build import IN_CLUSTER
-from helpers.components.kubernetes.kube import Kube
 from helpers.core.secrets import Secret, SecretStore
 from helpers.core.waiting import wait
 from tests.certificates import self_signed
@@ -75,17 +75,17 @@ def made(server, authority, monkeypatch, own_home):
     else:
         Account(git).token().apply()
         server.token = git.token()
-    kube, local = Kube(ch), git.local
+    helm, local = Helm(ch, None), git.local
     values = {"CI_REGISTRY": IN_CLUSTER, "CI_REGISTRY_USER": "short"}
     variables = Variables(git, dict(values, CI_REGISTRY_PASSWORD=Secret("ci-registry", SECRET)))
     registration, project = Registration(ch, git), Project(git, "python:3")
-    runner = Runner(SimpleNamespace(ch=ch, kube=kube), None, git, registration, "python:3", 4)
-    joining = Integration(ch, git, kube)
+    runner = Runner(helm, None, git, registration, "python:3", 4)
+    joining = Integration(ch, git, helm.kube)
     yield SimpleNamespace(
         ch=ch,
         git=git,
         cluster=cluster,
-        kube=kube,
+        kube=helm.kube,
         variables=variables,
         registration=registration,
         project=project,

@@ -2,11 +2,14 @@
 
 import re
 import subprocess
-from types import SimpleNamespace
 
 import pytest
+import stand_in
 
 from helpers.components.kubernetes import firewall
+from helpers.components.kubernetes.kube import Kube
+from helpers.components.kubernetes.probes import NOT_INSTALLED
+from helpers.components.kubernetes.proofs import Proofs
 from helpers.core.errors import Unmet
 from helpers.core.paths import REPO
 
@@ -94,25 +97,33 @@ def test_a_rule_for_less_than_that_does_not(rule):
     assert firewall.why_shut(f"{SHUT}rule {rule}\nrule route {rule}\n").count("sudo ufw") == 2
 
 
-def chapter(said, installed=False):
-    """A chapter on a host whose ufw says this."""
-    return SimpleNamespace(run=lambda text: said, host=SimpleNamespace(ask=lambda probe: (not installed, "")))
+@pytest.fixture
+def chapter(monkeypatch, own_home):
+    """chapter(said, ...): the chapter on a host whose ufw says this. in_pod: what a pod's command prints."""
+
+    def on(said, installed=False, in_pod=""):
+        def answer(script, stdin):
+            if script.startswith("microk8s kubectl "):
+                return in_pod if script.split()[2] == "exec" else ""
+            return {NOT_INSTALLED: (int(installed), "", ""), firewall.script(firewall._SCRIPT): said}.get(script, "")
+
+        return stand_in.chapter(monkeypatch, "kubernetes", answer)
+
+    return on
 
 
-def test_a_host_that_has_its_cluster_is_not_refused_for_want_of_a_line():
+def test_a_host_that_has_its_cluster_is_not_refused_for_want_of_a_line(chapter):
     assert firewall.why_shuts_pods_out(chapter(SHUT)) and firewall.why_shuts_pods_out(chapter(SHUT, True)) is None
 
 
-def test_a_pod_that_does_not_reach_the_host_is_told_with_the_lines():
-    proofs = SimpleNamespace(ch=chapter(SHUT), hello=lambda: None, in_pod=lambda ask: "out")
+def test_a_pod_that_does_not_reach_the_host_is_told_with_the_lines(chapter):
     with pytest.raises(Unmet) as e:
-        firewall.lets_pods_in(proofs)
+        firewall.lets_pods_in(Proofs(Kube(chapter(SHUT, in_pod="out"))))
     assert e.value.saw == f"no answer of the host. ufw is on, and shuts pods out. On the host: {TO_HOST}; {THROUGH}"
-    proofs.in_pod = lambda ask: "in"
-    assert firewall.lets_pods_in(proofs) is None
+    assert firewall.lets_pods_in(Proofs(Kube(chapter(SHUT, in_pod="in")))) is None
 
 
-def test_what_is_told_of_a_ufw_that_has_the_lines_and_of_one_that_is_off():
+def test_what_is_told_of_a_ufw_that_has_the_lines_and_of_one_that_is_off(chapter):
     lets = SHUT + "".join(f"rule {line[9:]}\n" for line in firewall.lines())
     assert "a rule before those" in firewall.told(chapter(lets)) and firewall.told(chapter("")) == ""
 

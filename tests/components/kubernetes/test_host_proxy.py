@@ -1,9 +1,9 @@
 """A proxy of the host's, and what MicroK8s' own programs would ask it for."""
 
 import subprocess
-from types import SimpleNamespace
 
 import pytest
+import stand_in
 
 from helpers.components.kubernetes import host_proxy
 
@@ -42,11 +42,11 @@ def test_a_part_that_is_missing_is_named_alone():
     assert "kk (the node)" in host_proxy.why("kk", PROXY + "no_proxy=k,10.0.0.0/8\n")
 
 
-def test_the_host_says_what_it_has(tmp_path):
+def test_the_host_says_what_it_has(tmp_path, monkeypatch, own_home):
     (tmp_path / "environment").write_text(PROXY)
 
-    def run(command, **how):
+    def run(command, stdin):
         command = command.replace("/etc/environment", str(tmp_path / "environment"))
         return subprocess.run(["bash", "-c", command], stdout=-1, text=True, check=True).stdout
 
-    assert "(the node)" in host_proxy.why_asked(SimpleNamespace(run=run))
+    assert "(the node)" in host_proxy.why_asked(stand_in.chapter(monkeypatch, "kubernetes", run))

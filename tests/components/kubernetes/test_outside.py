@@ -6,11 +6,13 @@ import subprocess
 from types import SimpleNamespace
 
 import pytest
+import stand_in
 
 from helpers.components.kubernetes import outside
+from helpers.components.kubernetes.kube import Kube
 from helpers.components.kubernetes.microk8s import NODE_PORTS_ARE_OPEN, MicroK8s, _argument
 from helpers.core import listening, notebooks
-from helpers.core.errors import BadInput, Unmet
+from helpers.core.errors import BadInput, CommandFailed, Unmet
 
 SHUT = _argument("kube-proxy", "--nodeport-addresses", "127.0.0.0/8", "proxy")
 OPEN = _argument("kube-proxy", "--nodeport-addresses", "", "proxy")
@@ -68,21 +70,27 @@ def test_arguments_that_cannot_be_read_are_no_yes(args):
     assert not args.file.exists() and list(args.file.parent.iterdir()) == []
 
 
-def test_the_kubelets_open_port_is_shut_whatever_is_asked_of_node_ports():
-    own = SimpleNamespace(was_before=lambda thing: False)
-    microk8s = MicroK8s(SimpleNamespace(own=own, run=lambda script, sudo: "somebody"))
+def test_the_kubelets_open_port_is_shut_whatever_is_asked_of_node_ports(monkeypatch, own_home):
+    microk8s = MicroK8s(stand_in.chapter(monkeypatch, "kubernetes", lambda script, stdin: "somebody"))
     asked = [[a.shown[0] for a in microk8s.ports(choice)] for choice in ("loopback", "network")]
     assert [shown[0] for shown in asked] == ["--read-only-port=0 in args/kubelet"] * 2
     assert "127.0.0.0/8" in asked[0][1] and asked[1][1].startswith("no --nodeport-addresses")
 
 
-def kube(address, node_port=0, by_choice=False):
-    """A cluster whose Service has this NodePort, on a host at this address."""
-    host = SimpleNamespace(address=address, ask=lambda probe: (by_choice, ""))
-    return SimpleNamespace(ch=SimpleNamespace(host=host), kubectl=lambda arguments: f"{node_port} 0 {node_port}")
+@pytest.fixture
+def kube(monkeypatch, own_home):
+    """kube(address, ...): a cluster whose Service has this NodePort, on a host at this address."""
+
+    def at(address, node_port=0, by_choice=False):
+        def answer(script, stdin):
+            return (int(not by_choice), "", "") if script == NODE_PORTS_ARE_OPEN else f"{node_port} 0 {node_port}"
+
+        return Kube(stand_in.chapter(monkeypatch, "kubernetes", answer, target=f"ssh://{address}"))
+
+    return at
 
 
-def test_a_node_port_that_answers_is_named(elsewhere):
+def test_a_node_port_that_answers_is_named(kube, elsewhere):
     with socket.create_server((elsewhere, 0)) as server:
         port = server.getsockname()[1]
         with pytest.raises(Unmet) as e:
@@ -92,13 +100,18 @@ def test_a_node_port_that_answers_is_named(elsewhere):
     assert outside.nothing_answers(kube(elsewhere, port)) == "none answers at the host's address"
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1", "localhost", "::1"])
-def test_a_host_that_is_this_machine_is_not_asked_at_its_loopback_where_node_ports_are_open(address):
+@pytest.mark.parametrize("address", ["127.0.0.1", "localhost", "six"])
+def test_a_host_that_is_this_machine_is_not_asked_at_its_loopback_where_node_ports_are_open(
+    kube, address, tmp_path, monkeypatch
+):
+    (tmp_path / "ssh").write_text("Host six\n  HostName ::1\n")
+    monkeypatch.setenv("RUNBOOK_SSH_CONFIG", str(tmp_path / "ssh"))
     with socket.create_server(("127.0.0.1", 0)) as server:
-        assert "left out" in outside.nothing_answers(kube(address, server.getsockname()[1]))
+        said = outside.nothing_answers(kube(address, server.getsockname()[1]))
+    assert said.startswith(f"left out: {address.replace('six', '::1')} is this machine's own way")
 
 
-def test_silence_is_no_proof(monkeypatch):
+def test_silence_is_no_proof(kube, monkeypatch):
     """A listener whose queue is full drops what comes, as a firewall does; a name that nobody knows leads nowhere."""
     monkeypatch.setattr(listening, "PATIENCE", 1)
     with socket.create_server(("127.0.0.1", 0), backlog=0) as server, socket.create_connection(server.getsockname()):
@@ -119,17 +132,16 @@ LISTEN 0      64         0.0.0.0:2049       0.0.0.0:*
 
 
 class ThisHost:
-    """A host at this address, with a note in a folder and this said by ss; its scripts run in a real bash."""
+    """What a host does that has its notes in a folder, and of which ss says this; scripts run in a real bash."""
 
-    def __init__(self, folder, address):
-        self.folder, self.host, self.said = folder, SimpleNamespace(address=address), LISTENING
+    def __init__(self, folder):
+        self.folder, self.said = folder, LISTENING
 
-    def run(self, script):
+    def answer(self, script, stdin):
         text = script.replace(outside.STATE, str(self.folder / "state"))
         ss = f"ss() {{ printf %s {shlex.quote(self.said)}; }}\n"
-        return subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", ss + text], capture_output=True, text=True, check=True
-        ).stdout
+        done = subprocess.run(["bash", "-euo", "pipefail", "-c", ss + text], capture_output=True, text=True)
+        return done.returncode, done.stdout, done.stderr
 
     def installs(self, chapter, *ports):
         """The chapter has a note here, with these ports (PORT/PROGRAM)."""
@@ -141,37 +153,45 @@ class ThisHost:
 
 
 @pytest.fixture
-def before(tmp_path, elsewhere):
-    """A host on which what listened before is noted."""
-    host = ThisHost(tmp_path, elsewhere)
-    host.run(outside.before_us().apply)
-    return host
+def ch(tmp_path, elsewhere, monkeypatch, own_home):
+    """The chapter on such a host, its `.there`, at this machine's address."""
+    there = ThisHost(tmp_path)
+    ch = stand_in.chapter(monkeypatch, "kubernetes", there.answer, target=f"ssh://{elsewhere}")
+    ch.there = there
+    return ch
+
+
+@pytest.fixture
+def before(ch):
+    """The same, and what listened before is noted."""
+    ch.run(outside.before_us().apply)
+    return ch
 
 
 def test_what_listens_beyond_the_loopback_is_noted_once_and_the_note_goes(before):
-    note, action = before.folder / "state/ports", outside.before_us()
+    note, action = before.there.folder / "state/ports", outside.before_us()
     assert note.read_text() == "22 sshd\n2049 -\n9000 minio\n" and note.stat().st_mode & 0o777 == 0o600
     before.run(action.probe)
     before.run(action.undo)
     before.run(action.absent)
     assert not note.parent.exists()
-    with pytest.raises(subprocess.CalledProcessError):
+    with pytest.raises(CommandFailed):
         before.run(action.probe)
 
 
 def test_the_note_goes_and_what_others_noted_stays(before):
-    other = before.folder / "state/minio.json"
+    other = before.there.folder / "state/minio.json"
     other.write_text("{}")
     before.run(outside.before_us().undo)
     assert list(other.parent.iterdir()) == [other]
 
 
 def test_a_port_that_was_opened_by_hand_is_named_with_its_program(before):
-    before.installs("minio", "9000/minio")
+    before.there.installs("minio", "9000/minio")
     with socket.create_server((before.host.address, 0)) as server:
         port = server.getsockname()[1]
         assert outside.only_meant_answers(before, []) == "the host's own were there before: 22 sshd, 2049 -"
-        before.opens(port, "python3")
+        before.there.opens(port, "python3")
         with pytest.raises(Unmet) as e:
             outside.only_meant_answers(before, [])
         assert e.value.saw == f"open: {port} python3"
@@ -182,11 +202,11 @@ def test_a_port_that_was_opened_by_hand_is_named_with_its_program(before):
 def test_a_program_of_a_chapter_has_the_port_that_it_was_given_and_no_other(before):
     with socket.create_server((before.host.address, 0)) as server:
         port = server.getsockname()[1]
-        before.opens(port, "label-studio")
-        before.installs("label_studio", f"{port}/label-studio")
+        before.there.opens(port, "label-studio")
+        before.there.installs("label_studio", f"{port}/label-studio")
         assert "were there before" in outside.only_meant_answers(before, [])
         for ports in ((f"{port + 1}/label-studio",), (f"{port}/another",)):
-            before.installs("label_studio", *ports)
+            before.there.installs("label_studio", *ports)
             with pytest.raises(Unmet) as e:
                 outside.only_meant_answers(before, [])
             assert e.value.saw == f"open: {port} label-studio"
@@ -229,12 +249,13 @@ def test_a_port_that_the_system_chose_is_another_after_a_boot(first, now, was):
     assert not outside._was({first: "rpc.statd"}, now, "python3")
 
 
-def test_without_a_note_nothing_is_held_against_the_host(tmp_path, elsewhere):
-    assert "is not noted" in outside.only_meant_answers(ThisHost(tmp_path, elsewhere), [])
+def test_without_a_note_nothing_is_held_against_the_host(ch):
+    assert "is not noted" in outside.only_meant_answers(ch, [])
 
 
-def test_a_host_that_is_this_machine_is_not_asked_for_its_listeners(tmp_path):
-    assert "left out" in outside.only_meant_answers(ThisHost(tmp_path, "127.0.0.1"), [])
+def test_a_host_that_is_this_machine_is_not_asked_for_its_listeners(tmp_path, monkeypatch, own_home):
+    ch = stand_in.chapter(monkeypatch, "kubernetes", ThisHost(tmp_path).answer)
+    assert "left out" in outside.only_meant_answers(ch, [])
 
 
 def test_what_chapters_open_is_what_their_pages_say():
