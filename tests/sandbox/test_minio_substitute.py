@@ -7,12 +7,14 @@ import contextlib
 import email.utils
 import hmac
 import io
+import itertools
 import json
 import os
 import re
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -28,12 +30,15 @@ from minio.deleteobjects import DeleteObject
 from minio.error import MinioAdminException
 from minio.versioningconfig import VersioningConfig
 from minio_recording import Exchange
-from serving import free_port, until
+from serving import until
 
 from helpers.core import catalogue
 from helpers.sandbox import builds, mirror
 
 USER, PASSWORD = "runbook-user", "not-a-real-password"
+#: of all loopback the address of this process alone: nobody else takes a port there between two starts
+HERE = f"127.{os.getpid() >> 16 | 64}.{os.getpid() >> 8 & 255}.{os.getpid() & 255}"
+PORTS = itertools.count(19002)
 QUIET = urllib3.Retry(0, redirect=False)
 STATED = mirror.fidelity()["minio"]
 
@@ -103,10 +108,11 @@ def binary() -> Path:
 class Server:
     """The program on a loopback port over a directory, until stop() or the end of the with block."""
 
-    def __init__(self, binary: Path, data: Path, port: int = 0, env: dict | None = None, **popen):
-        self.port = port or free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.command = [str(binary), "server", "--address", f"127.0.0.1:{self.port}", str(data)]
+    def __init__(self, binary: Path, data: Path, env: dict | None = None, **popen):
+        self.port = next(PORTS)
+        self.address = f"{HERE}:{self.port}"
+        self.url = "http://" + self.address
+        self.command = [str(binary), "server", "--address", self.address, str(data)]
         self.env = {
             "PATH": "/usr/bin:/bin",
             "HOME": str(data.parent),
@@ -138,12 +144,11 @@ class Server:
             self.stop(signal.SIGKILL)
 
     def client(self, user: str | None = USER, password: str | None = PASSWORD, **options) -> minio.Minio:
-        return minio.Minio(f"127.0.0.1:{self.port}", user, password, secure=False, **options)
+        return minio.Minio(self.address, user, password, secure=False, **options)
 
     def admin(self, user: str = USER, password: str = PASSWORD, **options) -> minio.MinioAdmin:
         key = StaticProvider(user, password)
-        where = f"127.0.0.1:{self.port}"
-        return minio.MinioAdmin(endpoint=where, credentials=key, region="us-east-1", secure=False, **options)
+        return minio.MinioAdmin(endpoint=self.address, credentials=key, region="us-east-1", secure=False, **options)
 
     def raw(self, method: str, path: str, **headers) -> urllib3.BaseHTTPResponse:
         return urllib3.request(method, self.url + path, headers=headers, retries=QUIET)
@@ -363,10 +368,10 @@ FLAGS = ("--address", "--certs-dir", "--quiet", "--anonymous", "--json", "--help
 
 
 class Start:
-    """The program started in one of the recorded ways: it ends by itself, or is stopped after some seconds."""
+    """The program started in one of the recorded ways: it ends by itself, or is stopped after its `last` line."""
 
-    def __init__(self, *args, env=None, uid=None, stop=signal.SIGINT, seconds=1):
-        self.args, self.env, self.uid, self.stop, self.seconds = args, env, uid, stop, seconds
+    def __init__(self, *args, env=None, uid=None, stop=signal.SIGINT, last="Endpoint: "):
+        self.args, self.env, self.uid, self.stop, self.last = args, env, uid, stop, last
 
     def run(self, binary, home: Path) -> tuple[int, str]:
         env = (
@@ -374,16 +379,14 @@ class Start:
             if self.env is None
             else self.env
         )
-        process = subprocess.Popen(
-            [str(binary), *self.args], env=env, user=self.uid, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        try:
-            printed, errors = process.communicate(timeout=self.seconds)
-        except subprocess.TimeoutExpired:
+        with tempfile.NamedTemporaryFile() as out, tempfile.NamedTemporaryFile() as errors:
+            printed = Path(out.name)
+            process = subprocess.Popen([str(binary), *self.args], env=env, user=self.uid, stdout=out, stderr=errors)
+            until(self.last, lambda: process.poll() is not None or self.last in printed.read_text())
             process.send_signal(self.stop)
-            printed, errors = process.communicate(timeout=10)
-        assert errors == ""
-        return process.returncode, printed
+            code = process.wait(timeout=60)
+            assert Path(errors.name).read_text() == ""
+            return code, printed.read_text()
 
 
 def start_differences(binary, server) -> list[str]:
@@ -407,8 +410,8 @@ def _start_differences(binary, server, base: Path) -> list[str]:
     (base / "afile").write_text("")
     (base / "own").mkdir()
     os.chown(base / "own", 65534, 65534)
-    port = free_port()
-    here = ("server", "--address", f"127.0.0.1:{port}")
+    address = f"{HERE}:{next(PORTS)}"
+    here = ("server", "--address", address)
     path = {"PATH": "/usr/bin:/bin", "HOME": str(home)}
 
     def keys(user=None, password=None, names=("MINIO_ROOT_USER", "MINIO_ROOT_PASSWORD")):
@@ -416,8 +419,8 @@ def _start_differences(binary, server, base: Path) -> list[str]:
 
     data = str(base / "data")
     ways = {
-        "busy port": Start("server", "--address", f"127.0.0.1:{server.port}", data),
-        "default credentials": Start(*here, data, env=path),
+        "busy port": Start("server", "--address", server.address, data),
+        "default credentials": Start(*here, data, env=path, last="Detected default credentials"),
         "short password": Start(*here, data, env=keys("someone", "short")),
         "short user": Start(*here, data, env=keys("ab", PASSWORD)),
         "only user set": Start(*here, data, env=keys("someone")),
@@ -442,7 +445,7 @@ def _start_differences(binary, server, base: Path) -> list[str]:
         # 124 is what `timeout -s INT` made of a server that ran until it was stopped.
         if code != (0 if said.code == 124 else said.code):
             found.append(f"start: {name} | exit: {code}, MinIO {said.code}")
-        printed = printed.replace(str(port), "19001").replace(str(base), "/var/tmp/run")
+        printed = printed.replace(address, "127.0.0.1:19001").replace(str(base), "/var/tmp/run")
         text, usage, rest = printed.partition("NAME:")
         if usage and all(flag in rest for flag in FLAGS):
             printed = f"{text}<usage text: FLAGS {' '.join(FLAGS)}>\n"
@@ -478,7 +481,7 @@ def other_pairs(here, data: Path, keys) -> dict[str, Start]:
         "a former password that is short": keys(*third) | keys(USER, "short", former),
         "sealed, and no pair": keys(),
     }
-    return {name: Start(*here, str(data), env=env, seconds=3) for name, env in ways.items()}
+    return {name: Start(*here, str(data), env=env) for name, env in ways.items()}
 
 
 # --- not in the recording, known from MinIO's documentation and source ----------------------------------------------
@@ -487,7 +490,7 @@ def other_pairs(here, data: Path, keys) -> dict[str, Start]:
 def known_differences(binary, server, folder: Path) -> list[str]:
     found = []
     drives = [str(folder / f"drive{n}") for n in range(4)]
-    code, printed = Start("server", "--address", f"127.0.0.1:{free_port()}", *drives).run(binary, folder)
+    code, printed = Start("server", "--address", f"{HERE}:{next(PORTS)}", *drives).run(binary, folder)
     if code != 0:
         found.append(f"start: several directories | {printed}")
     when = email.utils.formatdate(usegmt=True)
@@ -651,7 +654,7 @@ def test_flags_may_follow_the_directory(binary, tmp_path):
 
 
 def test_listens_only_where_told(server):
-    for address in ("127.0.0.2", "::1"):
+    for address in ("127.0.0.1", "127.0.0.2", "::1"):
         with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as other:
             assert other.connect_ex((address, server.port)) != 0
 
