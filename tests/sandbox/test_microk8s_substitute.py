@@ -101,7 +101,9 @@ def test_removing_what_is_not_there_is_no_error(host):
 def test_an_install_that_was_killed_is_made_good_by_the_next_and_two_at_once_are_refused(host):
     host("sudo timeout -s KILL 0.7 " + INSTALL.removeprefix("sudo "))
     assert "microk8s" not in host("snap list").stdout
-    done = host(f"{INSTALL} > /dev/null & sleep 0.4; {INSTALL}; echo code $?; wait")
+    begun = "until sudo grep -qs install-snap /run/snapd.lock; do sleep 0.1; done"  # by the one, not the killed one
+    host.ok("sudo truncate -s 0 /run/snapd.lock")
+    done = host(f"{INSTALL} > /dev/null & timeout 60 bash -c '{begun}'; {INSTALL}; echo code $?; wait")
     assert 'error: snap "microk8s" has "install-snap" change in progress' in done.stderr and "code 1" in done.stdout
     host.ok("snap list microk8s")
     host.ok("sudo snap remove microk8s")
