@@ -9,7 +9,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from helpers.sandbox import rootfs
+from helpers.core.paths import home
+from helpers.sandbox import processes, rootfs
 
 
 def find_iptables() -> str:
@@ -53,6 +54,18 @@ def difference(before, after):
 def of_sandboxes(found):
     """Of a state the lines that can be a sandbox's: on a machine where others are at work as well."""
     return {kind: [line for line in lines if _OURS.search(line)] for kind, lines in found.items()}
+
+
+def without_others(mounts, *names):
+    """These mounts but those of sandboxes with other names: hosts of other tests come and go in a whole run."""
+    theirs, ours = f"{home('sandbox')}/", [f"/{name}/" for name in names]
+    return [line for line in mounts if theirs not in line or any(name in line for name in ours)]
+
+
+def zombies():
+    """The children of this process that have ended, and that nobody has asked for."""
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    return [pid for pid in children if (processes._stat(int(pid)) or "?")[0] == "Z"]
 
 
 def _groups():

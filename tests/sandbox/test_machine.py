@@ -24,10 +24,8 @@ import os, signal, subprocess, sys
 from pathlib import Path
 sys.path.insert(0, "tests/sandbox")
 from helpers.core.errors import RunbookError
-from helpers.core.paths import home
 from helpers.sandbox import network
-from machine_state import difference, state
-others = home("sandbox")
+from machine_state import difference, state, without_others
 subprocess.run(["mount", "-t", "sysfs", "sysfs", "/sys"], check=True)
 here, iptables = Path(sys.argv[1]), sys.argv[2].split()
 real, left = subprocess.run, [0]
@@ -52,9 +50,7 @@ def kubelet():
 def all_of_it(**how):
     mine = [f"{p.relative_to(here)} {p.read_text()}" for p in sorted(here.rglob("*")) if p.is_file()]
     found = state(iptables, **how)
-    # hosts of other tests come and go beside this one, in a whole run; none of their mounts is a network's
-    found["mounts"] = [line for line in found["mounts"] if f"{others}/" not in line]
-    return {**found, "ours": mine, "shared": [str(network.SHARED.exists())]}
+    return {**found, "mounts": without_others(found["mounts"]), "ours": mine, "shared": [str(network.SHARED.exists())]}
 def sandbox(number=250):
     return network.Network(f"rb-{number}", f"10.99.{number}", here / str(number))
 def docker():

@@ -13,6 +13,7 @@ import sys
 import time
 from pathlib import Path
 
+import machine_state
 import pytest
 from host_state import difference, state, without_times
 from serving import until
@@ -100,17 +101,10 @@ def nothing(found):
     return not any(found.values())
 
 
-def machine_state():
+def of_this_machine():
     """The machine's mounts but those of other sandboxes, zombies among our children, and IP forwarding."""
-    others, ours = str(home() / "sandbox") + "/", (f"/{SELF}/", f"/{OTHER}/")
-    mounts = Path("/proc/self/mountinfo").read_text().splitlines()
-    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-    zombies = [pid for pid in children if (processes._stat(int(pid)) or "?")[0] == "Z"]
-    return {
-        "mounts": [line for line in mounts if others not in line or any(name in line for name in ours)],
-        "zombies": zombies,
-        "forward": network.FORWARD.read_text(),
-    }
+    mounts = machine_state.without_others(machine_state.state(settings=False)["mounts"], SELF, OTHER)
+    return {"mounts": mounts, "zombies": machine_state.zombies(), "forward": network.FORWARD.read_text()}
 
 
 def up_in_a_process(box, die_at=None, recipes=None, call="up(report, None if recipes else [])"):
@@ -276,12 +270,12 @@ def test_two_ups_at_once_make_one_host(box):
 def test_down_leaves_the_machine_as_it_was(box):
     box.down(wipe=True)
     alone = not list(Path("/sys/class/net").glob("rb-*"))
-    before = machine_state()
+    before = of_this_machine()
     assert nothing(traces(box))
     box.up(artifacts=[])
     box.down(wipe=True)
     assert nothing(traces(box)) and not box.dir.exists()
-    after = machine_state()
+    after = of_this_machine()
     if not alone:  # others may set or end forwarding meanwhile
         before["forward"] = after["forward"]
     assert after == before
