@@ -6,6 +6,7 @@ import re
 import signal
 from pathlib import Path
 
+import programs
 import pytest
 
 TESTS = Path(__file__).parent
@@ -39,6 +40,14 @@ def own_home(tmp_path, monkeypatch):
     folder = tmp_path / "home"
     monkeypatch.setenv("RUNBOOK_HOME", str(folder))
     return folder
+
+
+@pytest.fixture
+def program(tmp_path, monkeypatch):
+    """program(name, script): what is called by this name is this script, in sh; returns its file."""
+    folder = tmp_path / "programs"
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    return functools.partial(programs.put, folder)
 
 
 @pytest.fixture

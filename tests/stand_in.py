@@ -1,4 +1,4 @@
-"""A real Chapter whose hosts are answered by functions: the stand-in is at the process boundary, and nowhere else."""
+"""A real Chapter, on this machine or with hosts that functions answer for, at the process boundary and nowhere else."""
 
 from __future__ import annotations
 
@@ -37,6 +37,14 @@ def chapter(monkeypatch, name, answer, mode="verify", over_ssh=None, **parameter
 
     monkeypatch.setattr(host_module, "execute", execute)
     monkeypatch.setattr(ssh_module, "execute", _connection)
+    return ch
+
+
+def opened(name, mode="install", **parameters):
+    """The chapter with this machine as its host, and nobody in between: what it does is done here."""
+    notebook = notebooks.find(name)
+    ch = Chapter(notebook, notebook.check({"target": "local", "origin": "upstream", "mode": mode, **parameters}))
+    ch.host.connect()
     return ch
 
 

@@ -3,6 +3,7 @@
 import os
 import platform
 
+import programs
 import pytest
 
 from helpers.command import doctor
@@ -15,20 +16,13 @@ NEEDED = ["ssh", "ssh-keygen", "kubectl", "helm", "chromium", "chromedriver", "c
 pytestmark = pytest.mark.skipif(platform.system() != "Linux", reason="doctor's Linux part")
 
 
-def program(folder, name, script="exit 0"):
-    path = folder / name
-    path.write_text("#!/bin/sh\n" + script + "\n")
-    path.chmod(0o755)
-    return path
-
-
 @pytest.fixture
 def machine(tmp_path, monkeypatch):
     """A machine with every needed program on its PATH, as root, on Debian."""
     folder = tmp_path / "bin"
     folder.mkdir()
     for name in NEEDED:
-        program(folder, name)
+        programs.put(folder, name)
     monkeypatch.setenv("PATH", str(folder))
     monkeypatch.setenv("RUNBOOK_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("RUNBOOK_YES", "1")
@@ -91,7 +85,7 @@ def test_a_browser_elsewhere(machine, monkeypatch, system, debian, mend):
 def test_the_tests_own_program_is_installed_for_them_alone(machine):
     (lack,) = doctor.test_lacks()
     assert lack.packages == ("shellcheck",) and "shellcheck" not in named(doctor.lacks())
-    program(machine, "shellcheck")
+    programs.put(machine, "shellcheck")
     assert not doctor.test_lacks()
 
 
@@ -132,7 +126,7 @@ def test_not_linux_cannot_host_a_sandbox(machine, monkeypatch):
 
 
 def test_a_kernel_without_namespaces(machine):
-    program(machine, "unshare", "echo unshare failed: Operation not permitted >&2; exit 1")
+    programs.put(machine, "unshare", "echo unshare failed: Operation not permitted >&2; exit 1")
     lack = named(needs.sandbox_lacks(need=0))["namespaces"]
     assert "Operation not permitted" in lack.why and "--target ssh://" in lack.mend
 
@@ -174,7 +168,7 @@ def test_debian_and_its_children_are_known(tmp_path, text, answer):
 
 def test_install_names_the_packages_and_updates_apt_only_when_it_must(machine, tmp_path):
     calls = tmp_path / "calls"
-    program(
+    programs.put(
         machine,
         "apt-get",
         f'echo "$@" >> {calls}; case "$*" in *update*) : > {tmp_path}/fresh;; *) [ -e {tmp_path}/fresh ];; esac',
@@ -191,7 +185,7 @@ def test_install_names_the_packages_and_updates_apt_only_when_it_must(machine, t
 
 
 def test_a_failed_install_shows_what_apt_said(machine):
-    program(machine, "apt-get", "echo E: no such package >&2; exit 100")
+    programs.put(machine, "apt-get", "echo E: no such package >&2; exit 100")
     (machine / "ip").unlink()
     with pytest.raises(RunbookError) as error:
         doctor.install(doctor.lacks(), lambda text: None)
@@ -200,7 +194,7 @@ def test_a_failed_install_shows_what_apt_said(machine):
 
 @pytest.mark.parametrize("root, debian", [(False, True), (True, False)])
 def test_install_elsewhere_only_prints_the_commands(machine, monkeypatch, root, debian):
-    program(machine, "apt-get", "exit 99")
+    programs.put(machine, "apt-get", "exit 99")
     (machine / "ssh").unlink()
     monkeypatch.setattr(os, "geteuid", lambda: 0 if root else 1000)
     for module in (doctor, needs):
@@ -211,7 +205,7 @@ def test_install_elsewhere_only_prints_the_commands(machine, monkeypatch, root, 
 
 
 def test_install_with_nothing_to_do_does_nothing(machine):
-    program(machine, "apt-get", "exit 99")
+    programs.put(machine, "apt-get", "exit 99")
     doctor.install(doctor.lacks(), pytest.fail)
 
 

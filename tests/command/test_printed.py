@@ -2,6 +2,7 @@
 
 import re
 
+import programs
 import pytest
 
 from helpers.command import printed
@@ -52,9 +53,7 @@ def test_without_a_chromium_it_says_so_before_anything_is_built(runs, monkeypatc
 
 
 def test_a_browser_that_prints_nothing_is_told_with_its_last_words(built):
-    nobody = built / "nobody"
-    nobody.write_text("#!/bin/sh\necho starting >&2\necho 'no display at all' >&2\nexit 1\n")
-    nobody.chmod(0o755)
+    nobody = programs.put(built, "nobody", "echo starting >&2\necho 'no display at all' >&2\nexit 1")
     with pytest.raises(RunbookError) as e:
         printed._print(str(nobody), built / "singlehtml" / "index.html", built / "runbook.pdf")
     assert "no display at all" in e.value.saw

@@ -23,18 +23,15 @@ ASK = "from helpers.command import system_packages as p; p.install(['new-a'], pr
 
 
 @pytest.fixture
-def machine(tmp_path, monkeypatch):
+def machine(tmp_path, program, monkeypatch):
     """This machine with an apt of its own; nobody has said yes, and there is no terminal."""
-    folder, home = tmp_path / "bin", tmp_path / "home"
-    folder.mkdir()
+    home = tmp_path / "home"
     for name, text in {
         "apt-get": APT_GET.format(log=tmp_path / "asked", note=home / "packages"),
-        "dpkg": "#!/bin/sh\n",
-        "dpkg-query": '#!/bin/sh\ncase "$*" in *Abbrev*) exit 1 ;; *Suggests*) echo "editor:, new-b" ;; esac\n',
+        "dpkg": "",
+        "dpkg-query": 'case "$*" in *Abbrev*) exit 1 ;; *Suggests*) echo "editor:, new-b" ;; esac',
     }.items():
-        (folder / name).write_text(text)
-        (folder / name).chmod(0o755)
-    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+        program(name, text)
     monkeypatch.setenv("RUNBOOK_HOME", str(home))
     for name in system_packages.YES:
         monkeypatch.delenv(name, raising=False)
@@ -80,7 +77,7 @@ def test_what_comes_is_noted_before_it_does_and_what_was_here_is_not(machine, mo
 def test_exactly_these_are_taken_back_but_for_what_another_one_suggests(machine, monkeypatch):
     monkeypatch.setenv("RUNBOOK_YES", "1")
     system_packages.install(["new-a"], str)
-    query = machine / "bin/dpkg-query"
+    query = machine / "programs/dpkg-query"
     query.write_text(query.read_text().replace("exit 1", 'case "$*" in *new-b) echo "ii " ;; esac'))
     said = []
     system_packages.take_back(said.append)
@@ -110,11 +107,10 @@ def the_script(machine, *words, **variables):
 @pytest.mark.parametrize(
     "words, yes, comes", [("up", "", False), ("up", "1", True), ("up --yes", "", True), ("test", "", True)]
 )
-def test_pythons_package_comes_by_the_same_rule(machine, monkeypatch, words, yes, comes):
+def test_pythons_package_comes_by_the_same_rule(machine, program, words, yes, comes):
     """The script `runbook`, as root on a machine without python3-venv."""
-    for name, text in {"python3": '#!/bin/sh\n[ "$1" = -c ]\n', "id": "#!/bin/sh\necho 0\n"}.items():
-        (machine / "bin" / name).write_text(text)
-        (machine / "bin" / name).chmod(0o755)
+    program("python3", '[ "$1" = -c ]')
+    program("id", "echo 0")
     done = the_script(machine, *words.split(), RUNBOOK_YES=yes)
     assert (
         done.returncode
@@ -152,9 +148,8 @@ chmod +x "$3/bin/python" "$3/bin/uv"
         (["UV_FAILS", "PIP_FAILS"], ["uv by pip", "all by uv http://own", "all by pip"]),
     ],
 )
-def test_what_the_runbook_needs_comes_by_uv_with_pips_settings_else_by_pip(machine, broken, told):
-    (machine / "bin" / "python3").write_text(PYTHON)
-    (machine / "bin" / "python3").chmod(0o755)
+def test_what_the_runbook_needs_comes_by_uv_with_pips_settings_else_by_pip(machine, program, broken, told):
+    program("python3", PYTHON)
     env = dict.fromkeys(["PIP_HAS_NO_UV", "UV_FAILS", "PIP_FAILS"], "0") | dict.fromkeys(broken, "1")
     done = the_script(machine, "--help", TOLD=str(machine / "told"), PYTHONDONTWRITEBYTECODE="1", **env)
     assert (machine / "told").read_text().splitlines() == told, done.stderr

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import forked
+import programs
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -27,10 +28,7 @@ class Machine:
 
     def __init__(self, folder):
         self.folder, self.home, self.units = folder, folder / "home", folder / "config/systemd/user"
-        (folder / "bin").mkdir()
-        program = folder / "bin/systemctl"
-        program.write_text(SYSTEMCTL.format(folder=folder))
-        program.chmod(0o755)
+        programs.put(folder / "bin", "systemctl", SYSTEMCTL.format(folder=folder))
         path = f"{folder}/bin:{os.environ['PATH']}"
         own = {"RUNBOOK_HOME": str(self.home), "RUNBOOK_RUNS": str(folder / "runs"), "PYTHONPATH": str(REPO)}
         self.env = {**os.environ, **own, "PATH": path, "XDG_CONFIG_HOME": str(folder / "config")}

@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 
+import programs
 import pytest
 
 
@@ -12,9 +13,7 @@ def bash(tmp_path):
     """Run a script as a host does, with a `microk8s` that is this shell script: (exit code, what it printed)."""
 
     def run(script, microk8s):
-        program = tmp_path / "microk8s"
-        program.write_text("#!/bin/bash\n" + microk8s)
-        program.chmod(0o755)
+        programs.put(tmp_path, "microk8s", "#!/bin/bash\n" + microk8s)
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", script],
             capture_output=True,

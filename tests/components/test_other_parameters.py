@@ -4,6 +4,7 @@ import json
 import os
 
 import pytest
+import stand_in
 
 from helpers.components import minio, postgres
 from helpers.components.addons.addons import things as of_addons
@@ -12,8 +13,7 @@ from helpers.components.determined.master import Determined
 from helpers.components.label_studio.program import things as of_label_studio
 from helpers.components.pachyderm.client import Pachyderm
 from helpers.components.pachyderm.deployment import Deployment
-from helpers.core import actions, notebooks, notes
-from helpers.core.chapter import Chapter
+from helpers.core import actions, notes
 from helpers.core.errors import BadInput
 from helpers.core.verdict import Verdict
 
@@ -23,17 +23,16 @@ ADOPTED = {"place /var/lib/postgresql": "there"}
 
 
 @pytest.fixture
-def host(tmp_path, monkeypatch, own_home):
+def host(tmp_path, program, monkeypatch, own_home):
     """A host on which whatever is asked for is there, until the file `gone` is; an undo makes the file `undone`."""
     monkeypatch.setattr(notes, "STATE", str(tmp_path / "state"))
     users = tmp_path / "buckets/.minio.sys/config/iam/users/pachyderm"
-    for folder in (tmp_path / "bin", tmp_path / "buckets/pachyderm", users, tmp_path / "data"):
+    for folder in (tmp_path / "buckets/pachyderm", users, tmp_path / "data"):
         folder.mkdir(parents=True)
     (users / "identity.json").write_text("{}")
     (tmp_path / "data/object").write_text("x")
     (tmp_path / "minio").write_text(f'MINIO_VOLUMES="{tmp_path}/buckets"\n')
     monkeypatch.setenv("MINIO", str(tmp_path / "minio"))
-    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
     answers = {
         "microk8s": f"[ -e {tmp_path}/gone ] || echo namespace/it",
         "systemctl": "echo LoadState=not-found",
@@ -41,8 +40,7 @@ def host(tmp_path, monkeypatch, own_home):
         "runuser": f"[ -e {tmp_path}/gone ] || echo there",
     }
     for name, script in answers.items():
-        (tmp_path / "bin" / name).write_text(f"#!/bin/sh\n{script}\n")
-        (tmp_path / "bin" / name).chmod(0o755)
+        program(name, script)
     return tmp_path
 
 
@@ -58,9 +56,7 @@ def removing(host, chapter, given, noted, named):
     note.parent.mkdir(exist_ok=True)
     note.write_text(f'{{"chapter": "{chapter}", "things": [\n' + ",\n".join(lines) + "\n]}\n")
     json.loads(note.read_text())
-    notebook = notebooks.find(chapter)
-    ch = Chapter(notebook, notebook.check({"target": "local", "origin": "upstream", "mode": "remove", **given}))
-    ch.host.connect()
+    ch = stand_in.opened(chapter, "remove", **given)
     ch.own.first_sight(named(ch) if callable(named) else named)
     ch.step("it is there", actions.Action("x", "true", "true", f"touch {host}/undone", f"[ -e {host}/undone ]"))
     return ch
@@ -186,8 +182,8 @@ def test_databases_go_with_a_postgresql_of_our_own_whatever_they_are_named(host)
     ch.own.refuse_other_names()
 
 
-def test_what_cannot_be_told_is_refused_too(host):
-    (host / "bin/microk8s").write_text("#!/bin/sh\necho It was refused; exit 1\n")
+def test_what_cannot_be_told_is_refused_too(host, program):
+    program("microk8s", "echo It was refused; exit 1")
     ch = removing(host, "determined", {}, away("namespace before"), ["file /no/such"])
     with pytest.raises(BadInput, match="other names") as e:
         ch.verdict()

@@ -5,6 +5,7 @@ import os
 import subprocess
 import time
 
+import programs
 import pytest
 from serving import dripping, serving
 
@@ -60,11 +61,9 @@ def test_an_undo_says_how_it_is_known_to_be_done():
         ("echo 'Name  Version'; echo 'tool  1'", False),
     ],
 )
-def test_a_snap_is_gone_when_snapd_says_so(tmp_path, says, gone):
-    (tmp_path / "snap").write_text(f"#!/bin/sh\n{says}\n")
-    (tmp_path / "snap").chmod(0o755)
-    absent = actions.snap("tool", "1/stable").absent
-    assert bash(f"PATH={tmp_path}:$PATH\n{absent}")[0] == gone
+def test_a_snap_is_gone_when_snapd_says_so(program, says, gone):
+    program("snap", says)
+    assert bash(actions.snap("tool", "1/stable").absent)[0] == gone
 
 
 GROUP = """
@@ -171,14 +170,13 @@ def test_a_download_that_stalls_is_given_up_and_the_old_file_stays(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("program", "https", "http"),
+    ("client", "https", "http"),
     [("curl", "--proto-redir =https", "--proto-redir =http,https"), ("wget", "--https-only", "wget -qO - --tries=3")],
 )
-def test_https_never_becomes_http_on_the_way(tmp_path, program, https, http):
+def test_https_never_becomes_http_on_the_way(program, client, https, http):
     """A server that was asked by HTTPS could send on to HTTP."""
-    (tmp_path / program).write_text(f'#!/bin/sh\necho {program} "$@"\n')
-    (tmp_path / program).chmod(0o755)
-    only = f"command() {{ [ $2 = {program} ]; }}\nPATH={tmp_path}:$PATH\n" + FETCH
+    program(client, f'echo {client} "$@"')
+    only = f"command() {{ [ $2 = {client} ]; }}\n" + FETCH
     assert https in bash(only + "fetch https://x/y")[1] and http in bash(only + "fetch http://x/y")[1]
 
 
@@ -240,14 +238,9 @@ def test_packages_data_on_a_disk_of_their_own_are_away_when_it_is_empty(disk, tm
 
 
 @pytest.fixture
-def busy(tmp_path, monkeypatch):
+def busy(tmp_path, program):
     """A function: this program says its first two times that it is busy; returns where it notes its calls."""
-    folder, calls = tmp_path / "bin", tmp_path / "calls"
-    folder.mkdir()
-
-    def program(name, script):
-        (folder / name).write_text("#!/bin/bash\n" + script)
-        (folder / name).chmod(0o755)
+    calls = tmp_path / "calls"
 
     def busy(name, words, code=100):
         late = f'[ $(grep -c "^{name}$" {calls}) -gt 2 ] || {{ echo "{words}" >&2; exit {code}; }}'
@@ -256,19 +249,16 @@ def busy(tmp_path, monkeypatch):
 
     for name, script in (("sleep", ""), ("dpkg", ""), ("flock", 'shift; exec "$@"')):
         program(name, script)
-    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
     return busy
 
 
 @pytest.fixture
-def host_with(busy, tmp_path):
+def host_with(busy, program, tmp_path):
     """A host whose apt-get is this script (late: true the first two times); returns how often it was called."""
     log = tmp_path / "apt.log"
 
     def make(script):
-        apt = tmp_path / "bin" / "apt-get"
-        apt.write_text(f"#!/bin/bash\necho >> {log}\nlate() {{ [ $(wc -l < {log}) -lt 4 ]; }}\n{script}\n")
-        apt.chmod(0o755)
+        program("apt-get", f"echo >> {log}\nlate() {{ [ $(wc -l < {log}) -lt 4 ]; }}\n{script}")
         return lambda: len(log.read_text())
 
     return make
@@ -338,8 +328,9 @@ class Unit:
 
     def __init__(self, folder):
         self.folder, self.file = folder, folder / "x.conf"
-        program = folder / "systemctl"
-        program.write_text(
+        programs.put(
+            folder,
+            "systemctl",
             f"""#!/bin/bash
 cd {folder}
 case "$*" in
@@ -348,9 +339,8 @@ case "$*" in
   "show -p ActiveEnterTimestamp unit") echo ActiveEnterTimestamp=$(cat since) ;;
   "restart unit") date > since; echo $RANDOM$RANDOM > id ;;
 esac
-"""
+""",
         )
-        program.chmod(0o755)
         self.action = actions.running("unit", [str(self.file)], "unit")
 
     def run(self, script):

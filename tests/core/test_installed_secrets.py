@@ -5,10 +5,10 @@ import stat
 from pathlib import Path
 
 import pytest
+import stand_in
 
-from helpers.core import installed_secrets, notebooks, notes
+from helpers.core import installed_secrets, notes
 from helpers.core.actions import Action
-from helpers.core.chapter import Chapter
 from helpers.core.errors import BadInput
 from helpers.core.secrets import SecretStore
 from helpers.core.verdict import Verdict
@@ -32,9 +32,7 @@ def sits_at(tmp_path, monkeypatch):
 
 def run(settings, mode="install", chapter="minio", mine=True, before=lambda ch: None):
     """A chapter whose one step is that file."""
-    n = notebooks.find(chapter)
-    ch = Chapter(n, n.check({"target": "local", "mode": mode}))
-    ch.host.connect()
+    ch = stand_in.opened(chapter, mode)
     before(ch)
     secret = ch.secret("minio-root", mine=mine)
     ch.step("the server has its password", ch.file(str(settings), f"PASSWORD={secret}\n", "0600"))

@@ -9,10 +9,10 @@ import pwd
 import stat
 
 import pytest
+import stand_in
 
-from helpers.core import actions, notebooks, notes
+from helpers.core import actions, notes
 from helpers.core.actions import remove_directory
-from helpers.core.chapter import Chapter
 from helpers.core.errors import BadInput, RunbookError
 from helpers.core.verdict import Verdict
 
@@ -32,33 +32,23 @@ def host(tmp_path, monkeypatch, own_home):
 
 
 @pytest.fixture
-def program(tmp_path, monkeypatch):
-    """Put a program into the host's PATH: program(name, script); returns where it notes its calls."""
-    folder, calls = tmp_path / "bin", tmp_path / "calls"
-    folder.mkdir()
+def program(program, tmp_path):
+    """The same of a program that notes its calls; returns where."""
+    calls = tmp_path / "calls"
     calls.touch()
-    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
 
     def put(name, script):
-        (folder / name).write_text(f'#!/bin/bash\necho "{name} $*" >> {calls}\n{script}\n')
-        (folder / name).chmod(0o755)
+        program(name, f'#!/bin/bash\necho "{name} $*" >> {calls}\n{script}\n')
         return calls
 
     return put
-
-
-def opened(mode, **given):
-    n = notebooks.find("minio")
-    ch = Chapter(n, n.check({"target": "local", "origin": "upstream", "mode": mode, **given}))
-    ch.host.connect()
-    return ch
 
 
 class Run:
     """A chapter of one file and one folder, in a mode."""
 
     def __init__(self, host, mode, adopt=False, ours="false", more=()):
-        self.ch = opened(mode)
+        self.ch = stand_in.opened("minio", mode)
         self.file, self.folder = host / "app.conf", host / "data"
         self.things = [f"file {self.file}", f"folder {self.folder}", *more]
         self.adopt, self.ours = adopt, ours
@@ -683,14 +673,14 @@ def test_a_package_that_was_here_is_refused_where_first_sight_asks_for_it(host, 
 def test_a_dpkg_that_fails_proves_nothing(program):
     """A package that could not be asked for was gone."""
     program("dpkg-query", "echo database is locked >&2; exit 2")
-    ch = opened("install")
+    ch = stand_in.opened("minio", "install")
     for probe in (actions.packages(["x"]).probe, actions.packages(["x"]).absent):
         ok, said = ch.host.ask(probe)
         assert not ok and said == "cannot tell whether x is installed: dpkg-query ended with 2"
 
 
 def test_a_systemd_or_a_getent_that_fails_proves_nothing(host, program):
-    ch = opened("install")
+    ch = stand_in.opened("minio", "install")
     service = actions.Service("no-such-unit", "x", [], ch.host)
     user = actions.packages([], users=["nobody-at-all"])
     for action, name in ((service, "systemctl"), (user, "getent")):
@@ -768,7 +758,7 @@ def test_a_copy_that_is_lost_restores_nothing(host):
 def test_a_microk8s_that_cannot_be_called_proves_no_namespace_away(host, monkeypatch):
     (host / "microk8s").mkdir()
     monkeypatch.setenv("SNAPS", str(host))
-    ch = opened("install")
+    ch = stand_in.opened("minio", "install")
     absent = notes.gone(["namespace models"])
     ok, said = ch.host.ask(absent)
     assert not ok and "there is a MicroK8s, and no program microk8s" in said
@@ -812,7 +802,7 @@ def test_what_others_share_is_there_away_or_cannot_be_told(host, program, thing,
     (host / ".kube" / "config").write_text("contexts:\n- context: {}\n  name: microk8s\n")
     for name in ("getent", "snap"):
         program(name, answer.format(host))
-    ok, said = opened("install").host.ask(notes.gone([thing]))
+    ok, said = stand_in.opened("minio", "install").host.ask(notes.gone([thing]))
     assert ok == (state == "away")
     assert {"away": "", "there": f"{thing} is there", None: "cannot tell"}[state] in said
 
@@ -905,8 +895,8 @@ def test_a_folder_is_the_same_with_a_slash_at_its_end(host):
     path.write_text(path.read_text().replace(f'"{host}/data"', f'"{host}/data/"'))
     Run(host, "remove", ours="true")()
     assert tree(host) == {}
-    assert opened("install", data_dir="/srv/other//").own.values["data_dir"] == "/srv/other"
-    assert opened("install", data_dir="/").own.values["data_dir"] == "/"
+    assert stand_in.opened("minio", "install", data_dir="/srv/other//").own.values["data_dir"] == "/srv/other"
+    assert stand_in.opened("minio", "install", data_dir="/").own.values["data_dir"] == "/"
 
 
 # -- what a hostile reader found ----------------------------------------------------------------------
@@ -1013,7 +1003,10 @@ def test_a_package_on_hold_is_there(host, debian, program):
     program("dpkg-query", "[ $# != 3 ] || exit 0; echo 'hi '")
     with pytest.raises(BadInput, match="was here before: package wanted"):
         install_wanted(host, "install")
-    assert actions.packages(["wanted"]).probe and opened("install").host.ask(actions.packages(["wanted"]).probe).ok
+    assert (
+        actions.packages(["wanted"]).probe
+        and stand_in.opened("minio", "install").host.ask(actions.packages(["wanted"]).probe).ok
+    )
 
 
 def test_a_package_that_was_removed_before_keeps_its_settings(host, debian, program):

@@ -104,12 +104,10 @@ def test_what_leads_to_the_host_is_the_persons(desk):
     assert [said[key] for key in ("hostname", "port", "user", "proxyjump")] == ["192.0.2.7", "2222", "me", "bastion"]
 
 
-def test_a_forwarding_asks_for_itself_alone(desk, tmp_path, monkeypatch):
+def test_a_forwarding_asks_for_itself_alone(desk, program, tmp_path):
     """-O forward sends all that the settings name, and a taken port among them would be an error of ours."""
     log = tmp_path / "log"
-    (tmp_path / "ssh").write_text(f'#!/bin/sh\necho "$*" >> {log}\n')
-    (tmp_path / "ssh").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    program("ssh", f'echo "$*" >> {log}')
     with desk.forwarding("-L", "127.0.0.1:1:127.0.0.1:2"):
         pass
     told = [line for line in log.read_text().splitlines() if " -O " in line]
@@ -134,10 +132,8 @@ esac
 """
 
 
-def test_ports_of_a_connection_that_died_are_put_on_the_next_one(desk, tmp_path, monkeypatch):
-    (tmp_path / "ssh").write_text(SHARED.format(folder=tmp_path))
-    (tmp_path / "ssh").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+def test_ports_of_a_connection_that_died_are_put_on_the_next_one(desk, program, tmp_path):
+    program("ssh", SHARED.format(folder=tmp_path))
     host = Host("ssh://desk")
     with host.forward(9000) as one, host.socks(9999):
         there = f"-L 127.0.0.1:{one}:127.0.0.1:9000\n-D 127.0.0.1:9999\n"

@@ -83,9 +83,8 @@ def holding(deployments="", others="", where="istio-system"):
 
 
 @pytest.fixture
-def snapd(tmp_path):
-    (tmp_path / "snap").write_text("#!/bin/sh\necho microk8s\n")
-    (tmp_path / "snap").chmod(0o755)
+def snapd(program):
+    program("snap", "echo microk8s")
 
 
 def test_a_thirteenth_deployment_is_somebody_elses(bash, snapd):
@@ -262,10 +261,8 @@ def test_an_add_on_is_gone_when_the_cluster_says_so_and_not_when_its_pods_are_do
         ("echo 'microk8s  v1.20.13  2695  1.20/stable  canonical'", False),
     ],
 )
-def test_without_microk8s_all_is_gone_and_snapd_must_say_so(every, bash, tmp_path, snapd, gone):
-    snap = tmp_path / "snap"
-    snap.write_text(f"#!/bin/sh\n{snapd}\n")
-    snap.chmod(0o755)
+def test_without_microk8s_all_is_gone_and_snapd_must_say_so(every, bash, program, snapd, gone):
+    program("snap", snapd)
     for action in every:
         assert (bash(action.absent, AWAY)[0] == 0) == gone, action.shown
 

@@ -44,16 +44,13 @@ def test_an_address_that_the_host_does_not_have_is_named(reaches):
 
 
 @pytest.fixture
-def archives(tmp_path, monkeypatch):
+def archives(program):
     """A host whose apt has these archives, and whose getent ends with this code for each name."""
 
     def are(*hosts, getent=0, apt=0):
         uris = "".join(f"'http://{host}/debian/InRelease' x 0 \n" for host in hosts)
-        programs = {"apt-get": f"printf '%s' \"{uris}\"; exit {apt}", "getent": f"[ $1 = ahostsv4 ]; exit {getent}"}
-        for name, text in programs.items():
-            (tmp_path / name).write_text("#!/bin/sh\n" + text)
-            (tmp_path / name).chmod(0o755)
-        monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+        program("apt-get", f"printf '%s' \"{uris}\"; exit {apt}")
+        program("getent", f"[ $1 = ahostsv4 ]; exit {getent}")
 
     return are
 

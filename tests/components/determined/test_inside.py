@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
+import programs
 import pytest
 import stand_in
 from serving import serving
@@ -217,8 +218,7 @@ def test_why_a_chapter_ended_is_told_for_a_person(outputs, said, error):
 def test_the_hook_puts_the_secrets_where_chapters_look_and_nobody_else(tmp_path):
     (tmp_path / "secrets.json").write_text('{"minio-root": "x"}')
     hook = dict(task_files.runbooks())["startup-hook.sh"].read_text().replace(inside.PLACE, str(tmp_path))
-    (tmp_path / "python3").write_text("#!/bin/sh\n")
-    (tmp_path / "python3").chmod(0o755)
+    programs.put(tmp_path, "python3")
     env = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "HOME": str(tmp_path / "root")}
     subprocess.run(["bash", "-ec", hook], cwd=tmp_path, env=env, check=True, capture_output=True)
     path = Path(env["HOME"], ".mlops-runbook/secrets/incluster.json")

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import programs
 import pytest
 import stand_in
 
@@ -30,8 +31,7 @@ def starts(tmp_path):
 
     def run(code=0, environment="", **files):
         (tmp_path / "code").write_text(str(code))
-        (tmp_path / "python3").write_text(PYTHON)
-        (tmp_path / "python3").chmod(0o755)
+        programs.put(tmp_path, "python3", PYTHON)
         (tmp_path / "environment").write_text(environment)
         hook = dict(task_files.runbooks())["startup-hook.sh"].read_text()
         (tmp_path / "startup-hook.sh").write_text(hook.replace(task_pod.PIP_PLACE, str(tmp_path)))

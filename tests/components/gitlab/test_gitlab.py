@@ -57,12 +57,9 @@ def test_what_was_written_survives_a_restart(account):
     Proofs(account).survives_restart()
 
 
-def test_no_process_of_git_has_the_token_in_its_arguments(account, git, tmp_path, monkeypatch):
+def test_no_process_of_git_has_the_token_in_its_arguments(account, git, program, tmp_path):
     seen = tmp_path / "seen"
-    program = tmp_path / "git"
-    program.write_text(f'#!/bin/sh\necho "$@" >> {seen}\nenv | grep -c RUNBOOK_GIT_PASSWORD >> {seen}\n')
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    program("git", f'echo "$@" >> {seen}\nenv | grep -c RUNBOOK_GIT_PASSWORD >> {seen}')
     git.git(tmp_path, "push", git.remote("root/x"))
     said = seen.read_text()
     assert git.token() not in said and "://root@127.0.0.1:" in said and said.endswith("1\n")

@@ -167,13 +167,6 @@ def test_remove_purges_no_package_that_was_there_before(monkeypatch, own_home):
     assert "dpkg --force-remove-reinstreq --purge" not in made.installed().undo
 
 
-def fake(tmp_path, name, text):
-    program = tmp_path / name
-    program.write_text("#!/bin/bash\n" + text)
-    program.chmod(0o755)
-    return {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
-
-
 @pytest.mark.parametrize(
     "found, says",
     [
@@ -185,17 +178,17 @@ def fake(tmp_path, name, text):
         ("ii  12.10.14-ce.0", "before 13.12 comes 13.0"),
     ],
 )
-def test_a_gitlab_that_cannot_become_this_version_is_refused(monkeypatch, own_home, tmp_path, found, says):
-    env = fake(tmp_path, "dpkg-query", f"echo -n '{found}'")
-    code, said = run(package(monkeypatch, Fetching()).can_follow(), **env)
+def test_a_gitlab_that_cannot_become_this_version_is_refused(monkeypatch, own_home, program, found, says):
+    program("dpkg-query", f"printf %s '{found}'")
+    code, said = run(package(monkeypatch, Fetching()).can_follow())
     assert (code == 0) == (says is None) and (says is None or says in said)
 
 
-def test_the_other_edition_is_asked_for(tmp_path):
-    env = fake(tmp_path, "dpkg-query", '[ "${*: -1}" != gitlab-ee ] || echo "ii "')
+def test_the_other_edition_is_asked_for(program):
+    program("dpkg-query", 'for last; do :; done; [ "$last" != gitlab-ee ] || echo "ii "')
     editions = {"ce": "gitlab-ce", "ee": "gitlab-ee"}
-    assert run(other_is_away("gitlab-ce", editions), **env) == (1, "gitlab-ee is installed")
-    assert run(other_is_away("gitlab-ee", editions), **env)[0] == 0
+    assert run(other_is_away("gitlab-ce", editions)) == (1, "gitlab-ee is installed")
+    assert run(other_is_away("gitlab-ee", editions))[0] == 0
 
 
 def test_a_port_is_free_gitlabs_or_somebodys(tmp_path):

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import programs
 import pytest
 from gitlab_server import RECIPE, Server, double_at
 
@@ -26,17 +27,13 @@ class Host:
         self.root, self.programs, self.called = folder / "host", folder / "bin", folder / "called"
         self.programs.mkdir()
         for name in ("gitlab-ctl", "id", "pkill", "systemctl"):
-            self.program(name, f"{NOTED}{self.called}")
+            programs.put(self.programs, name, f"{NOTED}{self.called}")
         for path in (*WRITTEN, "root/notes", "tmp/opt/theirs", "usr/bin/awk"):
             (self.root / path).parent.mkdir(parents=True, exist_ok=True)
             (self.root / path).touch()
         for name in OURS:
             (self.root / "usr/bin" / name).symlink_to(f"/opt/gitlab/bin/{name}")
         (self.root / "usr/bin" / THEIRS).symlink_to("/usr/local/bin/another")
-
-    def program(self, name, text):
-        (self.programs / name).write_text("#!/bin/sh\n" + text)
-        (self.programs / name).chmod(0o755)
 
     def stop(self):
         """Run it; its exit code."""
@@ -64,7 +61,7 @@ def host(tmp_path):
 def test_gitlab_ends_and_leaves_no_copy_of_its_keys_and_what_is_others_stays(host):
     server = Server(host.root).started()
     told = " ".join(f"{name}='{value}'" for name, value in double_at(host.root, server.ports).items())
-    host.program("gitlab-ctl", f'exec env {told} {sys.executable} {RECIPE}/double/gitlab_ctl.py "$@"')
+    programs.put(host.programs, "gitlab-ctl", f'exec env {told} {sys.executable} {RECIPE}/double/gitlab_ctl.py "$@"')
     try:
         for _ in range(2):
             assert host.stop() == 0 and host.there() == LEFT
@@ -77,15 +74,15 @@ def test_gitlab_ends_and_leaves_no_copy_of_its_keys_and_what_is_others_stays(hos
 
 @pytest.mark.parametrize("at", ["gitlab-ctl", "systemctl", "pkill", "rm"])
 def test_one_that_was_cut_off_ends_at_the_next_time(host, at):
-    host.program(at, "kill -KILL $PPID")
+    programs.put(host.programs, at, "kill -KILL $PPID")
     assert host.stop() < 0 and host.there() != LEFT
-    host.program(at, 'exec /bin/rm "$@"' if at == "rm" else f"{NOTED}{host.called}")
+    programs.put(host.programs, at, 'exec /bin/rm "$@"' if at == "rm" else f"{NOTED}{host.called}")
     assert host.stop() == 0 and host.there() == LEFT
 
 
 @pytest.mark.parametrize("command", ["gitlab-ctl", "systemctl", "pkill", "id"])
 def test_what_cannot_be_ended_any_more_is_no_reason_to_stop(host, command):
-    host.program(command, "exit 1")
+    programs.put(host.programs, command, "exit 1")
     assert host.stop() == 0 and host.there() == LEFT
 
 

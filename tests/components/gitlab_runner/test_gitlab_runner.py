@@ -355,13 +355,10 @@ def test_what_the_runners_pod_says_of_gitlab(made, said, entry, words):
         assert e.entry == entry and words in e.saw
 
 
-def test_a_gitlab_that_the_cluster_does_not_reach_is_told(made, tmp_path, monkeypatch):
+def test_a_gitlab_that_the_cluster_does_not_reach_is_told(made, program):
     reaches = (HERE / "scripts" / "pod_reaches.sh").read_text().split("\n")[2]
     assert reaches in script(HERE / "scripts" / "pod_reaches.sh", "http://x", "x", 80, "asks")
-    program = tmp_path / "microk8s"
-    program.write_text("#!/bin/sh\nprintf 127.0.0.1\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    program("microk8s", "printf 127.0.0.1")
     said = _bash("http://git.example", "git.example", 80)
     assert said.returncode == 1 and "no such host" in said.stdout
     assert _bash("http://127.0.0.1:1", "127.0.0.1", 1).returncode == 1

@@ -1,6 +1,5 @@
 """`microk8s enable`, whose exit code is 0 whatever came of it: on what the scripts of 1.20 print."""
 
-import os
 import re
 import subprocess
 
@@ -120,12 +119,9 @@ def test_enabled_but_without_its_deployment_says_what_to_do(host):
     assert "microk8s disable dashboard" in e.value.do
 
 
-def test_what_is_left_goes_where_its_pods_are_gone_and_disable_does_nothing(host, tmp_path):
+def test_what_is_left_goes_where_its_pods_are_gone_and_disable_does_nothing(host, program, tmp_path):
     """MicroK8s goes by the pods: "Addon dashboard is already disabled.", and its namespace stayed for ever."""
-    program = tmp_path / "microk8s"
-    program.write_text(f'#!/bin/sh\necho "$*" >> {tmp_path}/asked\n')
-    program.chmod(0o755)
-    env = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    subprocess.run(["bash", "-euo", "pipefail", "-c", host.enable().undo], env=env, check=True)
+    program("microk8s", f'echo "$*" >> {tmp_path}/asked')
+    subprocess.run(["bash", "-euo", "pipefail", "-c", host.enable().undo], check=True)
     asked = (tmp_path / "asked").read_text().splitlines()
     assert asked[-2] == "disable dashboard" and asked[-1].startswith("kubectl delete deployment x -n kube-system ")

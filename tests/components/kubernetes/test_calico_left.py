@@ -13,13 +13,10 @@ LINKS = """1: lo: <LOOPBACK,UP> mtu 65536
 
 
 @pytest.mark.parametrize("another, gone", [("4242", []), ("", ["vxlan.calico", "cali0123456789a"])])
-def test_calicos_links_go_with_microk8s_unless_another_calico_runs(bash, tmp_path, another, gone):
+def test_calicos_links_go_with_microk8s_unless_another_calico_runs(bash, program, tmp_path, another, gone):
     (tmp_path / "links").write_text(LINKS)
     (tmp_path / "log").write_text("")
-    (tmp_path / "ip").write_text(
-        f'#!/bin/bash\n[ "$2" = delete ] && echo "$3" >> {tmp_path}/log || cat {tmp_path}/links'
-    )
-    (tmp_path / "ip").chmod(0o755)
+    program("ip", f'[ "$2" = delete ] && echo "$3" >> {tmp_path}/log || cat {tmp_path}/links')
     processes = f"named() {{ [ $1 != calico-node ] || echo {another}; }}"
     assert bash(f"{microk8s._LEFT}\n{processes}\nlinks_go", "")[0] == 0
     assert (tmp_path / "log").read_text().split() == gone

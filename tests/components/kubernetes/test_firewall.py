@@ -3,6 +3,7 @@
 import re
 import subprocess
 
+import programs
 import pytest
 import stand_in
 
@@ -27,12 +28,13 @@ def ufw(tmp_path):
             f'DEFAULT_FORWARD_POLICY="{policy}"\nMANAGE_BUILTINS=no\n'
         )
         rules = "".join(f"ufw {rule}\n" for rule in added)
-        (tmp_path / "ufw").write_text(
-            f"#!/bin/sh\ncase $1 in status) echo '{status}'; exit {code};; esac\n"
+        programs.put(
+            tmp_path,
+            "ufw",
+            f"case $1 in status) echo '{status}'; exit {code};; esac\n"
             "echo \"Added user rules (see 'ufw status' for running firewall):\"\n"
-            f"cat <<'END'\n{rules}END\n"
+            f"cat <<'END'\n{rules}END",
         )
-        (tmp_path / "ufw").chmod(0o755)
         text = firewall.script(firewall._SCRIPT).replace("/etc/default/ufw", str(tmp_path / "default"))
         path = f"PATH={tmp_path}:$PATH\n"
         return subprocess.run(["bash", "-euo", "pipefail", "-c", path + text], stdout=-1, text=True, check=True).stdout

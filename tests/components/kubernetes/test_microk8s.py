@@ -16,12 +16,11 @@ microk8s  v1.20.13  2695  {}  canonical✓  classic
 
 
 @pytest.fixture
-def snapd(tmp_path, bash):
+def snapd(program, bash):
     """Run a probe on a host whose `snap` is this shell script: (exit code, what it printed)."""
 
     def run(probe, text):
-        (tmp_path / "snap").write_text("#!/bin/bash\n" + text)
-        (tmp_path / "snap").chmod(0o755)
+        program("snap", "#!/bin/bash\n" + text)
         return bash(probe, "exit 1")
 
     return run
@@ -124,9 +123,8 @@ def test_the_ports_are_those_of_all_its_programs():
     "name, fits",
     [("host-1", 1), ("Host", 1), ("a.b-c.example", 1), ("my_host", 0), ("-a", 0), ("a-.b", 0), ("höst", 0)],
 )
-def test_a_node_is_named_as_rfc_1123_says(bash, tmp_path, name, fits):
-    (tmp_path / "hostname").write_text(f"#!/bin/sh\necho {name}\n")
-    (tmp_path / "hostname").chmod(0o755)
+def test_a_node_is_named_as_rfc_1123_says(bash, program, name, fits):
+    program("hostname", f"echo {name}")
     code, said = bash(microk8s.NODE_NAME, "exit 1")
     assert code == 1 - fits and (fits or f"it is {name}" in said)
 
@@ -151,9 +149,8 @@ printf 'Command  Alias  Notes\\n{}'
     ],
 )
 @pytest.mark.usefixtures("own_home")
-def test_the_name_kubectl_may_be_another_snaps(monkeypatch, bash, tmp_path, snap, whose):
-    (tmp_path / "snap").write_text(snap)
-    (tmp_path / "snap").chmod(0o755)
+def test_the_name_kubectl_may_be_another_snaps(monkeypatch, bash, program, snap, whose):
+    program("snap", snap)
 
     def answer(text, stdin):
         return "ubuntu" if text == "id -un" else (*bash(text, "exit 1"), "")

@@ -4,14 +4,14 @@ import json
 import os
 
 import pytest
+import stand_in
 
 from helpers.components.addons import addons, host_access
 from helpers.components.addons.addons import Addons, things
 from helpers.components.kubernetes import kube, microk8s
 from helpers.components.kubernetes.registries import Registries
-from helpers.core import notebooks, notes
+from helpers.core import notes
 from helpers.core.actions import Action
-from helpers.core.chapter import Chapter
 from helpers.core.errors import RunbookError
 from helpers.core.paths import home
 
@@ -39,14 +39,11 @@ exit 0
 
 
 @pytest.fixture
-def cluster(tmp_path, monkeypatch, own_home):
+def cluster(tmp_path, program, monkeypatch, own_home):
     """cluster(*objects) -> the file of what is in it."""
     monkeypatch.setattr(notes, "STATE", str(tmp_path / "state"))
-    program, there = tmp_path / "bin" / "microk8s", tmp_path / "cluster"
-    program.parent.mkdir()
-    program.write_text(MICROK8S)
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    there = tmp_path / "cluster"
+    program("microk8s", MICROK8S)
     monkeypatch.setenv("CLUSTER", str(there))
 
     def put(*objects):
@@ -56,19 +53,12 @@ def cluster(tmp_path, monkeypatch, own_home):
     return put
 
 
-def opened(name, mode="install"):
-    notebook = notebooks.find(name)
-    ch = Chapter(notebook, notebook.check({"target": "local", "origin": "upstream", "mode": mode}))
-    ch.host.connect()
-    return ch
-
-
 THINGS = ["namespace models", "object models/secret/minio", "object models/seldondeployment/flowers"]
 LABEL = "app.kubernetes.io/managed-by=runbook"
 
 
 def sight(name="seldon", label=LABEL, things=THINGS, **how):
-    ch = opened(name)
+    ch = stand_in.opened(name)
     return ch.own.first_sight(things, microk8s.made_by_older(ch, label, "models"), **how)
 
 
@@ -92,7 +82,7 @@ def test_what_a_label_says_is_ours(cluster):
 
 def test_what_is_in_a_namespace_of_ours_is_ours(cluster):
     there = cluster()
-    ch = opened("seldon")
+    ch = stand_in.opened("seldon")
     ch.own.first_sight(THINGS)
     ch.own.before(THINGS[:1])
     there.write_text("namespace/models\nmodels/secret/other\n")
@@ -105,11 +95,11 @@ def test_what_is_in_a_namespace_of_ours_is_ours(cluster):
 def test_a_secret_that_was_there_comes_back_as_it_was(cluster):
     """kubectl puts all that `create` is given into an annotation that `apply` left: whose fields they were, too."""
     there = cluster("namespace/models", "models/secret/minio theirs")
-    ch = opened("seldon")
+    ch = stand_in.opened("seldon")
     assert ch.own.first_sight(THINGS, adopt=True) is None
     secret = kube.Kube(ch).secret("minio", "models", {"S3_ENDPOINT": "x"}).but(probe="false", apply="true")
     ch.own.before(secret.makes)
-    ch = opened("seldon", "remove")
+    ch = stand_in.opened("seldon", "remove")
     ch.own.first_sight(THINGS)
     ch.step("the key is there", secret)
     ch.verdict()
@@ -164,11 +154,11 @@ def test_chapter_04s_unit_tells_of_an_older_runbook_until_todays_has_its_note(cl
 
 def test_a_verify_of_somebodys_cluster_does_not_make_it_ours(cluster, capsys):
     cluster()
-    ch = opened("addons", "verify")
+    ch = stand_in.opened("addons", "verify")
     ch.step("one", "true", probe="true")
     ch.verdict()
     assert not (home("probes") / "local.addons.json").exists()
-    ch = opened("addons")
+    ch = stand_in.opened("addons")
     ch.step("one", "true", probe="true")
     ch.verdict()
     assert (home("probes") / "local.addons.json").exists()
@@ -176,7 +166,7 @@ def test_a_verify_of_somebodys_cluster_does_not_make_it_ours(cluster, capsys):
 
 def test_what_lies_in_a_namespace_of_ours_is_ours_though_an_earlier_note_did_not_name_it(cluster):
     there = cluster()
-    ch = opened("seldon")
+    ch = stand_in.opened("seldon")
     ch.own.first_sight(THINGS[:1])
     ch.own.before(THINGS[:1])
     there.write_text("namespace/models\nmodels/secret/minio\n")
@@ -189,11 +179,11 @@ COREDNS = ["object kube-system/deployment/coredns", "object kube-system/configma
 def test_an_add_on_of_theirs_that_is_as_we_would_have_it_is_not_disabled(cluster):
     """What first sight does not name was taken for ours: remove disabled the add-on that it lies in."""
     cluster("kube-system/deployment/coredns", "kube-system/configmap/coredns")
-    ch = opened("addons")
+    ch = stand_in.opened("addons")
     assert ch.own.first_sight(COREDNS[:1], adopt=True) is None
     ch.own.passes(COREDNS)
     ch.own.settle()
-    ch = opened("addons", "remove")
+    ch = stand_in.opened("addons", "remove")
     ch.own.first_sight(COREDNS[:1], adopt=True)
     undo = ch.own.undoing(Action("enable", "true", "true", "microk8s disable dns", makes=COREDNS))
     assert undo.words == "as it was before" and "microk8s disable" not in undo.work
@@ -202,7 +192,7 @@ def test_an_add_on_of_theirs_that_is_as_we_would_have_it_is_not_disabled(cluster
 def test_an_add_on_of_which_half_was_here_is_not_disabled(cluster):
     """No copy is kept of a Deployment or a namespace: what an undo takes would not come back."""
     cluster("kube-system/deployment/coredns")
-    ch = opened("addons")
+    ch = stand_in.opened("addons")
     ch.own.first_sight(COREDNS[:1], adopt=True)
     ch.own.before(COREDNS)
     undo = ch.own.undoing(Action("enable", "true", "true", "microk8s disable dns", makes=COREDNS))
@@ -211,7 +201,7 @@ def test_an_add_on_of_which_half_was_here_is_not_disabled(cluster):
 
 def test_what_is_never_taken_over_is_named_whatever_is_asked(cluster):
     cluster("namespace/istio-system", "namespace/metallb-system")
-    ch = opened("addons")
+    ch = stand_in.opened("addons")
     assert ch.own.first_sight(things(True, True, False), adopt=True) is None
     assert Addons(ch).why_never() == "was here before: namespace istio-system"
 
@@ -220,7 +210,7 @@ def test_what_comes_after_a_remove_is_somebodys(cluster):
     """Taken over, removed and taken over again, somebody's MicroK8s was noted as ours: the next remove purged it."""
     cluster("kube-system/deployment/coredns")
     for mode in ("install", "remove"):
-        ch = opened("addons", mode)
+        ch = stand_in.opened("addons", mode)
         ch.step("one", "true", probe="true")
         ch.verdict()
     assert sight("addons", "", COREDNS[:1]) == "was here before: " + COREDNS[0]
@@ -229,7 +219,7 @@ def test_what_comes_after_a_remove_is_somebodys(cluster):
 def test_of_a_microk8s_that_was_here_remove_puts_back_what_the_note_has(cluster, monkeypatch):
     """Who may use it, the alias and its kubeconfig stayed, or were taken though they had been there."""
     cluster()
-    ch = opened("kubernetes")
+    ch = stand_in.opened("kubernetes")
     monkeypatch.setattr(ch, "run", lambda *_, **__: "me")
     ours = microk8s.MicroK8s(ch)
 
@@ -266,7 +256,7 @@ def test_a_user_of_minios_is_never_an_older_runbooks_and_never_taken_over(cluste
     user.write_text("{}")
     (tmp_path / "minio").write_text(f'MINIO_VOLUMES="{tmp_path}/data"\n')
     monkeypatch.setenv("MINIO", str(tmp_path / "minio"))
-    ch = opened("seldon")
+    ch = stand_in.opened("seldon")
     older = microk8s.made_by_older(ch, "app.kubernetes.io/managed-by=runbook", "models")
     things = ["namespace models", "miniouser seldon"]
     assert ch.own.first_sight(things, older) == "was here before: miniouser seldon"
@@ -297,7 +287,7 @@ class AddOns:
         self.put(*(f"kube-system/{thing}" for thing in objects))
 
     def opened(self, mode="install", adopt=False, gpu=True):
-        ch = opened("addons", mode)
+        ch = stand_in.opened("addons", mode)
         self.said = ch.own.first_sight(things(False, False, gpu), addons.made_by_older(ch), adopt)
         return ch
 

@@ -26,10 +26,9 @@ training          Pod          det-1        <none>"""
 
 
 @pytest.fixture
-def snap(tmp_path):
+def snap(program):
     """A snap command that says that MicroK8s is installed."""
-    (tmp_path / "snap").write_text("#!/bin/sh\necho microk8s\n")
-    (tmp_path / "snap").chmod(0o755)
+    program("snap", "echo microk8s")
 
 
 def kubectl(text, kinds=WORK, marked="training"):
@@ -76,9 +75,8 @@ def test_volumes_are_those_of_the_add_on_only(bash, snap):
     assert code == 1 and said == "others have 1: shop/PersistentVolumeClaim/data"
 
 
-def test_a_cluster_that_does_not_answer_may_hold_anything(bash, snap, tmp_path):
-    (tmp_path / "id").write_text("#!/bin/sh\necho adm microk8s\n")
-    (tmp_path / "id").chmod(0o755)
+def test_a_cluster_that_does_not_answer_may_hold_anything(bash, snap, program):
+    program("id", "echo adm microk8s")
     code, said = bash(nobody_elses_work("ann"), SILENT)
     assert code == 1 and "cannot tell what is in the cluster" in said
 
@@ -92,7 +90,6 @@ def test_a_remove_that_was_cut_off_had_asked(bash, snap):
     assert bash(nobody_elses_work(getpass.getuser()), SILENT)[0] == 0, "the user is out of the group again"
 
 
-def test_without_microk8s_there_is_nothing_to_lose(bash, tmp_path):
-    (tmp_path / "snap").write_text("#!/bin/sh\necho 'error: no matching snaps installed' >&2; exit 1\n")
-    (tmp_path / "snap").chmod(0o755)
+def test_without_microk8s_there_is_nothing_to_lose(bash, program):
+    program("snap", "echo 'error: no matching snaps installed' >&2; exit 1")
     assert bash(nobody_elses_work("root"), SILENT) == (0, "")

@@ -4,6 +4,7 @@ import json
 import subprocess
 
 import pytest
+import stand_in
 from minio.error import S3Error
 from python37 import environment, python37
 from serving import free_port, serving
@@ -11,8 +12,6 @@ from serving import free_port, serving
 from helpers.components import minio
 from helpers.components.determined import task_files
 from helpers.components.minio import KEPT, KEPT_BYTES, PROOF_BUCKET, S3, Proofs
-from helpers.core import notebooks
-from helpers.core.chapter import Chapter
 from helpers.core.errors import Unmet
 from helpers.core.secrets import Secret
 from tests.components.minio.conftest import SECRET, USER
@@ -22,8 +21,7 @@ from tests.components.minio.conftest import SECRET, USER
 def chapter(monkeypatch, tmp_path):
     # Only this test's logs and secrets are its own: the server comes out of the caches.
     monkeypatch.setenv("RUNBOOK_HOME", str(tmp_path / "home"))
-    notebook = notebooks.find("minio")
-    return Chapter(notebook, notebook.check({"target": "local", "origin": "upstream"}))
+    return stand_in.opened("minio")
 
 
 @pytest.fixture

@@ -4,13 +4,13 @@ import io
 import json
 
 import pytest
+import stand_in
 from minio.error import MinioAdminException, S3Error
 
 from helpers.components.minio import connect
 from helpers.components.minio_keys import Key
 from helpers.core import notebooks
 from helpers.core.actions import Action
-from helpers.core.chapter import Chapter
 from helpers.core.errors import Unmet
 from helpers.core.paths import REPO
 from helpers.core.ssh import free_port
@@ -29,9 +29,7 @@ def key(server, monkeypatch, tmp_path):
     monkeypatch.setenv("RUNBOOK_SECRET_MINIO_ROOT", SECRET.reveal())
 
     def make(user, mode="verify"):
-        notebook = notebooks.find(OF.get(user, user))
-        ch = Chapter(notebook, notebook.check({"target": "local", "origin": "upstream", "mode": mode}))
-        return Key(ch, server, USER, user, OWN[user])
+        return Key(stand_in.opened(OF.get(user, user), mode), server, USER, user, OWN[user])
 
     root = connect(f"127.0.0.1:{server}", USER, SECRET.reveal())
     for bucket in (*OWN.values(), "runbook-proof"):

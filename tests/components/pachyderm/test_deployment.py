@@ -10,8 +10,7 @@ from helpers.components.kubernetes.probes import with_cluster
 from helpers.components.pachyderm import deployment
 from helpers.components.pachyderm.client import Pachyderm
 from helpers.components.pachyderm.deployment import Deployment
-from helpers.core import actions, notebooks, notes, shell
-from helpers.core.chapter import Chapter
+from helpers.core import actions, notes, shell
 from helpers.core.host import Host
 
 SERVICE = {
@@ -216,12 +215,11 @@ def test_what_the_server_refuses_is_told_and_a_missing_namespace_means_not_deplo
 
 
 @pytest.fixture
-def snap(tmp_path):
+def snap(program):
     """snap(word, code): a snap command that says this of MicroK8s."""
 
     def says(text, code=0):
-        (tmp_path / "snap").write_text(f"#!/bin/sh\necho '{text}'; exit {code}\n")
-        (tmp_path / "snap").chmod(0o755)
+        program("snap", f"echo '{text}'; exit {code}")
 
     says("microk8s")
     return says
@@ -257,9 +255,7 @@ def test_the_folder_of_the_store_local_is_as_it_was(monkeypatch, own_home, tmp_p
         (tmp_path / "folder").mkdir(mode=0o750)
 
     def opened(mode):
-        notebook = notebooks.find("pachyderm")
-        ch = Chapter(notebook, notebook.check({"target": "local", "origin": "upstream", "mode": mode}))
-        ch.host.connect()
+        ch = stand_in.opened("pachyderm", mode)
         there = Deployment(Pachyderm(ch), Pachctl(), "local")
         assert ch.own.first_sight([thing for thing in there.things() if thing.startswith("folder ")]) is None
         # the cluster's part, for which a file stands: it writes into the folder, and is undone before it

@@ -19,8 +19,7 @@ from helpers.components import postgres, postgres_cluster, postgres_state
 from helpers.components.label_studio.service import no_projects_but
 from helpers.components.postgres import Postgres, Proofs
 from helpers.components.postgres_cluster import has_port, main_cluster, newest
-from helpers.core import notebooks, notes
-from helpers.core.chapter import Chapter
+from helpers.core import notes
 from helpers.core.errors import Unmet
 from helpers.core.host import Host
 from helpers.core.ssh import free_port
@@ -76,9 +75,7 @@ def server():
 
 @pytest.fixture
 def db(server, own_home):
-    notebook = notebooks.find("postgres")
-    ch = Chapter(notebook, notebook.check({"target": "local", "origin": "upstream"}))
-    ch.host.connect()
+    ch = stand_in.opened("postgres")
     ch.host.require_root()
     return Postgres(ch, server.port)
 
@@ -101,9 +98,7 @@ def test_a_cluster_made_with_no_language_keeps_text_as_well(own_home):
     server = Server(folder, ["--locale=C"])
     try:
         assert server.sql("show server_encoding") == "SQL_ASCII\n"
-        notebook = notebooks.find("postgres")
-        ch = Chapter(notebook, notebook.check({"target": "local", "origin": "upstream"}))
-        ch.host.connect()
+        ch = stand_in.opened("postgres")
         ch.host.require_root()
         db = Postgres(ch, server.port)
         db.database("runbook").apply()
@@ -168,27 +163,25 @@ def test_a_database_is_made_once_and_dropped_only_where_remove_is_meant_to(db, s
 
 
 @needs_a_server
-def test_a_role_that_was_here_has_its_own_password_again_and_its_database_stays(db, server, monkeypatch, tmp_path):
+def test_a_role_that_was_here_has_its_own_password_again_and_its_database_stays(
+    db, server, program, monkeypatch, tmp_path
+):
     """The chapter set a password for whoever had the name, and remove dropped both."""
     monkeypatch.setattr(notes, "STATE", str(tmp_path / "state"))
-    (tmp_path / "pg_lsclusters").write_text(
-        f"#!/bin/sh\necho '15 tried {server.port} online postgres {server.data} /log'\n"
-    )
-    (tmp_path / "pg_lsclusters").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    program("pg_lsclusters", f"echo '15 tried {server.port} online postgres {server.data} /log'")
     server.sql("create role theirs login password 'of-theirs'; ")
     server.sql("create database theirs owner theirs")
     verifier = server.sql("select rolpassword from pg_authid where rolname = 'theirs'")
     things = [f"database {server.port}/theirs", f"role {server.port}/theirs"]
     try:
-        install = _chapter("install")
+        install = stand_in.opened("postgres", "install")
         assert install.own.first_sight(things) == "was here before: " + ", ".join(things)
         assert install.own.first_sight(things, adopt=True) is None
         _made_theirs(install, server)
         install.verdict()
         assert server.sql("select rolpassword from pg_authid where rolname = 'theirs'") != verifier
         assert "runbook_proof" in _tables(db)
-        remove = _chapter("remove")
+        remove = stand_in.opened("postgres", "remove")
         remove.own.first_sight(things)
         _made_theirs(remove, server)
         remove.verdict()
@@ -213,7 +206,7 @@ def test_a_role_that_was_here_has_its_own_password_again_and_its_database_stays(
         (["etc/postgresql-common/user_clusters"], [], "/etc/postgresql-common/user_clusters"),
     ],
 )
-def test_what_an_uninstalled_postgresql_left_is_told(tmp_path, monkeypatch, there, installed, left):
+def test_what_an_uninstalled_postgresql_left_is_told(tmp_path, program, there, installed, left):
     """Adopted, it was the new server's, and went when remove purged that."""
     for file in (*there, *(f"usr/lib/postgresql/{v}/bin/postgres" for v in installed if v.isdigit())):
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
@@ -221,9 +214,7 @@ def test_what_an_uninstalled_postgresql_left_is_told(tmp_path, monkeypatch, ther
     answers = {"common": "*Abbrev*postgresql-common)", "psql": "*Abbrev*postgresql-client-common)"}
     answers = "".join(f"{words} echo 'ii ' ;; " for name, words in answers.items() if name in installed)
     owner = "-S?/etc/postgresql-common/user_clusters) echo postgresql-client-common: /etc ;;"
-    (tmp_path / "dpkg-query").write_text(f'#!/bin/sh\ncase "$*" in {answers}{owner} *) exit 1 ;; esac\n')
-    (tmp_path / "dpkg-query").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    program("dpkg-query", f'case "$*" in {answers}{owner} *) exit 1 ;; esac')
     said = Host("local").ask(postgres.no_leftovers(tmp_path))
     assert (said.out, said.ok) == (
         ("", True) if left is None else (f"no such PostgreSQL is installed, and there is {tmp_path}{left}", False)
@@ -231,21 +222,12 @@ def test_what_an_uninstalled_postgresql_left_is_told(tmp_path, monkeypatch, ther
 
 
 @pytest.mark.parametrize("port, so", [(5432, True), (5433, False), (54, False)])
-def test_a_cluster_that_was_taken_over_keeps_its_port(tmp_path, monkeypatch, port, so):
+def test_a_cluster_that_was_taken_over_keeps_its_port(program, port, so):
     """On another one a database of somebody's was noted as ours, and remove dropped it."""
     clusters = "13 main 5433 online postgres /data /log\\n15 main 5432 online postgres /data /log\\n"
-    (tmp_path / "pg_lsclusters").write_text(f"#!/bin/sh\nprintf '{clusters}'\n")
-    (tmp_path / "pg_lsclusters").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    program("pg_lsclusters", f"printf '{clusters}'")
     said = Host("local").ask(has_port("15", port))
     assert (said.ok, said.out) == ((True, "") if so else (False, "its port is 5432"))
-
-
-def _chapter(mode):
-    notebook = notebooks.find("postgres")
-    ch = Chapter(notebook, notebook.check({"target": "local", "origin": "upstream", "mode": mode}))
-    ch.host.connect()
-    return ch
 
 
 def _made_theirs(ch, server):

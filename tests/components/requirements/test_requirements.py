@@ -160,17 +160,15 @@ SMI = [
 
 
 @pytest.mark.parametrize("words, code", SMI)
-def test_an_error_of_nvidia_smi_is_no_gpu(bash, tmp_path, words, code):
-    (tmp_path / "nvidia-smi").write_text(f'#!/bin/sh\necho "{words}"\nexit {code}\n')
-    (tmp_path / "nvidia-smi").chmod(0o755)
+def test_an_error_of_nvidia_smi_is_no_gpu(bash, program, words, code):
+    program("nvidia-smi", f'echo "{words}"\nexit {code}')
     _, said = bash(look.script(look._HOST), "exit 1")
     (gpu,) = [line[4:] for line in said.splitlines() if line.startswith("gpu=")]
     assert gpu == "no driver: " + words and state(machine(gpu=gpu), "GPU")[0] == "warn"
 
 
-def test_the_first_of_two_gpus_is_told(bash, tmp_path):
-    (tmp_path / "nvidia-smi").write_text('#!/bin/sh\necho "Tesla T4, 440.33"\necho "Tesla T4, 440.33"\n')
-    (tmp_path / "nvidia-smi").chmod(0o755)
+def test_the_first_of_two_gpus_is_told(bash, program):
+    program("nvidia-smi", 'echo "Tesla T4, 440.33"\necho "Tesla T4, 440.33"')
     assert "gpu=Tesla T4, 440.33\n" in bash(look.script(look._HOST), "exit 1")[1]
 
 

@@ -1,7 +1,6 @@
 """The proofs through the gateway: against a model of the right answers, and against one that is wrong."""
 
 import json
-import os
 
 import pytest
 
@@ -80,14 +79,12 @@ GONE = {"get deployment seldon-spartakus-volunteer": None}
 
 
 @pytest.fixture
-def pods_of_the_reporter(tmp_path, monkeypatch):
+def pods_of_the_reporter(program):
     """pods_of_the_reporter(text): what kubectl shows of its Deployment. Nothing: it is not there."""
 
     def are(text=""):
         says = f"echo '{text}'" if text else "echo 'Error from server (NotFound): not found' >&2; exit 1"
-        (tmp_path / "microk8s").write_text("#!/bin/sh\n" + says + "\n")
-        (tmp_path / "microk8s").chmod(0o755)
-        monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+        program("microk8s", says)
 
     return are
 
