@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import httpx
+import pytest
 
 from helpers.core.paths import SETUP, home
 from helpers.core.ssh import free_port
@@ -35,18 +36,18 @@ class Server:
         (folder / "opt/gitlab/etc/gitlab.rb.template").write_text((RECIPE / "gitlab.rb.template").read_text())
 
     def run(self, program, *argv, stdin="", **env):
-        """(exit code, output, error output) of gitlab-ctl or gitlab-rails."""
+        """gitlab-ctl or gitlab-rails, and how it ended."""
         whole = {**os.environ, **double_at(self.folder, self.ports), **env}
         command = [sys.executable, RECIPE / f"double/gitlab_{program}.py", *argv]
-        done = subprocess.run(command, env=whole, input=stdin, capture_output=True, text=True, timeout=90)
-        return done.returncode, done.stdout, done.stderr
+        return subprocess.run(command, env=whole, input=stdin, capture_output=True, text=True, timeout=90)
 
     def answer(self, script, stdin):
         """What a host would say to the chapter's commands."""
         for program, words in (("rails", "gitlab-rails runner -"), ("ctl", "gitlab-ctl restart")):
             if script == words:
                 given = stdin.decode() if isinstance(stdin, bytes) else stdin or ""
-                return self.run(program, *words.split()[1:], stdin=given)
+                done = self.run(program, *words.split()[1:], stdin=given)
+                return done.returncode, done.stdout, done.stderr
         if script.startswith("[ ! -e /var/opt/gitlab/bootstrapped"):
             return "there\n"
         if script == "[ ! -e /opt/gitlab ]":
@@ -57,8 +58,8 @@ class Server:
 
     def started(self):
         """The same, running: root has the password ROOT."""
-        code, out, err = self.run("ctl", "package", EXTERNAL_URL=self.url, GITLAB_ROOT_PASSWORD=ROOT)
-        assert code == 0, out + err
+        done = self.run("ctl", "package", EXTERNAL_URL=self.url, GITLAB_ROOT_PASSWORD=ROOT)
+        assert done.returncode == 0, done.stdout + done.stderr
         return self
 
     def end(self):
@@ -66,6 +67,14 @@ class Server:
         if lock.exists() and lock.read_text():
             os.kill(int(lock.read_text()), signal.SIGTERM)
             lock.unlink()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """One that runs, for the tests of a module."""
+    server = Server(tmp_path_factory.mktemp("gitlab")).started()
+    yield server
+    server.end()
 
 
 def run_a_job(git, token, log_of, state="success"):

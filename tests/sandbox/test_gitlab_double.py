@@ -12,7 +12,6 @@ import gzip
 import http.client
 import os
 import re
-import signal
 import socket
 import subprocess
 import sys
@@ -21,15 +20,14 @@ from pathlib import Path
 import pytest
 import requests
 from facts import Facts
-from gitlab_server import double_at
-from serving import free_port, until
+from gitlab_server import RECIPE, Server
+from serving import until
 
 from helpers.core import catalogue
-from helpers.core.paths import REPO, SETUP, home
+from helpers.core.paths import REPO, home
 from helpers.core.waiting import wait
 from helpers.sandbox import mirror
 
-RECIPE = SETUP / "sandbox/substitutes/gitlab-ce"
 CALLS = REPO / "tests/recordings/gitlab-13.12-calls.md"
 CLIENT = Path(__file__).with_name("gitlab-client.txt")
 PASSWORD, TOKEN = "not-a-real-password", "token-string-here123"
@@ -37,23 +35,15 @@ FACTS = Facts("gitlab-13.12.md")
 row = FACTS.row
 
 
-class Host:
+class Host(Server):
     """A folder as a host's root, with the package's files run from the repository."""
 
     def __init__(self, root):
-        self.root, self.url = root, f"http://127.0.0.1:{free_port()}"
-        self.ports = free_port(), free_port()
-        (root / "opt/gitlab/etc").mkdir(parents=True)
-        (root / "opt/gitlab/etc/gitlab.rb.template").write_text((RECIPE / "gitlab.rb.template").read_text())
-        self.rb = root / "etc/gitlab/gitlab.rb"
+        super().__init__(root)
+        self.root, self.rb = root, root / "etc/gitlab/gitlab.rb"
 
-    def run(self, program, *argv, **env):
-        whole = {**os.environ, **double_at(self.root, self.ports), **env}
-        command = [sys.executable, RECIPE / f"double/gitlab_{program}.py", *argv]
-        return subprocess.run(command, env=whole, capture_output=True, text=True, timeout=90)
-
-    ctl = functools.partialmethod(run, "ctl")
-    rails = functools.partialmethod(run, "rails", "runner")
+    ctl = functools.partialmethod(Server.run, "ctl")
+    rails = functools.partialmethod(Server.run, "rails", "runner")
 
     def install(self, **env):
         done = self.ctl("package", EXTERNAL_URL=self.url, **env)
@@ -63,12 +53,6 @@ class Host:
 
     def wait(self):
         return until(self.url, lambda: [requests.get(self.url + "/-/health", timeout=30)])[0]
-
-    def end(self):
-        lock = self.root / "var/opt/gitlab/double/run/lock"
-        if lock.exists() and lock.read_text():
-            os.kill(int(lock.read_text()), signal.SIGTERM)
-            lock.unlink()
 
     def api(self, method, path, token=TOKEN, **more):
         headers = {"PRIVATE-TOKEN": token} if token else {}

@@ -76,7 +76,7 @@ class Runner:
     def __init__(self, repo, **states):
         self.git, self.api, self.states = repo.git, repo.api(), states
         ask = "puts Gitlab::CurrentSettings.current_application_settings.runners_registration_token"
-        _, out, _ = repo.server.run("rails", "runner", "-", stdin=ask)
+        out = repo.server.run("rails", "runner", "-", stdin=ask).stdout
         self.token = self.api.http_post("/runners", post_data={"token": out.strip()})["token"]
 
     def one(self):
@@ -187,8 +187,8 @@ def behind(repo):
     for text in (None, was):
         if text:
             rb.write_text(text)
-        code, out, err = server.run("ctl", "reconfigure")
-        assert code == 0, out + err
+        done = server.run("ctl", "reconfigure")
+        assert done.returncode == 0, done.stdout + done.stderr
         until("the stand-in", lambda: repo.git.why_not_ready() is None)
         if not text:
             yield repo

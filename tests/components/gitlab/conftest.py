@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gitlab_server
 import pytest
 import stand_in
-from gitlab_server import ROOT, Server
+from gitlab_server import ROOT
 
 from helpers.components.gitlab.account import Account
 from helpers.components.gitlab.client import GitLab
@@ -12,12 +13,7 @@ from helpers.components.gitlab.layout import PASSWORD
 from helpers.core.secrets import SecretStore
 from helpers.core.waiting import wait
 
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    server = Server(tmp_path_factory.mktemp("gitlab")).started()
-    yield server
-    server.end()
+server = gitlab_server.server
 
 
 @pytest.fixture

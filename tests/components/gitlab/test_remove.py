@@ -65,7 +65,7 @@ def test_gitlab_ends_and_leaves_no_copy_of_its_keys_and_what_is_others_stays(hos
     try:
         for _ in range(2):
             assert host.stop() == 0 and host.there() == LEFT
-        assert "run: puma" not in server.run("ctl", "status")[1]
+        assert "run: puma" not in server.run("ctl", "status").stdout
     finally:
         server.end()
     called = host.called.read_text()

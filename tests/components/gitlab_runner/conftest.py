@@ -6,9 +6,10 @@ import base64
 import json
 from types import SimpleNamespace
 
+import gitlab_server
 import pytest
 import stand_in
-from gitlab_server import ROOT, Server
+from gitlab_server import ROOT
 
 from helpers.components.gitlab.account import Account
 from helpers.components.gitlab.client import GitLab
@@ -28,13 +29,7 @@ from helpers.core.waiting import wait
 from tests.certificates import self_signed
 
 SECRET = "not-a-real-registry-password"
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    server = Server(tmp_path_factory.mktemp("gitlab")).started()
-    yield server
-    server.end()
+server = gitlab_server.server
 
 
 @pytest.fixture(scope="session")

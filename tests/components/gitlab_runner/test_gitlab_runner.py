@@ -59,7 +59,7 @@ def runners(made):
 def theirs(made):
     """The number of somebody's runner on a host that is called runbook: its name is a runner's description."""
     ask = (HERE / "registration.rb").read_text()
-    token = made.cluster.server.run("rails", "runner", "-", stdin=ask)[1].strip()
+    token = made.cluster.server.run("rails", "runner", "-", stdin=ask).stdout.strip()
     found = made.git.api().http_post("/runners", post_data={"token": token, "description": "runbook"})["id"]
     yield found
     made.git.api().http_delete(f"/runners/{found}")
@@ -107,7 +107,7 @@ def test_remove_once_more_when_gitlab_is_gone_finds_nothing_of_ours_in_it(made, 
 
 def test_the_registration_token_goes_nowhere_and_the_runners_is_masked(made):
     applied(made.registration.made())
-    kept = made.cluster.server.run("rails", "runner", "-", stdin=(HERE / "registration.rb").read_text())[1].strip()
+    kept = made.cluster.server.run("rails", "runner", "-", stdin=(HERE / "registration.rb").read_text()).stdout.strip()
     assert kept and kept not in str(made.ch.secrets.values()) and made.ch.masker.mask(kept) == "*****"
     mine = made.registration.reveal()
     assert made.ch.masker.mask(mine) == "*****" and TOKEN in made.ch._installed._mine
