@@ -9,8 +9,9 @@ from machine_state import difference, find_iptables, of_sandboxes, state
 from serving import until
 
 from helpers.core.host import Host
+from helpers.core.paths import home
 from helpers.core.waiting import TimedOut
-from helpers.sandbox import Sandbox, needs, rootfs
+from helpers.sandbox import Sandbox, builds, needs, rootfs
 
 NAME = os.environ.get("RUNBOOK_TEST_SANDBOX", "test")
 
@@ -85,3 +86,22 @@ def host(box, target):
     host = Host(target)
     yield host
     host.close()
+
+
+@pytest.fixture
+def recipes(tmp_path, monkeypatch):
+    """recipes(name, script): a recipe in a folder in place of the project's, $NAME its name; returns its folder."""
+    monkeypatch.setattr(builds, "RECIPES", tmp_path)
+    made = []
+
+    def write(name, script):
+        folder = tmp_path / name
+        folder.mkdir(exist_ok=True)
+        (folder / "build.sh").write_text(f"set -eu; NAME={name}\n{script}")
+        (folder / "fidelity.toml").write_text(f'[{name}]\nfidelity = "double"\nprogram = "none"\ndiffers = []\n')
+        made.append(name)
+        return folder
+
+    yield write
+    for name in made:
+        rootfs.remove(home("cache", "substitutes") / name)

@@ -124,25 +124,6 @@ Sandbox({box.name!r}).{call}
     return subprocess.Popen([sys.executable, "-c", script], cwd=REPO, stdout=subprocess.PIPE, text=True)
 
 
-@pytest.fixture
-def recipes(tmp_path, monkeypatch):
-    """A folder of recipes in place of the project's; returns a function that writes one."""
-    monkeypatch.setattr(builds, "RECIPES", tmp_path)
-    made = []
-
-    def write(name, script):
-        folder = tmp_path / name
-        folder.mkdir(exist_ok=True)
-        (folder / "build.sh").write_text("set -eu\n" + script)
-        (folder / "fidelity.toml").write_text(f'[{name}]\nfidelity = "double"\nprogram = "none"\ndiffers = []\n')
-        made.append(name)
-        return folder
-
-    yield write
-    for name in made:
-        rootfs.remove(home("cache", "substitutes") / name)
-
-
 # --- a host like a cloud image
 
 
