@@ -85,6 +85,12 @@ class Run:
         self.ch.step("the file is ours", self.ch.file(str(self.file), "# ours\n", "0640", OWNER))
 
 
+def comes_and_goes(host, *more):
+    """The chapter takes over what is here, and is removed."""
+    Run(host, "install", adopt=True, more=more)()
+    Run(host, "remove", more=more)()
+
+
 def tree(folder):
     """Every path below: its kind, mode, owner, time and contents."""
     found = {}
@@ -95,6 +101,12 @@ def tree(folder):
         key = hashlib.sha256(kept if isinstance(kept, bytes) else kept.encode()).hexdigest()
         found[str(path)] = (stat.filemode(about.st_mode), about.st_uid, about.st_gid, when, key)
     return found
+
+
+def theirs(host):
+    """A folder of somebody's, where the chapter's will lie."""
+    (host / "data").mkdir()
+    (host / "data" / "theirs").write_text("x\n")
 
 
 def noted(host):
@@ -194,8 +206,7 @@ def test_a_folder_that_was_renamed_before_the_note_was_written_comes_back(host):
     """An adoption that was cut off between the two."""
     (host / "data.before-runbook").mkdir()
     (host / "data.before-runbook" / "precious").write_text("x")
-    Run(host, "install", adopt=True)()
-    Run(host, "remove")()
+    comes_and_goes(host)
     assert (host / "data" / "precious").read_text() == "x" and not (host / "data.before-runbook").exists()
 
 
@@ -226,8 +237,7 @@ def test_a_link_to_an_empty_folder_is_somebodys_and_comes_back(host):
     before = tree(host)
     with pytest.raises(BadInput, match="nothing of others"):
         Run(host, "install").look()
-    Run(host, "install", adopt=True)()
-    Run(host, "remove")()
+    comes_and_goes(host)
     assert tree(host) == before
 
 
@@ -254,8 +264,7 @@ def test_what_was_so_already_stays_somebodys_where_a_later_install_does_not_adop
     run = Run(host, "install", adopt=True)
     run.file.write_text("# ours\n")
     run.file.chmod(0o640)
-    (host / "data").mkdir()
-    (host / "data" / "theirs").write_text("x")
+    theirs(host)
     before = tree(host)
     run.things = [f"folder {run.folder}"]
     run()
@@ -555,8 +564,7 @@ def test_a_unit_of_a_server_in_another_package_is_somebodys(host, debian, progra
 
     def run(mode):
         run = Run(host, mode, adopt=True, more=["package wanted", f"place {host}/place"])
-        run.look()
-        run.ch.step("wanted is installed", run.ch.packages("wanted", purge=["^wanted$"]))
+        wanted(run, purge=["^wanted$"])
         starts = actions.commands(f"touch {host.parent}/ran", f"[ -e {host.parent}/ran ]", "", ["unit x.service"])
         run.ch.step("x runs", starts)
         run.ch.verdict()
@@ -578,8 +586,7 @@ def test_a_unit_that_our_package_brought_is_not_somebodys_where_adopt_is_set(hos
 
     def run(mode):
         run = Run(host, mode, adopt=True, more=["package wanted"])
-        run.look()
-        run.ch.step("wanted is installed", run.ch.packages("wanted", purge=["^wanted$"]))
+        wanted(run, purge=["^wanted$"])
         starts = actions.commands(f"touch {host.parent}/ran", f"[ -e {host.parent}/ran ]", "", ["unit x.service"])
         run.ch.step("x runs", starts)
         run.ch.verdict()
@@ -632,11 +639,16 @@ def debian(host, program):
     )
 
 
+def wanted(run, name="wanted", **left):
+    """A run of one step, which goes on: the package is installed."""
+    run.look()
+    run.ch.step("wanted is installed", run.ch.packages(name, **left))
+    return run.ch
+
+
 def install_wanted(host, mode, ours="false"):
     run = Run(host, mode, ours=ours, more=["package wanted"])
-    run.look()
-    run.ch.step("wanted is installed", run.ch.packages("wanted", purge=["^wanted$"], paths=[str(host / "place")]))
-    run.ch.verdict()
+    wanted(run, purge=["^wanted$"], paths=[str(host / "place")]).verdict()
 
 
 def test_remove_takes_the_packages_that_came_and_no_orphan_of_the_host(host, debian):
@@ -730,17 +742,12 @@ def test_where_the_history_is_lost_the_named_packages_go_and_nothing_else(host, 
 def test_a_packages_folder_that_was_full_before_stays(host, debian):
     (host / "place").mkdir()
     (host / "place" / "precious").write_text("x")
-    run = Run(host, "install", adopt=True, more=["package wanted", f"place {host}/place"])
-    run.look()
-    run.ch.step("wanted is installed", run.ch.packages("wanted", paths=[str(host / "place")]))
-    run.ch.verdict()
-    run = Run(host, "remove", more=["package wanted", f"place {host}/place"])
-    run.look()
-    run.ch.step("wanted is installed", run.ch.packages("wanted", paths=[str(host / "place")]))
-    run.ch.verdict()
-    assert (host / "place" / "precious").read_text() == "x" and "wanted\n" not in (
-        host / "installed"
-    ).read_text().split("-")
+    things = ["package wanted", f"place {host}/place"]
+    for mode in ("install", "remove"):
+        run = Run(host, mode, adopt=mode == "install", more=things)
+        wanted(run, paths=[str(host / "place")]).verdict()
+    assert (host / "place" / "precious").read_text() == "x"
+    assert (host / "installed").read_text() == "libold\nwanted-by-nobody\n"
 
 
 def test_a_copy_that_is_lost_restores_nothing(host):
@@ -769,8 +776,7 @@ def test_a_microk8s_that_cannot_be_called_proves_no_namespace_away(host, monkeyp
 def test_a_file_that_was_so_already_is_not_ours_when_the_chapter_takes_things_over(host):
     """It was noted as made by us, and remove deleted it."""
     run = Run(host, "install", adopt=True)
-    (host / "data").mkdir()
-    (host / "data" / "theirs").write_text("x")
+    theirs(host)
     run.file.write_text("# ours\n")
     run.file.chmod(0o640)
     run.things = [f"folder {run.folder}"]
@@ -838,8 +844,7 @@ def test_a_service_of_theirs_does_not_run_while_its_folder_comes_back(host, prog
         f"stop) cat {host}/data/ours >> {host.parent}/stopped-on ;; restart) cat {host}/data/theirs >> "
         f"{host.parent}/restarted-on ;; esac",
     )
-    (host / "data").mkdir()
-    (host / "data" / "theirs").write_text("x\n")
+    theirs(host)
     Run(host, "install", adopt=True, more=["unit x.service"])()
     calls.write_text("")
     Run(host, "remove", more=["unit x.service"])()
@@ -859,8 +864,7 @@ def test_whether_a_unit_starts_with_the_host_is_as_before(host, debian, program)
 
     def run(mode):
         run = Run(host, mode, adopt=True, more=["package wanted", f"place {host}/place"])
-        run.look()
-        run.ch.step("wanted is installed", run.ch.packages("wanted", purge=["^wanted$"]))
+        wanted(run, purge=["^wanted$"])
         starts = run.ch.unit("x@15-main", after=[], enabled_by="x").but(
             probe=f"[ -e {host.parent}/ran ]", apply=f"touch {host.parent}/ran"
         )
@@ -923,8 +927,7 @@ def cut_off(host, run):
 def test_what_an_older_runbook_did_not_make_stays_at_remove(host):
     """Install refused it as somebody's, and remove took it for ours with the rest."""
     (host / "app.conf").write_text("# ours\n")
-    (host / "data").mkdir()
-    (host / "data" / "theirs").write_text("x\n")
+    theirs(host)
     ours = "[ $KIND = file ]"
     with pytest.raises(BadInput):
         Run(host, "install", ours=ours).look()
@@ -961,15 +964,13 @@ def test_a_copy_that_no_note_has_counts_for_nothing(host, program):
     (host.parent / "broken").unlink()
     (host / "app.conf").write_text("theirs, newer")
     before = tree(host)
-    Run(host, "install", adopt=True)()
-    Run(host, "remove")()
+    comes_and_goes(host)
     assert tree(host) == before
 
 
 def test_a_folder_keeps_its_name_where_the_note_cannot_be_written(host, program):
     program("sync", "case $1 in *.json.part.*) exit 1 ;; esac")
-    (host / "data").mkdir()
-    (host / "data" / "theirs").write_text("x\n")
+    theirs(host)
     before = tree(host)
     with pytest.raises(RunbookError):
         Run(host, "install", adopt=True)()
@@ -1039,8 +1040,7 @@ esac"""
 def test_a_service_of_theirs_runs_again_where_remove_cannot_go_on(host, program):
     (host.parent / "up").touch()
     program("systemctl", SYSTEMD.format(host.parent, "active"))
-    (host / "data").mkdir()
-    (host / "data" / "theirs").write_text("x\n")
+    theirs(host)
     Run(host, "install", adopt=True, more=["unit x.service"])()
     cut_off(host, Run(host, "remove", more=["unit x.service"]))
     assert (host / "data" / "theirs").exists() and (host.parent / "up").exists()
@@ -1049,8 +1049,7 @@ def test_a_service_of_theirs_runs_again_where_remove_cannot_go_on(host, program)
 def test_a_service_that_was_being_reloaded_is_not_stopped(host, program):
     (host.parent / "up").touch()
     program("systemctl", SYSTEMD.format(host.parent, "reloading"))
-    Run(host, "install", adopt=True, more=["unit x.service"])()
-    Run(host, "remove", more=["unit x.service"])()
+    comes_and_goes(host, "unit x.service")
     assert (host.parent / "up").exists() and not (host.parent / "state").exists()
 
 
@@ -1101,8 +1100,7 @@ def test_a_finish_that_was_cut_off_is_finished_by_the_next(host, program):
     assert tree(host) == before
     Run(host, "remove")()
     assert tree(host) == before
-    Run(host, "install", adopt=True)()
-    Run(host, "remove")()
+    comes_and_goes(host)
     assert tree(host) == before and not (host.parent / "state").exists()
 
 
@@ -1187,10 +1185,7 @@ def test_settings_of_a_package_with_a_plus(host, debian, program):
     )
 
     def go(mode):
-        run = Run(host, mode, more=["package wanted++"])
-        run.look()
-        run.ch.step("wanted is installed", run.ch.packages("wanted++"))
-        run.ch.verdict()
+        wanted(Run(host, mode, more=["package wanted++"]), "wanted++").verdict()
 
     go("install")
     assert noted(host)["package wanted++"] == "settings"
@@ -1210,12 +1205,21 @@ start | restart) [ ! -e {0}/defect-$2 ] && touch {0}/up-$2 ;;
 esac"""
 
 
-def test_one_service_that_does_not_start_does_not_keep_the_other_stopped(host, program):
-    for name in "xy":
-        (host.parent / f"up-{name}.service").touch()
-    program("systemctl", TWO.format(host.parent))
-    (host / "data").mkdir()
-    (host / "data" / "theirs").write_text("x\n")
+@pytest.fixture
+def services(host, program):
+    """services("x", ...): somebody's that run, and a systemctl that tells of all. but: what it does before."""
+
+    def put(*names, but=""):
+        for name in names:
+            (host.parent / f"up-{name}.service").touch()
+        program("systemctl", but + "\n" + TWO.format(host.parent))
+
+    return put
+
+
+def test_one_service_that_does_not_start_does_not_keep_the_other_stopped(host, services):
+    services("x", "y")
+    theirs(host)
     more = ["unit x.service", "unit y.service"]
     Run(host, "install", adopt=True, more=more)()
     (host.parent / "defect-x.service").touch()
@@ -1223,12 +1227,9 @@ def test_one_service_that_does_not_start_does_not_keep_the_other_stopped(host, p
     assert (host / "data" / "theirs").exists() and (host.parent / "up-y.service").exists()
 
 
-def test_pause_that_fails_at_the_second_leaves_the_first_running(host, program):
-    for name in "xy":
-        (host.parent / f"up-{name}.service").touch()
-    program("systemctl", "[ $1.$2 != stop.y.service ] || exit 1\n" + TWO.format(host.parent))
-    (host / "data").mkdir()
-    (host / "data" / "theirs").write_text("x\n")
+def test_pause_that_fails_at_the_second_leaves_the_first_running(host, services):
+    services("x", "y", but="[ $1.$2 != stop.y.service ] || exit 1")
+    theirs(host)
     more = ["unit x.service", "unit y.service"]
     Run(host, "install", adopt=True, more=more)()
     with pytest.raises(RunbookError):
@@ -1237,10 +1238,9 @@ def test_pause_that_fails_at_the_second_leaves_the_first_running(host, program):
     assert (host.parent / "up-x.service").exists()
 
 
-def test_a_service_that_hangs_at_its_start_keeps_no_note(host, program):
+def test_a_service_that_hangs_at_its_start_keeps_no_note(host, program, services):
     """Two of them took more time than remove had, each time."""
-    (host.parent / "up-x.service").touch()
-    program("systemctl", TWO.format(host.parent))
+    services("x")
     Run(host, "install", adopt=True, more=["unit x.service"])()
     program("timeout", "exit 124")
     with pytest.raises(Verdict):
@@ -1256,13 +1256,11 @@ def test_an_empty_folder_that_came_back_keeps_nobody_from_installing(host):
     Run(host, "install")()
 
 
-def test_what_its_service_wrote_after_it_came_back_stays(host, program):
+def test_what_its_service_wrote_after_it_came_back_stays(host, services):
     """resume starts their service, which writes its settings; the next remove puts the copy over them."""
-    (host.parent / "up-x.service").touch()
-    program("systemctl", f"[ $1 != start ] || echo written-by-x >> {host}/app.conf\n" + TWO.format(host.parent))
+    services("x", but=f"[ $1 != start ] || echo written-by-x >> {host}/app.conf")
     (host / "app.conf").write_text("theirs\n")
-    (host / "data").mkdir()
-    (host / "data" / "theirs").write_text("x\n")
+    theirs(host)
     Run(host, "install", adopt=True, more=["unit x.service"])()
     cut_off(host, Run(host, "remove", more=["unit x.service"]))
     assert (host / "app.conf").read_text() == "theirs\nwritten-by-x\n"
@@ -1325,9 +1323,7 @@ def test_a_place_that_an_older_runbook_did_not_make_stays_at_remove(host, debian
 
     def go(mode):
         run = Run(host, mode, ours="[ $KIND = package ]", more=["package wanted", f"place {host}/place"])
-        run.look()
-        run.ch.step("wanted is installed", run.ch.packages("wanted", purge=["^wanted$"], paths=[str(host / "place")]))
-        run.ch.verdict()
+        wanted(run, purge=["^wanted$"], paths=[str(host / "place")]).verdict()
 
     with pytest.raises(BadInput):
         go("install")
@@ -1335,11 +1331,9 @@ def test_a_place_that_an_older_runbook_did_not_make_stays_at_remove(host, debian
     assert (host / "place" / "theirs").exists()
 
 
-def test_a_remove_that_is_interrupted_starts_theirs_again(host, program):
-    (host.parent / "up-x.service").touch()
-    program("systemctl", TWO.format(host.parent))
-    (host / "data").mkdir()
-    (host / "data" / "theirs").write_text("x\n")
+def test_a_remove_that_is_interrupted_starts_theirs_again(host, services):
+    services("x")
+    theirs(host)
     Run(host, "install", adopt=True, more=["unit x.service"])()
 
     def interrupted():
@@ -1357,8 +1351,7 @@ def test_a_remove_that_is_interrupted_starts_theirs_again(host, program):
 def test_what_an_older_runbook_did_not_make_stays_somebodys_after_a_remove_that_was_cut_off(host):
     """Remove noted it as there before, without a copy, and the next install would have taken it for its own."""
     (host / "app.conf").write_text("# ours\n")
-    (host / "data").mkdir()
-    (host / "data" / "theirs").write_text("x\n")
+    theirs(host)
     ours = "[ $KIND = file ]"
     cut_off(host, Run(host, "remove", ours=ours))
     assert noted(host)[f"folder {host}/data"] == "there"
@@ -1371,8 +1364,7 @@ def test_what_an_older_runbook_did_not_make_stays_somebodys_after_a_remove_that_
 def test_a_unit_that_cannot_be_asked_stops_remove_before_a_folder_goes(host, program):
     systemctl = "case $1 in show) {} ;; is-*) echo active ;; esac"
     program("systemctl", systemctl.format("echo LoadState=loaded"))
-    (host / "data").mkdir()
-    (host / "data" / "theirs").write_text("x\n")
+    theirs(host)
     Run(host, "install", adopt=True, more=["unit x.service"])()
     program("systemctl", systemctl.format("echo Failed to connect to bus; exit 1"))
     with pytest.raises(RunbookError) as e:
@@ -1410,8 +1402,7 @@ def test_a_file_that_a_purge_takes_after_it_came_back_comes_back_again(host, deb
 
     def go(mode):
         run = Run(host, mode, adopt=True, more=["package wanted"])
-        run.look()
-        run.ch.step("wanted is installed", run.ch.packages("wanted"))
+        wanted(run)
         run.act()
         run.ch.verdict()
 
@@ -1421,16 +1412,15 @@ def test_a_file_that_a_purge_takes_after_it_came_back_comes_back_again(host, deb
     assert (host / "app.conf").exists() and (host / "app.conf").read_text() == "theirs\n"
 
 
-def test_a_unit_that_rested_and_that_install_started_is_stopped_before_its_folder_goes(host, program):
-    program("systemctl", TWO.format(host.parent))
+def test_a_unit_that_rested_and_that_install_started_is_stopped_before_its_folder_goes(host, program, services):
+    services()
     log = host.parent / "ran"
     program(
         "rm",
         f'case "$*" in *{host}/data) [ ! -e {host.parent}/up-x.service ] || echo ran >> {log} ;; esac\n'
         'exec /bin/rm "$@"',
     )
-    (host / "data").mkdir()
-    (host / "data" / "theirs").write_text("x\n")
+    theirs(host)
     Run(host, "install", adopt=True, more=["unit x.service"])()
     (host.parent / "up-x.service").touch()  # install started it, on our folder
     Run(host, "remove", more=["unit x.service"])()
@@ -1443,8 +1433,7 @@ def test_what_needs_no_copy_says_so_in_its_line(host, program):
     broken.touch()
     program("sync", f'case $1 in */state) [ -e {broken} ] && exit 1 ;; esac; exec /bin/sync "$@"')
     (host / "app.conf").write_text("# ours\n")
-    (host / "data").mkdir()
-    (host / "data" / "theirs").write_text("x\n")
+    theirs(host)
     ours = "[ $KIND = file ]"
     with pytest.raises(RunbookError):
         Run(host, "remove", ours=ours)()
@@ -1458,8 +1447,7 @@ def test_what_needs_no_copy_says_so_in_its_line(host, program):
 def test_a_second_remove_that_notes_more_forgets_nothing_of_the_first(host):
     """A second remove sees one more thing of an older runbook: its note takes every mark away."""
     (host / "app.conf").write_text("# ours\n")
-    (host / "data").mkdir()
-    (host / "data" / "theirs").write_text("x\n")
+    theirs(host)
     ours = "[ $KIND = file ]"
     cut_off(host, Run(host, "remove", ours=ours))
     (host / "more").write_text("# ours\n")
@@ -1468,11 +1456,9 @@ def test_a_second_remove_that_notes_more_forgets_nothing_of_the_first(host):
     assert (host / "data" / "theirs").exists()
 
 
-def test_a_finish_that_is_interrupted_starts_theirs_again(host, program, monkeypatch):
-    (host.parent / "up-x.service").touch()
-    program("systemctl", TWO.format(host.parent))
-    (host / "data").mkdir()
-    (host / "data" / "theirs").write_text("x\n")
+def test_a_finish_that_is_interrupted_starts_theirs_again(host, services, monkeypatch):
+    services("x")
+    theirs(host)
     Run(host, "install", adopt=True, more=["unit x.service"])()
     run = Run(host, "remove", more=["unit x.service"])
 
@@ -1498,11 +1484,8 @@ def test_a_second_remove_of_another_folder_leaves_the_one_that_came_back(host):
     assert (host / "data" / "theirs").exists()
 
 
-def test_a_unit_has_the_time_that_it_wants_to_stop(host, program):
-    (host.parent / "up-x.service").touch()
-    program("systemctl", "[ $1 != stop ] || sleep 2\n" + TWO.format(host.parent))
+def test_a_unit_has_the_time_that_it_wants_to_stop(host, program, services):
+    services("x", but="[ $1 != stop ] || sleep 2")
     program("timeout", 'shift; exec /usr/bin/timeout 1 "$@"')
-    (host / "data").mkdir()
-    (host / "data" / "theirs").write_text("x\n")
-    Run(host, "install", adopt=True, more=["unit x.service"])()
-    Run(host, "remove", more=["unit x.service"])()
+    theirs(host)
+    comes_and_goes(host, "unit x.service")
