@@ -180,6 +180,9 @@ def test_databases_go_with_a_postgresql_of_our_own_whatever_they_are_named(host)
     noted = away("place /var/lib/postgresql", "database 5432/more", "role 5432/more")
     ch = removing(host, "postgres", {}, noted, postgres.things(5432, ["runbook"]))
     ch.own.refuse_other_names()
+    noted = away("database 5432/more")
+    with pytest.raises(BadInput):
+        removing(host, "postgres", {}, noted, postgres.things(5432, ["runbook"])).own.refuse_other_names()
 
 
 def test_what_cannot_be_told_is_refused_too(host, program):

@@ -129,7 +129,9 @@ def test_what_was_here_before_is_named_and_nothing_is_touched(host):
 
 def test_an_empty_folder_is_nobodys_work(host):
     (host / "data").mkdir()
-    Run(host, "install").look()
+    run = Run(host, "install")
+    run.look()
+    assert not run.ch.own.was_before(f"folder {run.folder}")
 
 
 def test_install_notes_before_it_acts_and_remove_undoes_it_and_the_note(host):
@@ -535,7 +537,9 @@ def test_a_unit_whose_file_is_ours_is_ours(host, program):
     path = host.parent / "state" / "minio.json"
     path.write_text(path.read_text().replace(f"{host}/app.conf", things[0][5:]))
     (host / "app.conf").unlink()
-    Run(host, "install", more=things).look()
+    run = Run(host, "install", more=things)
+    run.look()
+    assert not run.ch.own.was_before("unit x.service")
 
 
 def test_a_unit_that_was_here_runs_again_with_its_own_settings_at_last(host, program):
@@ -952,6 +956,7 @@ def test_a_remove_that_fails_where_nothing_was_taken_over_keeps_nobody_from_inst
     Run(host, "install")()
     cut_off(host, Run(host, "remove"))
     Run(host, "install")()
+    assert set(noted(host).values()) == {"away"}
 
 
 def test_a_copy_that_no_note_has_counts_for_nothing(host, program):
@@ -1254,6 +1259,7 @@ def test_an_empty_folder_that_came_back_keeps_nobody_from_installing(host):
     Run(host, "install")()
     cut_off(host, Run(host, "remove"))
     Run(host, "install")()
+    assert noted(host)[f"folder {host}/data"] == "empty" and (host / "data" / "ours").exists()
 
 
 def test_what_its_service_wrote_after_it_came_back_stays(host, services):
@@ -1489,3 +1495,4 @@ def test_a_unit_has_the_time_that_it_wants_to_stop(host, program, services):
     program("timeout", 'shift; exec /usr/bin/timeout 1 "$@"')
     theirs(host)
     comes_and_goes(host, "unit x.service")
+    assert (host / "data" / "theirs").exists() and (host.parent / "up-x.service").exists()
