@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-import fcntl
+import functools
 import hashlib
 import json
 import os
@@ -18,10 +18,11 @@ import httpx
 import pytest
 import yaml
 
-from helpers.core.paths import SETUP, home
+from helpers.core.paths import SETUP
 from helpers.sandbox import builds, needs, processes
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+import determined_client
 import determined_recording as recording
 import python37
 from image_files import unpacked
@@ -34,15 +35,6 @@ pytestmark = pytest.mark.skipif(
 
 PLAIN = ssl.create_default_context()  # made once for all requests, none of which is by TLS
 SALT = "GubPEmmotfiK9TMD6Zdw"  # with which the client hashes a password before it sends it
-CLIENT = Path(__file__).with_name("determined-client.txt")
-UV = "uv==0.13.8"
-LISTS = """
-import sys
-from determined.cli.cli import main
-for kind in sys.argv[1:]:
-    print("#####", kind, flush=True)
-    main([kind, "list"])
-"""
 
 #: What may differ from the recording, and why: fidelity.toml says the same.
 ALLOWED = {
@@ -541,68 +533,20 @@ def test_a_context_reaches_nothing_outside_itself(master, path):
 
 
 @pytest.fixture(scope="session")
-def client_program() -> Path:
-    """`det` of determined==0.15.3 on Python 3.7, installed once into the cache (half a minute)."""
+def client():
+    """`det`, with a Python 3.7 of this machine."""
     base = python37.interpreter()
     if not base:
         pytest.skip("no Python 3.7 on this machine: pyenv install 3.7")
-    folder = home("cache") / "determined-client"
-    stamp, wanted = folder / "stamp", hashlib.sha256(CLIENT.read_bytes() + base.encode()).hexdigest()
-    with open(home("locks") / "determined-client", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not stamp.exists() or stamp.read_text() != wanted:
-            subprocess.run([base, "-m", "venv", "--clear", folder], check=True)
-            # uv needs half a minute where pip needs minutes; it runs on a newer Python than 3.7.
-            subprocess.run(
-                [
-                    sys.executable,
-                    "-m",
-                    "pip",
-                    "install",
-                    "-q",
-                    "--disable-pip-version-check",
-                    "--upgrade",
-                    "--target",
-                    folder / "uv",
-                    UV,
-                ],
-                check=True,
-            )
-            subprocess.run(
-                [folder / "uv/bin/uv", "pip", "install", "-q", "--python", folder / "bin/python", "-r", CLIENT],
-                check=True,
-            )
-            stamp.write_text(wanted)
-    return folder / "bin/det"
+    client = determined_client.Client(determined_client.installed(base))
+    yield client
+    client.end()
 
 
 @pytest.fixture
-def det(client_program, master, tmp_path):
+def det(client, master, tmp_path):
     """det(...) -> (exit code, what it printed), logged in as its default user."""
-
-    def run(*arguments):
-        env = {
-            "PATH": "/usr/bin:/bin",
-            "HOME": str(tmp_path),
-            "PYTHONWARNINGS": "ignore",
-            "DET_MASTER": master.url,
-            "LANG": "C.UTF-8",
-        }
-        command = [client_program, *arguments]
-        if arguments[0] == "-":  # the lists of all these kinds by one process: the client takes seconds to start
-            command = [client_program.with_name("python"), "-c", LISTS, *arguments[1:]]
-        done = subprocess.run(
-            command,
-            env=env,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=60,
-            stdin=subprocess.DEVNULL,
-        )
-        return done.returncode, re.sub(r"\x1b\[[0-9;]*m", "", done.stdout)
-
-    return run
+    return functools.partial(client, master.url, tmp_path)
 
 
 def test_the_real_client_logs_in_and_lists(det):
@@ -625,10 +569,8 @@ def test_the_real_client_logs_in_and_lists(det):
         "template": "Name",
         "model": "Creation Time",
     }
-    printed = det("-", *headings)[1].split("##### ")[1:]
-    assert {text.split()[0]: headings[text.split()[0]] in text for text in printed} == dict.fromkeys(headings, True), (
-        printed
-    )
+    printed = {kind: det(kind, "list")[1] for kind in headings}
+    assert {kind: headings[kind] in text for kind, text in printed.items()} == dict.fromkeys(headings, True), printed
     code, config = det("master", "config")
     assert code == 0 and json.loads(config)["db"]["password"] == "********"
     code, logs = det("master", "logs")
