@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import os
 import re
 import shlex
 from pathlib import Path
@@ -22,7 +24,7 @@ def chapter(monkeypatch, name, answer, mode="verify", over_ssh=None, **parameter
     answer(script, stdin) -> an output (exit code 0), or (exit code, output, error output). Each probe comes alone.
     over_ssh: the same of a host that is reached by SSH, where another one answers there.
     """
-    notebook = notebooks.find(name)
+    notebook = _notebook(name)
     ch = Chapter(notebook, notebook.check({"target": "local", **parameters, "mode": mode}))
 
     def execute(argv, stdin=None, timeout=20, on_line=None, keep=None):
@@ -42,10 +44,20 @@ def chapter(monkeypatch, name, answer, mode="verify", over_ssh=None, **parameter
 
 def opened(name, mode="install", **parameters):
     """The chapter with this machine as its host, and nobody in between: what it does is done here."""
-    notebook = notebooks.find(name)
+    notebook = _notebook(name)
     ch = Chapter(notebook, notebook.check({"target": "local", "origin": "upstream", "mode": mode, **parameters}))
-    ch.host.connect()
+    vars(ch.host).update(_who(os.environ.get("HOME"), os.environ["PATH"]))
     return ch
+
+
+_notebook = functools.cache(notebooks.find)
+
+
+@functools.cache  # the same for all hosts of a test: six processes each
+def _who(home, path):
+    """What a Host on this machine knows once it is connected."""
+    known = vars(host_module.Host("local").connect())
+    return {name: known[name] for name in ("home", "sudo", "_connected", "_user", "_sudo_refusal")}
 
 
 def _connection(argv, timeout=20):
