@@ -272,21 +272,6 @@ def test_the_page_shows_what_changed_as_text_and_needs_nothing_else(kinds):
 # -- accepted ----------------------------------------------------------------------------------------
 
 
-def test_what_is_accepted_is_the_new_truth_and_stands_in_the_record_with_its_reason(platform):
-    platform.chapter(lines=[POLICY, ["ok", "minio 2.0 runs"]])
-    platform.replayed()
-    (line,) = accept(record.latest(), ["minio"], "a security update")
-    assert "05 minio: accepted" in line
-    run = record.latest()
-    (entry,) = run.chapters["minio"].accepted
-    assert (entry.reason, entry.run) == ("a security update", run.id) and "+ ✓ minio 2.0 runs" in entry.changes
-    assert run.compared.states == {"minio": "same"} and run.format == record.FORMAT == 1
-    assert platform.replayed()[0].red == []
-    platform.found["minio"] = NOW
-    report, said = platform.replayed()
-    assert [c.id for c in report.red] == ["minio"] and "a security update" in said
-
-
 def test_a_record_without_the_new_fields_is_read(platform):
     platform.chapter()
     path = platform.run.folder / "run.json"
@@ -346,14 +331,21 @@ def test_words_that_are_wrong(runs, own_home, words, says):
     assert done.returncode == 2 and says in done.stderr
 
 
-def test_the_command_tells_and_ends_with_1_and_accepts(platform):
-    platform.chapter(rows=[["b", 1], ["a", 1]])
-    platform.keep()
+def test_the_command_tells_and_what_is_accepted_is_the_new_truth_in_the_record_with_its_reason(platform):
+    platform.chapter(lines=[POLICY, ["ok", "minio 2.0 runs"]]).keep()
     done = command()
     assert done.returncode == 1 and "1 drift (minio)" in done.stdout and "--accept CHAPTER" in done.stdout
-    assert command("--accept", "05", "--reason", "sorted now").returncode == 0
+    done = command("--accept", "05", "--reason", "a security update")
+    assert done.returncode == 0 and done.stdout.startswith("05 minio: accepted")
+    run = record.latest()
+    (entry,) = run.chapters["minio"].accepted
+    assert (entry.reason, entry.run) == ("a security update", run.id) and "+ ✓ minio 2.0 runs" in entry.changes
+    assert run.compared.states == {"minio": "same"} and run.format == record.FORMAT == 1
     done = command("--target", "local")
     assert done.returncode == 0 and "1 as recorded" in done.stdout
+    platform.found["minio"] = NOW
+    report, said = platform.replayed()
+    assert [c.id for c in report.red] == ["minio"] and "a security update" in said
 
 
 def test_ctrl_c_ends_it_at_once_with_its_kernels_and_leaves_the_record_as_it_was(platform):
