@@ -58,14 +58,21 @@ def svg(parts: Sequence[Part], run: Run | None) -> str:
     middle = [
         Frame("Your machine", "", 12, 208, 1, desk),
         Frame("The host", "by SSH", 256, 220, 1, host),
-        Frame("The cluster", "on the same host", 488, 460, 2, cluster),
+        Frame(_first(host + cluster, "cluster") or "The cluster", "on the same host", 488, 460, 2, cluster),
     ]
-    below = [Frame("Another host", "or the same", 256, 220, 1, other), Frame("All of it", "", 488, 460, 2, rest)]
+    others = f"{_first(other)}'s host"
+    below = [Frame(others, "or the same", 256, 220, 1, other), Frame("All of it", "", 488, 460, 2, rest)]
     high = max(frame.high for frame in middle)
     under = max(frame.high for frame in below)
     body = [piece for frame in middle for piece in frame.drawn(10, high, run)]
     body += [piece for frame in below if frame.parts for piece in frame.drawn(high + 22, under, run)]
     return "\n".join([_head(high + under + 34), *body, *_way(high), *_legend(high + 22), "</svg></div>"])
+
+
+def _first(parts: Sequence[Part], provides: str = "") -> str:
+    """The short title of the first of these parts, or of the first that provides this."""
+    fit = (p for p in parts if not provides or (p.notebook and provides in p.notebook.provides))
+    return next((html.escape(p.title.partition(":")[0]) for p in fit), "")
 
 
 def _sorted(parts: Sequence[Part]) -> list[list[Part]]:

@@ -257,6 +257,8 @@ def test_the_picture_has_a_box_for_every_part_where_it_runs(known):
     assert all(n.number not in boxes or boxes[n.number] != "planned" for n in known.values())
     left = {n: float(x) for n, x in re.findall(r'data-chapter="(\d+)".*?<rect class="p-\w+" x="(\d+)"', drawn)}
     assert left["02"] < left["05"] == left["06"] < left["07"], "your machine, the host, the cluster"
+    frames = re.findall(r'p-head"[^>]*>([^<]*?)\s*<', drawn)
+    assert frames == ["Your machine", "The host", "Kubernetes", "GitLab's host", "All of it"]
 
 
 def test_the_pipeline_that_publishes_the_site_says_what_there_is():
