@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import http.server
 import json
 import re
 import tarfile
 import tempfile
+import threading
 from html.parser import HTMLParser
 from urllib.parse import unquote, urldefrag, urljoin
 
 import nbformat.v4
 import pytest
 from selenium.webdriver.common.keys import Keys
-from serving import files, serving, until
+from serving import until
 
 from helpers.command import main as cli
 from helpers.command import record, site
@@ -88,11 +91,18 @@ def pages(tmp_path_factory):
         return site.build(cli.main).parent
 
 
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
 @pytest.fixture(scope="module")
 def address(pages):
     """Where it is served, on this machine alone."""
-    with serving(files(pages)) as server:
-        yield server.url + "/"
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(pages)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
 
 
 @pytest.fixture(scope="module")
