@@ -72,8 +72,9 @@ def test_a_hook_in_ones_folder_is_sent_beside_ours(tmp_path):
 
 #: of what helpers import, what the image determinedai/environments and the harness's requirements bring
 IN_THE_IMAGE = {"IPython", "boto3", "google", "grpc", "pathspec", "urllib3", "yaml"}
-#: imported where it is used: on the operator's machine, for proofs that another program takes part in
-ELSEWHERE = {"kubernetes", "selenium"}
+#: imported where it is used: on the operator's machine, for proofs that another program takes part in; on the
+#: host, by the settings of Label Studio's own Python
+ELSEWHERE = {"kubernetes", "selenium", "label_studio"}
 PACKAGE_OF = {
     "socks": "PySocks",
     "python_pachyderm": "python-pachyderm",
