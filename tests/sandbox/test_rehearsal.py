@@ -4,7 +4,6 @@ import os
 import re
 import subprocess
 import sys
-import threading
 
 import pytest
 
@@ -148,13 +147,18 @@ def test_a_chapter_says_what_failed_and_leaves_the_service_alone(host, box, fail
 def test_a_busy_server_is_asked_again(host, box, failing, own_home_bin):
     helm = Origin("auto", Target.parse(TARGET)).resolve("helm", host)
     failing("429", helm.url_for("linux", "amd64"))
-    calm = threading.Timer(1.5, failing, (None, MINIO.url))
-    calm.start()
+    told = []
+
+    def calm(said):
+        """It is busy no more, as soon as somebody was told that it is."""
+        told.append(said)
+        if "429" in said:
+            failing(None, MINIO.url)
+
     with host.socks() as helm.socks:
-        tool = Tool(helm)
+        tool = Tool(helm, tell=calm)
         tool.fetch()
-        assert tool.missing() is None
-    calm.join()
+        assert tool.missing() is None and "status 429" in told[0]
 
 
 def test_a_tool_that_was_changed_is_refused(host, box, failing, own_home_bin):
