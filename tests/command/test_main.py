@@ -151,10 +151,14 @@ def test_up_refuses(runbook, words, says):
         ("chapters: {minio: {port: '9000'}}", ["a whole number, not str"]),
         ("chapters: {minio: {mode: verify}}", ["--mode"]),
         ("parameters: {1: 2}", ["no such parameter"]),
-        ("chapters:\n  minio:\n    port: 1\n    data_dir: /x\n    port: 2", ["port is given twice, in lines 3 and 5"]),
-        ("chapters: {minio: {port: 1}, minio: {port: 2}}", ["minio is given twice"]),
+        # The target's name is wrong, too: where a key given twice passes, nothing is installed.
+        (
+            "chapters:\n  minio:\n    port: 1\n    data_dir: /x\n    port: 2\ntarget: nowhere",
+            ["port is given twice, in lines 3 and 5"],
+        ),
+        ("target: nowhere\nchapters: {minio: {port: 1}, minio: {port: 2}}", ["minio is given twice"]),
         ("chapters: {minio: {port: 1}, '05': {port: 2}}", ["chapter minio is given twice, as minio and as 05"]),
-        ("mode: verify\nmode: remove", ["mode is given twice, in lines 1 and 2"]),
+        ("mode: verify\nmode: remove\ntarget: nowhere", ["mode is given twice, in lines 1 and 2"]),
         ("mode: destroy", ["'destroy'", "no such mode"]),
         ("target: 10.0.0.5", ["ssh://user@host"]),
         ("target: {a: 1}", ["ssh://user@host"]),
