@@ -89,6 +89,50 @@ def test_tests_wait_by_one_function_and_leave_a_busy_machine_its_time():
     assert found == []
 
 
+#: what asks a host or a cluster, and waits for it
+ASKS = {"run", "kubectl", "ask", "probe", "wait", "waits", "wait_for", "follow", "why_not_so"}
+
+
+def short_limits(path: Path) -> list[str]:
+    """Where a host that is busy is given less than two minutes: as an argument, or by default."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call):
+            name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+            given = [(k.arg, k.value) for k in node.keywords]
+        elif isinstance(node, ast.FunctionDef):
+            name, a = node.name, node.args
+            given = [(n.arg, d) for n, d in zip(a.kwonlyargs, a.kw_defaults, strict=True)]
+            given += [(n.arg, d) for n, d in zip(a.args[-len(a.defaults) :], a.defaults, strict=False)]
+        else:
+            continue
+        ours = name in ASKS and not ast.unparse(node).startswith("subprocess.")
+        limits = [v.value for arg, v in given if ours and arg == "timeout" and isinstance(v, ast.Constant)]
+        found += [f"{path.name}:{node.lineno}: {name}, {limit} s" for limit in limits if limit < 120]
+    return found
+
+
+def test_a_chapter_leaves_a_busy_host_its_time():
+    """A comparison of 25 objects, 2 s at rest, took more than its 60 s on a host with an install behind it."""
+    rooms = [REPO / "helpers/core", REPO / "helpers/components"]
+    assert [found for room in rooms for path in sorted(room.rglob("*.py")) for found in short_limits(path)] == []
+
+
+@pytest.mark.parametrize(
+    ("code", "found"),
+    [
+        ("ch.host.run(compare, timeout=60)", ["x.py:1: run, 60 s"]),
+        ("def ask(self, script, timeout=60): ...", ["x.py:1: ask, 60 s"]),
+        ("def wait(what, *, timeout: float = 60): ...", ["x.py:1: wait, 60 s"]),
+        ("ch.host.run(compare, timeout=120)", []),
+        ("subprocess.run(['ssh', '-G'], timeout=20)", []),
+    ],
+)
+def test_a_short_limit_is_found(tmp_path, code, found):
+    (tmp_path / "x.py").write_text(code)
+    assert short_limits(tmp_path / "x.py") == found
+
+
 def scripts() -> list[Path]:
     """Every shell script of ours: by its ending, or by its first line."""
     listed = subprocess.run(["git", "ls-files"], cwd=REPO, capture_output=True, text=True, check=True).stdout

@@ -249,11 +249,11 @@ class Host:
             return False
         return self._connection is not None and self._connection.alive()
 
-    def ask(self, script: str, timeout: float = 60) -> Probe:
+    def ask(self, script: str, timeout: float = 300) -> Probe:
         """One probe; see probe()."""
         return self.probe({0: script}, timeout)[0]
 
-    def probe(self, scripts: Mapping[Any, str], timeout: float = 60) -> dict[Any, Probe]:
+    def probe(self, scripts: Mapping[Any, str], timeout: float = 300) -> dict[Any, Probe]:
         """Ask many things in one round trip: {key: script} -> {key: Probe(ok, out)}. A probe changes nothing.
 
         Each script runs as root in a shell of its own; ok is exit code 0, out its output (both streams, masked).

@@ -27,7 +27,7 @@ def wait(  # noqa: PLR0913 - its keywords are its interface
     what: str,
     ready: Callable[[], T],
     failed: Callable[[], str | None] | None = None,
-    timeout: float = 60,
+    timeout: float = 120,
     *,
     every: float = 0.5,
     host: str | None = None,

@@ -167,7 +167,7 @@ def gateway_address(kube):
 
 
 @contextlib.contextmanager
-def gateway(kube, timeout=30):
+def gateway(kube, timeout=60):
     """An HTTP client whose addresses begin at the gateway, through SSH as by the proxy of chapter 02.
 
     timeout: seconds for an answer.

@@ -152,7 +152,7 @@ class Knative:
         self.proofs.hello()
         self._sidecar_is_there()
         manifest = json.dumps(self._says_our_word())
-        self.ch.wait("Knative to take a Service", lambda: self._applied(manifest), timeout=60)
+        self.ch.wait("Knative to take a Service", lambda: self._applied(manifest), timeout=180)
         pods = self.kube.pods(PROOF_NAMESPACE)
         url = self.ch.wait("the Service to be Ready", self._ready, pods.failed, 180, stands=pods.stands)
         self.ch.wait("the Service to end, with no request", lambda: self._pods() == [], timeout=400)

@@ -59,10 +59,10 @@ class AddonProofs:
     def loadbalancer(self, pool):
         """A Service gets an address from the pool, and answers there, through the proxy."""
         self.proofs.hello("LoadBalancer")
-        address = self.ch.wait("an address from the pool", self._address, timeout=60)
+        address = self.ch.wait("an address from the pool", self._address, timeout=120)
         if not addresses.inside(address, pool):
             raise Unmet(f"an address from {pool}", address)
-        with self.ch.host.socks() as socks, through(socks, timeout=10) as client:
+        with self.ch.host.socks() as socks, through(socks, timeout=30) as client:
             self.ch.wait(
                 "the address to answer",
                 lambda: client.get(f"http://{address}/").text.strip() == self.proofs.nonce,
@@ -77,7 +77,7 @@ class AddonProofs:
         self.proofs.hello("LoadBalancer")
         listener = (_HERE / "scripts" / "say_word.py").read_text("utf-8")
         ask = script(_HERE / "scripts" / "pod_reaches.sh", PROOF_NAMESPACE, address, self.proofs.nonce, listener)
-        got = self.ch.host.run(ask, check=False, timeout=90, quiet=True)
+        got = self.ch.host.run(ask, check=False, timeout=180, quiet=True)
         if got.out.strip() != self.proofs.nonce:
             seen = (got.out + got.err).strip()[-200:] or "nothing"
             raise Unmet("the word made up for this proof", seen + firewall.told(self.ch))

@@ -47,7 +47,7 @@ class Determined:
         """An HTTP client whose paths are the master's, through SSH where this machine needs that."""
         if self._http is None:
             where = self.ch.until_the_verdict(self.ch.host.way(self.port, self.address))
-            self._http = httpx.Client(base_url="http://{}:{}".format(*where), timeout=30, trust_env=False)
+            self._http = httpx.Client(base_url="http://{}:{}".format(*where), timeout=120, trust_env=False)
             self.ch.cleanup(self._leave)
         return self._http
 
@@ -60,7 +60,7 @@ class Determined:
                 break
         self._http.close()
 
-    def ask(self, method, path, body=None, token=None, timeout=30):
+    def ask(self, method, path, body=None, token=None, timeout=120):
         """The answer's JSON (text where it is none); None for 404.
 
         Refused for other 4xx; RunbookError, with its entry, when the master or its database is away.
@@ -110,7 +110,7 @@ class Determined:
 
     def info(self):
         """What the master says of itself, without a login: version, clusterId, clusterName."""
-        return self.ask("GET", "/api/v1/master", timeout=10)
+        return self.ask("GET", "/api/v1/master")
 
     def found_version(self):
         """The version of the master that answers; "" when none does, or nothing is to be asked."""
@@ -225,7 +225,7 @@ class Determined:
     def _page(self, task):
         """Does its JupyterLab answer through the master's proxy?"""
         try:
-            answer = self.http.get("/proxy/{}/lab".format(task["id"]), timeout=10, follow_redirects=True)
+            answer = self.http.get("/proxy/{}/lab".format(task["id"]), timeout=60, follow_redirects=True)
         except httpx.HTTPError:
             return False
         return answer.status_code == 200 and "jupyter" in answer.text.lower()

@@ -25,7 +25,7 @@ class Build:
 
     def run(self, timeout):
         """Build and push it. RunbookError with the pod's last lines when it fails. timeout: seconds."""
-        self.kube.kubectl(f"delete {self._both} --ignore-not-found --grace-period=0 --timeout=60s", timeout=90)
+        self.kube.kubectl(f"delete {self._both} --ignore-not-found --grace-period=0 --timeout=150s", timeout=180)
         try:
             self.kube.kubectl("create -f -", stdin=json.dumps(self.manifest()))
             pods = self.kube.pods(self.namespace, self.pod)
@@ -39,7 +39,7 @@ class Build:
             )
             self.ch.events.tell("wait", text=self._logs(1))
         finally:  # its secret may hold a password for the package index
-            self.kube.kubectl(f"delete {self._both} --ignore-not-found --grace-period=0 --wait=false", timeout=90)
+            self.kube.kubectl(f"delete {self._both} --ignore-not-found --grace-period=0 --wait=false")
 
     def _logs(self, lines):
         return self.kube.kubectl(f"logs -n {self.namespace} {self.pod} --tail={lines}")

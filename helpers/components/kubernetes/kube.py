@@ -29,7 +29,7 @@ class Kube:
     def __init__(self, ch):
         self.ch, self._looks = ch, {}
 
-    def kubectl(self, arguments, stdin=None, timeout=60):
+    def kubectl(self, arguments, stdin=None, timeout=180):
         """kubectl on the host; returns its standard output. Output is not shown in the cell."""
         return self.ch.host.run(
             "microk8s kubectl " + arguments,

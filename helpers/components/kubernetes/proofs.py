@@ -108,7 +108,7 @@ def node_answers_here(ch, path, context):
     with ch.host.forward(_server(path, context).port or 16443) as port:
         if ch.installing:  # a kubelet that just started says so a little later
             ch.wait(
-                "the node, seen from here, to be Ready", lambda: _node_is_ready(ch, path, context, port), timeout=90
+                "the node, seen from here, to be Ready", lambda: _node_is_ready(ch, path, context, port), timeout=180
             )
         else:
             _node_is_ready(ch, path, context, port)
@@ -125,7 +125,7 @@ def _server(path, context):
 
 def _node_is_ready(ch, path, context, port):
     with outside(path, context, port) as api:
-        nodes = api.list_node(_request_timeout=60).items
+        nodes = api.list_node(_request_timeout=120).items
     seen = {node.status.node_info.machine_id or node.metadata.name: _ready(node) for node in nodes}
     mine = ch.run("cat /etc/machine-id").strip()
     if mine not in seen:

@@ -58,7 +58,7 @@ class LabelStudio:
             loopback = self.listen in ("0.0.0.0", "127.0.0.1", "localhost")
             self._local = self.ch.forward(self.port, "127.0.0.1" if loopback else self.listen)
         base = f"http://127.0.0.1:{self._local}"
-        return httpx.Client(base_url=base, timeout=60, headers={"Referer": base + "/"}, trust_env=False)
+        return httpx.Client(base_url=base, timeout=120, headers={"Referer": base + "/"}, trust_env=False)
 
     @contextlib.contextmanager
     def talk(self):
@@ -101,7 +101,7 @@ class LabelStudio:
         client.headers["X-CSRFToken"] = client.cookies.get("csrftoken", "")
         return client
 
-    def api(self, method, path, content=None, timeout=60):
+    def api(self, method, path, content=None, timeout=120):
         """The answer's JSON (None when empty). content: sent as JSON. Unmet with the server's words when it refuses."""
         try:
             said = self._request(method, path, content, timeout)

@@ -125,7 +125,7 @@ class Pachyderm:
     def s3(self):
         """A minio client on the S3 gateway, without keys."""
         if self._s3 is None:
-            self._s3 = minio.connect("{}:{}".format(*self.way(S3)), timeout=30)
+            self._s3 = minio.connect("{}:{}".format(*self.way(S3)), timeout=60)
         return self._s3
 
     def repositories(self):

@@ -129,12 +129,12 @@ class Deployment:
         )
 
     def s3_answers(self):
-        """Action: the S3 gateway answers at the service's address; installing waits up to 60 s."""
+        """Action: the S3 gateway answers at the service's address; installing waits up to 120 s."""
         return actions.waits(self.ch, f"wait for GET / on port {S3}", "the S3 gateway", self._why_no_gateway)
 
     def redeploy(self):
         """Delete what runs, not what is stored, and deploy again: what helps when pachd and the cluster disagree."""
-        self.kube.kubectl(f"delete deployment/pachd {self.etcd}/etcd -n {SPACE} --timeout=90s", timeout=100)
+        self.kube.kubectl(f"delete deployment/pachd {self.etcd}/etcd -n {SPACE} --timeout=150s", timeout=180)
         self.manifest.forget()
         self._apply()
         self._ready()
@@ -147,7 +147,7 @@ class Deployment:
             return why
         # The server says what each object would be after an apply; that is compared with what it is.
         compare = shell.script(HERE / "compare.sh")
-        said = self.ch.host.run(compare, stdin=self.manifest.text(), raw=True, check=False, timeout=60)
+        said = self.ch.host.run(compare, stdin=self.manifest.text(), raw=True, check=False, timeout=300)
         if said.code:
             text = self.ch.masker.mask(said.err.strip())
             return "not deployed" if f'namespaces "{SPACE}" not found' in text else text.split("\n")[-1]
@@ -214,7 +214,7 @@ class Deployment:
         self.ch.wait(
             "pachd to answer",
             lambda: self.pach.client.get_remote_version(),
-            timeout=60,
+            timeout=180,
             do=f"On the host: microk8s kubectl logs -n {SPACE} deploy/pachd",
         )
         if self._ended:
@@ -253,7 +253,7 @@ class Deployment:
         self._patch("pv " + volumes[0], {"spec": {"claimRef": {"uid": None, "resourceVersion": None}}})
         self.kube.kubectl("apply -f -", stdin=json.dumps(self._claim_on(volumes[0])))
         self.kube.kubectl(f"scale statefulset etcd -n {SPACE} --replicas=1")
-        self.ch.wait("the new claim to be bound", self._is_bound, timeout=60)
+        self.ch.wait("the new claim to be bound", self._is_bound, timeout=180)
         self._ready()
 
     def _claim_on(self, volume):

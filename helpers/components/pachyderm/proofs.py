@@ -53,7 +53,7 @@ class Proofs:
         path = home("pachyderm") / f"{self.ch.host.target.slug}-{port}.json"
         path.write_text(json.dumps({"user_id": "runbook", "v2": settings}))
         try:
-            return self.deployment.pachctl.run("version", env={"PACH_CONFIG": str(path)}, timeout=30)
+            return self.deployment.pachctl.run("version", env={"PACH_CONFIG": str(path)}, timeout=120)
         finally:
             path.unlink()
 
@@ -123,7 +123,7 @@ class Proofs:
         if self.repos.why_unfinished(repo):
             raise Unmet("a finished commit", self.repos.why_unfinished(repo))
         for name in pipelines:
-            self.jobs.follow(head, name, timeout=60)
+            self.jobs.follow(head, name, timeout=180)
 
     def outlines(self, repo, output):
         """For each picture in repo, output has its outline: drawn here a second time, and compared."""
