@@ -47,6 +47,8 @@ class Notebook:
         self.tables: dict[str, Any] = meta.get("tables", {})  # {table of the book: rows}
         self.number = path.name.split("_")[0]
         self.parameters = {p.name: p for p in self._parameters()}
+        #: the catalogue's artifacts that it asks for, by name; a run asks for them several times a second
+        self.artifacts = self._artifacts()
 
     @property
     def label(self) -> str:
@@ -75,9 +77,8 @@ class Notebook:
         """The chapter's parameters with `given` over its defaults; BadInput names the first that does not fit."""
         return parameters.check(self.id, self.parameters, given)
 
-    @property
-    def artifacts(self) -> list[str]:
-        """Names of the catalogue's artifacts that the chapter asks for, one by one or in a loop over their names."""
+    def _artifacts(self) -> list[str]:
+        """One by one or in a loop over their names."""
         found: list[str] = []
         for _, source in self._cells("code"):
             for loop in re.finditer(r"\bfor (\w+) in \(([^)]*)\):\s+ch\.artifact\(\1\)", source):
