@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -43,7 +44,11 @@ def _papermill() -> Any:
         )
         client.mask, client.stop = other["mask"], other["stop"]
         holds.append(client)
-        return client.execute(env=env)
+        book.save = _seldom(book.save)
+        try:
+            return client.execute(env=env)
+        finally:
+            del book.save  # papermill keeps the end, how ever it came
 
     # papermill's own engine, with an environment for the kernel and a hold on it for Ctrl-C
     engine = type("Engine", (engines.NBClientEngine,), {"execute_managed_notebook": classmethod(execute)})
@@ -52,6 +57,19 @@ def _papermill() -> Any:
     logging.getLogger("tornado.general").setLevel(logging.CRITICAL)
     engines.papermill_engines.register("runbook", engine)
     return papermill
+
+
+def _seldom(save: Callable[[], None], seconds: float = 5) -> Callable[[], None]:
+    """Papermill writes the notebook, and validates it, when a cell begins and when it ends: 50 times a chapter."""
+    last = -seconds
+
+    def seldom() -> None:
+        nonlocal last
+        if time.monotonic() - last >= seconds:
+            save()
+            last = time.monotonic()
+
+    return seldom
 
 
 class Stop:

@@ -19,6 +19,8 @@ from typing import Any
 
 from helpers.core.notebooks import Notebook
 
+#: what a kernel imports when it begins, and httpx with its first client: 0.7 s of processor time for each chapter
+_LATER = ("ipykernel.ipkernel", "httpcore")
 _begun = False
 
 
@@ -31,7 +33,7 @@ def prepare(chapters: Iterable[Notebook]) -> None:
     if sys.platform != "linux" or len(books) < 2 or _begun:
         return
     _begun = True
-    names = ["ipykernel.kernelapp", *sorted({name for n in books for name in _imported(n)})]
+    names = ["ipykernel.kernelapp", *_LATER, *sorted({name for n in books for name in _imported(n)})]
     multiprocessing.set_forkserver_preload(names)  # one that cannot be imported is left to the chapter, which says why
     forkserver.ensure_running()
 

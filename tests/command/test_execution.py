@@ -11,6 +11,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from papermill import engines
 from serving import until
 
 from helpers.command import kernels
@@ -29,10 +30,10 @@ def execution(request, tmp_path, monkeypatch):
     if request.param == "a forked kernel":
         kernels.prepare([notebooks.find("requirements"), notebooks.find("minio")])
 
-    def made(code, mode="install"):
+    def made(*cells, mode="install"):
         book = nbformat.v4.new_notebook(metadata={"runbook": {"id": "x", "title": "X"}})
         book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-        book.cells = [nbformat.v4.new_code_cell(code)]
+        book.cells = [nbformat.v4.new_code_cell(code) for code in cells]
         source = tmp_path / "05_x.ipynb"
         nbformat.write(book, source)
         return Execution(Notebook(source), {"mode": mode, "target": "local"}, tmp_path)
@@ -86,6 +87,20 @@ def test_a_kernel_that_is_killed_is_an_error_not_an_exception(execution, tmp_pat
     finally:
         killing.join()
     assert run.out.name == "05_x.verify.ipynb"
+
+
+@pytest.mark.parametrize(
+    ("last", "says"), [("print(12)", ""), ("import os; os.kill(os.getpid(), 9)", "the notebook's kernel ended: ")]
+)
+def test_a_notebook_is_written_now_and_then_and_whole_at_its_end(execution, monkeypatch, last, says):
+    written, usual = [], engines.write_ipynb
+    monkeypatch.setattr(engines, "write_ipynb", lambda book, path: written.append(path) or usual(book, path))
+    run = execution(*(f"print({n})" for n in range(12)), last)
+    said = run.run(lambda event: None)
+    assert said.startswith(says) and bool(said) == bool(says)
+    outputs = [o["text"] for c in json.loads(run.out.read_text())["cells"] for o in c.get("outputs", [])]
+    assert [f"{n}\n" in map("".join, outputs) for n in range(13)] == [True] * 12 + [says == ""]
+    assert 2 <= len(written) <= 10, "papermill alone: 28 times"
 
 
 SLOW = """
