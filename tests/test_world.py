@@ -3,12 +3,14 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
 import pytest
+from serving import until
 
 from helpers.core.paths import REPO
 
@@ -57,8 +59,28 @@ def test_it_is_red_when_what_mends_it_is_broken(name, tmp_path):
     tests = [str(copy / "tests" / test) for test in row["tests"]]
     argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests]
     env = {**os.environ, "PYTHONPATH": str(copy)}
-    try:
-        done = subprocess.run(argv, cwd=copy, env=env, capture_output=True, text=True, timeout=120)
-    except subprocess.TimeoutExpired:
-        return  # a wait that never ends is red, too: R8
-    assert done.returncode == 1 and "failed" in done.stdout, done.stdout[-2000:]
+    code, said = ended_in_time(argv, cwd=copy, env=env, timeout=120)
+    assert code is None or (code == 1 and "failed" in said), said[-2000:]  # a wait that never ends is red, too: R8
+
+
+def ended_in_time(argv, timeout, **how):
+    """(exit code, output); the code is None where it was ended, with all that it has started."""
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    with subprocess.Popen(argv, start_new_session=True, **streams, **how) as begun:
+        try:
+            said, _ = begun.communicate(timeout=timeout)
+            return begun.returncode, said
+        except subprocess.TimeoutExpired:
+            os.killpg(begun.pid, signal.SIGKILL)
+            return None, begun.communicate()[0]
+
+
+def test_what_does_not_end_is_ended_with_what_it_has_started(tmp_path):
+    begins = f"sleep 300 & echo $! >{tmp_path}/pid; wait"
+    assert ended_in_time(["bash", "-c", begins], timeout=1)[0] is None
+    pid = (tmp_path / "pid").read_text().strip()
+    until(
+        "its child to end",
+        lambda: not Path(f"/proc/{pid}/cmdline").exists() or not Path(f"/proc/{pid}/cmdline").read_bytes(),
+    )
+    assert ended_in_time(["sh", "-c", "echo failed; exit 1"], timeout=60) == (1, "failed\n")

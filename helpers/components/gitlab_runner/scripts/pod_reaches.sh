@@ -5,7 +5,7 @@ case $name in
   *[!0-9.]*)
     server=$(microk8s kubectl get service kube-dns -n kube-system -o jsonpath='{.spec.clusterIP}')
     found=$(python3 -c "$ask_dns" "$server" "$name" 2>&1) ||
-      { echo "no such host: the cluster's name server has no address for $name"; exit 1; }
+      { echo "${found:-no such host: the name server of the cluster has no address for $name}"; exit 1; }
     ;;
   *) found=$name ;;
 esac
