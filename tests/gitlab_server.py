@@ -39,7 +39,7 @@ class Server:
         """gitlab-ctl or gitlab-rails, and how it ended."""
         whole = {**os.environ, **double_at(self.folder, self.ports), **env}
         command = [sys.executable, RECIPE / f"double/gitlab_{program}.py", *argv]
-        return subprocess.run(command, env=whole, input=stdin, capture_output=True, text=True, timeout=90)
+        return subprocess.run(command, env=whole, input=stdin, capture_output=True, text=True, timeout=240)
 
     def answer(self, script, stdin):
         """What a host would say to the chapter's commands."""

@@ -24,7 +24,7 @@ def old():
             cwd=str(REPO),
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
         )
         assert done.returncode == 0, done.stderr
         return done.stdout

@@ -72,4 +72,4 @@ class Client:
         self.process.stdin.flush()
 
     def end(self) -> None:
-        self.process.communicate(timeout=30)
+        self.process.communicate(timeout=120)

@@ -17,7 +17,7 @@ def script():
 
 def state(host):
     """The host's files, users, packages, units, main processes, the cluster's objects and the databases, as lines."""
-    return host.run(script(), timeout=120, quiet=True).out.splitlines()
+    return host.run(script(), timeout=600, quiet=True).out.splitlines()
 
 
 def difference(before, after):

@@ -36,17 +36,17 @@ class Host:
         self.box = box
         self.pool = box.address.rpartition(".")[0] + ".240"
 
-    def __call__(self, command, stdin="", timeout=120):
+    def __call__(self, command, stdin="", timeout=600):
         done = subprocess.run(self.box.ssh(command), input=stdin, capture_output=True, text=True, timeout=timeout)
         done.all = done.stdout + done.stderr
         return done
 
-    def ok(self, command, stdin="", timeout=120):
+    def ok(self, command, stdin="", timeout=600):
         done = self(command, stdin, timeout)
         assert done.returncode == 0, f"{command}\n{done.all}"
         return done.stdout.strip()
 
-    def until(self, command, wanted, seconds=60, otherwise="true"):
+    def until(self, command, wanted, seconds=240, otherwise="true"):
         """Repeat a command until its output has `wanted`; `otherwise` is a command whose output explains a failure."""
         said = [""]
 

@@ -305,10 +305,10 @@ def test_alertmanager_opens_a_port_on_every_address_unless_it_is_told(bare):
         with open(bare.rb, "a") as file:
             file.write(f"alertmanager['flags'] = {{ 'cluster.listen-address' => '{address}' }}\n")
         assert bare.ctl("reconfigure").returncode == 0
-        wait("the port", lambda: is_open("127.0.0.1"), timeout=10, every=0.1)
+        wait("the port", lambda: is_open("127.0.0.1"), timeout=60, every=0.1)
 
     bare.install()
-    wait("the port", lambda: is_open("127.0.0.2"), timeout=10, every=0.1)
+    wait("the port", lambda: is_open("127.0.0.2"), timeout=60, every=0.1)
     told("")
     assert is_open("127.0.0.2"), "an empty one is left out of its command line"
     told(f"127.0.0.1:{bare.ports[1]}")

@@ -50,7 +50,7 @@ def test_stop_while_the_program_is_fetched_leaves_nothing_half_done_and_install_
         fetching = ("running", "minio is the pinned version")
         until("the fetch", lambda: fetching in page.rows() and host.ask("pgrep -xf 'sleep 611'").ok, page.ended, 300)
         page.press("stop")
-        page.ends("install: interrupted", timeout=90)
+        page.ends("install: interrupted", timeout=240)
     finally:
         host.run("rm -f /usr/local/bin/curl")
     c = chapter(target)

@@ -136,7 +136,7 @@ class Server:
     def stop(self, how: int = signal.SIGTERM) -> tuple[int, str]:
         """Exit code and everything it printed."""
         self.process.send_signal(how)
-        printed, _ = self.process.communicate(timeout=10)
+        printed, _ = self.process.communicate(timeout=120)
         return self.process.returncode, printed
 
     def __exit__(self, *_):

@@ -209,7 +209,7 @@ def test_sigterm_ends_an_idle_executor_at_once_and_a_busy_one_when_it_has_answer
         with Executor(programs["executor"], server.port) as running:
             began = time.monotonic()
             running.process.send_signal(signal.SIGTERM)
-            printed, _ = running.process.communicate(timeout=30)
+            printed, _ = running.process.communicate(timeout=120)
             assert running.process.returncode == 0 and time.monotonic() - began < 10
             last = json.loads(printed.splitlines()[-1])
             assert (set(last), last["level"], last["logger"], last["msg"]) == (
@@ -226,7 +226,7 @@ def test_sigterm_ends_an_idle_executor_at_once_and_a_busy_one_when_it_has_answer
             assert slow.wait(30)
             running.process.send_signal(signal.SIGTERM)
             assert said.get(timeout=30)[0] == 200
-            running.process.communicate(timeout=30)
+            running.process.communicate(timeout=120)
             assert running.process.returncode == 0
 
 

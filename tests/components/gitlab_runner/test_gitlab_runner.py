@@ -362,7 +362,9 @@ def test_a_gitlab_that_the_cluster_does_not_reach_is_told(made, program):
     said = _bash("http://git.example", "git.example", 80)
     assert said.returncode == 1 and said.stdout.strip() == "the name server 127.0.0.1 gives no answer"
     said = _bash("http://git.example", "git.example", 80, asks="raise SystemExit(1)")
-    assert said.returncode == 1 and said.stdout.startswith("no such host: the name server of the cluster has no address")
+    assert said.returncode == 1 and said.stdout.startswith(
+        "no such host: the name server of the cluster has no address"
+    )
     assert _bash("http://127.0.0.1:1", "127.0.0.1", 1).returncode == 1
     with serving(lambda request: (200, "GitLab OK")) as web:
         assert _bash(web.url, "127.0.0.1", web.port).returncode == 0
