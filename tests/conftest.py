@@ -11,7 +11,8 @@ import pytest
 
 TESTS = Path(__file__).parent
 STORY = "sandbox/test_runbook.py"
-BOOTS = re.compile(r"\bSandbox\(|\bbox\b|microk8s_host")  # what a test that boots a host has in its text
+#: what a test that boots a host has in its text
+BOOTS = re.compile(r"\bSandbox\(|\bbox\b|microk8s_host|on_a_fresh_host")
 
 
 def pytest_configure(config):

@@ -7,9 +7,7 @@ import datetime
 import json
 import os
 import re
-import signal
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -18,9 +16,10 @@ import drifts
 import faults
 import pytest
 from host_state import difference, state, without_times
+from story import CHAPTERS, KUBECONFIG, on_a_fresh_host
 
 from helpers.components.determined import inside
-from helpers.components.kubernetes import firewall, troubles
+from helpers.components.kubernetes import troubles
 from helpers.components.kubernetes.kube import Kube
 from helpers.core import notebooks
 from helpers.core.catalogue import Origin
@@ -34,126 +33,15 @@ from helpers.core.tools import Tool
 from helpers.core.waiting import TimedOut, wait
 from helpers.sandbox import Sandbox
 
-TARGET, SLUG = "sandbox:story", "sandbox-story"
-#: 12 and 13 take as long as five others, each time: they are in the story with --faults
-DELIVERY = () if os.environ.get("RUNBOOK_FAULTS") else ("gitlab_runner", "end_to_end")
-CHAPTERS = [name for name in notebooks.load_all() if name not in DELIVERY]
+TARGET = "sandbox:story"
 #: what needs which: a chapter below a broken one may be broken, too
 NEEDS = {n.id: set(n.requires) for n in notebooks.load_all().values()}
-
-#: what the operator had before the runbook came
-KUBECONFIG = """# three clusters of mine
-apiVersion: v1
-kind: Config
-clusters:
-  - name: work     # do not touch
-    cluster: {server: 'https://work.example:6443'}
-  - name: home
-    cluster:
-      server: https://home:6443
-  - cluster: {server: https://lab:6443}
-    name: lab
-users:
-  - name: me
-    user: {token: abc}
-contexts:
-  - {name: work, context: {cluster: work, user: me}}
-  - {name: home, context: {cluster: home, user: me}}
-  - {name: lab, context: {cluster: lab, user: me}}
-current-context: home
-"""
-
-
-#: the host's own firewall, on from before the first chapter, as the book's page on the network has it
-FIREWALL = " && ".join(
-    ["ufw allow 22/tcp", *(line.replace("sudo ", "") for line in firewall.lines()), "ufw --force enable"]
-)
-
-
-class Story:
-    """The command line against the tests' target, with runs/ in a folder of its own."""
-
-    def __init__(self, folder):
-        self.runs, self.times, self.before = folder / "runs", {}, None
-        self.kubeconfig = folder / "kubeconfig"
-        self.kubeconfig.write_text(KUBECONFIG)
-        self.env = dict(os.environ, RUNBOOK_RUNS=str(self.runs), PYTHONPATH=str(REPO), KUBECONFIG=str(self.kubeconfig))
-
-    def argv(self, *words):
-        return [sys.executable, "-m", "helpers", *words]
-
-    def run(self, *words, seconds=4500):  # a first `up` with all builds, beside the other half of the tests: over 1800
-        """Run a command, whatever it ends with; stdout has both streams."""
-        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-        return subprocess.run(self.argv(*words), env=self.env, cwd=REPO, text=True, timeout=seconds, **streams)
-
-    def __call__(self, *words, code=0):
-        """Run a command; returns its output (both streams)."""
-        done = self.run(*words)
-        assert done.returncode == code, done.stdout
-        return done.stdout
-
-    def up(self, *words, code=0):
-        return self(*self.up_words, *self.all_unless(words), *words, code=code)
-
-    def all_unless(self, words):
-        """--only for each of the story's chapters, where the words choose none."""
-        chosen = {"--only", "--until"} & {w.partition("=")[0] for w in words}
-        return [] if chosen or not DELIVERY else [word for name in CHAPTERS for word in ("--only", name)]
-
-    #: the alias in the runbook's SSH file is the tests' own, so that a person's sandbox keeps its entry
-    up_words = ("up", "--target", TARGET, "-p", "network.alias=story")
-
-    def papermill(self, name, folder, mode="install"):
-        """A chapter alone; returns the finished process, and the notebook with its outputs as text."""
-        out = folder / (name + ".ipynb")
-        program, given = Path(sys.executable).parent / "papermill", {"target": TARGET, "mode": mode}
-        argv = [program, notebooks.find(name).path, out, "--no-progress-bar"]
-        argv += [word for pair in given.items() for word in ("-p", *pair)]
-        done = subprocess.run(argv, env=self.env, cwd=REPO, text=True, capture_output=True, timeout=900)
-        return done, out.read_text()
-
-    def start(self, *words):
-        """A command in the background, its output by lines."""
-        return subprocess.Popen(
-            self.argv(*words), env=self.env, cwd=REPO, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-
-    @property
-    def record(self):
-        return json.loads((self.runs / "latest" / "run.json").read_text())
-
-    def states(self):
-        return {c["id"]: c["state"] for c in self.record["chapters"].values()}
-
-    @property
-    def site(self):
-        return self.runs / "_build" / "site" / "_build" / "html"
-
-    def save(self, name):
-        self("sandbox", "save", name, "--name", TARGET.partition(":")[2])
-
-    def restore(self, name):
-        self("sandbox", "restore", name, "--name", TARGET.partition(":")[2])
 
 
 @pytest.fixture(scope="module")
 def story(can_host, tmp_path_factory):
-    """The story on a cloud's fresh Ubuntu: its first minute, with apt's locks held and snapd not seeded, is that of
-    the first `up`, and again of what is restored to "bare". The builds come behind the first chapters, as for a user.
-    """
-    story, box = Story(tmp_path_factory.mktemp("story")), Sandbox(TARGET.partition(":")[2])
-    box.down(wipe=True)
-    SecretStore(SLUG).forget_all()
-    box.up(artifacts=[], like="ubuntu")
-    host = Host(TARGET)
-    host.run(FIREWALL)
-    story.before = state(host)
-    host.close()
-    story.save("bare")
-    yield story
-    if not os.environ.get("RUNBOOK_KEEP"):
-        story("sandbox", "down", "--name", box.name, "--wipe")
+    with on_a_fresh_host("story", tmp_path_factory.mktemp("story")) as story:
+        yield story
 
 
 @pytest.fixture
@@ -168,17 +56,6 @@ def above(chapter):
     """The chapters that need this one, at first or at second hand."""
     found = {c for c, needs in NEEDS.items() if chapter in needs}
     return found.union(*map(above, found))
-
-
-def wait_for_line(process, text, seconds=900):
-    """Read a background command's output until a line has this text."""
-    began, seen = time.monotonic(), []
-    for line in process.stdout:
-        seen.append(line)
-        if text in line:
-            return
-        assert time.monotonic() - began < seconds, "".join(seen)
-    pytest.fail("it ended before saying {!r}:\n{}".format(text, "".join(seen)))
 
 
 class ProcessLists:
@@ -240,7 +117,7 @@ find /var/log/gitlab /var/opt/gitlab -name '*.log' -type f -exec cat {} +"""
 
 def test_no_secret_shows_anywhere(story, host):
     token = re.search(r"token: *(\S+)", host.run("microk8s config", raw=True).out).group(1).strip('"')
-    secrets = [*SecretStore(SLUG).values(), token]
+    secrets = [*SecretStore(story.slug).values(), token]
     assert len(secrets) >= 8 and len(story.seen) > 20
     for program in ("apt-get", "bin/kubelet"):
         assert any(program in text for text in story.seen), "the watch saw the install at work on the host"
@@ -402,7 +279,7 @@ def test_chapters_verify_in_a_notebook_of_the_cluster_without_ssh(story, host):
         assert "needs the host" in why and "" not in why and all(f"left out: {reason}" in said for reason in why)
         assert any(k["state"] == "ok" for k in c["checks"])
     texts = [said, *lists.seen, *(p.read_text() for p in folder.rglob("*") if p.is_file())]
-    assert not [1 for secret in SecretStore(SLUG).values() for text in texts if secret in text]
+    assert not [1 for secret in SecretStore(story.slug).values() for text in texts if secret in text]
     host.run("systemctl stop minio")
     try:
         said = story(*notebook, "minio", "--stop", code=1)
@@ -443,15 +320,15 @@ def test_bad_input_is_refused_before_anything_is_touched(story, host, words, cod
 
 
 def test_a_saved_host_and_its_secrets_come_back_and_after_a_reboot_everything_is_there_by_itself(story, host):
-    secret, before = SecretStore(SLUG).get("minio-root").reveal(), story.kubeconfig.read_text()
+    secret, before = SecretStore(story.slug).get("minio-root").reveal(), story.kubeconfig.read_text()
     story.save("ten")
     host.run("microk8s stop; gitlab-ctl stop; systemctl stop minio postgresql label-studio", timeout=600)
     _nothing_is_removed_where_nothing_can_be_asked(story)
     host.run("rm -rf /srv/minio /var/lib/postgresql /opt/label-studio")
-    SecretStore(SLUG).forget_all()
+    SecretStore(story.slug).forget_all()
     host.close()
     story.restore("ten")
-    assert SecretStore(SLUG).get("minio-root").reveal() == secret and story.kubeconfig.read_text() == before
+    assert SecretStore(story.slug).get("minio-root").reveal() == secret and story.kubeconfig.read_text() == before
     rebooted = datetime.datetime.now(datetime.UTC).isoformat()
     Sandbox("story").reboot()
     # Kubernetes tells what it knew before the reboot until each pod's state is written anew. The verdict is verify's.
@@ -556,81 +433,7 @@ def test_remove_leaves_nothing(story, host):
     assert [
         line for line in came if re.search(r"^\+ ii (?!locales|libc-l10n)|\.service|\.timer|\.socket", line)
     ] == [], "packages and units"
-    assert SecretStore(SLUG).names() == []
+    assert SecretStore(story.slug).names() == []
     assert story.kubeconfig.read_text() == KUBECONFIG
     story.up("--mode", "remove", "--no-book")
     assert set(story.states().values()) == {"removed"}, "once more, with nothing there that could be asked"
-
-
-def test_a_channel_that_does_not_exist_and_a_taken_port_are_refused(story, host):
-    out = story.up("--only", "kubernetes", "-p", "kubernetes.channel=1.99/stable", "--no-book", code=1)
-    assert "the channel 1.99/stable exists" in out and "1.20/stable" in out
-    host.run("systemd-run -q --unit=squatter python3 -m http.server 16443")
-    try:
-        wait("the squatter", lambda: "16443" in host.run("ss -Hltn").out, timeout=60)
-        out = story.up("--only", "kubernetes", "--no-book", code=1)
-        assert "the ports of a cluster are free" in out and "python3" in out
-    finally:
-        host.run("systemctl stop squatter")
-    assert host.run("ls -d /var/snap/microk8s /snap/microk8s 2>/dev/null || true").out == "", "nothing was touched"
-
-
-def test_a_firewall_that_shuts_pods_out_is_refused_with_the_line_that_helps(story, host):
-    line = firewall.lines()[0].replace("sudo ufw ", "")
-    host.run(f"ufw delete {line}")
-    try:
-        out = story.up("--only", "kubernetes", "--no-book", code=1)
-    finally:
-        host.run(f"ufw {line}")
-    assert f"sudo ufw {line}" in out and firewall.lines()[1] not in out
-    assert host.run("ls -d /var/snap/microk8s /snap/microk8s 2>/dev/null || true").out == "", "nothing was touched"
-
-
-def test_it_is_ended_in_the_middle_then_up(story):
-    """Three times cut off: by Ctrl-C, which ends it cleanly, and by kill -9; then one up finishes the job."""
-    short = (*story.up_words, "--no-book", "--until", "postgres", "-p", "addons.knative=false")
-    for line, number in (
-        ("its settings are ours", signal.SIGINT),
-        ("06 postgres        running", signal.SIGKILL),
-        ("storage: the provisioner runs", signal.SIGKILL),
-    ):
-        process = story.start(*short)
-        wait_for_line(process, line)
-        process.send_signal(number)
-        if number == signal.SIGINT:
-            said = process.stdout.read()
-            assert process.wait(120) == 130 and "Traceback" not in said, said
-            assert story.record["state"] == "interrupted"
-        process.wait()
-        process.stdout.close()
-    story(*short)
-    assert {story.states()[c] for c in CHAPTERS[:6]} <= {"ok", "skipped"}
-    merged = story.kubeconfig.read_text()
-    assert [line for line in merged.splitlines() if line in KUBECONFIG.splitlines()] == KUBECONFIG.splitlines(), (
-        "what was there stays, line by line"
-    )
-    assert "current-context: home" in merged and "mlops" in merged
-    assert story.kubeconfig.stat().st_mode & 0o777 == 0o600
-
-
-def test_what_cannot_be_asked_is_not_removed_though_nothing_stands_on_it(story, host, tmp_path):
-    """On a whole platform most chapters are refused for those that stand on them, before they are asked."""
-    host.run("microk8s stop; systemctl stop minio postgresql", timeout=600)
-    for name in ("addons", "minio", "postgres"):
-        done, text = story.papermill(name, tmp_path, "remove")
-        assert done.returncode and re.search(r"saw +.*cannot (tell|be asked)", done.stderr, re.S), (text, done.stderr)
-
-
-def test_plan_shows_what_it_would_run_and_changes_nothing(story):
-    story.restore("bare")
-    story(
-        "sandbox", "up", "--name", TARGET.partition(":")[2]
-    )  # a bare host lacks the snap command, which any up brings
-    story.kubeconfig.write_text(KUBECONFIG)
-    latest, host = os.readlink(story.runs / "latest"), Host(TARGET)
-    before = state(host)
-    said = story.up("--mode", "plan", "--no-book")
-    assert "apt-get install postgresql" in said and "useradd --system" in said
-    assert difference(before, state(host)) == [] and story.kubeconfig.read_text() == KUBECONFIG
-    assert os.readlink(story.runs / "latest") == latest, "a plan is no run to show"
-    host.close()
