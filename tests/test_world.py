@@ -78,9 +78,6 @@ def ended_in_time(argv, timeout, **how):
 def test_what_does_not_end_is_ended_with_what_it_has_started(tmp_path):
     begins = f"sleep 300 & echo $! >{tmp_path}/pid; wait"
     assert ended_in_time(["bash", "-c", begins], timeout=1)[0] is None
-    pid = (tmp_path / "pid").read_text().strip()
-    until(
-        "its child to end",
-        lambda: not Path(f"/proc/{pid}/cmdline").exists() or not Path(f"/proc/{pid}/cmdline").read_bytes(),
-    )
+    words = Path("/proc", (tmp_path / "pid").read_text().strip(), "cmdline")
+    until("its child to end", lambda: not words.exists() or not words.read_bytes())
     assert ended_in_time(["sh", "-c", "echo failed; exit 1"], timeout=60) == (1, "failed\n")

@@ -8,7 +8,6 @@ import logging
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -44,7 +43,7 @@ def _papermill() -> Any:
         )
         client.mask, client.stop = other["mask"], other["stop"]
         holds.append(client)
-        book.save = _seldom(book.save)
+        book.save = _seldom(book)
         try:
             return client.execute(env=env)
         finally:
@@ -59,15 +58,13 @@ def _papermill() -> Any:
     return papermill
 
 
-def _seldom(save: Callable[[], None], seconds: float = 5) -> Callable[[], None]:
-    """Papermill writes the notebook, and validates it, when a cell begins and when it ends: 50 times a chapter."""
-    last = -seconds
+def _seldom(book: Any) -> Callable[[], None]:
+    """Its save, 5 s after the last one at the soonest: papermill writes it all at each cell's begin and end."""
+    save = book.save
 
     def seldom() -> None:
-        nonlocal last
-        if time.monotonic() - last >= seconds:
+        if (book.now() - book.last_save_time).total_seconds() >= 5:
             save()
-            last = time.monotonic()
 
     return seldom
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from helpers.core.notebooks import Notebook
 
-#: what a kernel imports when it begins, and httpx with its first client: 0.7 s of processor time for each chapter
+#: what a kernel imports when it begins, and httpx with its first client: 0.1 s of processor time and more
 _LATER = ("ipykernel.ipkernel", "httpcore")
 _begun = False
 

@@ -75,7 +75,7 @@ class Key:
         )
 
     def _administrator(self, user, secret):
-        return administrator(self._root.endpoint, user, secret, timeout=60)
+        return administrator(self._root.endpoint, user, secret)
 
     def _why_not(self):
         found = json.loads(self._admin.user_list() or "{}").get(self.user)

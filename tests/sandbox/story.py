@@ -5,10 +5,8 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
-import pytest
 from host_state import state
 
 from helpers.components.kubernetes import firewall
@@ -136,15 +134,4 @@ def on_a_fresh_host(name, folder):
     story.save("bare")
     yield story
     if not os.environ.get("RUNBOOK_KEEP"):
-        story("sandbox", "down", "--name", box.name, "--wipe")
-
-
-def wait_for_line(process, text, seconds=900):
-    """Read a background command's output until a line has this text."""
-    began, seen = time.monotonic(), []
-    for line in process.stdout:
-        seen.append(line)
-        if text in line:
-            return
-        assert time.monotonic() - began < seconds, "".join(seen)
-    pytest.fail("it ended before saying {!r}:\n{}".format(text, "".join(seen)))
+        story("sandbox", "down", "--name", name, "--wipe")

@@ -3,10 +3,11 @@
 import os
 import re
 import signal
+import time
 
 import pytest
 from host_state import difference, state
-from story import CHAPTERS, KUBECONFIG, on_a_fresh_host, wait_for_line
+from story import CHAPTERS, KUBECONFIG, on_a_fresh_host
 
 from helpers.components.kubernetes import firewall
 from helpers.core.host import Host
@@ -50,6 +51,17 @@ def test_a_firewall_that_shuts_pods_out_is_refused_with_the_line_that_helps(stor
         host.run(f"ufw {line}")
     assert f"sudo ufw {line}" in out and firewall.lines()[1] not in out
     assert host.run("ls -d /var/snap/microk8s /snap/microk8s 2>/dev/null || true").out == "", "nothing was touched"
+
+
+def wait_for_line(process, text, seconds=900):
+    """Read a background command's output until a line has this text."""
+    began, seen = time.monotonic(), []
+    for line in process.stdout:
+        seen.append(line)
+        if text in line:
+            return
+        assert time.monotonic() - began < seconds, "".join(seen)
+    pytest.fail("it ended before saying {!r}:\n{}".format(text, "".join(seen)))
 
 
 def test_it_is_ended_in_the_middle_then_up(story):

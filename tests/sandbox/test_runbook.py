@@ -33,7 +33,6 @@ from helpers.core.tools import Tool
 from helpers.core.waiting import TimedOut, wait
 from helpers.sandbox import Sandbox
 
-TARGET = "sandbox:story"
 #: what needs which: a chapter below a broken one may be broken, too
 NEEDS = {n.id: set(n.requires) for n in notebooks.load_all().values()}
 
@@ -47,7 +46,7 @@ def story(can_host, tmp_path_factory):
 @pytest.fixture
 def host(story):
     """The target, to break things on. A connection of the test's own: none is left open over a reboot or a wipe."""
-    host = Host(TARGET)
+    host = Host(story.target)
     yield host
     host.close()
 
@@ -139,7 +138,7 @@ def test_no_secret_shows_anywhere(story, host):
 def test_regress_is_green_right_after_and_verifying_changes_nothing(story, host):
     """All chapters in verify mode, as nbval replays them; `up --mode verify` of all comes after the reboot."""
     before = state(host)
-    said = story("regress", "--target", TARGET)
+    said = story("regress", "--target", story.target)
     assert f"{len(CHAPTERS)} as recorded" in said, said
     assert difference(before, state(host)) == []
 
@@ -161,7 +160,7 @@ def test_regress_names_what_a_hand_changed_and_nothing_else_until_it_is_put_back
     known = drifts.gather()
     changes = known["quick"] + (known["long"] if os.environ.get("RUNBOOK_FAULTS") else [])
     expected = drifts.expected(changes)
-    regress = ("regress", "--target", TARGET, *(word for chapter in expected for word in ("--only", chapter)))
+    regress = ("regress", "--target", story.target, *(word for chapter in expected for word in ("--only", chapter)))
     try:
         for change in changes:
             drifts.make(host, change.do)
@@ -245,7 +244,7 @@ def test_verify_fails_exactly_the_broken_chapters_and_names_the_thing(story, hos
 def test_verify_names_many_faults_at_once_and_one_up_mends_them(story, host, groups):
     verify_names(story, host, *groups)
     if "bucket" in groups:
-        red = story("regress", "--target", TARGET, "--only", "minio", code=1)
+        red = story("regress", "--target", story.target, "--only", "minio", code=1)
         assert "+ ✗ bucket models exists" in red and "drift (minio)" in red
     story.up("--no-book")
     assert set(story.states().values()) <= {"ok", "skipped"}
@@ -266,7 +265,7 @@ def _last_in_a_notebook(story):
 
 def test_chapters_verify_in_a_notebook_of_the_cluster_without_ssh(story, host):
     """With the real one's Python; and what fails there fails the command here."""
-    notebook = ("notebook", "--target", TARGET, "--verify", "--only")
+    notebook = ("notebook", "--target", story.target, "--verify", "--only")
     with ProcessLists() as lists:
         said = story(*notebook, ",".join(inside.CHAPTERS))
     folder, run = _last_in_a_notebook(story)
@@ -330,7 +329,7 @@ def test_a_saved_host_and_its_secrets_come_back_and_after_a_reboot_everything_is
     story.restore("ten")
     assert SecretStore(story.slug).get("minio-root").reveal() == secret and story.kubeconfig.read_text() == before
     rebooted = datetime.datetime.now(datetime.UTC).isoformat()
-    Sandbox("story").reboot()
+    Sandbox(story.name).reboot()
     # Kubernetes tells what it knew before the reboot until each pod's state is written anew. The verdict is verify's.
     with contextlib.suppress(TimedOut):
         wait("each pod to be started again", lambda: _all_started_since(host, rebooted), timeout=180, every=2)
@@ -394,7 +393,7 @@ def _final(kube, words):
 def test_what_a_pod_waits_for_is_told_and_what_will_never_be_ends_the_wait(story, host, monkeypatch):
     monkeypatch.setattr(troubles, "CRASHING_FOR", 15)
     n = notebooks.find("addons")
-    ch = Chapter(n, n.check({"target": TARGET, "mode": "verify"}))
+    ch = Chapter(n, n.check({"target": story.target, "mode": "verify"}))
     kube = Kube(ch)
     kube.kubectl("create namespace told")
     try:

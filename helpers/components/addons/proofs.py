@@ -59,7 +59,7 @@ class AddonProofs:
     def loadbalancer(self, pool):
         """A Service gets an address from the pool, and answers there, through the proxy."""
         self.proofs.hello("LoadBalancer")
-        address = self.ch.wait("an address from the pool", self._address, timeout=120)
+        address = self.ch.wait("an address from the pool", self._address)
         if not addresses.inside(address, pool):
             raise Unmet(f"an address from {pool}", address)
         with self.ch.host.socks() as socks, through(socks, timeout=30) as client:

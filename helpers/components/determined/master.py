@@ -60,14 +60,14 @@ class Determined:
                 break
         self._http.close()
 
-    def ask(self, method, path, body=None, token=None, timeout=120):
+    def ask(self, method, path, body=None, token=None):
         """The answer's JSON (text where it is none); None for 404.
 
         Refused for other 4xx; RunbookError, with its entry, when the master or its database is away.
         """
-        answer = self._send(method, path, body, token, timeout)
+        answer = self._send(method, path, body, token)
         if answer.status_code >= 500:  # after its database was away, the master's first question to it fails once more
-            answer = self._send(method, path, body, token, timeout)
+            answer = self._send(method, path, body, token)
         what, said = f"{method} {path}", _message(answer)
         if answer.status_code >= 500:
             lost = _DATABASE_LOST.search(said)
@@ -94,10 +94,10 @@ class Determined:
             raise RunbookError(f"ask Determined's master: {method} {path}", self.ch.host.name, saw, do, "det-pods")
         return found
 
-    def _send(self, method, path, body, token, timeout):
+    def _send(self, method, path, body, token):
         content = None if body is None else json.dumps(body)
         try:
-            return self.http.request(method, path, content=content, headers=_bearer(token), timeout=timeout)
+            return self.http.request(method, path, content=content, headers=_bearer(token))
         except (httpx.HTTPError, OSError, CommandFailed) as e:  # the last: there is no Service
             raise self._error(f"{method} {path}", f"{method} {path} gets no answer", _away(False)) from e
 

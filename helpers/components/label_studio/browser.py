@@ -76,7 +76,7 @@ class Browser:
             return self.wait(what, ready)
         except RunbookError:
             self.driver.get(url)
-            return self.wait(what, ready, timeout=120)
+            return self.wait(what, ready)
 
     def wait(self, what, ready, timeout=120):
         """Wait until ready() returns something true; what the page says and shows is in the error."""

@@ -134,7 +134,7 @@ class Deployment:
 
     def redeploy(self):
         """Delete what runs, not what is stored, and deploy again: what helps when pachd and the cluster disagree."""
-        self.kube.kubectl(f"delete deployment/pachd {self.etcd}/etcd -n {SPACE} --timeout=150s", timeout=180)
+        self.kube.kubectl(f"delete deployment/pachd {self.etcd}/etcd -n {SPACE} --timeout=150s")
         self.manifest.forget()
         self._apply()
         self._ready()

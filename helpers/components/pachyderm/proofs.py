@@ -123,7 +123,7 @@ class Proofs:
         if self.repos.why_unfinished(repo):
             raise Unmet("a finished commit", self.repos.why_unfinished(repo))
         for name in pipelines:
-            self.jobs.follow(head, name, timeout=180)
+            self.jobs.follow(head, name)
 
     def outlines(self, repo, output):
         """For each picture in repo, output has its outline: drawn here a second time, and compared."""

@@ -68,7 +68,7 @@ class Install:
         if release.absent():
             release.undo()
         if delete_crds:  # also one that an earlier removal left
-            self.kube.kubectl(f"delete crd {CRD} --ignore-not-found --timeout=150s", timeout=180)
+            self.kube.kubectl(f"delete crd {CRD} --ignore-not-found --timeout=150s")
 
     def _keep_definition(self):
         """The chart would take the definition away, and with it what others serve: helm leaves what says keep."""

@@ -106,7 +106,7 @@ class Seldon:
     def take_away(self):
         """Delete the SeldonDeployment; returns when its pods have ended."""
         if self._live():
-            self.kube.kubectl(f"delete seldondeployment {NAME} -n {MODELS} --timeout=150s", timeout=180)
+            self.kube.kubectl(f"delete seldondeployment {NAME} -n {MODELS} --timeout=150s")
         self.ch.wait("the model's pods to end", lambda: self.why_not_gone() is None, timeout=120)
 
     def why_not_gone(self):
