@@ -45,7 +45,7 @@ from helpers.command.supplies import in_order
 from helpers.components.requirements import judge
 from helpers.core import notebooks
 sys.path[:0] = ["tests/sandbox", "tests"]
-import host_state, test_runbook
+import drifts, host_state, story
 from click.shell_completion import ShellComplete
 complete = ShellComplete(main.main, {}, "runbook", "_RUNBOOK_COMPLETE").get_completions
 plan, out = Plan("local"), Path(sys.argv[1])
@@ -58,9 +58,9 @@ print(json.dumps({
     "readme": pages.readme_block(None, plan.known),
     "lacks": [lack.what for lack in doctor.lacks()],
     "ports": [r.state for r in judge.judge_ports({"ports": {1: "boardd", 2: "other"}}, [1, 2])],
-    "story": test_runbook.CHAPTERS,
-    "faults": test_runbook.FAULTS["above"],
-    "drifts": test_runbook.drifts.gather()["quick"],
+    "story": story.CHAPTERS,
+    "faults": story.FAULTS["above"],
+    "drifts": drifts.gather()["quick"],
     "state": host_state.script(),
 }, default=repr))
 """

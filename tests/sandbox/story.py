@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import faults
 from host_state import state
 
 from helpers.components.kubernetes import firewall
@@ -20,6 +21,13 @@ from helpers.sandbox import Sandbox
 #: 12 and 13 take as long as five others, each time: they are in the story with --faults
 DELIVERY = () if os.environ.get("RUNBOOK_FAULTS") else ("gitlab_runner", "end_to_end")
 CHAPTERS = [name for name in notebooks.load_all() if name not in DELIVERY]
+
+#: {chapter: the chapters that it stands on}: what is below broken may be broken, too
+NEEDS = {n.id: set(n.requires) for n in notebooks.load_all().values()}
+
+#: {group: [(a command on the host or a function of story and host, the chapter that it breaks, verify's words for it)]}
+#: The faults of a group do not hide each other: one verify names them all, and one up mends them.
+FAULTS = faults.gather()
 
 #: what the operator had before the runbook came
 KUBECONFIG = """# three clusters of mine
@@ -49,14 +57,24 @@ FIREWALL = " && ".join(
 )
 
 
-class Story:
-    """The command line against the sandbox of this name, with runs/ in a folder of its own."""
+def above(chapter):
+    """The chapters that need this one, at first or at second hand."""
+    found = {c for c, needs in NEEDS.items() if chapter in needs}
+    return found.union(*map(above, found))
 
-    def __init__(self, folder, name):
-        self.name, self.target = name, f"sandbox:{name}"
+
+class Story:
+    """The command line against the sandbox of this name, with runs/ in a folder of its own.
+
+    chapters: those that it has, in order; parameters: what each `up` gives them.
+    """
+
+    def __init__(self, folder, name, chapters, parameters=()):
+        self.name, self.target, self.chapters = name, f"sandbox:{name}", chapters
         self.slug = Target.parse(self.target).slug
         #: the alias in the runbook's SSH file is the tests' own, so that a person's sandbox keeps its entry
-        self.up_words = ("up", "--target", self.target, "-p", f"network.alias={name}")
+        parameters = [f"network.alias={name}", *parameters]
+        self.up_words = ("up", "--target", self.target, *(word for given in parameters for word in ("-p", given)))
         self.runs, self.times, self.before = folder / "runs", {}, None
         self.kubeconfig = folder / "kubeconfig"
         self.kubeconfig.write_text(KUBECONFIG)
@@ -82,7 +100,8 @@ class Story:
     def all_unless(self, words):
         """--only for each of the story's chapters, where the words choose none."""
         chosen = {"--only", "--until"} & {w.partition("=")[0] for w in words}
-        return [] if chosen or not DELIVERY else [word for name in CHAPTERS for word in ("--only", name)]
+        whole = len(self.chapters) == len(NEEDS)
+        return [] if chosen or whole else [word for name in self.chapters for word in ("--only", name)]
 
     def papermill(self, name, folder, mode="install"):
         """A chapter alone; returns the finished process, and the notebook with its outputs as text."""
@@ -106,6 +125,19 @@ class Story:
     def states(self):
         return {c["id"]: c["state"] for c in self.record["chapters"].values()}
 
+    def verify_names(self, host, *groups):
+        """Break what groups of faults break: verify fails exactly these chapters and what needs them, and names each
+        thing.
+        """
+        broken = [fault for group in groups for fault in FAULTS[group] if fault[1] in self.chapters]
+        for break_it, *_ in broken:
+            break_it(self, host) if callable(break_it) else host.run(break_it)
+        said, chapters = self.up("--mode", "verify", "--no-book", code=1), {chapter for _, chapter, *_ in broken}
+        assert [words for _, _, *all_words in broken for words in all_words if words not in said] == [], said
+        states = self.states()
+        assert {c for c in chapters if states[c] != "failed"} == set()
+        assert {c for c, s in states.items() if s != "ok"} <= chapters.union(*map(above, chapters))
+
     @property
     def site(self):
         return self.runs / "_build" / "site" / "_build" / "html"
@@ -118,12 +150,12 @@ class Story:
 
 
 @contextlib.contextmanager
-def on_a_fresh_host(name, folder):
+def on_a_fresh_host(name, folder, chapters=CHAPTERS, parameters=()):
     """A Story on the sandbox `name`, a cloud's fresh Ubuntu: its first minute, with apt's locks held and snapd not
     seeded, is that of the first `up`, and again of what is restored to "bare". The builds come behind the first
     chapters, as for a user.
     """
-    story, box = Story(folder, name), Sandbox(name)
+    story, box = Story(folder, name, chapters, parameters), Sandbox(name)
     box.down(wipe=True)
     SecretStore(story.slug).forget_all()
     box.up(artifacts=[], like="ubuntu")

@@ -13,18 +13,12 @@ import time
 from pathlib import Path
 
 import drifts
-import faults
 import pytest
 from host_state import difference, state, without_times
 from story import CHAPTERS, KUBECONFIG, on_a_fresh_host
 
 from helpers.components.determined import inside
-from helpers.components.kubernetes import troubles
-from helpers.components.kubernetes.kube import Kube
-from helpers.core import notebooks
 from helpers.core.catalogue import Origin
-from helpers.core.chapter import Chapter
-from helpers.core.errors import RunbookError
 from helpers.core.host import Host
 from helpers.core.host_lock import held
 from helpers.core.paths import REPO, SETUP, home
@@ -32,9 +26,6 @@ from helpers.core.secrets import SecretStore
 from helpers.core.tools import Tool
 from helpers.core.waiting import TimedOut, wait
 from helpers.sandbox import Sandbox
-
-#: what needs which: a chapter below a broken one may be broken, too
-NEEDS = {n.id: set(n.requires) for n in notebooks.load_all().values()}
 
 
 @pytest.fixture(scope="module")
@@ -49,12 +40,6 @@ def host(story):
     host = Host(story.target)
     yield host
     host.close()
-
-
-def above(chapter):
-    """The chapters that need this one, at first or at second hand."""
-    found = {c for c, needs in NEEDS.items() if chapter in needs}
-    return found.union(*map(above, found))
 
 
 class ProcessLists:
@@ -172,18 +157,6 @@ def test_regress_names_what_a_hand_changed_and_nothing_else_until_it_is_put_back
     wait("all as it was recorded", lambda: story.run(*regress).returncode == 0, timeout=900)
 
 
-def test_verify_names_a_port_that_was_opened_by_hand(story, host):
-    host.run("ufw allow 8099/tcp; systemd-run -q --unit=byhand python3 -m http.server 8099")
-    try:
-        wait("the server", lambda: "8099" in host.run("ss -Hltn").out, timeout=60)
-        said = story.up("--only", "kubernetes", "--mode", "verify", "--no-book", code=1)
-    finally:
-        host.run("systemctl stop byhand; ufw delete allow 8099/tcp")
-    checks = {k["title"]: k["state"] for k in story.record["chapters"]["kubernetes"]["checks"]}
-    assert "open: 8099 python3" in said and list(checks.values()).count("failed") == 1
-    story.up("--only", "kubernetes", "--mode", "verify", "--no-book")
-
-
 @pytest.mark.parametrize(
     "given",
     [
@@ -212,37 +185,14 @@ def test_an_api_server_takes_determineds_chart_with_every_choice(host, given):
     assert not host.run("microk8s kubectl get deployment,service,configmap -n default -o name").out.count("dry")
 
 
-#: (a command on the host or a function of story and host, the chapter that it breaks, the words of verify for it)
-#: The faults of a group do not hide each other: one verify names them all, and one up mends them.
-FAULTS = {group: [f for f in found if f[1] in CHAPTERS] for group, found in faults.gather().items()}
-
-
-def verify_names(story, host, *groups):
-    """Break what the groups break: verify fails exactly these chapters and what needs them, and names each thing."""
-    faults = [fault for group in groups for fault in FAULTS[group]]
-    for break_it, *_ in faults:
-        break_it(story, host) if callable(break_it) else host.run(break_it)
-    said, broken = story.up("--mode", "verify", "--no-book", code=1), {chapter for _, chapter, *_ in faults}
-    assert [words for _, _, *all_words in faults for words in all_words if words not in said] == [], said
-    states = story.states()
-    assert {c for c in broken if states[c] != "failed"} == set()
-    assert {c for c, s in states.items() if s != "ok"} <= broken.union(*map(above, broken))
-    return states
-
-
-def test_verify_fails_exactly_the_broken_chapters_and_names_the_thing(story, host):
-    verify_names(story, host, "minio", "pg_hba")
-    # The chapters above are well again with them, or by the one up at the end of the next test.
-    story.up("--only", "minio", "--only", "postgres", "--no-book")
-
-
 @pytest.mark.parametrize(
     "groups",
-    [["bucket", "above"]] + ([["away"], ["below"]] if os.environ.get("RUNBOOK_FAULTS") else []),
+    [["bucket", "above"]]
+    + ([["minio", "pg_hba"], ["cluster"], ["away"], ["below"]] if os.environ.get("RUNBOOK_FAULTS") else []),
     ids=" and ".join,
 )
 def test_verify_names_many_faults_at_once_and_one_up_mends_them(story, host, groups):
-    verify_names(story, host, *groups)
+    story.verify_names(host, *groups)
     if "bucket" in groups:
         red = story("regress", "--target", story.target, "--only", "minio", code=1)
         assert "+ ✗ bucket models exists" in red and "drift (minio)" in red
@@ -288,36 +238,6 @@ def test_chapters_verify_in_a_notebook_of_the_cluster_without_ssh(story, host):
     assert host.run("microk8s kubectl get secret determined-incluster -n determined", check=False).code != 0
 
 
-def test_a_broken_cluster_is_named_and_a_changed_pool_is_applied_for_real(story, host):
-    verify_names(story, host, "cluster")
-    pool = "10.64.140.60-10.64.140.61"
-    story.up("--only", "kubernetes", "--only", "addons", "-p", "addons.metallb_pool=" + pool, "--no-book")
-    assert pool in host.run("microk8s kubectl get configmap config -n metallb-system -o jsonpath='{.data.config}'").out
-    proofs = {k["title"]: k["state"] for k in story.record["chapters"]["addons"]["checks"]}
-    assert proofs["a Service gets an address from the pool and answers here, through the proxy"] == "proved"
-
-
-@pytest.mark.parametrize(
-    "words, code, said",
-    [
-        (["--only", "addons", "-p", "addons.metallb_pool=10.0.0.9-10.0.0.5"], 2, "reversed"),
-        (["--only", "addons", "-p", "addons.metallb_pool=10.0.0.5-10.0.0.9,10.0.0.9-10.0.0.12"], 2, "overlap"),
-        (["--only", "addons", "-p", "addons.metallb_pool=HOST-HOST"], 1, "contains the host's own address"),
-        (
-            ["--only", "addons", "-p", "addons.metallb_pool=10.152.183.200-10.152.183.210"],
-            1,
-            "overlaps the cluster's network",
-        ),
-        (["--only", "kubernetes", "-p", "kubernetes.min_free_gib=100000"], 1, "GiB free at /var"),
-    ],
-)
-def test_bad_input_is_refused_before_anything_is_touched(story, host, words, code, said):
-    before = host.run("microk8s kubectl get configmap config -n metallb-system -o yaml").out
-    out = story.up(*[w.replace("HOST", host.address) for w in words], "--no-book", code=code)
-    assert said in out and "Traceback" not in out
-    assert host.run("microk8s kubectl get configmap config -n metallb-system -o yaml").out == before
-
-
 def test_a_saved_host_and_its_secrets_come_back_and_after_a_reboot_everything_is_there_by_itself(story, host):
     secret, before = SecretStore(story.slug).get("minio-root").reveal(), story.kubeconfig.read_text()
     story.save("ten")
@@ -333,15 +253,7 @@ def test_a_saved_host_and_its_secrets_come_back_and_after_a_reboot_everything_is
     # Kubernetes tells what it knew before the reboot until each pod's state is written anew. The verdict is verify's.
     with contextlib.suppress(TimedOut):
         wait("each pod to be started again", lambda: _all_started_since(host, rebooted), timeout=180, every=2)
-    verify = [
-        *story.up_words,
-        *story.all_unless([]),
-        "--mode",
-        "verify",
-        "--no-book",
-        "-p",
-        "addons.metallb_pool=10.64.140.60-10.64.140.61",
-    ]
+    verify = [*story.up_words, *story.all_unless([]), "--mode", "verify", "--no-book"]
     said = []
 
     def verified():
@@ -371,46 +283,6 @@ def _nothing_is_removed_where_nothing_can_be_asked(story):
     assert "cannot tell what is in the cluster" in out and "cannot tell what MinIO has of this chapter" in out
     assert "cannot tell: no answer" in out, "GitLab"
     assert "removed" not in story.states().values(), out
-
-
-def _pod(name, **container):
-    spec = {"containers": [{"name": "c", "image": "busybox:1.35.0", **container}]}
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
-
-
-#: three pods that will never run
-_PODS = [
-    _pod("no-image", image="localhost:32000/no-such:1"),  # of the cluster's own registry, which says so itself
-    _pod("too-big", resources={"requests": {"cpu": "1000"}}),
-    _pod("crashes", command=["sh", "-c", "echo the reason of it all; exit 1"]),
-]
-
-
-def _final(kube, words):
-    return [text for text, final in kube.troubles("told") if final and re.match(words, text, re.S)]
-
-
-def test_what_a_pod_waits_for_is_told_and_what_will_never_be_ends_the_wait(story, host, monkeypatch):
-    monkeypatch.setattr(troubles, "CRASHING_FOR", 15)
-    n = notebooks.find("addons")
-    ch = Chapter(n, n.check({"target": story.target, "mode": "verify"}))
-    kube = Kube(ch)
-    kube.kubectl("create namespace told")
-    try:
-        kube.kubectl("apply -n told -f -", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": _PODS}))
-        for wanted in (
-            "pod told/no-image gets no image localhost:32000/no-such:1: .*not found",
-            "pod told/too-big cannot be scheduled: 0/1 nodes are available: 1 Insufficient cpu",
-            r"pod told/crashes crashes, \d times so far. Its last lines:\nthe reason of it all",
-        ):
-            wait(wanted, lambda words=wanted: _final(kube, words), timeout=400)
-        with pytest.raises(RunbookError) as e:
-            kube.wait_for("what will never be", "echo 'not yet'; exit 1", timeout=180, space="told")
-        assert "told/" in e.value.saw and not isinstance(e.value, TimedOut)
-    finally:
-        kube.kubectl("delete namespace told --wait=false")
-        kube.kubectl("delete pods --all -n told --force --grace-period=0", timeout=300)
-        ch.host.close()
 
 
 def test_what_a_chapter_stands_on_is_not_removed_under_it_and_a_host_has_one_run_at_a_time(story, host):
