@@ -11,8 +11,8 @@ import pytest
 
 TESTS = Path(__file__).parent
 STORY = "sandbox/test_runbook.py"
-#: what a test that boots a host has in its text
-BOOTS = re.compile(r"\bSandbox\(|\bbox\b|microk8s_host|on_a_fresh_host")
+#: {lane: what a test has in its text that boots hosts with a cluster, or any other}: the first that is found counts
+BOOTS = {"cluster": re.compile("microk8s_host|on_a_fresh_host"), "host": re.compile(r"\bSandbox\(|\bbox\b")}
 
 
 def pytest_configure(config):
@@ -61,25 +61,28 @@ def runs(tmp_path, monkeypatch):
 
 
 def pytest_xdist_make_scheduler(config, log):
-    """A whole run's two processes: one has the story, the other all else, and boots its hosts one after another.
-
-    Three take the processors from the story, the longest: on two, 40 minutes became more than 43.
+    """A whole run's three processes: the story, what boots clusters, what boots other hosts, each one by one; then the
+    rest, for whoever is free. The story waits for its host more than for a processor.
     """
-    from xdist.scheduler import LoadFileScheduling  # only `./runbook test` of everything runs by two
+    from xdist.scheduler import LoadFileScheduling  # only `./runbook test` of everything runs by several
 
-    class TwoLanes(LoadFileScheduling):
+    class Lanes(LoadFileScheduling):
         def _split_scope(self, nodeid):
             return _lane(super()._split_scope(nodeid))
 
-    return TwoLanes(config, log)
+    return Lanes(config, log)
 
 
 def pytest_collection_modifyitems(config, items):
-    """By two processes: the story first, it is the longest; then what boots hosts; then all else, for both."""
+    """By several processes: the story first, it is the longest; then the other lanes; then all else."""
     if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: {STORY: 0, "host": 1}.get(_lane(item.nodeid.partition("::")[0]), 2))
+        place = {lane: number for number, lane in enumerate([STORY, *BOOTS])}
+        items.sort(key=lambda item: place.get(_lane(item.nodeid.partition("::")[0]), len(place)))
 
 
 @functools.cache  # asked for every test, and the answer is the file's
 def _lane(file):
-    return "host" if file != STORY and BOOTS.search((TESTS / file).read_text()) else file
+    if file == STORY:
+        return file
+    text = (TESTS / file).read_text()
+    return next((lane for lane, boots in BOOTS.items() if boots.search(text)), file)
