@@ -11,8 +11,8 @@ import pytest
 
 TESTS = Path(__file__).parent
 STORY = "sandbox/test_runbook.py"
-#: {lane: what a test has in its text that boots hosts with a cluster, or any other}: the first that is found counts
-BOOTS = {"cluster": re.compile("microk8s_host|on_a_fresh_host"), "host": re.compile(r"\bSandbox\(|\bbox\b")}
+#: what a test that boots a host has in its text
+BOOTS = re.compile(r"\bSandbox\(|\bbox\b|microk8s_host|on_a_fresh_host")
 
 
 def pytest_configure(config):
@@ -61,28 +61,25 @@ def runs(tmp_path, monkeypatch):
 
 
 def pytest_xdist_make_scheduler(config, log):
-    """A whole run's three processes: the story, what boots clusters, what boots other hosts, each one by one; then the
-    rest, for whoever is free. The story waits for its host more than for a processor.
-    """
-    from xdist.scheduler import LoadFileScheduling  # only `./runbook test` of everything runs by several
+    """A whole run's two processes: one has the story, the other all else, and boots its hosts one after another.
 
-    class Lanes(LoadFileScheduling):
+    Three take the processors from the story, the longest: on two, 40 minutes became more than 43.
+    """
+    from xdist.scheduler import LoadFileScheduling  # only `./runbook test` of everything runs by two
+
+    class TwoLanes(LoadFileScheduling):
         def _split_scope(self, nodeid):
             return _lane(super()._split_scope(nodeid))
 
-    return Lanes(config, log)
+    return TwoLanes(config, log)
 
 
 def pytest_collection_modifyitems(config, items):
-    """By several processes: the story first, it is the longest; then the other lanes; then all else."""
+    """By two processes: the story first, it is the longest; then what boots hosts; then all else, for both."""
     if hasattr(config, "workerinput"):
-        place = {lane: number for number, lane in enumerate([STORY, *BOOTS])}
-        items.sort(key=lambda item: place.get(_lane(item.nodeid.partition("::")[0]), len(place)))
+        items.sort(key=lambda item: {STORY: 0, "host": 1}.get(_lane(item.nodeid.partition("::")[0]), 2))
 
 
 @functools.cache  # asked for every test, and the answer is the file's
 def _lane(file):
-    if file == STORY:
-        return file
-    text = (TESTS / file).read_text()
-    return next((lane for lane, boots in BOOTS.items() if boots.search(text)), file)
+    return "host" if file != STORY and BOOTS.search((TESTS / file).read_text()) else file
