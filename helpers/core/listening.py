@@ -6,7 +6,7 @@ import ipaddress
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Iterable
+from typing import Callable, Iterable
 
 from helpers.core.shell import script
 
@@ -38,9 +38,15 @@ def why_left_out(address: str) -> str | None:
 
 def from_here(address: str, ports: Iterable[int]) -> dict[int, str]:
     """{port: open, refused or silent}, all asked at once."""
-    ports = list(ports)
-    with ThreadPoolExecutor(64) as pool:  # they wait for each other otherwise, where a firewall is silent
-        return dict(zip(ports, pool.map(_answer, [address] * len(ports), ports)))
+    return asked(address, ports)()
+
+
+def asked(address: str, ports: Iterable[int]) -> Callable[[], dict[int, str]]:
+    """Ask all ports now; what is returned waits for their answers, which are those of from_here."""
+    pool = ThreadPoolExecutor(64)  # they wait for each other otherwise, where a firewall is silent
+    answers = {port: pool.submit(_answer, address, port) for port in ports}
+    pool.shutdown(wait=False)
+    return lambda: {port: answer.result() for port, answer in answers.items()}
 
 
 def _answer(address: str, port: int) -> str:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from pathlib import Path
+from typing import Callable, NamedTuple
 
 from helpers.components.kubernetes.microk8s import NODE_PORTS_ARE_OPEN
 from helpers.core import notebooks
 from helpers.core.actions import Action
-from helpers.core.errors import Unmet
-from helpers.core.listening import LISTENING, from_here, ports_of, why_left_out
+from helpers.core.errors import RunbookError, Unmet
+from helpers.core.listening import LISTENING, asked, ports_of, why_left_out
 from helpers.core.notes import STATE
 from helpers.core.shell import script
 
@@ -23,22 +25,6 @@ READ_ONLY = 10255
 _NODE_PORTS = "get services -A -o jsonpath='{range .items[*].spec.ports[*]}{.nodePort} {end}'"
 
 
-def nothing_answers(kube):
-    """No NodePort, and no port of the kubelet's without a login, answers at the host's address.
-
-    NodePorts are left out where chapter 03 was asked to open them: what kube-proxy is started with tells.
-    """
-    address = kube.ch.host.address
-    left_out = why_left_out(address)
-    if left_out:
-        return left_out
-    shut, by_choice = [READ_ONLY], kube.ch.host.ask(NODE_PORTS_ARE_OPEN)[0]
-    if not by_choice:
-        shut += sorted({int(port) for port in kube.kubectl(_NODE_PORTS).split() if port != "0"})
-    said = _none_answers(address, shut)
-    return said + (", NodePorts left out: node_ports_on = network" if by_choice else "")
-
-
 def before_us():
     """Action: what listens now is noted: it is the host's own, and no chapter's."""
     return Action(
@@ -50,24 +36,71 @@ def before_us():
     )
 
 
-def only_meant_answers(ch, allowed):
-    """Of all that listens on the host only this answers here: what its chapters open, what was before, `allowed`."""
-    address, said = ch.host.address, ch.run(f"cat {NOTE} 2>/dev/null || echo none")
-    left_out = why_left_out(address)
-    if left_out:
-        return left_out
-    if said.strip() == "none":
-        return "left out: what listened before is not noted; mode install notes it"
-    before = ports_of(said)
-    open_by_us = OpenByUs(notebooks.load_all(), ch.run(script(_SCRIPTS / "chapters_ports.sh", STATE)))
-    listening = ports_of(ch.run(LISTENING)).items()
-    strange = {port: who for port, who in listening if port not in allowed and not open_by_us.has(port, who)}
-    strange = {port: who for port, who in strange.items() if not _was(before, port, who)}
-    found = [f"{port} {strange[port]}" for port, answer in from_here(address, strange).items() if answer == "open"]
-    if found:
-        raise Unmet(f"no answer at {address} from what no chapter of the host opens", "open: " + ", ".join(found))
-    own = ", ".join(f"{port} {who}" for port, who in before.items() if not open_by_us.has(port, who))
-    return f"the host's own were there before: {own or 'none'}"
+class Outside:
+    """What answers here of the host's ports. Both questions are asked when the first is: ten seconds each where a
+    firewall is silent.
+
+    allowed: ports of others that may answer.
+    """
+
+    def __init__(self, kube, allowed):
+        self.kube, self.ch, self.allowed, self._known = kube, kube.ch, allowed, None
+
+    def nothing_answers(self):
+        """No NodePort, and no port of the kubelet's without a login, answers at the host's address.
+
+        NodePorts are left out where chapter 03 was asked to open them: what kube-proxy is started with tells.
+        """
+        address = self.ch.host.address
+        left_out = why_left_out(address)
+        if left_out:
+            return left_out
+        shut, by_choice = [READ_ONLY], self.ch.host.ask(NODE_PORTS_ARE_OPEN)[0]
+        if not by_choice:
+            shut += sorted({int(port) for port in self.kube.kubectl(_NODE_PORTS).split() if port != "0"})
+        answers = asked(address, shut)
+        with contextlib.suppress(RunbookError):  # the other question's own check says it
+            self._listeners()
+        said = _none_of(answers(), address)
+        return said + (", NodePorts left out: node_ports_on = network" if by_choice else "")
+
+    def only_meant_answers(self):
+        """Of all that listens there only this answers: what the host's chapters open, what was before, `allowed`."""
+        left_out = why_left_out(self.ch.host.address)
+        if left_out:
+            return left_out
+        listeners = self._listeners()
+        if listeners.before is None:
+            return "left out: what listened before is not noted; mode install notes it"
+        found = [f"{port} {listeners.strange[port]}" for port, a in listeners.answers().items() if a == "open"]
+        if found:
+            to = f"no answer at {self.ch.host.address} from what no chapter of the host opens"
+            raise Unmet(to, "open: " + ", ".join(found))
+        own = [f"{port} {who}" for port, who in listeners.before.items() if not listeners.meant.has(port, who)]
+        return f"the host's own were there before: {', '.join(own) or 'none'}"
+
+    def _listeners(self):
+        """Looked up once; what failed is looked up again."""
+        if self._known is None:
+            said = self.ch.run(f"cat {NOTE} 2>/dev/null || echo none")
+            if said.strip() == "none":
+                return Listeners(None, None, {}, dict)
+            before = ports_of(said)
+            meant = OpenByUs(notebooks.load_all(), self.ch.run(script(_SCRIPTS / "chapters_ports.sh", STATE)))
+            now = ports_of(self.ch.run(LISTENING)).items()
+            strange = {port: who for port, who in now if port not in self.allowed and not meant.has(port, who)}
+            strange = {port: who for port, who in strange.items() if not _was(before, port, who)}
+            self._known = Listeners(before, meant, strange, asked(self.ch.host.address, strange))
+        return self._known
+
+
+class Listeners(NamedTuple):
+    """before, strange: {port: program}; before is None where nobody noted it. answers: waits for those of strange."""
+
+    before: dict | None
+    meant: OpenByUs | None
+    strange: dict
+    answers: Callable
 
 
 class OpenByUs:
@@ -100,11 +133,12 @@ def _was(before, port, who):
     return port in before or (port >= _ANY and who in before.values())
 
 
-def _none_answers(address, shut):
-    answers = from_here(address, shut)
+def _none_of(answers, address):
+    """answers: {port: its answer} of ports that should give none."""
     found = [str(port) for port, answer in answers.items() if answer == "open"]
     if found:
-        raise Unmet(f"no answer at {address} from the ports {', '.join(map(str, shut))}", "open: " + ", ".join(found))
+        ports = ", ".join(map(str, answers))
+        raise Unmet(f"no answer at {address} from the ports {ports}", "open: " + ", ".join(found))
     if set(answers.values()) == {"silent"}:
         return f"{address} is silent from here: a firewall is between, or SSH goes another way"
     return "none answers at the host's address"

@@ -11,6 +11,7 @@ import stand_in
 from helpers.components.kubernetes import outside
 from helpers.components.kubernetes.kube import Kube
 from helpers.components.kubernetes.microk8s import NODE_PORTS_ARE_OPEN, MicroK8s, _argument
+from helpers.components.kubernetes.outside import Outside
 from helpers.core import listening, notebooks
 from helpers.core.errors import BadInput, CommandFailed, Unmet
 
@@ -94,10 +95,10 @@ def test_a_node_port_that_answers_is_named(kube, elsewhere):
     with socket.create_server((elsewhere, 0)) as server:
         port = server.getsockname()[1]
         with pytest.raises(Unmet) as e:
-            outside.nothing_answers(kube(elsewhere, port))
+            Outside(kube(elsewhere, port), []).nothing_answers()
         assert e.value.saw == f"open: {port}"
-        assert "node_ports_on = network" in outside.nothing_answers(kube(elsewhere, port, by_choice=True))
-    assert outside.nothing_answers(kube(elsewhere, port)) == "none answers at the host's address"
+        assert "node_ports_on = network" in Outside(kube(elsewhere, port, by_choice=True), []).nothing_answers()
+    assert Outside(kube(elsewhere, port), []).nothing_answers() == "none answers at the host's address"
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "localhost", "six"])
@@ -107,7 +108,7 @@ def test_a_host_that_is_this_machine_is_not_asked_at_its_loopback_where_node_por
     (tmp_path / "ssh").write_text("Host six\n  HostName ::1\n")
     monkeypatch.setenv("RUNBOOK_SSH_CONFIG", str(tmp_path / "ssh"))
     with socket.create_server(("127.0.0.1", 0)) as server:
-        said = outside.nothing_answers(kube(address, server.getsockname()[1]))
+        said = Outside(kube(address, server.getsockname()[1]), []).nothing_answers()
     assert said.startswith(f"left out: {address.replace('six', '::1')} is this machine's own way")
 
 
@@ -115,8 +116,10 @@ def test_silence_is_no_proof(kube, monkeypatch):
     """A listener whose queue is full drops what comes, as a firewall does; a name that nobody knows leads nowhere."""
     monkeypatch.setattr(listening, "PATIENCE", 1)
     with socket.create_server(("127.0.0.1", 0), backlog=0) as server, socket.create_connection(server.getsockname()):
-        assert "is silent from here" in outside._none_answers("127.0.0.1", [server.getsockname()[1]])
-    assert "is silent from here" in outside.nothing_answers(kube("host.invalid", 32000))
+        port = server.getsockname()[1]
+        said = outside._none_of(listening.from_here("127.0.0.1", [port]), "127.0.0.1")
+    assert "is silent from here" in said
+    assert "is silent from here" in Outside(kube("host.invalid", 32000), []).nothing_answers()
 
 
 #: what ss says of a host: SSH on both families, what is shut, and a kernel's port without a program
@@ -190,13 +193,13 @@ def test_a_port_that_was_opened_by_hand_is_named_with_its_program(before):
     before.there.installs("minio", "9000/minio")
     with socket.create_server((before.host.address, 0)) as server:
         port = server.getsockname()[1]
-        assert outside.only_meant_answers(before, []) == "the host's own were there before: 22 sshd, 2049 -"
+        assert Outside(Kube(before), []).only_meant_answers() == "the host's own were there before: 22 sshd, 2049 -"
         before.there.opens(port, "python3")
         with pytest.raises(Unmet) as e:
-            outside.only_meant_answers(before, [])
+            Outside(Kube(before), []).only_meant_answers()
         assert e.value.saw == f"open: {port} python3"
-        assert "were there before" in outside.only_meant_answers(before, [port])
-    assert "were there before" in outside.only_meant_answers(before, []), "it answers no more"
+        assert "were there before" in Outside(Kube(before), [port]).only_meant_answers()
+    assert "were there before" in Outside(Kube(before), []).only_meant_answers(), "it answers no more"
 
 
 def test_a_program_of_a_chapter_has_the_port_that_it_was_given_and_no_other(before):
@@ -204,11 +207,11 @@ def test_a_program_of_a_chapter_has_the_port_that_it_was_given_and_no_other(befo
         port = server.getsockname()[1]
         before.there.opens(port, "label-studio")
         before.there.installs("label_studio", f"{port}/label-studio")
-        assert "were there before" in outside.only_meant_answers(before, [])
+        assert "were there before" in Outside(Kube(before), []).only_meant_answers()
         for ports in ((f"{port + 1}/label-studio",), (f"{port}/another",)):
             before.there.installs("label_studio", *ports)
             with pytest.raises(Unmet) as e:
-                outside.only_meant_answers(before, [])
+                Outside(Kube(before), []).only_meant_answers()
             assert e.value.saw == f"open: {port} label-studio"
 
 
@@ -249,13 +252,23 @@ def test_a_port_that_the_system_chose_is_another_after_a_boot(first, now, was):
     assert not outside._was({first: "rpc.statd"}, now, "python3")
 
 
+def test_both_questions_are_asked_at_the_first(before, monkeypatch):
+    """Where a firewall is silent each takes ten seconds."""
+    asked, kube = [], Kube(before)
+    monkeypatch.setattr(kube, "kubectl", lambda words: "32000 0")
+    monkeypatch.setattr(outside, "asked", lambda address, ports: asked.append([*ports]) or dict)
+    before.there.opens(9100, "python3")
+    Outside(kube, []).nothing_answers()
+    assert asked == [[outside.READ_ONLY, 32000], [9100]]
+
+
 def test_without_a_note_nothing_is_held_against_the_host(ch):
-    assert "is not noted" in outside.only_meant_answers(ch, [])
+    assert "is not noted" in Outside(Kube(ch), []).only_meant_answers()
 
 
 def test_a_host_that_is_this_machine_is_not_asked_for_its_listeners(tmp_path, monkeypatch, own_home):
     ch = stand_in.chapter(monkeypatch, "kubernetes", ThisHost(tmp_path).answer)
-    assert "left out" in outside.only_meant_answers(ch, [])
+    assert "left out" in Outside(Kube(ch), []).only_meant_answers()
 
 
 def test_what_chapters_open_is_what_their_pages_say():
