@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ast
+import contextlib
+import importlib
 import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple, cast
 
 from helpers.command import targets
@@ -237,6 +240,33 @@ def _manual(s: Source) -> Iterator[Broken]:
             yield Broken(cell.number, f"a shell script in line {node.lineno}", "Make it a file beside the module.")
 
 
+def _rooms(s: Source) -> Iterator[Broken]:
+    """What is asked of our modules is in them: a run would say so only when it comes to that cell."""
+    known = dict[str, object]()  # name in the notebook: our module
+    for cell, node in s.nodes():
+        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "helpers":
+            for alias in node.names:
+                found = _of_module(node.module or "", alias.name)
+                known |= {alias.asname or alias.name: found} if isinstance(found, ModuleType) else {}
+                if found is None:
+                    yield Broken(cell.number, f"{node.module} has no {alias.name}", "Name what is in it.")
+    for cell, node in s.nodes():
+        match node:
+            case ast.Attribute(value=ast.Name(id=name), attr=asked) if name in known and not hasattr(
+                known[name], asked
+            ):
+                yield Broken(cell.number, f"{name}.{asked} is not there", "Name what is in that module.")
+            case _:
+                pass
+
+
+def _of_module(module: str, name: str) -> object:
+    """What `from module import name` gives; None where there is no such thing."""
+    with contextlib.suppress(ImportError):
+        return getattr(importlib.import_module(module), name, None) or importlib.import_module(f"{module}.{name}")
+    return None
+
+
 def _is_script(value: object) -> bool:
     """A text of several lines with a loop or a branch of the shell."""
     return isinstance(value, str) and value.count("\n") > 1 and any(word in value for word in _SHELL)
@@ -306,6 +336,7 @@ RULES: list[Rule] = [
     _parameters,
     _screen,
     _manual,
+    _rooms,
     _artifacts,
     _catalogue,
     _secrets,

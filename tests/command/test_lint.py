@@ -3,6 +3,8 @@
 import copy
 import json
 import re
+import sys
+import types
 
 import pytest
 from click.testing import CliRunner
@@ -13,6 +15,14 @@ from helpers.core import notebooks, paths
 GOOD = json.loads(new._notebook(new.Wanted("board", "02", "Board", ["requirements"])))
 #: cells of GOOD
 TITLE, PARAMETERS, IMPORTS, OPEN, REQUIRE, STEP, PROOF, CHECK, VERDICT, USE = 1, 2, 3, 4, 6, 8, 9, 10, 11, 12
+
+
+@pytest.fixture(autouse=True)
+def _board(monkeypatch):
+    """The room that GOOD imports from."""
+    room = types.ModuleType("helpers.components.board")
+    room.Board = room.why_bad_folder = object
+    monkeypatch.setitem(sys.modules, room.__name__, room)
 
 
 def test_every_notebook_is_as_a_chapter_must_be():
@@ -115,6 +125,8 @@ BROKEN = [
     ("another entry", change(CHECK, '"board-note"', '"board-nowhere"'), CHECK, "no row of the table"),
     ("no entry", change(CHECK, ', entry="board-note"', ""), CHECK, "a check without an entry: 'the note says"),
     ("an unknown name", append(STEP, "x = actions"), STEP, "Undefined name `actions`"),
+    ("what no room has", append(STEP, "from helpers.core import nowhere"), STEP, "helpers.core has no nowhere"),
+    ("what a room has not", append(STEP, "from helpers.core import host\nhost.none()"), STEP, "host.none is not there"),
     ("an import for nothing", append(IMPORTS, "import json"), IMPORTS, "`json` imported but unused"),
 ]
 

@@ -36,6 +36,26 @@ def before_us():
     )
 
 
+def nothing_answers(kube, meanwhile=dict):
+    """No NodePort, and no port of the kubelet's without a login, answers at the host's address.
+
+    NodePorts are left out where chapter 03 was asked to open them: what kube-proxy is started with tells.
+    meanwhile: called while the answers come; what it cannot do is for its own caller to tell.
+    """
+    address = kube.ch.host.address
+    left_out = why_left_out(address)
+    if left_out:
+        return left_out
+    shut, by_choice = [READ_ONLY], kube.ch.host.ask(NODE_PORTS_ARE_OPEN)[0]
+    if not by_choice:
+        shut += sorted({int(port) for port in kube.kubectl(_NODE_PORTS).split() if port != "0"})
+    answers = asked(address, shut)
+    with contextlib.suppress(RunbookError):
+        meanwhile()
+    said = _none_of(answers(), address)
+    return said + (", NodePorts left out: node_ports_on = network" if by_choice else "")
+
+
 class Outside:
     """What answers here of the host's ports. Both questions are asked when the first is: ten seconds each where a
     firewall is silent.
@@ -47,22 +67,8 @@ class Outside:
         self.kube, self.ch, self.allowed, self._known = kube, kube.ch, allowed, None
 
     def nothing_answers(self):
-        """No NodePort, and no port of the kubelet's without a login, answers at the host's address.
-
-        NodePorts are left out where chapter 03 was asked to open them: what kube-proxy is started with tells.
-        """
-        address = self.ch.host.address
-        left_out = why_left_out(address)
-        if left_out:
-            return left_out
-        shut, by_choice = [READ_ONLY], self.ch.host.ask(NODE_PORTS_ARE_OPEN)[0]
-        if not by_choice:
-            shut += sorted({int(port) for port in self.kube.kubectl(_NODE_PORTS).split() if port != "0"})
-        answers = asked(address, shut)
-        with contextlib.suppress(RunbookError):  # the other question's own check says it
-            self._listeners()
-        said = _none_of(answers(), address)
-        return said + (", NodePorts left out: node_ports_on = network" if by_choice else "")
+        """See the function of this name."""
+        return nothing_answers(self.kube, meanwhile=self._listeners)
 
     def only_meant_answers(self):
         """Of all that listens there only this answers: what the host's chapters open, what was before, `allowed`."""
