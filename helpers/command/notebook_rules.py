@@ -241,14 +241,16 @@ def _manual(s: Source) -> Iterator[Broken]:
 
 
 def _rooms(s: Source) -> Iterator[Broken]:
-    """What is asked of our modules is in them: a run would say so only when it comes to that cell."""
+    """What is asked of our modules is in them: a run would say so only when it comes to that cell. A room that is not
+    there at all is told by its first cell.
+    """
     known = dict[str, object]()  # name in the notebook: our module
     for cell, node in s.nodes():
         if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "helpers":
             for alias in node.names:
                 found = _of_module(node.module or "", alias.name)
                 known |= {alias.asname or alias.name: found} if isinstance(found, ModuleType) else {}
-                if found is None:
+                if found is None and _of_module(*(node.module or "").rpartition(".")[::2]):
                     yield Broken(cell.number, f"{node.module} has no {alias.name}", "Name what is in it.")
     for cell, node in s.nodes():
         match node:
@@ -262,7 +264,7 @@ def _rooms(s: Source) -> Iterator[Broken]:
 
 def _of_module(module: str, name: str) -> object:
     """What `from module import name` gives; None where there is no such thing."""
-    with contextlib.suppress(ImportError):
+    with contextlib.suppress(ImportError, ValueError):  # an empty name
         return getattr(importlib.import_module(module), name, None) or importlib.import_module(f"{module}.{name}")
     return None
 

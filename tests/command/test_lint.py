@@ -3,8 +3,6 @@
 import copy
 import json
 import re
-import sys
-import types
 
 import pytest
 from click.testing import CliRunner
@@ -15,14 +13,6 @@ from helpers.core import notebooks, paths
 GOOD = json.loads(new._notebook(new.Wanted("board", "02", "Board", ["requirements"])))
 #: cells of GOOD
 TITLE, PARAMETERS, IMPORTS, OPEN, REQUIRE, STEP, PROOF, CHECK, VERDICT, USE = 1, 2, 3, 4, 6, 8, 9, 10, 11, 12
-
-
-@pytest.fixture(autouse=True)
-def _board(monkeypatch):
-    """The room that GOOD imports from."""
-    room = types.ModuleType("helpers.components.board")
-    room.Board = room.why_bad_folder = object
-    monkeypatch.setitem(sys.modules, room.__name__, room)
 
 
 def test_every_notebook_is_as_a_chapter_must_be():
