@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ast
 import contextlib
-import importlib
 import json
 import re
+import sys
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple, cast
@@ -241,32 +242,32 @@ def _manual(s: Source) -> Iterator[Broken]:
 
 
 def _rooms(s: Source) -> Iterator[Broken]:
-    """What is asked of our modules is in them: a run would say so only when it comes to that cell. A room that is not
-    there at all is told by its first cell.
-    """
-    known = dict[str, object]()  # name in the notebook: our module
+    """What is asked of our modules is in them: a run would say so only when it comes to that cell."""
+    known = dict[str, ModuleType]()  # by their names in the notebook
     for cell, node in s.nodes():
-        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "helpers":
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.partition(".")[0] == "helpers":
             for alias in node.names:
-                found = _of_module(node.module or "", alias.name)
-                known |= {alias.asname or alias.name: found} if isinstance(found, ModuleType) else {}
-                if found is None and _of_module(*(node.module or "").rpartition(".")[::2]):
+                if not _has(node.module, alias.name):
                     yield Broken(cell.number, f"{node.module} has no {alias.name}", "Name what is in it.")
+                found = getattr(sys.modules.get(node.module), alias.name, None)
+                known |= {alias.asname or alias.name: found} if isinstance(found, ModuleType) else {}
     for cell, node in s.nodes():
-        match node:
-            case ast.Attribute(value=ast.Name(id=name), attr=asked) if name in known and not hasattr(
-                known[name], asked
-            ):
-                yield Broken(cell.number, f"{name}.{asked} is not there", "Name what is in that module.")
-            case _:
-                pass
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            room = known.get(node.value.id)
+            if room and not hasattr(room, node.attr):
+                yield Broken(cell.number, f"{ast.unparse(node)} is not there", "Name what is in that module.")
 
 
-def _of_module(module: str, name: str) -> object:
-    """What `from module import name` gives; None where there is no such thing."""
-    with contextlib.suppress(ImportError, ValueError):  # an empty name
-        return getattr(importlib.import_module(module), name, None) or importlib.import_module(f"{module}.{name}")
-    return None
+def _has(module: str, name: str) -> bool:
+    """Has the module this name, or a module of it? One that is not there at all is told by a run's first cell."""
+    try:
+        room = import_module(module)
+    except ImportError:
+        return True
+    if not hasattr(room, name):
+        with contextlib.suppress(ImportError):
+            import_module(f"{module}.{name}")  # which makes it a name of its package
+    return hasattr(room, name)
 
 
 def _is_script(value: object) -> bool:

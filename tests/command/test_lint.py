@@ -38,6 +38,11 @@ def test_the_good_one_is_good(found):
     assert found(lambda book: None) == []
 
 
+def test_what_a_room_has_may_be_nothing(found, monkeypatch):
+    monkeypatch.setattr(paths, "NONE", 0, raising=False)
+    assert found(append(STEP, "from helpers.core.paths import NONE\nprint(NONE)")) == []
+
+
 def test_a_texts_own_lines_may_be_long(found):
     assert found(append(USE, "x" * 101 + "\n```bash\nls\n```\n" + "x" * 101)) == []
 
