@@ -136,7 +136,7 @@ class S3:
         self.client = connect(self.endpoint, user, secret.reveal())
 
     def answering(self, unit):
-        """Action: the server answers its health check; installing waits up to 120 s, not for a unit that failed."""
+        """Action: the server answers its health check; installing waits up to 5 minutes, not for a unit that failed."""
         return actions.waits(
             self.ch,
             "wait for GET /minio/health/cluster",
@@ -275,7 +275,7 @@ class Proofs:
     def survives_restart(self, unit):
         """What was written is still there after a restart of the unit."""
         actions.restart(self.ch.host, unit)
-        self.ch.wait("MinIO to answer again", lambda: self.s3.why_unhealthy() is None, timeout=180)
+        self.ch.wait("MinIO to answer again", lambda: self.s3.why_unhealthy() is None)
         self.kept()
 
     def _refused(self, code, call):

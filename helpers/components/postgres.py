@@ -134,7 +134,7 @@ class Postgres:
         )
 
     def answering(self, unit):
-        """Action: the server takes connections; installing waits up to 120 s, and ends at once when the unit failed."""
+        """Action: the server takes connections; installing waits up to 5 minutes, not for a unit that failed."""
         return actions.waits(
             self.ch,
             "wait for pg_isready",
@@ -295,7 +295,7 @@ class Proofs:
     def survives_restart(self, unit):
         """The row is still there after a restart of the unit."""
         actions.restart(self.ch.host, unit)
-        self.ch.wait("PostgreSQL to answer again", self._reconnects, timeout=180)
+        self.ch.wait("PostgreSQL to answer again", self._reconnects)
         self.kept()
 
     def _reconnects(self):

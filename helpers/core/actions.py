@@ -260,7 +260,7 @@ def waits(  # noqa: PLR0913 - its keywords are its interface
     why_not: Probe,
     *,
     failed: Callable[[], str | None] | None = None,
-    timeout: float = 120,
+    timeout: float = 300,
     do: str | None = None,
 ) -> Action:
     """Action: wait until `why_not` says that it is so. what: what is waited for.

@@ -235,7 +235,7 @@ class Origin:
     def _ask_checksum(artifact: Artifact, host: Host) -> str:
         ask = FETCH + "fetch " + shlex.quote(artifact.sha256_url)
         what = "ask for the checksum of " + artifact.name
-        said = host.run(ask, sudo=False, timeout=180, quiet=True, what=what).out
+        said = host.run(ask, sudo=False, timeout=300, quiet=True, what=what).out
         _keep(artifact.sha256_url, said)
         return said
 
@@ -297,7 +297,7 @@ class Origin:
             return _artifacts_of(_kept(url)) or {}
 
     def _ask_index(self, url: str, host: Host) -> tuple[dict[str, Any], str]:
-        said = host.run(FETCH + "fetch " + shlex.quote(url), sudo=False, timeout=180, check=False, quiet=True)
+        said = host.run(FETCH + "fetch " + shlex.quote(url), sudo=False, timeout=300, check=False, quiet=True)
         found = _artifacts_of(said.out)
         if found is None:
             saw = said.err.strip() or said.out[:200]

@@ -305,7 +305,7 @@ class Chapter:
         what: str,
         ready: Callable[[], T],
         failed: Callable[[], str | None] | None = None,
-        timeout: float = 120,
+        timeout: float = 300,
         do: str | None = None,
         *,
         stands: Callable[[], str | None] | None = None,

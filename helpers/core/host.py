@@ -20,7 +20,7 @@ from helpers.core.ssh import Connection, free_port, tail
 from helpers.core.target import Target
 
 #: seconds that a login shell may take to answer, and that a command may take to end when it is told to
-LOGIN_TIMEOUT, _END_TIMEOUT = 30, 8
+LOGIN_TIMEOUT, _END_TIMEOUT = 60, 8
 _SCRIPTS = Path(__file__).with_name("scripts")
 #: as the system says it, Go's programs, and curl
 _FULL_DISK = re.compile(r"[Nn]o space left on device|curl: \(23\)")

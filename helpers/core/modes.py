@@ -123,7 +123,7 @@ def _undo_each(steps: Steps) -> None:
         elif work is None:
             steps.end("ok", words)
         else:
-            steps.apply(action, work, 600)
+            steps.apply(action, work, 1800)
             gone = _is_so(steps, done)
             steps.end("ok" if gone else "failed", words if gone else words + ", and yet still there")
 

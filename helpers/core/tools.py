@@ -212,7 +212,7 @@ class Tool:
         *arguments: str,
         stdin: str | None = None,
         env: dict[str, str] | None = None,
-        timeout: float = 180,
+        timeout: float = 300,
         check: bool = True,
     ) -> str:
         """Run it here; returns its standard output.

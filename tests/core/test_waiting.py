@@ -161,3 +161,26 @@ def test_the_clock_does_not_stand_for_ever(monkeypatch):
         wait("it", lambda: False, timeout=0.2, every=0.05, stands=lambda: "a pull that hangs")
     assert 1.3 < time.monotonic() - start < 20
     assert e.value.what == "wait for it (up to 0.2 s, and 1 s in which the clock stood)"
+
+
+def test_a_host_that_is_slow_to_answer_is_given_as_much_time_again(clock):
+    """One whose answers took 70 s ended a wait of 180 s with its third question, its pods at work all the time."""
+    asked = []
+    with pytest.raises(TimedOut) as e:
+        wait("it", lambda: asked.append(clock.sleep(70)), timeout=180)
+    assert len(asked) == 5 and 360 <= clock.now < 460
+    assert e.value.what == "wait for it (up to 180 s, and 180 s in which answers were slow)"
+
+
+def test_a_machine_that_stood_still_in_a_pause_is_given_that_time(clock, monkeypatch):
+    asked, pauses = [], [100]
+    monkeypatch.setattr(clock, "sleep", lambda s: setattr(clock, "now", clock.now + (pauses.pop() if pauses else s)))
+    with pytest.raises(TimedOut, match="and 94 s in which answers were slow"):
+        wait("it", lambda: asked.append(clock.now), timeout=120, every=1)
+    assert asked[1] == 100 and 214 <= clock.now < 220
+
+
+def test_answers_that_come_in_time_add_nothing(clock):
+    with pytest.raises(TimedOut) as e:
+        wait("it", lambda: clock.sleep(waiting.ROUND), timeout=30)
+    assert "slow" not in e.value.what and clock.now < 45

@@ -28,5 +28,5 @@ def no_pods(namespace, deployment, label):
     """A command on the host: no pod of a deployment, and none that is still ending."""
     return (
         f"microk8s kubectl scale deployment {deployment} -n {namespace} --replicas=0; "
-        f"microk8s kubectl wait pod -n {namespace} -l {label} --for=delete --timeout=60s"
+        f"microk8s kubectl wait pod -n {namespace} -l {label} --for=delete --timeout=240s"
     )

@@ -14,6 +14,9 @@ from helpers.sandbox import Sandbox
 from helpers.sandbox.supply import recipes_for
 
 INSTALL = "sudo snap install microk8s --classic --channel=1.20/stable"
+_ACCOUNT = "sudo microk8s kubectl get serviceaccount default -o 'jsonpath={.secrets[0].name}' | grep -q ."
+#: installed, and a pod can be made: --wait-ready does not wait for the service account that the API server wants for it
+INSTALLED = f"{INSTALL} && sudo microk8s status --wait-ready --timeout 110 && until {_ACCOUNT}; do sleep 1; done"
 
 #: a webhook behind which nobody is: no object of Istio's kind "instance" can be made
 REFUSES_INSTANCES = """apiVersion: admissionregistration.k8s.io/v1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
 import ssl
 import subprocess
@@ -15,7 +16,7 @@ import httpx
 import microk8s_host
 import pytest
 import stand_in
-from microk8s_host import INSTALL
+from microk8s_host import INSTALL, INSTALLED
 from serving import until
 
 from helpers.components.kubernetes import microk8s
@@ -50,8 +51,8 @@ def node(host):
 def addons(node):
     said = node.ok(f"microk8s enable dns:/etc/resolv.conf storage metallb:{node.pool}-{node.pool}")
     assert "DNS is enabled" in said and "Storage will be available soon" in said and "MetalLB is enabled" in said
-    node.ok("microk8s kubectl wait --for=condition=available deploy --all -n kube-system --timeout=110s")
-    node.ok("microk8s kubectl rollout status ds/speaker -n metallb-system --timeout=110s")
+    node.ok("microk8s kubectl wait --for=condition=available deploy --all -n kube-system --timeout=240s")
+    node.ok("microk8s kubectl rollout status ds/speaker -n metallb-system --timeout=240s")
     return node
 
 
@@ -257,8 +258,8 @@ metadata: {name: old, annotations: {volume.beta.kubernetes.io/storage-class: mic
 spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 10Mi}}}
 """,
     )
-    addons.until("microk8s kubectl get pvc data -o jsonpath='{.status.phase}'", "Bound", 120)
-    addons.until("microk8s kubectl get pvc old -o jsonpath='{.status.phase}'", "Bound", 120)
+    addons.until("microk8s kubectl get pvc data -o jsonpath='{.status.phase}'", "Bound")
+    addons.until("microk8s kubectl get pvc old -o jsonpath='{.status.phase}'", "Bound")
     addons.ok("microk8s kubectl delete pvc old")
     pod = """
 apiVersion: apps/v1
@@ -283,13 +284,13 @@ metadata: {name: web}
 spec: {type: LoadBalancer, selector: {app: web}, ports: [{port: 80, targetPort: 8080}]}
 """
     addons.ok("microk8s kubectl apply -f -", pod)
-    addons.ok("microk8s kubectl wait --for=condition=available deploy/web --timeout=110s")
+    addons.ok("microk8s kubectl wait --for=condition=available deploy/web --timeout=240s")
     folder = addons.ok("ls /var/snap/microk8s/common/default-storage")
     assert folder.startswith("default-data-pvc-")
     addons.ok(f"echo changed | sudo tee /var/snap/microk8s/common/default-storage/{folder}/index.html")
     addons.ok("microk8s kubectl delete pod -l app=web")
-    addons.ok("microk8s kubectl wait --for=condition=available deploy/web --timeout=110s")
-    addons.until("microk8s kubectl exec deploy/web -- wget -qO- http://127.0.0.1:8080", "changed", 120)
+    addons.ok("microk8s kubectl wait --for=condition=available deploy/web --timeout=240s")
+    addons.until("microk8s kubectl exec deploy/web -- wget -qO- http://127.0.0.1:8080", "changed")
 
 
 def answers(host, seconds=120):
@@ -312,7 +313,7 @@ def test_names_services_and_an_address_from_the_pool(addons):
 def test_enabled_is_only_a_word_in_a_list(addons):
     addons.ok("microk8s kubectl scale deploy/coredns -n kube-system --replicas=0")
     try:
-        addons.until("microk8s status -a dns", "disabled", 120)
+        addons.until("microk8s status -a dns", "disabled")
     finally:
         addons.ok("microk8s kubectl scale deploy/coredns -n kube-system --replicas=1")
     addons.ok("microk8s kubectl set image deploy/coredns -n kube-system coredns=coredns/coredns:no-such-tag")
@@ -328,7 +329,7 @@ def test_an_image_that_nobody_has_is_named_soon(addons):
 
 def test_dashboard_and_metrics(addons):
     assert "dashboard" in addons.ok("microk8s enable dashboard")
-    addons.ok("microk8s kubectl wait --for=condition=available deploy --all -n kube-system --timeout=110s")
+    addons.ok("microk8s kubectl wait --for=condition=available deploy --all -n kube-system --timeout=240s")
     page = addons.ok(
         "microk8s kubectl get --raw /api/v1/namespaces/kube-system/services/https:kubernetes-dashboard:/proxy/"
     )
@@ -351,16 +352,16 @@ def test_the_registry_takes_an_image_and_pods_get_it(addons):
     assert "higher or equal to 20Gi" in addons.ok("microk8s enable registry:size=5Gi")
     assert not addons("microk8s kubectl get ns container-registry").stdout
     assert "The registry is enabled" in addons.ok("microk8s enable registry:size=21Gi")
-    addons.ok("microk8s kubectl wait --for=condition=available deploy/registry -n container-registry --timeout=110s")
+    addons.ok("microk8s kubectl wait --for=condition=available deploy/registry -n container-registry --timeout=240s")
     assert (
         addons.ok(
             "microk8s kubectl get pvc registry-claim -n container-registry -o jsonpath='{.status.capacity.storage}'"
         )
         == "21Gi"
     )
-    addons.until("curl -si http://localhost:32000/v2/", "Docker-Distribution-Api-Version: registry/2.0", 120)
+    addons.until("curl -si http://localhost:32000/v2/", "Docker-Distribution-Api-Version: registry/2.0")
     addons.ok("microk8s kubectl run once --image=busybox:1.35.0 --restart=Never -- true")  # the node has the image then
-    addons.until("microk8s kubectl get pod once -o jsonpath='{.status.phase}'", "Succeeded", 120)
+    addons.until("microk8s kubectl get pod once -o jsonpath='{.status.phase}'", "Succeeded")
     addons.ok(
         "microk8s ctr images tag docker.io/library/busybox:1.35.0 localhost:32000/box:1 && "
         "microk8s ctr images push --plain-http localhost:32000/box:1 && "
@@ -430,11 +431,23 @@ def test_remove_leaves_nothing(addons, chapter03):
     assert chapter03("absent").all == "" and addons.ok(LEFT) == ""
 
 
+def test_the_kicker_waits_while_new_authorities_are_made(tmp_path):
+    """It found csr.conf away, restarted what `refresh-certs` was about to stop, and that ended with `Job canceled`."""
+    for name in ("certs/ca.crt", "certs/csr.conf", "credentials/client.config", "var/lock/ha-cluster", "var/log/old"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("")
+    made = 'touch "$SNAP_DATA/certs/ca.crt"; flock -n "$SNAP_DATA/certs" echo kicked; return 10'
+    script = f'. "$SNAP/lib.sh"; produce_certs() {{ {made}; }}; secured() {{ :; }}; refreshed; echo code $?'
+    env = dict(os.environ, SNAP=str(SNAP.parents[3] / "snap"), SNAP_DATA=str(tmp_path))
+    said = subprocess.run(["bash", "-c", script], env=env, capture_output=True, text=True).stdout
+    assert "kicked" not in said and said.endswith("code 0\n")
+
+
 def test_remove_that_was_cut_off_is_finished_where_its_snap_is_gone(host, chapter03):
     """Shims end with the real one's containerd: then nothing but its root tells whose a container is."""
-    host.ok(f"{INSTALL} && sudo microk8s status --wait-ready --timeout 110", timeout=300)
+    host.ok(INSTALLED, timeout=300)
     host.ok("sudo microk8s kubectl run lives --image=busybox:1.35.0 -- sleep 86399")
-    host.ok("sudo microk8s kubectl wait --for=condition=ready pod/lives --timeout=110s")
+    host.ok("sudo microk8s kubectl wait --for=condition=ready pod/lives --timeout=240s")
     host.ok("sudo snap remove --purge microk8s; sudo pkill -KILL -x containerd-shim")
     said = chapter03("absent")
     assert said.returncode == 1 and "MicroK8s' pods still run: pause sleep" in said.all
@@ -445,9 +458,9 @@ def test_remove_that_was_cut_off_is_finished_where_its_snap_is_gone(host, chapte
 
 def test_remove_leaves_another_kubernetes_what_it_has(host, chapter03):
     """A stand-in of one: a kubelet, a pod's process in a group of the same name, rules, and libcni's folder."""
-    host.ok(f"{INSTALL} && sudo microk8s status --wait-ready --timeout 110", timeout=300)
+    host.ok(INSTALLED, timeout=300)
     host.ok("sudo microk8s kubectl run lives --image=busybox:1.35.0 -- sleep 86399")
-    host.ok("sudo microk8s kubectl wait --for=condition=ready pod/lives --timeout=110s")
+    host.ok("sudo microk8s kubectl wait --for=condition=ready pod/lives --timeout=240s")
     host.ok("""
 sudo systemctl stop snap.microk8s.daemon-kubelet # it kills what is in a group of no pod of its own
 cp /bin/sleep /tmp/kubelet

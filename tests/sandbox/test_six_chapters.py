@@ -169,6 +169,7 @@ def test_what_a_pod_waits_for_is_told_and_what_will_never_be_ends_the_wait(story
     kube = Kube(ch)
     kube.kubectl("create namespace told")
     try:
+        kube.takes_pods("told")
         kube.kubectl("apply -n told -f -", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": _PODS}))
         for wanted in (
             "pod told/no-image gets no image localhost:32000/no-such:1: .*not found",

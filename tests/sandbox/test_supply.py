@@ -56,8 +56,9 @@ def supply():
         coming.stop()
 
 
-def running(word):
-    return [p for p in Path("/proc").glob("[0-9]*/cmdline") if word.encode() in _read(p)]
+def asleep(seconds):
+    """Is there a `sleep` of so many? In another's words the number stands by chance, as in a container's id."""
+    return any(_read(path) == f"sleep\0{seconds}\0".encode() for path in Path("/proc").glob("[0-9]*/cmdline"))
 
 
 def _read(path):
@@ -142,10 +143,10 @@ def test_a_build_that_is_stopped_leaves_nothing_and_the_next_supply_goes_on(reci
     recipes("selfslow", "[ -e /cache/$NAME.go ] || sleep 4712; " + QUICK)
     recipes("selfquick", QUICK)
     coming = supply("selfquick", "selfslow")
-    until("both", lambda: running("4712") and coming.shown[-1:] == [["selfquick"]])
+    until("both", lambda: asleep("4712") and coming.shown[-1:] == [["selfquick"]])
     began = time.monotonic()
     coming.stop()
-    assert time.monotonic() - began < 60 and not running("4712")
+    assert time.monotonic() - began < 60 and not asleep("4712")
     assert coming.items["selfslow"].state == "stopped" and not coming.failure(["selfslow"])
     left = {p.name for p in builds.place("selfslow").parent.iterdir()}
     assert left <= {"build.log"}
@@ -222,10 +223,10 @@ def test_builds_that_begin_and_end_at_one_moment_leave_each_others_groups():
 def test_the_groups_of_a_build_that_was_killed_go_before_the_next():
     builder = rootfs.builder(builds.silent)
     killed = subprocess.Popen(processes.confined(builder, ["sleep", "4713"], {}, []), stdin=subprocess.DEVNULL)
-    until("it to run", lambda: [p for p in running("4713") if _read(p) == b"sleep\x004713\x00"])
+    until("it to run", lambda: asleep("4713"))
     killed.kill()
     killed.wait(10)
-    until("its end", lambda: not running("4713"))
+    until("its end", lambda: not asleep("4713"))
     processes.tidy()
     until("its groups to go", lambda: not groups_left())  # another's build may be ending just now
 

@@ -119,9 +119,9 @@ class Addons:
 
         def apply():
             enable.apply()
-            self.kube.kubectl("apply -f -", stdin=json.dumps(_metallb_config(ranges)))
+            self.kube.apply(json.dumps(_metallb_config(ranges)))
             again = script(_SCRIPTS / "pods_again.sh", "metallb-system", "controller")
-            self.ch.host.run(again, what="restart MetalLB's controller", timeout=120)
+            self.ch.host.run(again, what="restart MetalLB's controller", timeout=300)
             self.kube.wait_for("MetalLB with its pool", probe, space="metallb-system")
 
         shown = [*enable.shown, "kubectl apply -f - (ConfigMap metallb-system/config)"]

@@ -60,7 +60,7 @@ def _forward(kube, asked):
         change = json.dumps({"data": {"Corefile": text}})
         kube.kubectl(f'patch {_CONFIG} --type merge -p "$(cat)"', stdin=change)
         again = script(_SCRIPTS / "pods_again.sh", "kube-system", "coredns")
-        kube.ch.host.run(again, what="restart CoreDNS", timeout=120)
+        kube.ch.host.run(again, what="restart CoreDNS", timeout=300)
 
 
 def corefile(now, asked):

@@ -116,7 +116,7 @@ class Istio:
 
     def _finish(self):
         what = "apply once more what `enable istio` did not"
-        self.ch.host.run(finish("istio_finish.sh", _MANIFESTS), timeout=600, what=what)
+        self.ch.host.run(finish("istio_finish.sh", _MANIFESTS), timeout=1500, what=what)
 
     def _take_away(self, what):
         # Not by `disable istio`: its webhooks would stay, and refuse the next Istio's rules and Knative's pods.
@@ -124,7 +124,7 @@ class Istio:
         if not alone:
             do = f"The namespace {NAMESPACE} goes with it: move or delete what is not Istio's, then run again."
             raise RunbookError(what, self.ch.host.name, seen, do)
-        self.ch.host.run(with_cluster(script(_SCRIPTS / "istio_remove.sh", "no")), what=what, timeout=300)
+        self.ch.host.run(with_cluster(script(_SCRIPTS / "istio_remove.sh", "no")), what=what, timeout=900)
 
     def kiali_password(self):
         """Action: Kiali's login is a secret of this target instead of the demo's admin/admin."""

@@ -85,7 +85,7 @@ class Knative:
                 raise
             late.saw = f"{late.saw}\n{e.what}: {e.saw}"
             raise late from e
-        self.kube.wait_for("Knative", all_of(*_PODS), timeout=300, space=_SPACE)
+        self.kube.wait_for("Knative", all_of(*_PODS), space=_SPACE)
 
     def _finish(self, said):
         run = self.ch.host.run
@@ -94,7 +94,7 @@ class Knative:
         run(script(_SCRIPTS / "scale_up.sh", _SPACE, *there), what="start what was scaled down")
         if not set(_DEPLOYMENTS) <= set(there) or _FAILED in said:
             finish = istio.finish("knative_finish.sh", _MANIFESTS)
-            run(finish, timeout=300, what="finish an install that was cut off")
+            run(finish, timeout=1500, what="finish an install that was cut off")
 
     def eventing(self, wanted):
         """Action: Knative's Eventing has its pods, or none but its webhook. It goes with Knative's namespaces.
@@ -121,12 +121,7 @@ class Knative:
                 return e.err.strip().split("\n")[-1]
 
         def apply():
-            self.ch.wait(
-                "Knative's webhook to answer",
-                lambda: self.kube.kubectl("apply -f -", stdin=text),
-                timeout=120,
-                do="On the host: microk8s kubectl logs -n knative-serving deploy/webhook",
-            )
+            self.kube.apply(text)
             start = script(_SCRIPTS / "scale_up.sh", _SPACE, "networking-istio")
             self.ch.host.run(start, what="start what was scaled down")
             self.kube.wait_for("Knative's way through Istio", probe, space=_SPACE)
@@ -138,9 +133,9 @@ class Knative:
         good, bad = _service("good", "example.invalid/image:1"), _service("bad", "example.invalid/image:1")
         bad["spec"]["template"]["spec"]["containers"][0]["ports"] = [{"containerPort": 8080}, {"containerPort": 8081}]
         ask = "create --dry-run=server -n default -f -"
-        self.kube.kubectl(ask, stdin=json.dumps(good))
+        self.kube.give(ask, json.dumps(good))
         try:
-            self.kube.kubectl(ask, stdin=json.dumps(bad))
+            self.kube.give(ask, json.dumps(bad))
         except RunbookError as e:
             if "denied the request" in (e.saw or "") or "validation failed" in (e.saw or ""):
                 return
@@ -151,10 +146,9 @@ class Knative:
         """A Knative Service ends when nobody asks for it, and starts again on a request through the gateway."""
         self.proofs.hello()
         self._sidecar_is_there()
-        manifest = json.dumps(self._says_our_word())
-        self.ch.wait("Knative to take a Service", lambda: self._applied(manifest), timeout=180)
+        self.kube.apply(json.dumps(self._says_our_word()), PROOF_NAMESPACE)
         pods = self.kube.pods(PROOF_NAMESPACE)
-        url = self.ch.wait("the Service to be Ready", self._ready, pods.failed, 180, stands=pods.stands)
+        url = self.ch.wait("the Service to be Ready", self._ready, pods.failed, stands=pods.stands)
         self.ch.wait("the Service to end, with no request", lambda: self._pods() == [], timeout=400)
         with istio.gateway(self.kube, timeout=90) as client:
             got = client.get("/", headers={"Host": url.split("://")[-1]})
@@ -172,7 +166,7 @@ class Knative:
         image = self.kube.kubectl(f"get {config} -o jsonpath='{{.data.queueSidecarImage}}'")
         self.proofs.apply(filled(_MADE_OF / "knative_sidecar.yaml", IMAGE=json.dumps(image)))
         pods = self.kube.pods(PROOF_NAMESPACE, "sidecar")
-        self.ch.wait("the image of Knative's sidecar", self._sidecar_started, pods.failed, 180, stands=pods.stands)
+        self.ch.wait("the image of Knative's sidecar", self._sidecar_started, pods.failed, stands=pods.stands)
 
     def _sidecar_started(self):
         """It ends at once: nobody tells it of a Service."""
@@ -187,9 +181,6 @@ class Knative:
         image = pod["status"]["containerStatuses"][0]["imageID"].split("://")[-1]
         says = f"mkdir -p /tmp/www; echo {self.proofs.nonce} > /tmp/www/index.html; exec httpd -f -p 8080 -h /tmp/www"
         return _service(_NAME, image, "sh", "-c", says)
-
-    def _applied(self, manifest):
-        return self.kube.kubectl(f"apply -n {PROOF_NAMESPACE} -f -", stdin=manifest)
 
     def _ready(self):
         service = self.kube.get(f"services.serving.knative.dev {_NAME} -n {PROOF_NAMESPACE}")

@@ -77,7 +77,7 @@ class AddonProofs:
         self.proofs.hello("LoadBalancer")
         listener = (_HERE / "scripts" / "say_word.py").read_text("utf-8")
         ask = script(_HERE / "scripts" / "pod_reaches.sh", PROOF_NAMESPACE, address, self.proofs.nonce, listener)
-        got = self.ch.host.run(ask, check=False, timeout=180, quiet=True)
+        got = self.ch.host.run(ask, check=False, timeout=300, quiet=True)
         if got.out.strip() != self.proofs.nonce:
             seen = (got.out + got.err).strip()[-200:] or "nothing"
             raise Unmet("the word made up for this proof", seen + firewall.told(self.ch))
@@ -111,7 +111,6 @@ class AddonProofs:
             lambda: "PASSED" in self.kube.kubectl(f"logs -n {PROOF_NAMESPACE} cuda"),
             failed=pods.failed,
             stands=pods.stands,
-            timeout=300,
         )
 
 

@@ -8,7 +8,7 @@ import json
 from helpers.components.determined.task_pod import CONTAINER, WORK
 from helpers.components.kubernetes.objects import put_secret
 from helpers.core import in_cluster, notebooks, parameters
-from helpers.core.errors import BadInput, CommandFailed, RunbookError
+from helpers.core.errors import BadInput, CommandFailed, RunbookError, TimedOut
 from helpers.core.files import write_whole
 from helpers.core.outcome import Outcome
 from helpers.core.paths import home
@@ -18,7 +18,7 @@ SECRET, PLACE = "determined-incluster", str(in_cluster.PLACE)
 #: what can be verified there, and where a chapter is run in the pod
 CHAPTERS = ("minio", "pachyderm", "determined", "seldon", "label_studio")
 _RUN = f"cd {WORK} && exec python3 -m helpers.components.determined.run_chapters"
-_SECONDS = 300  # for each, at most
+_SECONDS = 1800  # for each, at most: a chapter's own waits end before
 _CHOOSE = "Install them, or name others: --only minio,seldon"
 #: of the target's secrets, those by which they verify
 _NEEDED = ("minio-", "determined-", "label-studio-", "postgres-determined")
@@ -88,8 +88,8 @@ def outcomes(task, books):
     try:
         said = det.kube.kubectl(ask, timeout=_SECONDS * len(books)).splitlines()[-1:]
         came = json.loads("".join(said))
-    except CommandFailed as e:
-        raise _not_run(task, e.err or e.saw) from e
+    except (CommandFailed, TimedOut) as e:
+        raise _not_run(task, getattr(e, "err", "") or e.saw) from e
     except ValueError:
         raise _not_run(task, "".join(said)) from None
     return [Outcome(n.id, given(ch.installed[n.id]), **each) for n, each in zip(books, came)]

@@ -55,7 +55,7 @@ class Cluster:
         text = (FOLDER / "deployer.yaml").read_text("utf-8")
 
         def apply():
-            self.kube.kubectl("apply -f -", stdin=text)
+            self.kube.apply(text)
             self.ch.wait("its token", self.token)
 
         return Action(

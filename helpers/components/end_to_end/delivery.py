@@ -60,7 +60,7 @@ class Delivery:
         said = self.repo.api().http_get(self.repo.url(f"/jobs/{job}/trace"), raw=True)
         return _MARKS.sub("", said.content.decode("utf-8", "replace"))
 
-    def follow(self, sha, timeout=900):
+    def follow(self, sha, timeout=1800):
         """Wait until the pipeline of this commit ended well; returns it. RunbookError, with its log's end, else."""
         return self.ch.wait(
             f"the pipeline of commit {sha[:8]}",

@@ -100,7 +100,7 @@ class Labels:
         for path in sorted(set(pictures.learnt()) - set(there)):
             content = {"result": self._result(wrong.get(path, true_label(path))), "lead_time": 1.0}
             self.ls.api("POST", "/api/tasks/{}/annotations/".format(tasks[path]["id"]), content)
-        self.ls.ch.wait("the labels in their repository", lambda: self._why_not_landed() is None, timeout=180)
+        self.ls.ch.wait("the labels in their repository", lambda: self._why_not_landed() is None)
 
     def _result(self, label):
         return answer(self.project.config, dataset.LABELS.index(label))
@@ -127,7 +127,7 @@ class Labels:
         for path, annotation in sorted(self._still_wrong().items()):
             content = {"result": self._result(true_label(path))}
             self.ls.api("PATCH", "/api/annotations/{}/".format(annotation["id"]), content)
-        self.ls.ch.wait("the labels in their repository", lambda: self._why_not_landed() is None, timeout=180)
+        self.ls.ch.wait("the labels in their repository", lambda: self._why_not_landed() is None)
 
     def _why_not_landed(self):
         """None when the repository has each annotation as Label Studio has it."""

@@ -103,7 +103,7 @@ class Repository:
     def _delete(self):
         if self._is_ours():
             self.api().http_delete(self._url())
-            self.ch.wait("GitLab to delete the project", lambda: self.found() is None, timeout=120)
+            self.ch.wait("GitLab to delete the project", lambda: self.found() is None)
 
     def url(self, rest=""):
         """A path of the API below the project."""

@@ -46,9 +46,9 @@ class Proofs:
 
     def is_taken(self):
         """The runner's pod reaches GitLab by its address, and GitLab takes its token."""
-        pod = f"-n {RUNNER} deploy/{FULL} --pod-running-timeout=30s"
+        pod = f"-n {RUNNER} deploy/{FULL} --pod-running-timeout=300s"
         ask = f"microk8s kubectl exec {pod} -- gitlab-runner verify -c {CONFIG}"
-        said = self.ch.host.run(ask, check=False, quiet=True, timeout=180, what="ask the runner in its pod")
+        said = self.ch.host.run(ask, check=False, quiet=True, timeout=360, what="ask the runner in its pod")
         text = plain(said.out + said.err)
         if re.search(r"is alive|is valid", text):
             return None

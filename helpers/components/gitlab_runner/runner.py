@@ -31,7 +31,7 @@ def applied(kube, name):
     return Action(
         f"kubectl apply -f setup/gitlab-setup/{name}",
         lambda: why_not_as_written(kube, text),
-        lambda: kube.kubectl("apply -f -", stdin=text),
+        lambda: kube.apply(text),
     )
 
 
@@ -40,7 +40,7 @@ def why_not_reached(kube, url):
     parts = urlsplit(url)
     port = parts.port or {"http": 80, "https": 443}[parts.scheme]
     ask = script(HERE / "scripts" / "pod_reaches.sh", url, parts.hostname, port, ASK_DNS)
-    said = kube.ch.host.run(ask, check=False, quiet=True, timeout=180, what="see whether the cluster reaches GitLab")
+    said = kube.ch.host.run(ask, check=False, quiet=True, timeout=300, what="see whether the cluster reaches GitLab")
     return None if said.code == 0 else (said.out + said.err).strip()[-300:] or "no answer"
 
 

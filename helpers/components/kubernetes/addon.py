@@ -31,7 +31,7 @@ _MARKS = {
 }
 _PODS = "get pods -A -o jsonpath='{range .items[*]}{.metadata.namespace}/{.metadata.name} {end}'"
 #: seconds for the pods of an add-on that was disabled to end: their grace period is 30
-_ENDING = 90
+_ENDING = 300
 
 
 def command(name, argument=""):

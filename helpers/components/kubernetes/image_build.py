@@ -25,7 +25,7 @@ class Build:
 
     def run(self, timeout):
         """Build and push it. RunbookError with the pod's last lines when it fails. timeout: seconds."""
-        self.kube.kubectl(f"delete {self._both} --ignore-not-found --grace-period=0 --timeout=150s")
+        self.kube.kubectl(f"delete {self._both} --ignore-not-found --grace-period=0 --timeout=300s")
         try:
             self.kube.kubectl("create -f -", stdin=json.dumps(self.manifest()))
             pods = self.kube.pods(self.namespace, self.pod)

@@ -17,9 +17,13 @@ from helpers.components.kubernetes.probes import (
 )
 from helpers.components.kubernetes.waits import PodWait
 from helpers.core.actions import Action
+from helpers.core.errors import CommandFailed, NotYet
 
 __all__ = ["READY", "Kube", "all_of", "available"]
 
+#: the API server's words while a webhook does not answer (apiserver/pkg/util/webhook/error.go) or it is too busy: those
+#: of canonical/microk8s #1199, #1664 and #1725
+_LATE = ("failed calling webhook", "did not complete within requested timeout", "stream error", "unexpected EOF")
 _LOOK = "On the host: microk8s kubectl get pods -A; microk8s kubectl describe pod ..."
 
 
@@ -29,7 +33,7 @@ class Kube:
     def __init__(self, ch):
         self.ch, self._looks = ch, {}
 
-    def kubectl(self, arguments, stdin=None, timeout=180):
+    def kubectl(self, arguments, stdin=None, timeout=360):
         """kubectl on the host; returns its standard output. Output is not shown in the cell."""
         return self.ch.host.run(
             "microk8s kubectl " + arguments,
@@ -38,6 +42,33 @@ class Kube:
             quiet=True,
             what="kubectl " + arguments.split(" -o ")[0],
         ).out.strip()
+
+    def apply(self, text, space=None):
+        """`kubectl apply -f -`, of objects as one text; as `give`."""
+        return self.give(f"apply -n {space} -f -" if space else "apply -f -", text)
+
+    def give(self, arguments, text):
+        """kubectl on objects as one text; returns what it printed.
+
+        Tried again for up to five minutes while a webhook gives the API server no answer, or it has no time itself: a
+        pod starts again where the host is busy, and what was refused so was not taken. What is denied ends it at once.
+        """
+
+        def answered():
+            try:
+                return True, self.kubectl(arguments, stdin=text)
+            except CommandFailed as e:
+                said = next((line for line in e.err.splitlines() if any(words in line for words in _LATE)), None)
+                if said is None:
+                    return False, e
+                raise NotYet(said.rpartition("Internal error occurred: ")[2]) from e
+            except Exception as e:  # a connection that is lost, a fault of ours: no word of a webhook
+                return False, e
+
+        taken, said = self.ch.wait("the cluster to take objects", answered, do=_LOOK)
+        if not taken:
+            raise said
+        return said
 
     def get(self, arguments):
         """`kubectl get ... -o json` as a dict."""
@@ -83,11 +114,16 @@ class Kube:
         if not left:
             return Action(shown, probe, apply)
         # Without the pods that it goes by, MicroK8s takes the add-on for disabled, and leaves the rest.
-        leave = f"microk8s kubectl delete {left} --ignore-not-found --timeout=120s"
+        leave = f"microk8s kubectl delete {left} --ignore-not-found --timeout=300s"
         undo = when_it_answers(f"microk8s disable {name} </dev/null\n{leave}")
         return Action(shown, probe, apply, undo, gone(left), makes=_things(left))
 
     # -- waiting -------------------------------------------------------------------------------
+
+    def takes_pods(self, space):
+        """Wait until pods can be made in a new namespace: the API server refuses them before its service account."""
+        ask = f"get serviceaccount default -n {space} -o jsonpath='{{.secrets[0].name}}'"
+        self.ch.wait(f"the service account of namespace {space}", lambda: self.kubectl(ask))
 
     def wait_for(self, what, probe, timeout=300, space=None, do=_LOOK):
         """Wait until a probe holds; shows what its pods wait for, and ends when there is no hope for one of them.

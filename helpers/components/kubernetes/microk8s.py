@@ -154,7 +154,7 @@ class MicroK8s:
         """Action: its node is Ready. Installing waits up to 5 minutes, showing what for."""
 
         def apply():
-            self.ch.host.run("microk8s start", timeout=180, what="start MicroK8s")
+            self.ch.host.run("microk8s start", timeout=300, what="start MicroK8s")
             do = "On the host: sudo microk8s inspect; journalctl -u snap.microk8s.daemon-kubelet -n 50"
             self.kube.wait_for("the node to be Ready", READY_OR_WHY, do=do)
 

@@ -99,8 +99,8 @@ def namespace(kube, name, label):
     return Action(
         "kubectl create namespace " + name,
         f"microk8s kubectl get namespace {name} >/dev/null 2>&1 || {{ echo 'there is no namespace {name}'; exit 1; }}",
-        lambda: kube.kubectl("apply -f -", stdin=json.dumps(manifest)),
-        when_it_answers(f"microk8s kubectl delete {ours} --timeout=180s"),
+        lambda: kube.apply(json.dumps(manifest)),
+        when_it_answers(f"microk8s kubectl delete {ours} --timeout=300s"),
         gone(ours),
         makes=[f"namespace {name}"],
     )

@@ -33,14 +33,15 @@ class Proofs:
         self._delete()
         self.kube.kubectl("create namespace " + PROOF_NAMESPACE)
         self.ch.cleanup(self._delete)
+        self.kube.takes_pods(PROOF_NAMESPACE)
         self.nonce = uuid.uuid4().hex
 
     def _delete(self):
-        self.kube.kubectl(f"delete namespace {PROOF_NAMESPACE} --ignore-not-found --timeout=180s", timeout=200)
+        self.kube.kubectl(f"delete namespace {PROOF_NAMESPACE} --ignore-not-found --timeout=300s", timeout=360)
 
     def apply(self, manifest):
         """kubectl apply in the namespace."""
-        self.kube.kubectl(f"apply -n {PROOF_NAMESPACE} -f -", stdin=manifest)
+        self.kube.apply(manifest, PROOF_NAMESPACE)
 
     # -- a web server --------------------------------------------------------------------------
 
@@ -49,7 +50,7 @@ class Proofs:
         self.open()
         self.apply(filled(_MANIFESTS / "hello.yaml", IMAGE=self.image, WORD=self.nonce, TYPE=service_type))
         self.kube.wait_for(
-            "the proof's Deployment", available(PROOF_NAMESPACE, "deployment", "hello"), 180, PROOF_NAMESPACE
+            "the proof's Deployment", available(PROOF_NAMESPACE, "deployment", "hello"), space=PROOF_NAMESPACE
         )
 
     def executes(self):
@@ -91,7 +92,7 @@ class Proofs:
 
     def _pod(self, name, script):
         self.apply(filled(_MANIFESTS / "pod_with_claim.yaml", NAME=name, IMAGE=self.image, SCRIPT=script))
-        self.kube.wait_for("pod " + name, pod_runs(PROOF_NAMESPACE, name), 120, PROOF_NAMESPACE)
+        self.kube.wait_for("pod " + name, pod_runs(PROOF_NAMESPACE, name), space=PROOF_NAMESPACE)
 
     def _kept(self, pod):
         return self.in_pod("cat /data/word", pod)
@@ -107,9 +108,7 @@ def node_answers_here(ch, path, context):
     """
     with ch.host.forward(_server(path, context).port or 16443) as port:
         if ch.installing:  # a kubelet that just started says so a little later
-            ch.wait(
-                "the node, seen from here, to be Ready", lambda: _node_is_ready(ch, path, context, port), timeout=180
-            )
+            ch.wait("the node, seen from here, to be Ready", lambda: _node_is_ready(ch, path, context, port))
         else:
             _node_is_ready(ch, path, context, port)
     return _its_own_way(ch, path, context)

@@ -100,14 +100,14 @@ class Registries:
         image = self.ch.run(_PAUSE).strip()
 
         def ready():
-            self.kube.kubectl("apply -f -", stdin=filled(_HERE / "manifests" / "pause.yaml", IMAGE=image))
+            self.kube.apply(filled(_HERE / "manifests" / "pause.yaml", IMAGE=image))
             phase = self.kube.kubectl("get pod runbook-pause -n kube-system -o jsonpath='{.status.phase}'")
             if phase != "Running":
                 raise NotYet(why_no_pod(image, self.kube.kubectl(_EVENTS)) or "the pod is " + phase)
             return True
 
         try:
-            self.ch.wait("the image " + image, ready, timeout=180, do=_another(image))
+            self.ch.wait("the image " + image, ready, do=_another(image))
         finally:
             self.kube.kubectl("delete pod runbook-pause -n kube-system --ignore-not-found --wait=false")
 

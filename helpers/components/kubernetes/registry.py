@@ -109,7 +109,7 @@ class Registry:
 
     def _runs(self, name, word):
         self.proofs.apply(filled(_MANIFEST, IMAGE=name))
-        self.kube.wait_for("a pod of that image", pod_runs(PROOF_NAMESPACE, _POD), 120, PROOF_NAMESPACE)
+        self.kube.wait_for("a pod of that image", pod_runs(PROOF_NAMESPACE, _POD), space=PROOF_NAMESPACE)
         ask = f"exec -n {PROOF_NAMESPACE} {_POD} -- /bin/busybox wget -qO- http://127.0.0.1:8080/"
         said = self.ch.wait("it to answer", lambda: self.kube.kubectl(ask))
         if said != word:

@@ -78,7 +78,7 @@ class Browser:
             self.driver.get(url)
             return self.wait(what, ready)
 
-    def wait(self, what, ready, timeout=120):
+    def wait(self, what, ready, timeout=300):
         """Wait until ready() returns something true; what the page says and shows is in the error."""
         try:
             return wait(what, ready, timeout=timeout, every=0.25, host=self.host)

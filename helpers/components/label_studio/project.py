@@ -135,7 +135,7 @@ class Project:
         for found in self._tasks_of_keys().values():
             for task in _surplus(found):
                 self.ls.api("DELETE", f"/api/tasks/{task['id']}/")
-        self.ls.ch.wait("the tasks", lambda: self._why_not_synced() is None, timeout=120)
+        self.ls.ch.wait("the tasks", lambda: self._why_not_synced() is None)
 
     def _ask_for_tasks(self):
         for storage in self._storages(_SOURCES):
@@ -144,7 +144,7 @@ class Project:
                 why = (said.get("traceback") or "failed").strip().split("\n")[-1]
                 do = "See the chapter's Troubleshooting."
                 raise RunbookError("sync the source storage", self.ls.ch.host.name, why, do)
-        self.ls.ch.wait("the tasks", lambda: set(self.keys()) <= set(self.tasks()), timeout=120)
+        self.ls.ch.wait("the tasks", lambda: set(self.keys()) <= set(self.tasks()))
 
     def keys(self):
         """The keys in the source that Label Studio would show. Unmet when there is no bucket, or nothing in it."""

@@ -110,7 +110,7 @@ class Service:
     def answers(self):
         """Action: GET /health/ says UP."""
         why_not, what = self.ls.why_unhealthy, "Label Studio to answer"
-        return actions.waits(self.ch, "wait for GET /health/", what, why_not, failed=self.why_failed, timeout=120)
+        return actions.waits(self.ch, "wait for GET /health/", what, why_not, failed=self.why_failed)
 
     def why_failed(self):
         """Why its unit has failed; None while it has not."""

@@ -20,6 +20,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 # Not an HTTPServer: that asks for its own address's name, and a host without DNS waits for it.
 server = socketserver.TCPServer((sys.argv[2], 0), Handler)
-server.timeout = 120
+server.timeout = 300
 print(server.server_address[1], flush=True)
 server.handle_request()

@@ -110,17 +110,17 @@ class RouteProofs:
                 port.append(text)
                 told.set()
 
-        script = f"timeout 120 python3 -c {shlex.quote(_SERVER.read_text('utf-8'))} {word} {shlex.quote(name)} || true"
+        script = f"timeout 300 python3 -c {shlex.quote(_SERVER.read_text('utf-8'))} {word} {shlex.quote(name)} || true"
 
         def serve():
             try:
-                self.ch.host.run(script, sudo=False, on_line=line, timeout=150)
+                self.ch.host.run(script, sudo=False, on_line=line, timeout=360)
             finally:
                 told.set()
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
-        told.wait(60)
+        told.wait(120)
         if not port:
             raise Unmet("a web server on the host", "none: is python3 there?")
         yield int(port[0]), word

@@ -21,12 +21,12 @@ class NotFound(RunbookError):
 
 
 class Client(python_pachyderm.Client):
-    """python_pachyderm's client; each call ends within half a minute, and one that fails is a RunbookError.
+    """python_pachyderm's client; each call ends within a minute, and one that fails is a RunbookError.
 
-    While etcd is away calls would not end at all; after one that did not, the next ones are given ten seconds.
+    While etcd is away calls would not end at all; after one that did not, the next ones are given half of that.
     """
 
-    patience = 30
+    patience = 60
 
     def _req(self, grpc_service, grpc_method_name, req=None, **fields):
         if grpc_service not in self._stubs:
@@ -50,7 +50,7 @@ class Client(python_pachyderm.Client):
             f"microk8s kubectl logs -n {SPACE} deploy/pachd --tail=30"
         )
         if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
-            saw, self.patience = f"pachd gives no answer within {self.patience} s: does its etcd run?", 10
+            saw, self.patience = f"pachd gives no answer within {self.patience} s: does its etcd run?", 30
             return RunbookError(what, saw=saw, do=do, entry="pach-down")
         if error.code() == grpc.StatusCode.UNAVAILABLE:
             return RunbookError(what, saw="pachd does not answer", do=do, entry="pach-down")

@@ -129,12 +129,13 @@ class Deployment:
         )
 
     def s3_answers(self):
-        """Action: the S3 gateway answers at the service's address; installing waits up to 120 s."""
+        """Action: the S3 gateway answers at the service's address; installing waits up to 5 minutes."""
         return actions.waits(self.ch, f"wait for GET / on port {S3}", "the S3 gateway", self._why_no_gateway)
 
     def redeploy(self):
         """Delete what runs, not what is stored, and deploy again: what helps when pachd and the cluster disagree."""
-        self.kube.kubectl(f"delete deployment/pachd {self.etcd}/etcd -n {SPACE} --timeout=150s")
+        self.kube.kubectl(f"delete deployment/pachd {self.etcd}/etcd -n {SPACE} --timeout=300s")
+        self._rest_workers()
         self.manifest.forget()
         self._apply()
         self._ready()
@@ -198,27 +199,39 @@ class Deployment:
         """Before pachd is told of another Secret: who is cut off in between ends them again. They come back by it."""
         said = self.ch.run(_REVISION).strip() if self.store == "minio" else ""
         if said and said != f"it is {self.manifest.revision()}".strip():
-            self._ended = self._workers()
+            self._ended |= self._workers()
             self.kube.kubectl(f"delete pods -n {SPACE} -l component=worker --wait=false")
 
+    def _rest_workers(self):
+        """End workers while etcd is away: they ask it without a pause, on all processors (1.13.2, pkg/watch/watch.go).
+
+        pachd starts them again, whoever ended them: it looks every two seconds (pps/server/poller.go).
+        """
+        there = self._controllers()
+        self._ended |= _at_work(there)
+        if there:
+            names = " ".join("replicationcontroller/" + o["metadata"]["name"] for o in there)
+            self.kube.kubectl(f"scale -n {SPACE} --replicas=0 {names}")
+
     def _workers(self):
-        """Names of the pipelines' replication controllers whose workers are all ready."""
-        found = self.kube.get(f"replicationcontroller -n {SPACE} -l component=worker")["items"]
-        return {o["metadata"]["name"] for o in found if o["status"].get("readyReplicas", 0) >= o["spec"]["replicas"]}
+        """Names of the pipelines' replication controllers that have workers, all ready."""
+        return _at_work(self._controllers())
+
+    def _controllers(self):
+        return self.kube.get(f"replicationcontroller -n {SPACE} -l component=worker")["items"]
 
     def _give(self, documents):
-        self.kube.kubectl("apply -f -", stdin=as_list(documents), timeout=120)
+        self.kube.apply(as_list(documents))
 
     def _ready(self):
-        self.kube.wait_for("pachd and etcd", self._available(), 300)
+        self.kube.wait_for("pachd and etcd", self._available())
         self.ch.wait(
             "pachd to answer",
             lambda: self.pach.client.get_remote_version(),
-            timeout=180,
             do=f"On the host: microk8s kubectl logs -n {SPACE} deploy/pachd",
         )
         if self._ended:
-            self.ch.wait("the pipelines' workers", lambda: self._ended <= self._workers(), timeout=120)
+            self.ch.wait("the pipelines' workers", lambda: self._ended <= self._workers())
 
     def _why_no_gateway(self):
         try:
@@ -247,13 +260,14 @@ class Deployment:
                 "Remove the chapter and install again, or restore a backup made with pachctl extract.",
             )
         self.kube.kubectl(f"scale statefulset etcd -n {SPACE} --replicas=0")
+        self._rest_workers()
         if claim is not None and not _goes(claim):
             self.kube.kubectl(f"delete pvc {CLAIM} -n {SPACE} --wait=false")
-        self.ch.wait("the old claim to go", lambda: self._object(f"pvc {CLAIM} -n {SPACE}") is None, timeout=120)
+        self.ch.wait("the old claim to go", lambda: self._object(f"pvc {CLAIM} -n {SPACE}") is None)
         self._patch("pv " + volumes[0], {"spec": {"claimRef": {"uid": None, "resourceVersion": None}}})
-        self.kube.kubectl("apply -f -", stdin=json.dumps(self._claim_on(volumes[0])))
+        self.kube.apply(json.dumps(self._claim_on(volumes[0])))
         self.kube.kubectl(f"scale statefulset etcd -n {SPACE} --replicas=1")
-        self.ch.wait("the new claim to be bound", self._is_bound, timeout=180)
+        self.ch.wait("the new claim to be bound", self._is_bound)
         self._ready()
 
     def _claim_on(self, volume):
@@ -277,6 +291,13 @@ class Deployment:
 def _all_gone():
     roles = (f"{kind} pachyderm pachyderm-worker" for kind in ("clusterrole", "clusterrolebinding"))
     return probes.gone(f"namespace {SPACE}", *roles)
+
+
+def _at_work(controllers):
+    """Names of those that want workers and have them all ready."""
+    return {
+        o["metadata"]["name"] for o in controllers if 0 < o["spec"]["replicas"] <= o["status"].get("readyReplicas", 0)
+    }
 
 
 def _by_name(text):

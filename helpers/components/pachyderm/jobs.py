@@ -13,7 +13,7 @@ _FAILED = 3
 #: how much of a job's log an error shows
 _LINES = 8
 #: seconds for the log of a job that has failed
-_LAST_WORDS = 60
+_LAST_WORDS = 120
 
 
 class Jobs:
@@ -36,7 +36,7 @@ class Jobs:
                         return info
         return None
 
-    def follow(self, commit, pipeline, timeout=180):
+    def follow(self, commit, pipeline, timeout=600):
         """Wait for the job that this commit starts in a pipeline, also one further down; returns its JobInfo.
 
         RunbookError with the last lines of the pipeline's code when it fails, and with the cluster's words when its

@@ -165,7 +165,7 @@ class Pipelines:
         found = self.left_over()
         order = {"replicationcontroller": 0, "service": 1}
         for kind, name, _ in sorted(found, key=lambda f: order.get(f[0], 2)):
-            self.kube.kubectl(f"delete {kind} {name} -n {SPACE} --ignore-not-found --timeout=150s")
+            self.kube.kubectl(f"delete {kind} {name} -n {SPACE} --ignore-not-found --timeout=300s")
         return found
 
     def workers(self, kinds):

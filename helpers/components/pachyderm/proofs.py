@@ -53,7 +53,7 @@ class Proofs:
         path = home("pachyderm") / f"{self.ch.host.target.slug}-{port}.json"
         path.write_text(json.dumps({"user_id": "runbook", "v2": settings}))
         try:
-            return self.deployment.pachctl.run("version", env={"PACH_CONFIG": str(path)}, timeout=120)
+            return self.deployment.pachctl.run("version", env={"PACH_CONFIG": str(path)}, timeout=300)
         finally:
             path.unlink()
 

@@ -68,7 +68,7 @@ class Install:
         if release.absent():
             release.undo()
         if delete_crds:  # also one that an earlier removal left
-            self.kube.kubectl(f"delete crd {CRD} --ignore-not-found --timeout=150s")
+            self.kube.kubectl(f"delete crd {CRD} --ignore-not-found --timeout=300s")
 
     def _keep_definition(self):
         """The chart would take the definition away, and with it what others serve: helm leaves what says keep."""
@@ -86,7 +86,6 @@ class Install:
             "kubectl apply --dry-run=server -f -   (a SeldonDeployment without a container, which must be refused)",
             "Seldon's webhook to answer",
             self.seldon.why_webhook_silent,
-            timeout=120,
             do=f"On the host: microk8s kubectl logs -n {SYSTEM} deploy/{MANAGER}",
         )
 
@@ -96,7 +95,7 @@ class Install:
         return Action(
             "kubectl apply -f setup/seldon-setup/gateway.yaml",
             lambda: self._why_other_gateway(yaml.safe_load(text)["spec"]),
-            lambda: self.kube.kubectl("apply -f -", stdin=text),
+            lambda: self.kube.apply(text),
             when_it_answers(f"microk8s kubectl delete {_GATEWAY} --ignore-not-found"),
             # without their kind kubectl refuses to look for it
             with_cluster(f"if nothing_of crd {_GATEWAYS}; then exit 0; fi\nnothing_of {_GATEWAY}"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import http.client
 import json
 import threading
@@ -18,7 +19,7 @@ class PredictionLoad:
 
     address: (host, port); path: on it; framework: whose answers are right; threads: how many ask; pause: seconds
     after each answer.
-    answered: {version: number}; lost: why, of each; slowest: seconds of the longest that was answered.
+    answered: {version: number}; lost: (when, why) of each; slowest: seconds of the longest that was answered.
     """
 
     def __init__(self, address, path, framework="sklearn", *, threads=3, pause=0.05):
@@ -33,6 +34,18 @@ class PredictionLoad:
 
     def count(self):
         return sum(self.answered.values()) + len(self.lost)
+
+    def what_was_lost(self):
+        """How many, when, and of what kinds, each with one that came; "" when none was lost."""
+        if not self.lost:
+            return ""
+        first, last = (f"{when:%H:%M:%S}" for when, _ in (self.lost[0], self.lost[-1]))
+        of_kind = {}
+        for _, why in self.lost:
+            of_kind.setdefault(why.partition(":")[0], []).append(why.strip(": "))
+        most = sorted(of_kind.values(), key=len, reverse=True)[:3]
+        kinds = "; ".join(f"{len(whys)} like {whys[0]!r}" for whys in most)
+        return f"{len(self.lost)} of {self.count()} lost, {first} to {last} UTC: {kinds}"
 
     def __enter__(self):
         for thread in self._threads:
@@ -50,7 +63,7 @@ class PredictionLoad:
             version, why = self._one()
             with self._lock:
                 if why:
-                    self.lost.append(why)
+                    self.lost.append((datetime.datetime.now(datetime.timezone.utc), why))
                 else:
                     self.answered[version] = self.answered.get(version, 0) + 1
                     self.slowest = max(self.slowest, time.monotonic() - began)

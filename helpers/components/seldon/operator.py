@@ -55,7 +55,7 @@ class Operator:
 
     def restart(self):
         self.kube.kubectl(f"rollout restart deployment/{MANAGER} -n {SYSTEM}")
-        self.kube.kubectl(f"rollout status deployment/{MANAGER} -n {SYSTEM} --timeout=120s", timeout=150)
+        self.kube.kubectl(f"rollout status deployment/{MANAGER} -n {SYSTEM} --timeout=300s")
 
     def reports_use(self):
         """Is there a program that reports this installation's use to Seldon's makers?"""

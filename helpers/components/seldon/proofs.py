@@ -43,7 +43,7 @@ class Proofs:
         _must_not(self.operator.why_certificate_ends(days), f"a certificate for {days} more days", "seldon-cert")
         return f"until {self.operator.certificate()[1]:%Y-%m-%d}"
 
-    def use_is_reported(self, wanted, patience=60):
+    def use_is_reported(self, wanted, patience=300):
         """Nobody reports this installation's use to Seldon's makers, or a program that runs does, as asked.
 
         patience: seconds for its pod to start.
@@ -112,25 +112,24 @@ class Proofs:
         with PredictionLoad(self.gateway.address(), self.gateway.path(), self.framework) as load:
             for target in [v for v in flowers.VERSIONS if v != version] + [version]:
                 self.seldon.roll_out(target)
-            self.ch.wait(f"{least} predictions", lambda: load.count() >= least, timeout=120)
-        return _judged(load)
+            self.ch.wait(f"{least} predictions", lambda: load.count() >= least)
+        return self._judged(load)
+
+    def _judged(self, load):
+        """What came of a PredictionLoad, in words; Unmet when one was lost, or a version did not answer."""
+        lost = load.what_was_lost()
+        if lost:
+            raise Unmet("every prediction answered", "; ".join([lost, *self.seldon.ended()]), "seldon-lost")
+        if set(load.answered) != set(map(str, flowers.VERSIONS)):
+            raise Unmet("answers of both versions", "answers of version {}".format(", ".join(sorted(load.answered))))
+        by_version = ", ".join(f"{n} by version {v}" for v, n in sorted(load.answered.items()))
+        return f"{load.count()} predictions, 0 lost, the slowest {load.slowest:.1f} s: {by_version}"
 
     def show_answers(self):
         """What each version says to one flower of each class."""
         if self.ch.proving:
             lines = [line for version in flowers.VERSIONS for line in _answers(version, self.framework)]
             self.ch.table(("version", "flower (cm)", "says", "how sure"), lines)
-
-
-def _judged(load):
-    """What came of a PredictionLoad, in words; Unmet when a prediction was lost, or a version did not answer."""
-    if load.lost:
-        saw = f"{len(load.lost)} of {load.count()} lost, like: {load.lost[0]}"
-        raise Unmet("every prediction answered", saw, "seldon-lost")
-    if set(load.answered) != set(map(str, flowers.VERSIONS)):
-        raise Unmet("answers of both versions", "answers of version {}".format(", ".join(sorted(load.answered))))
-    by_version = ", ".join(f"{n} by version {v}" for v, n in sorted(load.answered.items()))
-    return f"{load.count()} predictions, 0 lost, the slowest {load.slowest:.1f} s: {by_version}"
 
 
 def _answers(version, framework):

@@ -19,13 +19,15 @@ MODELS, NAME = "models", "flowers"
 #: what the operator makes of it: SeldonDeployment, predictor, number, container
 DEPLOYMENT = f"{NAME}-default-0-classifier"
 SETUP_FOLDER = SETUP / "seldon-setup"
-#: On a busy node it takes TensorFlow more than a minute to listen, and Seldon's own probe ends it after 75 s.
-_PATIENT = {"tcpSocket": {"port": 9000}, "initialDelaySeconds": 300, "periodSeconds": 5, "failureThreshold": 3}
+#: how many of the containers that were ended are told
+_LAST = 4
+_LATE = {"initialDelaySeconds": 300}
 _LARGE = {"requests": {"cpu": "50m", "memory": "512Mi"}, "limits": {"memory": "2Gi"}}
 #: framework: (the model's class, in a file of its name; the packages of its image; what its container has of its own)
 _FRAMEWORKS = {
     "sklearn": ("Flowers", "requirements-model.txt", {}),
-    "keras": ("KerasFlowers", "requirements-keras.txt", {"livenessProbe": _PATIENT, "resources": _LARGE}),
+    # On a busy node it takes TensorFlow more than a minute to listen.
+    "keras": ("KerasFlowers", "requirements-keras.txt", {"livenessProbe": _LATE, "resources": _LARGE}),
 }
 
 _PARTS = f"-n {MODELS} -l seldon-deployment-id={NAME}"
@@ -54,7 +56,8 @@ class Seldon:
         image, weights = self.images.name(*self.image()), self.store.uri(version)
         made = yaml.safe_load(filled(SETUP_FOLDER / "seldondeployment.yaml", IMAGE=image, WEIGHTS=weights))
         (container,) = made["spec"]["predictors"][0]["componentSpecs"][0]["spec"]["containers"]
-        container.update(_FRAMEWORKS[self.store.framework][2])
+        for part, own in _FRAMEWORKS[self.store.framework][2].items():
+            container[part].update(own)
         container["env"].append({"name": "S3_KEY_REVISION", "value": self._revision()})
         return made
 
@@ -84,17 +87,23 @@ class Seldon:
 
     def roll_out(self, version):
         """Serve this version; returns when it is served. RunbookError when it never will be."""
-        self.kube.kubectl("apply -f -", stdin=json.dumps(self.manifest(version)))
+        self.kube.apply(json.dumps(self.manifest(version)))
         pods = self.kube.pods(MODELS, DEPLOYMENT, "deployment")  # others may serve models beside it
         self.ch.wait(
             f"version {version} to be served",
             lambda: self._is_served(version, pods),
             failed=pods.failed,
             stands=pods.stands,
-            timeout=240,
             do=f"On the host: microk8s kubectl get pods -n {MODELS}; "
             f"microk8s kubectl describe seldondeployment {NAME} -n {MODELS}",
         )
+
+    def ended(self):
+        """["time pod: why"] of the last containers that the cluster ended, within an hour; empty when it tells none."""
+        fields = '{range .items[*]}{.lastTimestamp} {.involvedObject.name}: {.message}{"\\n"}{end}'
+        ask = f"microk8s kubectl get events -n {MODELS} --field-selector reason=Killing --sort-by=.lastTimestamp"
+        said = self.ch.host.run(f"{ask} -o jsonpath='{fields}'", quiet=True, check=False).out
+        return [line.partition("T")[2] for line in said.splitlines() if NAME in line][-_LAST:]
 
     def served(self):
         """[(what, the place of its weights, pods)] of each predictor of the SeldonDeployment, for state.show."""
@@ -106,8 +115,8 @@ class Seldon:
     def take_away(self):
         """Delete the SeldonDeployment; returns when its pods have ended."""
         if self._live():
-            self.kube.kubectl(f"delete seldondeployment {NAME} -n {MODELS} --timeout=150s")
-        self.ch.wait("the model's pods to end", lambda: self.why_not_gone() is None, timeout=120)
+            self.kube.kubectl(f"delete seldondeployment {NAME} -n {MODELS} --timeout=300s")
+        self.ch.wait("the model's pods to end", lambda: self.why_not_gone() is None)
 
     def why_not_gone(self):
         if not self.kube.installed():

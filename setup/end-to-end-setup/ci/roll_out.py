@@ -11,15 +11,15 @@ import urllib.request
 API = "https://kubernetes.default.svc/apis/machinelearning.seldon.io/v1/namespaces/clothes/seldondeployments/clothes"
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 COMMIT = os.environ["CI_COMMIT_SHA"]
-#: seconds for the new pod to answer
-PATIENCE = 240
+#: seconds for the cluster to take it, and as many for the new pod to answer: a busy host starts it in minutes
+PATIENCE = 600
 
 
 def send(url, method="GET", data=None, context=None, **headers):
     """The answer. No proxy leads to the cluster's own addresses."""
     handlers = [urllib.request.ProxyHandler({})] + ([urllib.request.HTTPSHandler(context=context)] if context else [])
     request = urllib.request.Request(url, data, {k.replace("_", "-"): v for k, v in headers.items()}, method=method)
-    return urllib.request.build_opener(*handlers).open(request, timeout=30)
+    return urllib.request.build_opener(*handlers).open(request, timeout=60)
 
 
 def digest():
@@ -30,15 +30,27 @@ def digest():
 
 
 def apply(image):
-    """Server-side apply: one request that makes it, or changes what is there."""
+    """Server-side apply: one request that makes it, or changes what is there.
+
+    It is sent again while the API server, or a webhook that it asks, as Seldon's, gives no answer: nothing was taken.
+    """
     with open("seldondeployment.yaml") as file:
         text = file.read().replace("$IMAGE", image).replace("$REVISION", COMMIT)
     trust = ssl.create_default_context(cafile=os.environ["DEPLOY_CA"])
     how = {"Authorization": "Bearer " + os.environ["DEPLOY_TOKEN"], "Content_Type": "application/apply-patch+yaml"}
-    try:
-        send(API + "?fieldManager=gitlab&force=true", "PATCH", text.encode(), trust, **how).close()
-    except urllib.error.HTTPError as e:
-        sys.exit(f"the cluster does not take it: {e.code} {e.read().decode()[:500]}")
+    until = time.time() + PATIENCE
+    while True:
+        try:
+            return send(API + "?fieldManager=gitlab&force=true", "PATCH", text.encode(), trust, **how).close()
+        except urllib.error.HTTPError as e:
+            said = f"{e.code} {e.read().decode()[:500]}"
+            late = e.code in (429, 503, 504) or "failed calling webhook" in said
+        except OSError as e:
+            said, late = str(e), "CERTIFICATE" not in str(e)
+        if not late or time.time() > until:
+            sys.exit("the cluster does not take it: " + said)
+        print("  not yet:", said, flush=True)
+        time.sleep(2)
 
 
 def served():

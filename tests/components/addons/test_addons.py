@@ -198,7 +198,7 @@ def position(lines, text):
 def test_knatives_kinds_go_only_when_asked(removed, kube):
     kept, taken = (removed(knative.Knative(Proofs(kube())).enabled(kinds)) for kinds in (False, True))
     assert not [line for line in kept if "crd" in line]
-    assert "delete --timeout=180s crd/routes.serving.knative.dev" in taken
+    assert "delete --timeout=300s crd/routes.serving.knative.dev" in taken
     assert not [line for line in taken if "other.example" in line or "istio.io" in line]
     assert position(taken, "webhookconfiguration") < position(taken, "delete routes.serving.knative.dev thing -n space")
     assert position(taken, "patch routes.serving") < position(taken, "delete namespace knative-serving")
@@ -207,7 +207,7 @@ def test_knatives_kinds_go_only_when_asked(removed, kube):
 def test_istios_kinds_go_only_when_asked(removed, kube):
     kept, taken = (removed(istio.Istio(kube()).enabled(kinds)) for kinds in (False, True))
     assert not [line for line in kept if "crd" in line]
-    assert "delete --timeout=180s crd/gateways.networking.istio.io" in taken
+    assert "delete --timeout=300s crd/gateways.networking.istio.io" in taken
     assert position(kept, "webhookconfiguration") < position(kept, "delete namespace istio-system")
 
 
@@ -321,7 +321,7 @@ def finished(bash, folder, times):
     """What is applied from the folder of Istio's manifests, when so many first tries are refused; the exit code."""
     log = folder.parent / "log"
     log.touch()
-    text = istio.finish("istio_finish.sh", folder).replace("sleep 3", "")
+    text = istio.finish("istio_finish.sh", folder).replace("sleep 3", "SECONDS=$((SECONDS + 30))")
     code, _ = bash(text, REFUSES_ONCE.replace("LOG", str(log)).replace("TIMES", str(times)))
     return code, [line.rpartition("/")[2] for line in log.read_text().splitlines()]
 
@@ -333,7 +333,7 @@ def test_what_enable_istio_ended_at_is_applied_again_kinds_first(bash, fetched):
 
 def test_what_is_refused_for_ever_is_given_up_and_what_was_not_fetched_is_not_applied(bash, fetched):
     code, applied = finished(bash, fetched, 99)
-    assert code == 1 and applied.count("istio-demo.yaml") == 10
+    assert code == 1 and applied.count("istio-demo.yaml") == 11, "for five minutes"
     (fetched.parent / "log").unlink()
     (fetched / "istio-demo.yaml").unlink()
     assert finished(bash, fetched, 0) == (1, [])

@@ -8,6 +8,7 @@ import sys
 import tarfile
 from urllib.parse import parse_qsl, urlsplit
 
+import certificates
 import pytest
 from serving import serving
 
@@ -156,3 +157,32 @@ def test_the_layer_has_the_model_and_its_checkpoint_and_nothing_of_when_or_who(j
     with tarfile.open(fileobj=io.BytesIO(layers[0])) as tar:
         assert tar.getnames() == ["opt/model/Clothes.py", "opt/model/checkpoint.json", "opt/model/model.py"]
         assert tar.extractfile("opt/model/checkpoint.json").read() == b'{"weights": []}'
+
+
+SILENT = 'Internal error occurred: failed calling webhook "v1.seldondeployment": dial tcp 10.152.183.9:443: refused'
+DENIED = 'admission webhook "v1.seldondeployment" denied the request: Can\'t find container'
+
+
+@pytest.mark.parametrize(
+    ("refusals", "code", "sent", "says"),
+    [([SILENT, SILENT], 0, 3, "served: " + COMMIT), ([DENIED], 1, 1, "the cluster does not take it: 500 admission")],
+    ids=["silent", "denied"],
+)
+def test_a_roll_out_is_sent_again_while_a_webhook_is_silent_alone(job, refusals, code, sent, says):
+    left = list(refusals)
+
+    def answer(asked):
+        if asked.method == "PATCH":
+            return (500, left.pop(0)) if left else (200, "{}")
+        return 200, {"meta": {"tags": {"revision": COMMIT}}}, {"Docker-Content-Digest": DIGEST}
+
+    trusted, _ = certificates.self_signed(job.folder)
+    script = job.folder / "ci/roll_out.py"
+    with serving(answer) as web:
+        script.write_text(script.read_text().replace("https://kubernetes.default.svc", web.url))
+        given = {"PUSH_TO": web.url.removeprefix("http://") + "/clothes", "IMAGE": "here/clothes"}
+        given.update(DEPLOY_CA=str(trusted), DEPLOY_TOKEN="very-secret", PREDICTIONS=web.url + "/predictions")
+        ended, said = job("ci/roll_out.py", **given)
+        assert (ended, [asked.method for asked in web.asked].count("PATCH")) == (code, sent), said
+    assert said.count("not yet: 500 Internal error") == sent - 1 and says in said
+    assert "very-secret" not in said and "Traceback" not in said

@@ -5,7 +5,7 @@ import stand_in
 
 from helpers.components.kubernetes.kube import READY, Kube, available
 from helpers.components.kubernetes.proofs import PROOF_NAMESPACE, Proofs
-from helpers.core.errors import Unmet
+from helpers.core.errors import CommandFailed, Unmet
 
 
 @pytest.mark.parametrize(
@@ -73,6 +73,39 @@ def test_proofs_have_a_namespace_of_their_own_until_the_verdict(kube):
     del made.asked[:]
     made.ch.close()
     assert f"delete namespace {PROOF_NAMESPACE}" in made.asked[-1][0]
+
+
+def test_a_pod_is_made_once_the_new_namespace_has_its_service_account(kube):
+    """A busy server makes it later, and forbids pods until then: so it was in a test of the double, on a slow host."""
+    accounts = iter(["", (1, "", 'serviceaccounts "default" not found'), "default-token-x"])
+    made = kube(lambda script: next(accounts) if "get serviceaccount" in script else "")
+    Proofs(made).open()
+    asked = [script.replace("microk8s kubectl ", "") for script, _ in made.asked]
+    assert len([script for script in asked if "get serviceaccount default -n runbook-proof" in script]) == 3
+    assert "create namespace" in asked[-4] and next(accounts, None) is None
+
+
+#: of a cluster of these tests whose host was short of processors: Istio's galley was started again
+_NOT_ASKED = (
+    'Error from server (InternalError): error when creating "STDIN": Internal error occurred: failed calling webhook '
+    '"pilot.validation.istio.io": Post "https://istio-galley.istio-system.svc:443/admitpilot?timeout=30s": '
+    "dial tcp 10.152.183.29:443: connect: connection refused\n"
+)
+_DENIED = 'Error from server: error when creating "STDIN": admission webhook "pilot.validation.istio.io" denied it\n'
+
+
+def test_objects_are_given_again_while_a_webhook_does_not_answer(kube):
+    said = iter([(1, "", _NOT_ASKED), (1, "", _NOT_ASKED), "gateway created"])
+    made = kube(lambda script: next(said))
+    assert made.apply("kind: Gateway") == "gateway created"
+    assert [stdin for _, stdin in made.asked] == ["kind: Gateway"] * 3
+
+
+def test_what_a_webhook_denies_is_an_error_at_once(kube):
+    made = kube(lambda script: (1, "", _DENIED))
+    with pytest.raises(CommandFailed, match="kubectl apply") as e:
+        made.apply("kind: Gateway", "models")
+    assert "denied it" in e.value.saw and len(made.asked) == 1 and "apply -n models -f -" in made.asked[0][0]
 
 
 def test_another_word_is_no_proof(kube):

@@ -152,7 +152,7 @@ def test_a_registry_that_gives_no_pause_image_is_named(node, monkeypatch):
         return NO_PAUSE if "get events" in script else "Pending" if "get pod" in script else ""
 
     one.answer = answer
-    monkeypatch.setattr(one.ch, "wait", lambda what, ready, timeout, do: registries_wait(ready, do))
+    monkeypatch.setattr(one.ch, "wait", lambda what, ready, do, timeout=300: registries_wait(ready, do))
     with pytest.raises(RunbookError) as e:
         one.pause().apply()
     assert e.value.saw.startswith("the registry k8s.gcr.io gives no k8s.gcr.io/pause:3.1: failed to do request")

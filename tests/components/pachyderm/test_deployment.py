@@ -181,8 +181,8 @@ def test_keys_are_never_given_to_kubectl_apply(made, monkeypatch, there):
     assert about["namespace"] == "pachyderm" and not about.get("annotations") and put[1]["data"] == {"key": "a2V5"}
 
 
-def _controller(name, ready):
-    return {"metadata": {"name": name}, "spec": {"replicas": 1}, "status": {"readyReplicas": ready}}
+def _controller(name, ready, wanted=1):
+    return {"metadata": {"name": name}, "spec": {"replicas": wanted}, "status": {"readyReplicas": ready}}
 
 
 @pytest.mark.parametrize("noted, ended", [("it is 8", False), ("it is 7", True), ("it is ", True), ("", False)])
@@ -203,6 +203,35 @@ def test_workers_are_ended_before_pachd_is_told_of_another_secret(made, noted, e
     (applied,) = [n for n, call in enumerate(calls) if "apply -f -" in call and '"Service"' in call]
     gone = [n for n, call in enumerate(calls) if "delete pods -n pachyderm -l component=worker" in call]
     assert len(gone) == ended and all(n < applied for n in gone)
+
+
+@pytest.mark.parametrize("act", ["redeploy", "_rebind"])
+@pytest.mark.parametrize("names", [["census", "outline"], []])
+def test_workers_rest_while_etcd_is_away(made, monkeypatch, act, names):
+    """They asked it without a pause, on all processors: what had to bring it back took five times as long."""
+    did, rest = [], "scale -n pachyderm --replicas=0 replicationcontroller/census replicationcontroller/outline"
+
+    def answer(script, stdin):
+        did.append(script.replace("microk8s kubectl ", ""))
+        if "get replicationcontroller" not in script:
+            return "0123"
+        wanted = 0 if rest in did else 1
+        return json.dumps({"items": [_controller(name, wanted and name == "outline", wanted) for name in names]})
+
+    there = made(answer, "minio")
+    monkeypatch.setattr(there, "_ready", lambda: did.append("ready"))
+    monkeypatch.setattr(there, "_object", lambda what: None)
+    monkeypatch.setattr(there, "_is_bound", lambda: True)
+    monkeypatch.setattr(there, "_claim_on", lambda volume: {})
+    there.redeploy() if act == "redeploy" else there._rebind(None, ["v1"])
+    (went,) = [
+        n for n, call in enumerate(did) if "delete deployment/pachd" in call or "etcd" in call and "replicas=0" in call
+    ]
+    rested = [n for n, call in enumerate(did) if call == rest]
+    assert len(rested) == bool(names)
+    assert all(went < n < did.index("ready") for n in rested), "earlier, and pachd would start them again"
+    assert there._ended == ({"outline"} if names else set()), "those that worked are waited for"
+    assert there._workers() == set(), "who rests does not work"
 
 
 def test_what_the_server_refuses_is_told_and_a_missing_namespace_means_not_deployed(made):

@@ -66,9 +66,9 @@ def test_the_framework_decides_image_class_place_memory_and_patience(made, keras
     container = keras().manifest(1)["spec"]["predictors"][0]["componentSpecs"][0]["spec"]["containers"][0]
     assert container["env"][0] == {"name": "MODEL_URI", "value": "s3://models/flowers/keras/1"}
     assert container["resources"]["limits"] == {"memory": "2Gi"}
-    assert container["livenessProbe"]["initialDelaySeconds"] == 300  # Seldon's own ends it after 75
     one = made().manifest(1)["spec"]["predictors"][0]["componentSpecs"][0]["spec"]["containers"][0]
-    assert one["resources"]["limits"] == {"memory": "1Gi"} and "livenessProbe" not in one
+    assert one["resources"]["limits"] == {"memory": "1Gi"}
+    assert [c["livenessProbe"]["initialDelaySeconds"] for c in (one, container)] == [60, 300]
     assert (name, base) == made().image()[:2] and container["image"] != made().images.name(*made().image())
 
 

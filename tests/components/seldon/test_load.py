@@ -50,12 +50,12 @@ def test_each_that_is_not_answered_rightly_is_lost(bad, words):
 
     with serving(handle) as server:
         done = load(server.port, threads=1)
-    assert len(done.lost) == 1 and words in done.lost[0]
+    assert len(done.lost) == 1 and words in done.lost[0][1]
 
 
 def test_a_gateway_that_is_away_loses_all():
     done = load(1, enough=3)
-    assert not done.answered and "Refused" in done.lost[0]
+    assert not done.answered and "Refused" in done.lost[0][1]
 
 
 def test_one_that_a_pod_cut_off_as_it_ended_is_lost_too():
@@ -70,3 +70,24 @@ def test_one_that_a_pod_cut_off_as_it_ended_is_lost_too():
     with serving(handle) as server:
         done = load(server.port, threads=1)
     assert len(done.lost) == 1 and 0 < done.slowest < 20
+
+
+def test_what_was_lost_is_told_by_kind_and_time():
+    seen = []
+
+    def handle(request):
+        seen.append(1)
+        if len(seen) in (3, 4, 5):
+            return (500, b"") if len(seen) < 5 else (503, b"no healthy upstream")
+        return 200, right(1, request)
+
+    with serving(handle) as server:
+        done = load(server.port, threads=1)
+    told = done.what_was_lost()
+    assert told.startswith(f"3 of {done.count()} lost, ")
+    assert told.endswith(" UTC: 2 like '500'; 1 like '503: no healthy upstream'")
+
+
+def test_nothing_lost_is_nothing_told():
+    with serving(lambda request: (200, right(1, request))) as server:
+        assert load(server.port).what_was_lost() == ""

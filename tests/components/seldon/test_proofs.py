@@ -8,6 +8,7 @@ from helpers.components.seldon import flowers
 from helpers.components.seldon.gateway import told
 from helpers.components.seldon.proofs import BAD, Proofs
 from helpers.core.errors import Unmet
+from tests.components.seldon.test_load import right
 from tests.serving import serving
 
 
@@ -104,3 +105,23 @@ def test_what_reports_use_unasked_is_told_even_while_it_does_not_run(made):
     with pytest.raises(Unmet) as e:
         Proofs(made(THERE)).use_is_reported(False)
     assert e.value.entry == "seldon-usage" and "seldon-spartakus-volunteer" in e.value.saw
+
+
+def test_a_prediction_that_is_lost_is_no_proof_and_is_told_with_what_was_ended(made, program, monkeypatch):
+    program("microk8s", "echo '2026-11-30T13:53:02Z flowers-default-0: Container classifier failed liveness probe'")
+    asked = []
+
+    def handle(request):
+        asked.append(1)
+        return (500, b"") if len(asked) in lost else (200, right(1 + len(asked) % 2, request))
+
+    with serving(handle) as server:
+        seldon = made(port=server.port)
+        monkeypatch.setattr(seldon, "roll_out", lambda version: None)
+        lost = ()
+        assert " predictions, 0 lost, the slowest " in Proofs(seldon).no_prediction_is_lost(1, least=20)
+        lost = (len(asked) + 5,)
+        with pytest.raises(Unmet) as e:
+            Proofs(seldon).no_prediction_is_lost(1, least=20)
+    assert e.value.entry == "seldon-lost" and e.value.saw.startswith("1 of ")
+    assert "UTC: 1 like '500'; 13:53:02Z flowers-default-0: Container classifier failed" in e.value.saw

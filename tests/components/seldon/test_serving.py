@@ -182,3 +182,22 @@ def test_the_gateway_asks_again_for_longer_than_it_hears_late_of_a_pod_that_ende
     notes = made["spec"]["annotations"]
     assert int(notes["seldon.io/istio-retries"]) >= 12, "as many are a second on the average"
     assert int(notes["seldon.io/istio-retries-timeout"]) >= 30, "a first answer may take long"
+
+
+@pytest.mark.parametrize("manifest", ["seldon-setup", "end-to-end-setup"])
+def test_a_busy_node_has_a_minute_before_its_model_is_ended_and_answers_late_for_ten_seconds(manifest):
+    """Left alone, three answers of more than one second end it: recordings/seldon.md, the Deployment."""
+    made = yaml.safe_load((ROOT / "setup" / manifest / "seldondeployment.yaml").read_text("utf-8"))
+    (container,) = made["spec"]["predictors"][0]["componentSpecs"][0]["spec"]["containers"]
+    alive, ready = container["livenessProbe"], container["readinessProbe"]
+    assert alive["timeoutSeconds"] >= 10 <= ready["timeoutSeconds"]
+    assert alive["periodSeconds"] * alive["failureThreshold"] >= 60
+
+
+def test_what_ended_a_model_is_told_with_its_time_and_never_stands_in_the_way(made, program):
+    lines = [f"2026-11-30T13:53:0{n} flowers-default-{n}: Container classifier ended" for n in range(6)]
+    program("microk8s", "printf '%s\\n' " + " ".join(f"'{line}'" for line in ["1 theirs: ended", *lines]))
+    told = made().ended()
+    assert told[0].startswith("13:53:02 flowers-default-2: ") and len(told) == 4 and "theirs" not in str(told)
+    program("microk8s", "exit 1")
+    assert made().ended() == []

@@ -1,11 +1,10 @@
 # A function of knative_finish.sh and istio_finish.sh.
 # shellcheck shell=bash
-applied() {  # FILE or folder: kubectl apply, as often and as far apart as `microk8s enable knative` tries it
-  local try
-  for try in 1 2 3 4 5 6 7 8 9 10; do
-    microk8s kubectl apply -f "$1" && return
-    echo "not all of $1 was applied, try $try"
+applied() {  # FILE or folder: kubectl apply, as far apart as `microk8s enable knative` tries it ten times, for 5 minutes
+  local until=$((SECONDS + 300))
+  until microk8s kubectl apply -f "$1"; do
+    [ $SECONDS -lt $until ] || return 1
+    echo "not all of $1 was applied"
     sleep 3
   done
-  return 1
 }

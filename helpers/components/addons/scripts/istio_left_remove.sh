@@ -3,7 +3,7 @@
 microk8s kubectl delete clusterrole istio-reader --ignore-not-found
 microk8s kubectl delete clusterrolebinding istio-reader istio-multi --ignore-not-found
 if [ "$1" = yes ]; then
-  microk8s kubectl delete crd -l release=istio --ignore-not-found --timeout=180s
+  microk8s kubectl delete crd -l release=istio --ignore-not-found --timeout=300s
 fi
 data=/var/snap/microk8s/current common=/root/snap/microk8s/common
 rm -rf $data/bin/istioctl $data/actions/istio $data/tmp/istio $common/istio.lock $common/istio-auth.lock

@@ -8,5 +8,5 @@ done
 kinds=$1/setup
 [ -d "$kinds" ] || kinds=$1/serving-crds.yaml # there an older stand-in has them
 applied "$kinds"
-kubectl wait --for=condition=established --timeout=180s crd -l knative.dev/crd-install=true
+kubectl wait --for=condition=established --timeout=300s crd -l knative.dev/crd-install=true
 applied "$1"

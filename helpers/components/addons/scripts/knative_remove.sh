@@ -23,7 +23,7 @@ if [ "$1" = yes ]; then
 fi
 end_pods knative-serving knative-eventing
 delete_released apiservice,clusterrole,clusterrolebinding
-kubectl delete namespace knative-serving knative-eventing knative-monitoring --ignore-not-found --timeout=180s
+kubectl delete namespace knative-serving knative-eventing knative-monitoring --ignore-not-found --timeout=300s
 if [ "$1" = yes ]; then
-  kubectl get crd -o name | { grep -E '\.knative\.dev$' || true; } | xargs -r microk8s kubectl delete --timeout=180s
+  kubectl get crd -o name | { grep -E '\.knative\.dev$' || true; } | xargs -r microk8s kubectl delete --timeout=300s
 fi

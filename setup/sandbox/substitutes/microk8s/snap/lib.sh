@@ -60,8 +60,11 @@ refreshed() {  # new authorities with the keys that are there, and kubeconfigs t
   echo "Taking a backup of the current certificates under $backup/"
   mkdir -p "$backup" && cp -r "$SNAP_DATA/certs" "$SNAP_DATA/credentials" "$backup" || return 10
   echo "Creating new certificates"
-  rm -f "$SNAP_DATA"/certs/{ca.crt,front-proxy-ca.crt,csr.conf}
-  produce_certs || [ $? = 10 ] || return 20
+  (
+    flock 9  # or the kicker finds csr.conf away, and restarts what is about to be stopped
+    rm -f "$SNAP_DATA"/certs/{ca.crt,front-proxy-ca.crt,csr.conf}
+    produce_certs
+  ) 9< "$SNAP_DATA/certs" || [ $? = 10 ] || return 20
   echo "Creating new kubeconfig file"
   ca=$(base64 -w0 "$SNAP_DATA/certs/ca.crt")
   sed -i "s@certificate-authority-data: .*@certificate-authority-data: $ca@" "$SNAP_DATA"/credentials/*.config
