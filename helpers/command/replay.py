@@ -30,7 +30,7 @@ from helpers.core.paths import REPO
 RESULT = "cells.json"
 Say = Callable[[str], None]
 _PLUGINS = "-p nbval.plugin -p helpers.command.nbval_plugin -p no:cacheprovider"
-_WORDS = f"-q {_PLUGINS} --nbval --nbval-current-env --nbval-cell-timeout 300"
+_WORDS = f"-q {_PLUGINS} --nbval --nbval-current-env --nbval-cell-timeout 3600"
 
 
 def chosen(run: Run, only: Collection[str] = (), target: str | None = None) -> list[ChapterRun]:
