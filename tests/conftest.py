@@ -6,19 +6,28 @@ import re
 import signal
 from pathlib import Path
 
+import light
 import programs
 import pytest
 
 TESTS = Path(__file__).parent
 STORY = "sandbox/test_runbook.py"
-#: what a test that boots a host has in its text
-BOOTS = re.compile(r"\bSandbox\(|\bbox\b|microk8s_host|on_a_fresh_host")
+#: what a test with a cluster of its own has in its text, and one that boots another host
+CLUSTER = re.compile(r"microk8s_host|on_a_fresh_host")
+BOOTS = re.compile(r"\bSandbox\(|\bbox\b")
 
 
 def pytest_configure(config):
     """Ctrl-C reaches what tests start, also where a shell in the background gave them a process that ignores it."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if getattr(config, "workerinput", {}).get("workerid", "gw0") != "gw0":
+        light.join()  # the first has the story, which all others wait for
+
+
+def pytest_unconfigure(config):
+    if config.getoption("numprocesses", None):  # who started them; a run of a few tests beside them is none of theirs
+        light.leave()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -61,25 +70,26 @@ def runs(tmp_path, monkeypatch):
 
 
 def pytest_xdist_make_scheduler(config, log):
-    """A whole run's two processes: one has the story, the other all else, and boots its hosts one after another.
+    """A whole run's processes: one has the story, one the other clusters, one boots all other hosts and has the rest.
 
-    Three take the processors from the story, the longest: on two, 40 minutes became more than 43.
+    Hosts of one lane are booted one after another: see book/contributing.md, where a cold run's time goes.
     """
-    from xdist.scheduler import LoadFileScheduling  # only `./runbook test` of everything runs by two
+    from xdist.scheduler import LoadFileScheduling  # only `./runbook test` of everything runs by three
 
-    class TwoLanes(LoadFileScheduling):
+    class Lanes(LoadFileScheduling):
         def _split_scope(self, nodeid):
             return _lane(super()._split_scope(nodeid))
 
-    return TwoLanes(config, log)
+    return Lanes(config, log)
 
 
 def pytest_collection_modifyitems(config, items):
-    """By two processes: the story first, it is the longest; then what boots hosts; then all else, for both."""
+    """By several processes: the story first, it is the longest; then what boots hosts; then all else, for each."""
     if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: {STORY: 0, "host": 1}.get(_lane(item.nodeid.partition("::")[0]), 2))
+        items.sort(key=lambda item: {STORY: 0, "cluster": 1, "host": 2}.get(_lane(item.nodeid.partition("::")[0]), 3))
 
 
 @functools.cache  # asked for every test, and the answer is the file's
 def _lane(file):
-    return "host" if file != STORY and BOOTS.search((TESTS / file).read_text()) else file
+    text = "" if file == STORY else (TESTS / file).read_text()
+    return "cluster" if CLUSTER.search(text) else "host" if BOOTS.search(text) else file

@@ -323,6 +323,6 @@ def test(faults: bool, kinds: bool, pytest_arguments: tuple[str, ...]) -> None:
         os.environ["RUNBOOK_KINDS"] = "all"
     chosen = any((REPO / a.split("::")[0]).exists() for a in pytest_arguments if not a.startswith("-"))
     # in the order that tests/conftest.py gives, not by the number of tests in a file
-    by_two = [] if pytest_arguments else ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
-    argv = [sys.executable, "-m", "pytest", *([] if chosen else ["tests"]), *by_two, *pytest_arguments]
+    by_three = [] if pytest_arguments else ["-n", "3", "--dist", "loadfile", "--no-loadscope-reorder"]
+    argv = [sys.executable, "-m", "pytest", *([] if chosen else ["tests"]), *by_three, *pytest_arguments]
     sys.exit(subprocess.call(argv, cwd=REPO))

@@ -58,8 +58,19 @@ def cgroups(name: str) -> list[Path]:
             enabled = (mount / "cgroup.controllers").read_text().split()
             with contextlib.suppress(OSError):
                 (mount / "cgroup.subtree_control").write_text(" ".join("+" + c for c in enabled))
+        _weigh(group)
         made.append(group)
     return made
+
+
+def _weigh(group: Path) -> None:
+    """Give it the weight of a machine with as many processors: by default a whole host weighs as much as one session.
+
+    That is what kubelet and Docker give for a processor each: 1024 shares, a weight of 100.
+    """
+    for file, one in (("cpu.shares", 1024), ("cpu.weight", 100)):
+        if (group / file).is_file():
+            (group / file).write_text(str(min(one * (os.cpu_count() or 1), 10000)))
 
 
 def remove_cgroups(listing: Path) -> bool:

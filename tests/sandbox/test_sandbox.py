@@ -97,6 +97,14 @@ def guests(box):
     ]
 
 
+def test_a_host_weighs_what_its_processors_do(box):
+    """By default a whole host is given as much as one session beside it."""
+    groups = [Path(line) for line in (box.dir / "pids/cgroups").read_text().split()]
+    files = {"cpu.shares": 1024 * os.cpu_count(), "cpu.weight": 100 * os.cpu_count()}
+    found = [(group / file, wanted) for group in groups for file, wanted in files.items() if (group / file).is_file()]
+    assert found and [int(path.read_text()) for path, _ in found] == [wanted for _, wanted in found]
+
+
 def nothing(found):
     return not any(found.values())
 
