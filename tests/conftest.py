@@ -23,6 +23,21 @@ def pytest_configure(config):
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if getattr(config, "workerinput", {}).get("workerid", "gw0") != "gw0":
         light.join()  # the first has the story, which all others wait for
+    if config.getoption("numprocesses", None):
+        config.pluginmanager.register(NamesAtOnce(config))
+
+
+class NamesAtOnce:
+    """By several processes, pytest names what failed at its end alone: a run that is ended before it never would."""
+
+    def __init__(self, config):
+        self.config = config
+
+    def pytest_runtest_logreport(self, report):
+        if report.failed:
+            terminal = self.config.pluginmanager.getplugin("terminalreporter")
+            error = getattr(getattr(report.longrepr, "reprcrash", None), "message", str(report.longrepr))
+            terminal.write_line(f"\nFAILED {report.nodeid} ({report.when}) - {error.strip().splitlines()[0]}"[:200])
 
 
 def pytest_unconfigure(config):
