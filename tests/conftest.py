@@ -15,16 +15,25 @@ STORY = "sandbox/test_runbook.py"
 #: what a test with a cluster of its own has in its text, and one that boots another host
 CLUSTER = re.compile(r"microk8s_host|on_a_fresh_host")
 BOOTS = re.compile(r"\bSandbox\(|\bbox\b")
+#: whether a process of several has its weight, from its first test on
+WEIGHED = pytest.StashKey[bool]()
 
 
 def pytest_configure(config):
     """Ctrl-C reaches what tests start, also where a shell in the background gave them a process that ignores it."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    if getattr(config, "workerinput", {}).get("workerid", "gw0") != "gw0":
-        light.join()  # the first has the story, which all others wait for
     if config.getoption("numprocesses", None):
         config.pluginmanager.register(NamesAtOnce(config))
+
+
+@pytest.hookimpl(tryfirst=True)  # what a fixture starts is in the group, too
+def pytest_runtest_setup(item):
+    """Of several processes, the one that gets the story, whichever it is, keeps its weight: all others wait for it."""
+    if hasattr(item.config, "workerinput") and not item.config.stash.get(WEIGHED, False):
+        item.config.stash[WEIGHED] = True
+        if _lane(item.nodeid.partition("::")[0]) != STORY:
+            light.join()
 
 
 class NamesAtOnce:
