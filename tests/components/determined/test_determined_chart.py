@@ -80,6 +80,13 @@ def test_a_master_that_lost_its_pods_is_started_anew_and_one_that_starts_slowly_
     assert ready["timeoutSeconds"] < 5 and "initialDelaySeconds" not in lives
 
 
+def test_to_be_asked_whether_it_is_ready_starts_no_process_in_a_container(helm):
+    """Every two seconds, for as long as the platform is there."""
+    pods = [o["spec"]["template"]["spec"] for (kind, _), o in objects(helm).items() if kind == "Deployment"]
+    probes = [c[probe] for pod in pods for c in pod["containers"] for probe in c if probe.endswith("Probe")]
+    assert len(probes) == 4 and not any("exec" in probe for probe in probes)
+
+
 def test_another_database_another_service(helm):
     found = objects(
         helm,
