@@ -72,7 +72,7 @@ class Page:
 
     def ended(self):
         """What the form says of a run that has ended; None while it runs."""
-        over = re.search("refused|: (ok|failed|interrupted)", self.text(".runbook-form b"))
+        over = re.search("refused|: (ok|failed|interrupted|not run)", self.text(".runbook-form b"))
         return self.text(".runbook-form :has(> b)") if over else None
 
     def states(self):

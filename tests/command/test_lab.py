@@ -60,10 +60,10 @@ def test_verify_turns_the_table_and_leaves_a_record(page, home):
 def test_stop_while_its_kernel_starts_ends_it_and_frees_the_form(page, home):
     before = set((home / "runs").glob("2*/run.json"))
     page.press("verify")
-    until("the run", lambda: set((home / "runs").glob("2*/run.json")) - before, timeout=60)
+    [record] = until("the run", lambda: set((home / "runs").glob("2*/run.json")) - before, timeout=120)
+    until("its chapter", lambda: json.loads(record.read_text())["chapters"]["minio"]["state"] == "running")
     page.press("stop")
     page.ends("verify: interrupted")
-    [record] = set((home / "runs").glob("2*/run.json")) - before
     run = json.loads(record.read_text())
     assert (run["state"], run["chapters"]["minio"]["state"]) == ("interrupted", "interrupted")
     assert "running" not in page.states() and page.one("button.runbook-verify:not([disabled])")
