@@ -46,7 +46,8 @@ class NamesAtOnce:
         if report.failed:
             terminal = self.config.pluginmanager.getplugin("terminalreporter")
             error = getattr(getattr(report.longrepr, "reprcrash", None), "message", str(report.longrepr))
-            terminal.write_line(f"\nFAILED {report.nodeid} ({report.when}) - {error.strip().splitlines()[0]}"[:200])
+            first = error.strip().partition("\n")[0]  # of some there is no word
+            terminal.write_line(f"\nFAILED {report.nodeid} ({report.when}) - {first}"[:200])
 
 
 def pytest_unconfigure(config):

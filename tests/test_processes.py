@@ -30,11 +30,12 @@ def test_a_run_by_one_process_keeps_its_weight(monkeypatch):
     assert first_tests(monkeypatch, None, OTHER) == 0
 
 
-def test_what_fails_is_named_when_it_does(monkeypatch, capsys):
+@pytest.mark.parametrize("message, shown", [("AssertionError: why\nassert 1 == 2", "AssertionError: why"), ("", "")])
+def test_what_fails_is_named_when_it_does(capsys, message, shown):
     terminal = SimpleNamespace(write_line=print)
     config = SimpleNamespace(pluginmanager=SimpleNamespace(getplugin=lambda name: terminal))
-    crash = SimpleNamespace(reprcrash=SimpleNamespace(message="AssertionError: why\nassert 1 == 2"))
+    crash = SimpleNamespace(reprcrash=SimpleNamespace(message=message))
     for failed in (False, True):
         report = SimpleNamespace(failed=failed, nodeid=OTHER, when="call", longrepr=crash)
         conftest.NamesAtOnce(config).pytest_runtest_logreport(report)
-    assert capsys.readouterr().out == f"\nFAILED {OTHER} (call) - AssertionError: why\n"
+    assert capsys.readouterr().out == f"\nFAILED {OTHER} (call) - {shown}\n"

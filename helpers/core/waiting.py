@@ -43,8 +43,8 @@ def wait(  # noqa: PLR0913 - its keywords are its interface
     ready: returns a false value, or raises, while it is not ready (NotYet says why).  failed: returns a reason
     once there is no hope, and RunbookError is raised at once; an answer that is late is asked for again, see _look.
     timeout: seconds, and up to as many more where answers are slow, see ROUND.  every: seconds between two questions
-    at first, see SELDOM and LONGER.  tell(text): told what is
-    seen meanwhile.  stands: says why the clock stands now, None while it runs; it stands for STANDS seconds at most.
+    at first, see SELDOM and LONGER.  tell(text): told what is seen meanwhile.  stands: says why the clock stands now,
+    None while it runs; it stands for STANDS seconds at most.
     TimedOut after `timeout`, with the last thing seen. Never a false success.
     """
     clock, last = _Clock(timeout), ""

@@ -68,9 +68,9 @@ def _weigh(group: Path) -> None:
 
     That is what kubelet and Docker give for a processor each: 1024 shares, a weight of 100.
     """
-    for file, one in (("cpu.shares", 1024), ("cpu.weight", 100)):
+    for file, one, most in (("cpu.shares", 1024, 262144), ("cpu.weight", 100, 10000)):
         if (group / file).is_file():
-            (group / file).write_text(str(min(one * (os.cpu_count() or 1), 10000)))
+            (group / file).write_text(str(min(one * (os.cpu_count() or 1), most)))
 
 
 def remove_cgroups(listing: Path) -> bool:

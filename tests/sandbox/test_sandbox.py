@@ -105,6 +105,15 @@ def test_a_host_weighs_what_its_processors_do(box):
     assert found and [int(path.read_text()) for path, _ in found] == [wanted for _, wanted in found]
 
 
+@pytest.mark.parametrize("processors, shares, weight", [(2, 2048, 200), (16, 16384, 1600), (512, 262144, 10000)])
+def test_a_weight_is_what_the_kernel_takes(tmp_path, monkeypatch, processors, shares, weight):
+    monkeypatch.setattr(boot.os, "cpu_count", lambda: processors)
+    for file in ("cpu.shares", "cpu.weight"):
+        (tmp_path / file).touch()
+    boot._weigh(tmp_path)
+    assert [int((tmp_path / file).read_text()) for file in ("cpu.shares", "cpu.weight")] == [shares, weight]
+
+
 def nothing(found):
     return not any(found.values())
 

@@ -37,7 +37,7 @@ class Proofs:
         self.nonce = uuid.uuid4().hex
 
     def _delete(self):
-        self.kube.kubectl(f"delete namespace {PROOF_NAMESPACE} --ignore-not-found --timeout=300s", timeout=360)
+        self.kube.kubectl(f"delete namespace {PROOF_NAMESPACE} --ignore-not-found --timeout=300s")
 
     def apply(self, manifest):
         """kubectl apply in the namespace."""

@@ -42,7 +42,7 @@ def test_what_pachd_does_not_find_is_an_error_of_its_own():
         assert not isinstance(e.value, NotFound) and e.value.saw == "disk full"
 
 
-def test_after_a_call_that_did_not_end_the_next_ones_are_given_ten_seconds():
+def test_after_a_call_that_did_not_end_the_next_ones_are_given_half_the_time():
     silent = [True]
 
     def answer(request):
